@@ -1,0 +1,49 @@
+# Every target does its own set-up: a virtual environment in .venv, filled from requirements.lock.
+PYTHON ?= $(shell scripts/find-python)
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help install demo run test check format lock clean
+
+help:
+	@echo "make demo     start the demo apps and the gateway in mitmweb in front of them"
+	@echo "make run      run the gateway with configs/gateway.yaml"
+	@echo "make test     all tests (a browser from Debian's chromium package is used when it is there)"
+	@echo "make check    ruff, ruff format, mypy --strict"
+	@echo "make install  only set up .venv"
+	@echo "make lock     write requirements.lock anew"
+
+$(VENV)/.installed: requirements.lock pyproject.toml scripts/find-python
+	@test -n "$(PYTHON)" || { echo "livegate needs Python 3.12 or newer: apt-get install python3.13-venv, or pyenv install 3.13" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: $(VENV)/.installed
+
+demo: install
+	$(BIN)/livegate demo $(ARGS)
+
+run: install
+	$(BIN)/livegate run $(ARGS)
+
+test: install
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: install
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host \
+		--no-emit-find-links --no-header --extra demo --extra fast --extra dev --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist

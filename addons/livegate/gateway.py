@@ -1,0 +1,41 @@
+"""The gateway as a list of mitmproxy addons in pipeline order; `addons/gateway.py` and `livegate run` load it."""
+
+from typing import Any
+
+from livegate.pipeline.access_log import AccessLog
+from livegate.pipeline.certificates import Certificates
+from livegate.pipeline.errors import Errors
+from livegate.pipeline.exchange import CurrentSettings
+from livegate.pipeline.guard import Guard
+from livegate.pipeline.headers import Headers
+from livegate.pipeline.https_redirect import HttpsRedirect
+from livegate.pipeline.identity import ClientIdentity
+from livegate.pipeline.policy import RequestPolicy
+from livegate.pipeline.rate_limiter import RateLimiter
+from livegate.pipeline.router import DomainRouter
+from livegate.pipeline.streaming import Streaming
+from livegate.pipeline.timeouts import Timeouts
+from livegate.pipeline.transport import Transport
+from livegate.startup import Startup
+
+
+def pipeline() -> list[Any]:
+    """Make a fresh set of addons that share one place for the settings in force."""
+    current = CurrentSettings()
+    timeouts = Timeouts(current)
+    policy = RequestPolicy(current, timeouts.http_started)
+    return [
+        Startup(current),
+        Transport(policy),
+        Certificates(current),
+        Guard(current),
+        ClientIdentity(),
+        RateLimiter(),
+        DomainRouter(),
+        HttpsRedirect(),
+        Headers(),
+        timeouts,
+        Streaming(),
+        Errors(),
+        AccessLog(),
+    ]

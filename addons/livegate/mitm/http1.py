@@ -1,0 +1,306 @@
+"""HTTP/1 towards clients and backends, stricter and more complete than mitmproxy's own; for the gateway's HTTP layer.
+
+Added are: bounded heads, interim responses, trailers, lingering closes, and `Connection: close` remembered although the
+field itself is removed.
+"""
+
+import re
+from logging import WARNING
+from typing import TYPE_CHECKING, Any
+
+import h11
+from h11._readers import ChunkedReader
+from mitmproxy import http
+from mitmproxy.connection import ConnectionState
+from mitmproxy.net.http import http1, status_codes
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import _http1
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    HttpEvent,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+
+from livegate.mitm.events import BodyOverdue, HeadOverdue, InformationalResponse, LingerOver
+
+if TYPE_CHECKING:
+    from livegate.mitm.http_layer import GatewayHttpLayer
+
+MAX_RESPONSE_HEAD_BYTES = 256 * 1024
+MAX_INTERIM_RESPONSES = 16
+SEND_AHEAD_HEADS = 4
+"""How many heads' worth of bytes a client may send while it waits for an answer."""
+LINGER_S = 5.0
+
+_HEAD_END = re.compile(rb"\n\r?\n")
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01\b)\d\d\b")
+
+type Commands = layer.CommandGenerator[None]
+
+
+class _TrailersDropped:
+    """A body reader that drops trailer fields (RFC 9110 section 6.5.1 allows it); mitmproxy's would crash on them."""
+
+    def __init__(self, reader: ChunkedReader) -> None:
+        self._reader = reader
+
+    def __call__(self, buf: Any) -> Any:
+        event = self._reader(buf)
+        return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
+
+    def read_eof(self) -> Any:
+        return self._reader.read_eof()
+
+
+def _body_reader(expected_size: int | None) -> Any:
+    reader = _http1.make_body_reader(expected_size)
+    return _TrailersDropped(reader) if isinstance(reader, ChunkedReader) else reader
+
+
+class GatewayHttp1Server(_http1.Http1Server):
+    """The client's side of the gateway."""
+
+    def __init__(self, context: Context, gateway: "GatewayHttpLayer") -> None:
+        super().__init__(context)
+        self.gateway = gateway
+        self.must_close = False
+        self.head_begun = False
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, HeadOverdue):
+            yield from self._head_overdue()
+        elif isinstance(event, LingerOver) or (isinstance(event, events.DataReceived) and self._too_far_ahead(event)):
+            yield commands.CloseConnection(self.conn)
+        elif isinstance(event, BodyOverdue):
+            yield from self._body_overdue()
+        else:
+            yield from super()._handle_event(event)
+            if self.state == self.read_body:
+                self.gateway.start("body", self.gateway.policy.bounds().keep_alive_s)
+            else:
+                self.gateway.cancel("body")
+
+    def _too_far_ahead(self, event: events.DataReceived) -> bool:
+        bound = SEND_AHEAD_HEADS * self.gateway.policy.bounds().max_head
+        return self.state == self.wait and len(self.buf) + len(event.data) > bound
+
+    def _head_overdue(self) -> Commands:
+        if self.state != self.read_headers:
+            return
+        if self.head_begun:
+            yield from self._refuse(self.gateway.policy.head_timed_out(self.context.client))
+        else:
+            yield commands.CloseConnection(self.conn)
+
+    def _body_overdue(self) -> Commands:
+        """End an exchange whose request body has stalled: it holds a place at the backend as well."""
+        if self.state == self.read_body:
+            yield commands.CloseConnection(self.conn)
+            stalled = RequestProtocolError(self.stream_id, "request body stalled", ErrorCode.CLIENT_DISCONNECTED)
+            yield ReceiveHttp(stalled)
+
+    def _refuse(self, answer: http.Response) -> Commands:
+        """Answer and close without any flow: the head could not even be read."""
+        self.gateway.cancel("head")
+        self.state = self.done
+        yield commands.SendData(self.conn, http1.assemble_response(answer))
+        yield commands.CloseConnection(self.conn)
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        if not isinstance(event, events.DataReceived):
+            yield commands.CloseConnection(self.conn)
+            return
+        self._skip_blank_lines()
+        buffered = bytes(self.buf)
+        if not buffered:
+            return
+        end = _HEAD_END.search(buffered)
+        head = buffered[: end.end()] if end else buffered
+        answer = self.gateway.policy.refuse_head(self.context.client, head, complete=end is not None)
+        if answer is not None:
+            yield from self._refuse(answer)
+        elif end is None:
+            if not self.head_begun:
+                self.head_begun = True
+                self.gateway.start("head", self.gateway.policy.bounds().request_head_s)
+        else:
+            yield from self._begin_request(event)
+
+    def _skip_blank_lines(self) -> None:
+        """Ignore empty lines before a request line (RFC 9112 section 2.2)."""
+        buffered = bytes(self.buf)
+        blank = len(buffered) - len(buffered.lstrip(b"\r\n"))
+        if blank:
+            self.buf.maybe_extract_at_most(blank)
+
+    def _begin_request(self, event: events.DataReceived) -> Commands:
+        self.head_begun = False
+        self.gateway.cancel("head")
+        lines = self.buf.maybe_extract_lines() or []
+        request: http.Request | None = None
+        try:
+            request = http1.read_request_head([bytes(line) for line in lines])
+            expected = http1.expected_http_body_size(request)
+        except ValueError as error:
+            yield from self._unreadable(request, str(error))
+            return
+        self.request = request
+        # Recorded now: the header stage removes `Connection` from what the backend gets.
+        self.must_close = self.must_close or http1.connection_close(request.http_version, request.headers)
+        self.body_reader = _body_reader(expected)
+        yield ReceiveHttp(RequestHeaders(self.stream_id, request, expected == 0))
+        self.state = self.read_body
+        yield from self.state(event)
+
+    def _unreadable(self, request: http.Request | None, problem: str) -> Commands:
+        """Answer a head that mitmproxy's parser refuses; shown as a flow when there are fields to show."""
+        yield from self._refuse(self.gateway.policy.failure_answer(None, 400))
+        self.request = request
+        if request is not None:
+            yield ReceiveHttp(RequestHeaders(self.stream_id, request, end_stream=False))
+            yield ReceiveHttp(RequestProtocolError(self.stream_id, problem, ErrorCode.GENERIC_CLIENT_ERROR))
+
+    def send(self, event: HttpEvent) -> Commands:
+        if self.state == self.done:
+            return
+        if isinstance(event, InformationalResponse):
+            if self.request is not None and self.request.is_http11 and self.response is None:
+                yield commands.SendData(self.conn, http1.assemble_response_head(event.response))
+        elif isinstance(event, ResponseHeaders) and event.response.status_code == status_codes.CONTINUE:
+            # mitmproxy's own answer to `Expect: 100-continue`; not the response of this exchange.
+            yield commands.SendData(self.conn, http1.assemble_response_head(event.response))
+        elif isinstance(event, ResponseHeaders):
+            self._announce_close(event.response)
+            yield from super().send(event)
+        elif isinstance(event, ResponseProtocolError):
+            yield from self._send_failure(event)
+        else:
+            yield from super().send(event)
+
+    def _announce_close(self, response: http.Response) -> None:
+        """Tell the client that its connection ends with this response, whoever wants that (RFC 9112 section 9.6)."""
+        assert self.request is not None
+        if response.status_code == status_codes.SWITCHING:
+            return
+        until_eof = http1.expected_http_body_size(self.request, response) == -1
+        self.must_close = self.must_close or until_eof or "close" in response.headers.get("connection", "").lower()
+        if self.must_close:
+            response.headers["Connection"] = "close"
+
+    def _send_failure(self, event: ResponseProtocolError) -> Commands:
+        if not self.conn.state & ConnectionState.CAN_WRITE:
+            return
+        status = event.code.http_status_code()
+        if self.response is not None or status is None:
+            yield commands.CloseConnection(self.conn)
+            return
+        stream = self.gateway.streams.get(event.stream_id)
+        answer = self.gateway.policy.failure_answer(stream.flow if stream else None, status)
+        keep = self.request_done and not self.must_close and "connection" not in answer.headers
+        if not keep:
+            answer.headers["Connection"] = "close"
+        yield commands.SendData(self.conn, http1.assemble_response(answer))
+        self.response = answer
+        if keep:
+            yield from self.mark_done(response=True)
+        else:
+            yield from self._linger_or_close()
+
+    def _linger_or_close(self) -> Commands:
+        """Leave a client that is still sending a moment to read the answer; closing at once would reset it away."""
+        self.must_close = True
+        if self.request_done:
+            yield commands.CloseConnection(self.conn)
+        else:
+            self.response_done = True
+            self.gateway.start("linger", LINGER_S)
+
+    def mark_done(self, *, request: bool = False, response: bool = False) -> Commands:
+        self.request_done = self.request_done or request
+        self.response_done = self.response_done or response
+        if self.request_done and self.response_done:
+            assert self.request is not None
+            assert self.response is not None
+            if self.must_close and not _http1.should_make_pipe(self.request, self.response):
+                self.gateway.cancel("linger")
+                self.state = self.done
+                yield commands.CloseConnection(self.conn)
+                return
+            self.gateway.start("head", self.gateway.policy.bounds().keep_alive_s)
+            if _http1.should_make_pipe(self.request, self.response):
+                self.gateway.cancel("head")
+        elif self.response_done:
+            self.must_close = True
+            self.gateway.start("linger", LINGER_S)
+        yield from super().mark_done()
+
+
+class GatewayHttp1Client(_http1.Http1Client):
+    """The backend's side of the gateway."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.must_close = False
+        self.interim_responses = 0
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        if isinstance(event, events.DataReceived) and self.request is not None:
+            yield from self._read_response_head(event)
+        elif isinstance(event, events.DataReceived):
+            # What it says is not logged: it may be anybody's answer.
+            yield commands.Log("Backend sent data that nobody asked for; its connection is closed.", WARNING)
+            yield commands.CloseConnection(self.conn)
+        else:
+            yield from super().read_headers(event)
+
+    def _read_response_head(self, event: events.DataReceived) -> Commands:
+        assert self.stream_id is not None
+        while _INTERIM.match(bytes(self.buf)) and (lines := self.buf.maybe_extract_lines()):
+            self.interim_responses += 1
+            if self.interim_responses > MAX_INTERIM_RESPONSES:
+                yield from self._unusable("too many interim responses")
+                return
+            interim = http1.read_response_head([bytes(line) for line in lines])
+            if interim.status_code != status_codes.CONTINUE:
+                yield ReceiveHttp(InformationalResponse(self.stream_id, interim))
+        lines = self.buf.maybe_extract_lines()
+        if not lines:
+            if len(self.buf) > MAX_RESPONSE_HEAD_BYTES:
+                yield from self._unusable(f"response head larger than {MAX_RESPONSE_HEAD_BYTES} bytes")
+            return
+        assert self.request is not None
+        try:
+            response = http1.read_response_head([bytes(line) for line in lines])
+            expected = http1.expected_http_body_size(self.request, response)
+        except ValueError as error:
+            yield from self._unusable(f"cannot parse HTTP response: {error}")
+            return
+        self.response = response
+        self.interim_responses = 0
+        self.must_close = http1.connection_close(response.http_version, response.headers)
+        self.body_reader = _body_reader(expected)
+        yield ReceiveHttp(ResponseHeaders(self.stream_id, response, expected == 0))
+        self.state = self.read_body
+        yield from self.state(event)
+
+    def _unusable(self, problem: str) -> Commands:
+        assert self.stream_id is not None
+        yield commands.CloseConnection(self.conn)
+        yield ReceiveHttp(ResponseProtocolError(self.stream_id, problem, ErrorCode.GENERIC_SERVER_ERROR))
+
+    def mark_done(self, *, request: bool = False, response: bool = False) -> Commands:
+        self.request_done = self.request_done or request
+        self.response_done = self.response_done or response
+        if self.request_done and self.response_done and self.must_close:
+            assert self.request is not None
+            assert self.response is not None
+            if not _http1.should_make_pipe(self.request, self.response):
+                self.state = self.done
+                yield commands.CloseConnection(self.conn)
+                return
+        yield from super().mark_done()

@@ -1,0 +1,173 @@
+"""mitmproxy's HTTP layer as the gateway needs it; made by the `next_layer` hook.
+
+It has our own HTTP/1 connections and streams, one watch for every time limit of a client's connection, and tells
+backend connections apart by how TLS is spoken there.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary, WeakSet
+
+from mitmproxy.connection import Connection, Server
+from mitmproxy.proxy import commands, events, layer, tunnel
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers import tls
+
+from livegate.mitm.events import AnswerOverdue, BodyOverdue, FlushDue, HeadOverdue, LingerOver
+from livegate.mitm.http1 import GatewayHttp1Client, GatewayHttp1Server
+from livegate.mitm.policy import GatewayPolicy, Upstream
+from livegate.mitm.stream import GatewayStream
+
+type Commands = layer.CommandGenerator[None]
+type DeadlineKey = str | tuple[str, int]
+
+upstream_of: WeakKeyDictionary[Server, Upstream] = WeakKeyDictionary()
+"""How each open backend connection was asked for; the TLS hooks read it."""
+
+
+@dataclass
+class GetUpstream(http_layers.GetHttpConnection):
+    """Ask for a connection to an upstream, a new one or one that is kept alive."""
+
+    upstream: Upstream | None = None
+    stream_id: int = 0
+
+    __hash__ = http_layers.GetHttpConnection.__hash__
+
+    @classmethod
+    def to(cls, upstream: Upstream, stream_id: int) -> "GetUpstream":
+        return cls((upstream.host, upstream.port), upstream.tls, None, "tcp", upstream, stream_id)
+
+    def connection_spec_matches(self, connection: Connection) -> bool:
+        return isinstance(connection, Server) and upstream_of.get(connection) == self.upstream
+
+
+class GatewayHttpClient(layer.Layer):
+    """Opens a backend connection and speaks HTTP/1 on it."""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        error: str | None = yield commands.OpenConnection(self.context.server)
+        if not error:
+            child = GatewayHttp1Client(self.context)
+            self._handle_event = child.handle_event  # type: ignore[method-assign]  # mitmproxy's own way to step aside
+            yield from child.handle_event(event)
+        yield http_layers.RegisterHttpConnection(self.context.server, error)
+
+
+class GatewayHttpLayer(http_layers.HttpLayer):
+    """All HTTP on one client connection."""
+
+    def __init__(self, context: Context, policy: GatewayPolicy) -> None:
+        super().__init__(context, http_layers.HTTPMode.transparent)
+        self.policy = policy
+        self.served: WeakSet[Server] = WeakSet()
+        """Backend connections that have carried a request before."""
+        self._deadlines: dict[DeadlineKey, float] = {}
+        self._wakeups: dict[commands.RequestWakeup, float] = {}
+
+    def start(self, key: DeadlineKey, seconds: float) -> None:
+        """Set a time limit; one of the same key is replaced. It ends with `cancel` or with the client's connection."""
+        self._deadlines[key] = time.monotonic() + seconds
+
+    def cancel(self, key: DeadlineKey) -> None:
+        """Take a time limit back; it need not be set."""
+        self._deadlines.pop(key, None)
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Wakeup) and event.command in self._wakeups:
+            del self._wakeups[event.command]
+            for key in self._due():
+                yield from self._expire(key)
+        elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
+            pass  # a connection that has ended and was forgotten
+        else:
+            if isinstance(event, events.Start):
+                self.policy.http_started(self.context.client)
+                self.connections[self.context.client] = GatewayHttp1Server(self.context.fork(), self)
+                self.start("head", self.policy.bounds().keep_alive_s)
+            yield from super()._handle_event(event)
+        yield from self._arm()
+
+    def _due(self) -> Iterator[DeadlineKey]:
+        now = time.monotonic()
+        for key in [key for key, when in self._deadlines.items() if when <= now]:
+            if self._deadlines.pop(key, None) is not None:
+                yield key
+
+    def _arm(self) -> Commands:
+        """Keep one wake-up pending that is not later than the first deadline."""
+        if not self._deadlines:
+            return
+        first = min(self._deadlines.values())
+        if not any(when <= first for when in self._wakeups.values()):
+            wakeup = commands.RequestWakeup(max(0.0, first - time.monotonic()) + 0.001)
+            self._wakeups[wakeup] = first
+            yield wakeup
+
+    def _expire(self, key: DeadlineKey) -> Commands:
+        match key:
+            case "head":
+                yield from self.event_to_child(self.connections[self.context.client], HeadOverdue())
+            case "body":
+                yield from self.event_to_child(self.connections[self.context.client], BodyOverdue())
+            case "linger":
+                yield from self.event_to_child(self.connections[self.context.client], LingerOver())
+            case ("connect", int(stream_id)):
+                yield from self._give_up_connecting(stream_id)
+            case ("answer", int(stream_id)) if stream_id in self.streams:
+                yield from self.event_to_child(self.streams[stream_id], AnswerOverdue(stream_id))
+            case ("flush", int(stream_id)) if stream_id in self.streams:
+                yield from self.event_to_child(self.streams[stream_id], FlushDue(stream_id))
+
+    def _give_up_connecting(self, stream_id: int) -> Commands:
+        for server, waiting in list(self.waiting_for_establishment.items()):
+            if any(isinstance(wish, GetUpstream) and wish.stream_id == stream_id for wish in waiting):
+                self.policy.answer_overdue(self.streams[stream_id].flow, "connect")
+                yield commands.CloseConnection(server)
+
+    def make_stream(self, stream_id: int) -> Commands:
+        self.streams[stream_id] = stream = GatewayStream(self.context.fork(), stream_id, self)
+        yield from self.event_to_child(stream, events.Start())
+
+    def get_connection(self, event: http_layers.GetHttpConnection, *, reuse: bool = True) -> Commands:
+        assert isinstance(event, GetUpstream)
+        assert event.upstream is not None
+        for connection in list(self.connections):
+            if isinstance(connection, Server) and not event.connection_spec_matches(connection):
+                continue
+            if connection in self.waiting_for_establishment:
+                self.waiting_for_establishment[connection].append(event)
+                return
+            if isinstance(connection, Server) and connection.connected and reuse:
+                stream = self.command_sources.pop(event)
+                reply = http_layers.GetHttpConnectionCompleted(event, (connection, None))
+                yield from self.event_to_child(stream, reply)
+                return
+        yield from self._connect(event, event.upstream)
+
+    def _connect(self, event: GetUpstream, upstream: Upstream) -> Commands:
+        self._forget_closed()
+        context = self.context.fork()
+        context.server = Server(address=event.address, transport_protocol="tcp")
+        upstream_of[context.server] = upstream
+        stack = tunnel.LayerStack()
+        if upstream.tls:
+            context.server.sni = upstream.server_name or upstream.host
+            context.server.alpn_offers = (b"http/1.1",)
+            stack /= tls.ServerTLSLayer(context)
+        stack /= GatewayHttpClient(context)
+        self.connections[context.server] = stack[0]
+        self.waiting_for_establishment[context.server].append(event)
+        yield from self.event_to_child(stack[0], events.Start())
+
+    def _forget_closed(self) -> None:
+        """A client that stays for hours would otherwise gather every backend connection it ever had."""
+        for connection in list(self.connections):
+            if (
+                isinstance(connection, Server)
+                and connection not in self.waiting_for_establishment
+                and not connection.connected
+            ):
+                del self.connections[connection]

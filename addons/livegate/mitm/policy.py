@@ -1,0 +1,92 @@
+"""What the transport layers ask of the gateway: the questions as a protocol, the answers as plain values."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mitmproxy import http
+from mitmproxy.connection import Client
+from mitmproxy.proxy.layers.http._events import ErrorCode
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where a request goes and how TLS is spoken there. Connections are reused only between equal upstreams."""
+
+    host: str
+    port: int
+    tls: bool = False
+    verify: bool = True
+    server_name: str | None = None
+    """The name sent as SNI and looked for in the certificate; the host when None."""
+    ca_file: Path | None = None
+    """Trust anchors as PEM; the usual public ones when None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one request is to be carried. Times in seconds, sizes in bytes."""
+
+    upstream: Upstream
+    connect_s: float
+    answer_s: float
+    """Until the head of the answer: the `response` or, for an upgrade, the `upgrade` time."""
+    stream_above: int
+    max_body: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBounds:
+    """What a client's connection may take before a request is complete. Times in seconds."""
+
+    request_head_s: float
+    keep_alive_s: float
+    max_head: int
+    """Bytes of one request head; also what a client may send ahead while it waits for an answer, times four."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that could not be completed, as the layer saw it."""
+
+    code: ErrorCode
+    message: str
+    """For the log only: it may name addresses."""
+
+
+class GatewayPolicy(Protocol):
+    """The gateway's side of the transport. No method may raise; none may block."""
+
+    def bounds(self) -> ConnectionBounds:
+        """The bounds in force now."""
+
+    def http_started(self, client: Client) -> None:
+        """A client's connection has reached HTTP: its TLS handshake, if any, is over."""
+
+    def refuse_head(self, client: Client, head: bytes, *, complete: bool) -> http.Response | None:
+        """The answer to a request head that must not go further, or None; a complete one ends in its blank line."""
+
+    def head_timed_out(self, client: Client) -> http.Response:
+        """The answer to a client whose request head took too long."""
+
+    def plan(self, flow: http.HTTPFlow) -> Plan | None:
+        """How to carry a flow; None when nobody has routed it."""
+
+    def switching_problem(self, flow: http.HTTPFlow, response: http.Response) -> str | None:
+        """What is wrong with a 101 of the backend (RFC 6455 section 4.1), or None."""
+
+    def answer_overdue(self, flow: http.HTTPFlow, phase: str) -> None:
+        """`connect` or `answer` took longer than planned; the flow is about to fail."""
+
+    def failing(self, flow: http.HTTPFlow, failure: Failure) -> None:
+        """A flow is about to fail; called before the `error` hooks run."""
+
+    def failure_answer(self, flow: http.HTTPFlow | None, status: int) -> http.Response:
+        """What the client gets for a failed flow. `status` is mitmproxy's own choice."""
+
+    def retrying(self, flow: http.HTTPFlow) -> None:
+        """A request is sent once more because its keep-alive connection turned out to be dead."""
+
+    def stream_response(self, flow: http.HTTPFlow) -> bool | Callable[[bytes], bytes]:
+        """What `flow.response.stream` shall be when a body turns out to be long or slow."""

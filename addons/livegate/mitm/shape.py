@@ -1,0 +1,64 @@
+"""Checks, at import, that the private parts of mitmproxy that the gateway builds on still look as they did."""
+
+import inspect
+from collections.abc import Iterator
+
+from mitmproxy.proxy import tunnel
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers import modes, tls, websocket
+from mitmproxy.proxy.layers.http import _http1
+
+EXPECTED: tuple[tuple[object, str, tuple[str, ...]], ...] = (
+    (http_layers.HttpLayer, "__init__", ("self", "context", "mode")),
+    (http_layers.HttpLayer, "_handle_event", ("self", "event")),
+    (http_layers.HttpLayer, "event_to_child", ("self", "child", "event")),
+    (http_layers.HttpLayer, "make_stream", ("self", "stream_id")),
+    (http_layers.HttpLayer, "get_connection", ("self", "event", "reuse")),
+    (http_layers.HttpLayer, "register_connection", ("self", "command")),
+    (http_layers.HttpStream, "__init__", ("self", "context", "stream_id")),
+    (http_layers.HttpStream, "_handle_event", ("self", "event")),
+    (http_layers.HttpStream, "state_wait_for_request_headers", ("self", "event")),
+    (http_layers.HttpStream, "state_consume_request_body", ("self", "event")),
+    (http_layers.HttpStream, "state_stream_request_body", ("self", "event")),
+    (http_layers.HttpStream, "state_wait_for_response_headers", ("self", "event")),
+    (http_layers.HttpStream, "state_consume_response_body", ("self", "event")),
+    (http_layers.HttpStream, "state_stream_response_body", ("self", "event")),
+    (http_layers.HttpStream, "start_request_stream", ("self",)),
+    (http_layers.HttpStream, "start_response_stream", ("self",)),
+    (http_layers.HttpStream, "send_response", ("self", "already_streamed")),
+    (http_layers.HttpStream, "check_body_size", ("self", "request")),
+    (http_layers.HttpStream, "check_invalid", ("self", "request")),
+    (http_layers.HttpStream, "check_killed", ("self", "emit_error_hook")),
+    (http_layers.HttpStream, "handle_protocol_error", ("self", "event")),
+    (http_layers.HttpStream, "make_server_connection", ("self",)),
+    (http_layers.HttpStream, "flow_done", ("self",)),
+    (http_layers.HttpStream, "passthrough", ("self", "event")),
+    (_http1.Http1Server, "__init__", ("self", "context")),
+    (_http1.Http1Server, "send", ("self", "event")),
+    (_http1.Http1Server, "read_headers", ("self", "event")),
+    (_http1.Http1Server, "mark_done", ("self", "request", "response")),
+    (_http1.Http1Server, "wait", ("self", "event")),
+    (_http1.Http1Client, "__init__", ("self", "context")),
+    (_http1.Http1Client, "send", ("self", "event")),
+    (_http1.Http1Client, "read_headers", ("self", "event")),
+    (_http1, "make_body_reader", ("expected_size",)),
+    (_http1, "should_make_pipe", ("request", "response")),
+    (websocket.WebsocketLayer, "__init__", ("self", "context", "flow")),
+    (websocket.WebsocketLayer, "relay_messages", ("self", "event")),
+    (tls.ServerTLSLayer, "__init__", ("self", "context", "conn")),
+    (tls.ClientTLSLayer, "__init__", ("self", "context")),
+    (tunnel.LayerStack, "__truediv__", ("self", "other")),
+    (modes.ReverseProxy, "_handle_event", ("self", "event")),
+)
+"""Owner, name and parameters of everything that is subclassed, called or replaced."""
+
+
+def problems(expected: tuple[tuple[object, str, tuple[str, ...]], ...] = EXPECTED) -> Iterator[str]:
+    """One sentence for each part that is missing or has other parameters than expected."""
+    for owner, name, parameters in expected:
+        place = f"{getattr(owner, '__name__', owner)}.{name}"
+        found = getattr(owner, name, None)
+        if found is None:
+            yield f"{place} is missing"
+        elif (actual := tuple(inspect.signature(found).parameters)) != parameters:
+            yield f"{place} takes {actual}, expected {parameters}"

@@ -1,0 +1,272 @@
+"""One request and its answer inside the gateway's HTTP layer.
+
+It adds early answers, body limits, time limits, and one retry on a dead keep-alive connection.
+"""
+
+import time
+from logging import WARNING
+from typing import TYPE_CHECKING
+
+from mitmproxy import http
+from mitmproxy.net.http import http1, status_codes
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpResponseHeadersHook
+
+from livegate.mitm.events import AnswerOverdue, FlushDue, InformationalResponse
+from livegate.mitm.policy import Failure, Plan
+from livegate.mitm.websocket_layer import GatewayWebsocketLayer
+
+if TYPE_CHECKING:
+    from livegate.mitm.http_layer import GatewayHttpLayer
+
+FLUSH_AFTER_S = 0.1
+"""How long a body of unknown length is gathered, so that addons may change it, before it is passed on as it comes."""
+CLOSED_BEFORE_ANSWER = "server closed connection"
+"""mitmproxy's words for a backend connection that ended without a single byte of an answer."""
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""RFC 9110 section 9.2.2, without TRACE, which the gateway refuses."""
+
+type Commands = layer.CommandGenerator[None]
+
+
+class GatewayStream(http_layers.HttpStream):
+    """The life of one flow."""
+
+    def __init__(self, context: Context, stream_id: int, gateway: "GatewayHttpLayer") -> None:
+        super().__init__(context, stream_id)
+        self.gateway = gateway
+        self.plan: Plan | None = None
+        self.on_used_connection = False
+        self.retried = False
+        self.request_bytes = 0
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, AnswerOverdue):
+            yield from self._answer_overdue()
+        elif isinstance(event, FlushDue):
+            if self.server_state == self.state_consume_response_body:
+                yield from self._stream_what_came()
+        elif isinstance(event, InformationalResponse):
+            if self.server_state == self.state_wait_for_response_headers:
+                yield http_layers.SendHttp(event, self.context.client)
+        else:
+            yield from super()._handle_event(event)
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
+        self.flow = http.HTTPFlow(self.context.client, self.context.server)
+        self.flow.request = event.request
+        self.flow.live = True
+        if (yield from self.check_invalid(request=True)):
+            return
+        self._set_unrouted()
+        yield HttpRequestHeadersHook(self.flow)
+        if (yield from self.check_killed(emit_error_hook=True)):
+            return
+        self.server_state = self.state_wait_for_response_headers
+        if self.flow.response is not None and not event.end_stream:
+            yield from self._answer_early()
+            return
+        if self.flow.request.headers.get("expect", "").lower() == "100-continue":
+            yield from self._continue()
+        if self.flow.request.stream and not event.end_stream:
+            yield from self.start_request_stream()
+        else:
+            self.client_state = self.state_consume_request_body
+
+    def _set_unrouted(self) -> None:
+        """Until the router has spoken, the request is bound for the black hole of the reverse mode."""
+        assert self.context.server.address
+        data = self.flow.request.data
+        data.host, data.port = self.context.server.address[:2]
+        data.scheme = b"http"
+
+    def _continue(self) -> Commands:
+        response = http.Response.make(100)
+        response.headers.clear()
+        yield http_layers.SendHttp(ResponseHeaders(self.stream_id, response), self.context.client)
+        self.flow.request.headers.pop("expect")
+
+    def _answer_early(self) -> Commands:
+        """Answer before the body has come (RFC 9110 section 9.3); what still comes is dropped, never gathered."""
+        assert self.flow.response is not None
+        self.flow.response.timestamp_start = time.time()
+        self.client_state = self._discard_request_body
+        yield HttpResponseHeadersHook(self.flow)
+        if (yield from self.check_killed(emit_error_hook=True)):
+            return
+        yield from self.send_response()
+        yield http_layers.SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+        self.flow.live = False
+
+    def _discard_request_body(self, event: events.Event) -> Commands:
+        if isinstance(event, RequestEndOfMessage):
+            yield http_layers.DropStream(self.stream_id)
+
+    def state_consume_request_body(self, event: events.Event) -> Commands:
+        yield from super().state_consume_request_body(event)
+        if isinstance(event, RequestEndOfMessage):
+            self._await_answer()
+
+    def start_request_stream(self) -> Commands:
+        if not (yield from self.make_server_connection()):
+            self.client_state = self.state_errored
+            return
+        head = RequestHeaders(self.stream_id, self.flow.request, end_stream=False)
+        yield http_layers.SendHttp(head, self.context.server)
+        self.client_state = self.state_stream_request_body
+
+    def state_stream_request_body(self, event: RequestData | RequestEndOfMessage) -> Commands:
+        if isinstance(event, RequestData):
+            self.request_bytes += len(event.data)
+            if self.plan is not None and self.request_bytes > self.plan.max_body:
+                yield from self._body_too_large()
+                return
+        yield from super().state_stream_request_body(event)
+        if isinstance(event, RequestEndOfMessage):
+            self._await_answer()
+
+    def _body_too_large(self) -> Commands:
+        problem = "request body larger than allowed"
+        self.client_state = self.state_errored
+        yield http_layers.SendHttp(
+            RequestProtocolError(self.stream_id, problem, ErrorCode.REQUEST_TOO_LARGE), self.context.server
+        )
+        yield from self.handle_protocol_error(
+            ResponseProtocolError(self.stream_id, problem, ErrorCode.REQUEST_TOO_LARGE)
+        )
+
+    def _await_answer(self) -> None:
+        """The request is on its way, whole: from now on the backend's time counts."""
+        waiting = self.server_state == self.state_wait_for_response_headers
+        if waiting and self.client_state == self.state_done and self.flow.response is None and self.plan:
+            self.gateway.start(("answer", self.stream_id), self.plan.answer_s)
+
+    def _answer_overdue(self) -> Commands:
+        if self.server_state != self.state_wait_for_response_headers:
+            return
+        self.gateway.policy.answer_overdue(self.flow, "answer")
+        yield commands.CloseConnection(self.context.server)
+        yield from self._fail("backend did not answer in time", ErrorCode.GENERIC_SERVER_ERROR)
+
+    def _fail(self, message: str, code: ErrorCode) -> Commands:
+        self.retried = True
+        yield from self.handle_protocol_error(ResponseProtocolError(self.stream_id, message, code))
+
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        from livegate.mitm.http_layer import GetUpstream
+
+        self.plan = self.gateway.policy.plan(self.flow)
+        if self.plan is None:
+            yield from self._fail("nobody has routed this request", ErrorCode.CONNECT_FAILED)
+            return False
+        deadline = ("connect", self.stream_id)
+        self.gateway.start(deadline, self.plan.connect_s)
+        connection, error = yield GetUpstream.to(self.plan.upstream, self.stream_id)
+        self.gateway.cancel(deadline)
+        if error:
+            yield from self._fail(error, ErrorCode.CONNECT_FAILED)
+            return False
+        self.on_used_connection = connection in self.gateway.served
+        self.gateway.served.add(connection)
+        self.context.server = self.flow.server_conn = connection
+        return True
+
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
+        self.gateway.cancel(("answer", self.stream_id))
+        if event.response.status_code == status_codes.SWITCHING:
+            problem = self.gateway.policy.switching_problem(self.flow, event.response)
+            if problem:
+                yield commands.CloseConnection(self.context.server)
+                yield from self._fail(problem, ErrorCode.GENERIC_SERVER_ERROR)
+                return
+        yield from super().state_wait_for_response_headers(event)
+        if self.server_state == self.state_consume_response_body and not event.end_stream:
+            assert self.flow.response is not None
+            if http1.expected_http_body_size(self.flow.request, self.flow.response) in (None, -1):
+                self.gateway.start(("flush", self.stream_id), FLUSH_AFTER_S)
+
+    def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
+        """Begin to stream a response that has outgrown the buffer; everything else is decided in `requestheaders`."""
+        too_long = not request and self.plan and len(self.response_body_buf) > self.plan.stream_above
+        if too_long and self.server_state == self.state_consume_response_body:
+            yield from self._stream_what_came()
+        return False
+
+    def _stream_what_came(self) -> Commands:
+        assert self.flow.response is not None
+        self.flow.response.stream = self.gateway.policy.stream_response(self.flow)
+        gathered = bytes(self.response_body_buf)
+        self.response_body_buf.clear()
+        yield from self.start_response_stream()
+        if gathered:
+            yield from self.server_state(ResponseData(self.stream_id, gathered))
+
+    def start_response_stream(self) -> Commands:
+        assert self.flow.response is not None
+        head = ResponseHeaders(self.stream_id, self.flow.response, end_stream=False)
+        yield http_layers.SendHttp(head, self.context.client)
+        self.server_state = self.state_stream_response_body
+
+    def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
+        self.gateway.cancel(("answer", self.stream_id))
+        self.gateway.cancel(("flush", self.stream_id))
+        if self._may_retry(event):
+            yield from self._send_again()
+            return
+        still_open = self.server_state not in (self.state_done, self.state_errored)
+        if (still_open and self.client_state != self.state_errored) or event.code is ErrorCode.REQUEST_TOO_LARGE:
+            self.gateway.policy.failing(self.flow, Failure(event.code, event.message))
+        yield from super().handle_protocol_error(event)
+
+    def _may_retry(self, event: RequestProtocolError | ResponseProtocolError) -> bool:
+        """A keep-alive connection that was closed meanwhile says nothing about the request (RFC 9112 section 9.3.1)."""
+        return (
+            isinstance(event, ResponseProtocolError)
+            and event.message == CLOSED_BEFORE_ANSWER
+            and self.on_used_connection
+            and not self.retried
+            and self.server_state == self.state_wait_for_response_headers
+            and self.client_state == self.state_done
+            and self.flow.request.method in IDEMPOTENT
+            and not self.flow.request.raw_content
+            and self.request_bytes == 0
+        )
+
+    def _send_again(self) -> Commands:
+        self.retried = True
+        self.gateway.policy.retrying(self.flow)
+        if not (yield from self.make_server_connection()):
+            return
+        head = RequestHeaders(self.stream_id, self.flow.request, end_stream=True)
+        yield http_layers.SendHttp(head, self.context.server)
+        yield http_layers.SendHttp(RequestEndOfMessage(self.stream_id), self.context.server)
+        self._await_answer()
+
+    def flow_done(self) -> Commands:
+        assert self.flow.response is not None
+        if self.flow.response.status_code != status_codes.SWITCHING:
+            yield from super().flow_done()
+            return
+        if self.flow.websocket is None:
+            yield commands.Log("A backend switched protocols, but WebSockets are off in mitmproxy.", WARNING)
+            self.flow.live = False
+            yield commands.CloseConnection(self.context.client)
+            self.client_state = self.server_state = self.state_errored
+            return
+        self.child_layer = GatewayWebsocketLayer(self.context, self.flow)
+        self._handle_event = self.passthrough  # type: ignore[method-assign]  # mitmproxy's own way to step aside
+        yield from self.child_layer.handle_event(events.Start())
+        yield http_layers.SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)

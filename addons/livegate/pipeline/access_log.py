@@ -1,0 +1,109 @@
+"""One log line for every request and one for every closed WebSocket; never a query, a cookie or a token."""
+
+import logging
+import time
+from typing import Any
+
+from mitmproxy import http
+
+from livegate.pipeline.exchange import Exchange, exchange_of
+from livegate.pipeline.printable import printable
+
+logger = logging.getLogger("livegate.access")
+
+type Fields = dict[str, str | int | float | None]
+
+
+class AccessLog:
+    """Write the log lines; the last of the pipeline, so that it sees what came of a request."""
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and flow.live and flow.response is not None:
+            write(_request_fields(flow, exchange, flow.response.status_code))
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and flow.live:
+            status = exchange.failure.status if exchange.failure else 0
+            write(_request_fields(flow, exchange, status))
+
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is None or flow.websocket is None:
+            return
+        message = flow.websocket.messages[-1]
+        if message.from_client:
+            exchange.frames_in += 1
+            exchange.bytes_in += len(message.content)
+        else:
+            exchange.frames_out += 1
+            exchange.bytes_out += len(message.content)
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and flow.websocket is not None:
+            write(_websocket_fields(flow, exchange, flow.websocket))
+
+
+def _request_fields(flow: http.HTTPFlow, exchange: Exchange, status: int) -> Fields:
+    request, response = flow.request, flow.response
+    copy_in, copy_out = exchange.request_copy, exchange.response_copy
+    bytes_out = copy_out.size if copy_out else len(response.raw_content or b"") if response else 0
+    return {
+        "method": printable(request.method, 32),
+        **_place(flow, exchange),
+        "status": status,
+        "duration_ms": _milliseconds(exchange.started, time.monotonic()),
+        "backend_ms": _milliseconds(exchange.forwarded_at, exchange.answered_at),
+        "bytes_in": copy_in.size if copy_in else len(request.raw_content or b""),
+        "bytes_out": bytes_out,
+        "route": exchange.service.name if exchange.service else None,
+        "client": str(exchange.client),
+        "request_id": exchange.request_id,
+        "reason": exchange.refused or (exchange.failure.reason if exchange.failure else None),
+    }
+
+
+def _websocket_fields(flow: http.HTTPFlow, exchange: Exchange, websocket: Any) -> Fields:
+    return {
+        "method": "WEBSOCKET",
+        **_place(flow, exchange),
+        "close_code": websocket.close_code,
+        "close_reason": printable(websocket.close_reason or "", 123) or None,
+        "closed_by": "client" if websocket.closed_by_client else "backend",
+        "duration_ms": _milliseconds(exchange.started, time.monotonic()),
+        "frames_in": exchange.frames_in,
+        "frames_out": exchange.frames_out,
+        "bytes_in": exchange.bytes_in,
+        "bytes_out": exchange.bytes_out,
+        "route": exchange.service.name if exchange.service else None,
+        "client": str(exchange.client),
+        "request_id": exchange.request_id,
+    }
+
+
+def _place(flow: http.HTTPFlow, exchange: Exchange) -> Fields:
+    return {
+        "host": printable(exchange.authority, 261) or "-",
+        "path": printable(flow.request.path.partition("?")[0]),
+    }
+
+
+def _milliseconds(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else round((end - start) * 1000, 1)
+
+
+def write(fields: Fields) -> None:
+    """Write one line. The terminal shows it as `key=value` pairs or as JSON, whichever `log.format` says."""
+    logger.info("%s", render(fields), extra={"livegate_fields": fields})
+
+
+def render(fields: Fields) -> str:
+    """A line of `key=value` pairs; fields without a value are left out, values are quoted where needed."""
+    return " ".join(f"{name}={_quoted(value)}" for name, value in fields.items() if value is not None)
+
+
+def _quoted(value: str | float) -> str:
+    text = str(value)
+    return '"' + text.replace('"', '\\"') + '"' if not text or set(text) & set(' "=') else text

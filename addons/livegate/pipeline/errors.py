@@ -1,0 +1,132 @@
+"""The one place that makes the gateway's own answers: JSON, or a small page when the client prefers HTML."""
+
+import html
+import json
+import logging
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from mitmproxy import http
+
+from livegate.pipeline.exchange import Exchange, exchange_of, new_request_id
+from livegate.pipeline.printable import printable
+from livegate.pipeline.refusal import Refusal
+
+logger = logging.getLogger(__name__)
+
+CLIENT_GONE_STATUS = 499
+MAX_ACCEPT_CHARACTERS = 1024
+_QUALITY = re.compile(r";\s*q=([01](?:\.\d{0,3})?)", re.IGNORECASE)
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{status} {phrase}</title>
+<style>:root{{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}}
+body{{max-width:34rem;margin:18vh auto 0;padding:0 1.5rem}}h1{{font-size:1.35rem;margin:0 0 .5rem}}
+p{{margin:.4rem 0}}small{{opacity:.65}}code{{font:.85em ui-monospace,monospace}}</style></head>
+<body><h1>{status} {phrase}</h1><p>{message}</p><p><small>Request <code>{request_id}</code></small></p></body></html>
+"""
+
+
+def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
+    """Answer a flow with a refusal; the request goes no further and no backend hears of it."""
+    exchange = exchange_of(flow)
+    if exchange is not None:
+        exchange.refused = refusal.reason
+    flow.request.stream = False
+    flow.response = answer(flow, refusal)
+
+
+def answer(flow: http.HTTPFlow | None, refusal: Refusal) -> http.Response:
+    """Make the answer for a refusal.
+
+    A request that wants HTML more than JSON (RFC 9110 section 12.5.1) gets a page, every other one
+    `{"error", "status", "request_id"}`. `flow` is None when not even a head could be read.
+    """
+    exchange = exchange_of(flow) if flow is not None else None
+    request_id = exchange.request_id if exchange is not None else new_request_id()
+    accept = ", ".join(flow.request.headers.get_all("Accept")) if flow is not None else ""
+    if prefers_html(accept):
+        content_type, body = "text/html; charset=utf-8", _page(refusal, request_id)
+    else:
+        content_type, body = "application/json", _json(refusal, request_id)
+    fields = [
+        ("Content-Type", content_type),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Request-Id", request_id),
+        *(exchange.limit_fields if exchange is not None else ()),
+        *refusal.headers,
+        *([("Connection", "close")] if refusal.close else []),
+    ]
+    return _response(refusal.status, fields, body)
+
+
+def internal_error(exchange: Exchange | None = None) -> Refusal:
+    """The refusal for a fault of the gateway itself: the request is never let through instead."""
+    hint = f" Look for request {exchange.request_id} in the gateway's log." if exchange else ""
+    return Refusal(500, f"The gateway failed while it handled this request.{hint}", "internal-error")
+
+
+def prefers_html(accept: str) -> bool:
+    """Whether an Accept header names text/html with a higher weight than application/json, as browsers do."""
+    weights = {"text/html": 0.0, "application/json": 0.0}
+    for item in accept[:MAX_ACCEPT_CHARACTERS].split(","):
+        media_type = item.partition(";")[0].strip().lower()
+        if media_type in weights:
+            quality = _QUALITY.search(item)
+            weights[media_type] = max(weights[media_type], float(quality[1]) if quality else 1.0)
+    return weights["text/html"] > weights["application/json"]
+
+
+def _json(refusal: Refusal, request_id: str) -> str:
+    return json.dumps({"error": refusal.message, "status": refusal.status, "request_id": request_id}) + "\n"
+
+
+def _page(refusal: Refusal, request_id: str) -> str:
+    return _PAGE.format(
+        status=refusal.status,
+        phrase=html.escape(HTTPStatus(refusal.status).phrase),
+        message=html.escape(refusal.message),
+        request_id=html.escape(request_id),
+    )
+
+
+def _response(status: int, fields: Iterable[tuple[str, str]], body: str) -> http.Response:
+    headers = http.Headers([(name.encode(), value.encode("ascii", "backslashreplace")) for name, value in fields])
+    response = http.Response.make(status, body.encode(), headers)
+    response.reason = HTTPStatus(status).phrase
+    return response
+
+
+class Errors:
+    """Log why an exchange failed; what the client is told was decided when the transport saw the failure."""
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is None or flow.error is None:
+            return
+        if exchange.failure is None:  # mitmproxy itself turned the message down, or a person killed the flow
+            exchange.failure = _unforeseen(flow)
+            exchange.failure_detail = flow.error.msg
+        level = logging.INFO if exchange.failure.status == CLIENT_GONE_STATUS else logging.WARNING
+        service = exchange.service
+        logger.log(
+            level,
+            "%d %s: %s (service %s, backend %s, request %s)",
+            exchange.failure.status,
+            exchange.failure.reason,
+            printable(exchange.failure_detail),
+            service.name if service else "-",
+            service.backend.url if service else "-",
+            exchange.request_id,
+        )
+
+
+def _unforeseen(flow: http.HTTPFlow) -> Refusal:
+    if flow.error is not None and flow.error.msg == flow.error.KILLED_MESSAGE:
+        return Refusal(CLIENT_GONE_STATUS, "The flow was killed.", "killed")
+    if flow.response is None:
+        return Refusal(400, "The request is malformed.", "request-malformed", close=True)
+    return Refusal(502, "The service sent an invalid answer.", "backend-invalid")

@@ -1,0 +1,180 @@
+"""What the gateway knows of one flow while it lives: begun by the guard, filled in by the other pipeline addons."""
+
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+from mitmproxy import http
+
+from livegate.pipeline.refusal import Refusal
+from livegate.settings import Service, Settings
+
+MAX_COPY_BYTES = 256 * 1024
+"""How much of a streamed body is kept for the inspector."""
+
+type Address = IPv4Address | IPv6Address
+type Network = IPv4Network | IPv6Network
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=-]{20,200}")
+"""What a trusted peer's X-Request-Id must look like to be kept (the bounds of Plug.RequestId)."""
+
+
+class CurrentSettings:
+    """The settings in force. A reload replaces `value`; flows that have begun keep what they started with."""
+
+    def __init__(self, value: Settings | None = None) -> None:
+        self._value = value
+
+    @property
+    def loaded(self) -> bool:
+        """Whether there are settings at all."""
+        return self._value is not None
+
+    @property
+    def value(self) -> Settings:
+        """The settings in force. Before any were loaded a policy hook that asks fails, and so fails closed."""
+        if self._value is None:
+            msg = "no settings are loaded"
+            raise RuntimeError(msg)
+        return self._value
+
+    @value.setter
+    def value(self, value: Settings) -> None:
+        self._value = value
+
+
+class BoundedCopy:
+    """Passes a streamed body on, counts its bytes, and keeps a copy for the inspector as long as it is short."""
+
+    def __init__(self, bound: int) -> None:
+        self.size = 0
+        self._bound = min(bound, MAX_COPY_BYTES)
+        self._copy = bytearray()
+
+    def __call__(self, data: bytes) -> bytes:
+        """Take the next piece; what is returned goes on to the other side."""
+        self.size += len(data)
+        if self.size <= self._bound:
+            self._copy += data
+        elif self._copy:
+            self._copy = bytearray()
+        return data
+
+    @property
+    def content(self) -> bytes | None:
+        """The whole body, or None when it was longer than the bound."""
+        return bytes(self._copy) if self.size <= self._bound else None
+
+
+@dataclass(slots=True, weakref_slot=True, kw_only=True)
+class Exchange:
+    """One request and what became of it. Times are `time.monotonic()` seconds."""
+
+    settings: Settings
+    request_id: str
+    peer: Address
+    """The address at the other end of the client's TCP connection."""
+    peer_trusted: bool
+    """Whether `peer` lies in `trusted_proxies`, so that its X-Forwarded-* are believed."""
+    client: Address
+    """Who is asking: the peer, or what a trusted proxy says (set by ClientIdentity)."""
+    scheme: Literal["http", "https"]
+    """The scheme that the client used towards the gateway, or what a trusted proxy says (set by ClientIdentity)."""
+    authority: str = ""
+    """Host header as the client sent it, port included; empty when the request was refused for its Host."""
+    service: Service | None = None
+    """Where the request goes (set by the router)."""
+    upgrade: bool = False
+    """Whether this is a well-formed WebSocket opening handshake (set by the guard)."""
+    streams_request: bool = False
+    """Whether the request body is passed on as it arrives (set by Streaming)."""
+    counted: bool = False
+    """Whether the rate limiter has counted this flow; it counts each once."""
+    limit_fields: tuple[tuple[str, str], ...] = ()
+    """Rate limit header fields that the answer shall carry."""
+    refused: str = ""
+    """The slug of the refusal when the gateway itself answered; empty otherwise."""
+    timed_out: str = ""
+    """`connect`, `upgrade` or `response` when that time ran out."""
+    retried: bool = False
+    """Whether it was sent a second time, after a dead keep-alive connection."""
+    failure: Refusal | None = None
+    """What the client was told when the exchange failed (status 499: it had gone, and was told nothing)."""
+    failure_detail: str = ""
+    """The cause of the failure for the log; it may name addresses."""
+    request_copy: BoundedCopy | None = None
+    response_copy: BoundedCopy | None = None
+    bytes_in: int = 0
+    """Payload bytes of WebSocket messages from the client."""
+    bytes_out: int = 0
+    """Payload bytes of WebSocket messages from the backend."""
+    frames_in: int = 0
+    frames_out: int = 0
+    forwarded_at: float | None = None
+    """When the request was handed to the backend."""
+    answered_at: float | None = None
+    """When the head of the backend's answer arrived."""
+    started: float = field(default_factory=time.monotonic)
+
+
+_exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
+
+
+def begin(flow: http.HTTPFlow, settings: Settings) -> Exchange:
+    """Start the record of a flow. Called once a flow, by the first addon that sees it."""
+    peer = peer_address(flow)
+    trusted = is_trusted(peer, settings.trusted_proxies)
+    exchange = Exchange(
+        settings=settings,
+        request_id=_request_id(flow, trusted=trusted),
+        peer=peer,
+        peer_trusted=trusted,
+        client=peer,
+        scheme="https" if flow.client_conn.tls else "http",
+    )
+    _exchanges[flow] = exchange
+    return exchange
+
+
+def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
+    """The record of a flow, or None for one that did not come through the gateway (loaded from a file, replayed)."""
+    return _exchanges.get(flow)
+
+
+def awaiting_backend(flow: http.HTTPFlow) -> Exchange | None:
+    """The record of a live flow that nobody has answered yet, else None.
+
+    Every policy hook asks this first, so that saved flows, loaded or replayed, are never routed or counted again.
+    """
+    if not flow.live or flow.response is not None or flow.error is not None:
+        return None
+    return _exchanges.get(flow)
+
+
+def peer_address(flow: http.HTTPFlow) -> Address:
+    """The other end of the client's connection; IPv4-mapped IPv6 addresses are given as IPv4, scope ids dropped."""
+    address = ip_address(flow.client_conn.peername[0].partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address
+
+
+def is_trusted(address: Address, networks: tuple[Network, ...]) -> bool:
+    """Whether an address lies in one of the networks (an address never lies in a network of the other family)."""
+    return any(address in network for network in networks)
+
+
+def _request_id(flow: http.HTTPFlow, *, trusted: bool) -> str:
+    if trusted:
+        given = flow.request.headers.get_all("X-Request-Id")
+        if len(given) == 1 and REQUEST_ID.fullmatch(given[0]):
+            return given[0]
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """A fresh request id: 32 hexadecimal digits."""
+    return uuid.uuid4().hex

@@ -1,0 +1,55 @@
+"""The header fields by which a proxy says for whom it asks: X-Forwarded-*, Forwarded (RFC 7239), traceparent."""
+
+import re
+import secrets
+from ipaddress import IPv6Address
+
+from livegate.pipeline.exchange import Address
+from livegate.pipeline.request_rules import split_authority
+
+MAX_HOPS = 64
+"""How many entries that a trusted proxy sent are passed on, from the right."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+def appended(given: list[str], mine: str) -> str:
+    """A list field with one entry more, at most MAX_HOPS of those given."""
+    entries = [entry.strip() for line in given for entry in line.split(",") if entry.strip()]
+    return ", ".join([*entries[-MAX_HOPS:], mine])
+
+
+def forwarded_element(peer: Address, host: str, scheme: str) -> str:
+    """One element of the Forwarded field; IPv6 addresses and hosts with a port are quoted (RFC 7239 section 6)."""
+    source = f'"[{peer}]"' if isinstance(peer, IPv6Address) else str(peer)
+    quoted = host if _TOKEN.fullmatch(host) else f'"{host}"'
+    return f"for={source};host={quoted};proto={scheme}"
+
+
+def port_of(authority: str, scheme: str) -> str:
+    """The port that a client used: the one in its Host, else the scheme's own."""
+    parts = split_authority(authority)
+    port = parts[1] if parts else None
+    return str(port or _DEFAULT_PORTS[scheme])
+
+
+def valid_host(given: list[str]) -> str | None:
+    """X-Forwarded-Host of a trusted proxy when it is one well-formed host, else None."""
+    return given[0] if len(given) == 1 and split_authority(given[0]) is not None else None
+
+
+def valid_port(given: list[str]) -> str | None:
+    """X-Forwarded-Port of a trusted proxy when it is one well-formed port, else None."""
+    return given[0] if len(given) == 1 and split_authority(f"h:{given[0]}") is not None else None
+
+
+def valid_trace(given: list[str]) -> bool:
+    """Whether there is exactly one well-formed traceparent (W3C Trace Context section 3.2, version 00)."""
+    return len(given) == 1 and _TRACEPARENT.fullmatch(given[0]) is not None
+
+
+def new_traceparent() -> str:
+    """Begin a trace. The sampled flag is not set: whether to record is the backends' choice."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"

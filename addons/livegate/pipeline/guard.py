@@ -1,0 +1,54 @@
+"""The first to look at a request: whatever is malformed, ambiguous or meant for another kind of proxy ends here."""
+
+from mitmproxy import http
+from mitmproxy.proxy.mode_specs import ReverseMode
+
+from livegate.pipeline import errors, request_rules
+from livegate.pipeline.exchange import CurrentSettings, Exchange, begin
+from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.safety import fail_closed
+
+NOT_OURS = Refusal(400, "This is not a forward proxy.", "not-a-gateway-connection", close=True)
+NO_TUNNELS = request_rules.method_refusal(b"CONNECT")
+
+
+class Guard:
+    """Begin the record of a flow; refuse what no backend should have to judge."""
+
+    def __init__(self, current: CurrentSettings) -> None:
+        self._current = current
+
+    @fail_closed
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        if not flow.live or flow.response is not None:
+            return
+        exchange = begin(flow, self._current.value)
+        if flow.error is not None:
+            return  # mitmproxy has refused it already; the record is for the log
+        refusal = self._judge(flow, exchange)
+        if refusal is not None:
+            errors.refuse(flow, refusal)
+            return
+        exchange.authority = flow.request.headers["host"].strip()
+        exchange.upgrade = request_rules.is_upgrade(flow.request.headers.fields)
+        flow.request.authority = ""  # an absolute-form that agrees with Host is sent in origin-form
+
+    @fail_closed
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        errors.refuse(flow, NO_TUNNELS or NOT_OURS)
+
+    def _judge(self, flow: http.HTTPFlow, exchange: Exchange) -> Refusal | None:
+        if not isinstance(flow.client_conn.proxy_mode, ReverseMode):
+            return NOT_OURS
+        data, fields = flow.request.data, flow.request.headers.fields
+        target = data.scheme + b"://" + data.authority + data.path if data.authority else data.path
+        refusal = request_rules.parsed_head_refusal(
+            method=data.method,
+            target=target,
+            version=data.http_version,
+            fields=fields,
+            max_headers=exchange.settings.limits.headers,
+        ) or request_rules.message_refusal(authority=data.authority, scheme=data.scheme, fields=fields)
+        if refusal is None and request_rules.is_upgrade(fields):
+            return request_rules.upgrade_refusal(method=data.method, version=data.http_version, fields=fields)
+        return refusal

@@ -1,0 +1,25 @@
+"""Sends plain requests to https where the settings say so."""
+
+from mitmproxy import http
+
+from livegate.pipeline import errors
+from livegate.pipeline.exchange import awaiting_backend
+from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.safety import fail_closed
+
+
+class HttpsRedirect:
+    """Answer 308 (RFC 9110 section 15.4.9: method and body stay) with the same host, port, path and query."""
+
+    @fail_closed
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = awaiting_backend(flow)
+        if exchange is None or not exchange.settings.tls.redirect_http or exchange.scheme == "https":
+            return
+        if exchange.upgrade:
+            message = "This host is served over TLS only; connect with wss."
+            errors.refuse(flow, Refusal(426, message, "tls-required", (("Upgrade", "TLS/1.2, HTTP/1.1"),), close=True))
+            return
+        location = f"https://{exchange.authority}{flow.request.path}"
+        message = "This host is served over TLS only."
+        errors.refuse(flow, Refusal(308, message, "tls-required", (("Location", location),)))

@@ -1,0 +1,161 @@
+"""The gateway's answers to what the transport layers ask: bounds, plans, refusals, failures."""
+
+import base64
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+
+from mitmproxy import http
+from mitmproxy.connection import Client
+
+from livegate.mitm.policy import ConnectionBounds, Failure, Plan, Upstream
+from livegate.pipeline import errors, request_rules
+from livegate.pipeline.access_log import Fields, write
+from livegate.pipeline.exchange import CurrentSettings, exchange_of
+from livegate.pipeline.failures import refusal_for
+from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.streaming import copy_of_response
+from livegate.settings import Service
+
+logger = logging.getLogger(__name__)
+
+WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""RFC 6455 section 1.3."""
+
+
+class RequestPolicy:
+    """Implements `livegate.mitm.policy.GatewayPolicy` on the settings in force."""
+
+    def __init__(self, current: CurrentSettings, http_started: Callable[[Client], None]) -> None:
+        self._current = current
+        self.http_started = http_started
+
+    def bounds(self) -> ConnectionBounds:
+        settings = self._current.value
+        return ConnectionBounds(
+            request_head_s=settings.timeouts.request_head,
+            keep_alive_s=settings.timeouts.keep_alive,
+            max_head=settings.limits.head,
+        )
+
+    def refuse_head(self, client: Client, head: bytes, *, complete: bool) -> http.Response | None:
+        limits = self._current.value.limits
+        rule = request_rules.head_refusal if complete else request_rules.unfinished_head_refusal
+        refusal = rule(head, max_bytes=limits.head, max_headers=limits.headers)
+        return self._without_flow(client, refusal) if refusal else None
+
+    def head_timed_out(self, client: Client) -> http.Response:
+        seconds = self._current.value.timeouts.request_head
+        message = f"The request's head did not arrive within {seconds:g} s."
+        return self._without_flow(client, Refusal(408, message, "request-head-slow", close=True))
+
+    def _without_flow(self, client: Client, refusal: Refusal) -> http.Response:
+        """Answer and log a request that never became a flow."""
+        answer = errors.answer(None, refusal)
+        fields: Fields = {
+            "method": "-",
+            "host": "-",
+            "path": "-",
+            "status": refusal.status,
+            "client": client.peername[0],
+            "request_id": answer.headers.get("X-Request-Id"),
+            "reason": refusal.reason,
+        }
+        write(fields)
+        return answer
+
+    def plan(self, flow: http.HTTPFlow) -> Plan | None:
+        exchange = exchange_of(flow)
+        if exchange is None or exchange.service is None:
+            return None
+        service, limits = exchange.service, exchange.settings.limits
+        exchange.forwarded_at = time.monotonic()
+        return Plan(
+            upstream=_upstream(flow, service),
+            connect_s=service.timeouts.connect,
+            answer_s=service.timeouts.upgrade if exchange.upgrade else service.timeouts.response,
+            stream_above=limits.stream_above,
+            max_body=limits.body,
+        )
+
+    def switching_problem(self, flow: http.HTTPFlow, response: http.Response) -> str | None:
+        exchange = exchange_of(flow)
+        if exchange is None or not exchange.upgrade:
+            return "switched protocols although nobody asked for it"
+        return _handshake_problem(flow.request, response)
+
+    def answer_overdue(self, flow: http.HTTPFlow, phase: str) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None:
+            answer_phase = "upgrade" if exchange.upgrade else "response"
+            exchange.timed_out = "connect" if phase == "connect" else answer_phase
+
+    def failing(self, flow: http.HTTPFlow, failure: Failure) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and exchange.failure is None:
+            exchange.failure = refusal_for(failure, exchange)
+            exchange.failure_detail = failure.message
+
+    def failure_answer(self, flow: http.HTTPFlow | None, status: int) -> http.Response:
+        exchange = exchange_of(flow) if flow is not None else None
+        if exchange is not None and exchange.failure is not None:
+            return errors.answer(flow, exchange.failure)
+        message = (
+            "The request is malformed."
+            if status < HTTPStatus.INTERNAL_SERVER_ERROR
+            else "The gateway failed while it handled this request."
+        )
+        return errors.answer(flow, Refusal(status, message, "request-malformed", close=True))
+
+    def retrying(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None:
+            exchange.retried = True
+            logger.info("request %s is sent again: its kept-alive connection was closed", exchange.request_id)
+
+    def stream_response(self, flow: http.HTTPFlow) -> bool | Callable[[bytes], bytes]:
+        exchange = exchange_of(flow)
+        return True if exchange is None else copy_of_response(exchange)
+
+
+def _upstream(flow: http.HTTPFlow, service: Service) -> Upstream:
+    """The service's backend; where another addon has sent the request elsewhere, that place with public TLS rules."""
+    request, backend = flow.request, service.backend
+    if (request.host, request.port, request.scheme) != (backend.host, backend.port, backend.scheme):
+        return Upstream(request.host, request.port, tls=request.scheme == "https")
+    return Upstream(
+        host=backend.host,
+        port=backend.port,
+        tls=backend.tls,
+        verify=service.tls.verify,
+        server_name=service.tls.server_name,
+        ca_file=service.tls.ca_file,
+    )
+
+
+def _handshake_problem(request: http.Request, response: http.Response) -> str | None:
+    """What makes a 101 unacceptable (RFC 6455 section 4.1, "the client MUST validate the server's response")."""
+    key = request.headers.get("Sec-WebSocket-Key", "").encode()
+    accept = base64.b64encode(hashlib.sha1(key + WEBSOCKET_GUID, usedforsecurity=False).digest()).decode()
+    if _tokens(response.headers.get_all("Upgrade")) != {"websocket"}:
+        return "switched to another protocol than websocket"
+    if "upgrade" not in _tokens(response.headers.get_all("Connection")):
+        return "switched protocols without `Connection: Upgrade`"
+    if response.headers.get_all("Sec-WebSocket-Accept") != [accept]:
+        return "answered the upgrade with a wrong Sec-WebSocket-Accept"
+    chosen = response.headers.get_all("Sec-WebSocket-Protocol")
+    if chosen and (len(chosen) > 1 or chosen[0] not in _items(request.headers.get_all("Sec-WebSocket-Protocol"))):
+        return "chose a subprotocol that was not offered"
+    if "Sec-WebSocket-Extensions" in response.headers and "Sec-WebSocket-Extensions" not in request.headers:
+        return "chose an extension that was not offered"
+    return None
+
+
+def _items(values: Iterable[str]) -> set[str]:
+    return {item.strip() for value in values for item in value.split(",")}
+
+
+def _tokens(values: Iterable[str]) -> set[str]:
+    return {item.lower() for item in _items(values)}

@@ -1,0 +1,43 @@
+"""Picks the backend of a request by its Host, for HTTP and WebSocket alike."""
+
+from mitmproxy import http
+
+from livegate.pipeline import errors
+from livegate.pipeline.exchange import Exchange, awaiting_backend
+from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.request_rules import split_authority
+from livegate.pipeline.safety import fail_closed
+from livegate.settings import Service
+
+
+class DomainRouter:
+    """Send each request to the backend that its Host is mapped to; 404 if there is none."""
+
+    @fail_closed
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = awaiting_backend(flow)
+        if exchange is None:
+            return
+        exchange.service = service_for(exchange)
+        if exchange.service is None:
+            message = f"Service not found for host: {_host(exchange)}"
+            errors.refuse(flow, Refusal(404, message, "unmapped-host"))
+            return
+        send_to(flow, exchange.service)
+
+
+def service_for(exchange: Exchange) -> Service | None:
+    """The service that a request is for, or None."""
+    return exchange.service or exchange.settings.routes.match(_host(exchange))
+
+
+def send_to(flow: http.HTTPFlow, service: Service) -> None:
+    """Make the backend the flow's destination, and leave Host and authority as they are (setting `host` would not)."""
+    data = flow.request.data
+    data.host, data.port = service.backend.host, service.backend.port
+    data.scheme = service.backend.scheme.encode()
+
+
+def _host(exchange: Exchange) -> str:
+    authority = split_authority(exchange.authority)
+    return authority[0] if authority else ""

@@ -1,0 +1,37 @@
+"""Policy fails closed: the wrapper of every policy hook, so that a fault answers 500 and lets nothing through."""
+
+import functools
+import logging
+from collections.abc import Callable
+
+from mitmproxy import http
+
+from livegate.pipeline import errors
+from livegate.pipeline.exchange import exchange_of
+
+logger = logging.getLogger(__name__)
+
+
+def fail_closed[Addon](
+    hook: Callable[[Addon, http.HTTPFlow], None],
+) -> Callable[[Addon, http.HTTPFlow], None]:
+    """Wrap a hook `(self, flow)`: when it raises, the flow is answered 500 and the fault is logged with its traceback.
+
+    mitmproxy itself logs the error of a hook and forwards the flow as it is, which would let it past the policy.
+    """
+
+    @functools.wraps(hook)
+    def guarded(self: Addon, flow: http.HTTPFlow) -> None:
+        try:
+            hook(self, flow)
+        except Exception:
+            exchange = exchange_of(flow)
+            logger.exception(
+                "%s.%s failed for request %s; answered 500",
+                type(self).__name__,
+                hook.__name__,
+                exchange.request_id if exchange else "-",
+            )
+            errors.refuse(flow, errors.internal_error(exchange))
+
+    return guarded

@@ -1,0 +1,75 @@
+"""Lets long bodies through as they come, both ways, and refuses those past `limits.body`."""
+
+from mitmproxy import http
+
+from livegate.pipeline import errors
+from livegate.pipeline.exchange import BoundedCopy, Exchange, awaiting_backend, exchange_of
+from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.safety import fail_closed
+
+MAX_LENGTH_DIGITS = 18
+
+
+class Streaming:
+    """Decide, head by head, which bodies are passed on at once; keep a short copy of those for the inspector."""
+
+    @fail_closed
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = awaiting_backend(flow)
+        if exchange is None:
+            return
+        limits = exchange.settings.limits
+        length = content_length(flow.request.headers)
+        if length is not None and length > limits.body:
+            message = f"The request body is {length} bytes long; at most {limits.body} are allowed."
+            errors.refuse(flow, Refusal(413, message, "body-too-large"))
+        elif will_stream_request(flow, exchange):
+            exchange.streams_request = True
+            exchange.request_copy = BoundedCopy(limits.stream_above)
+            flow.request.stream = exchange.request_copy
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and exchange.request_copy is not None and flow.live:
+            flow.request.data.content = exchange.request_copy.content
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is None or exchange.refused or flow.response is None or flow.response.stream:
+            return
+        if comes_at_length(flow.response, exchange):
+            flow.response.stream = copy_of_response(exchange)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and exchange.response_copy is not None and flow.live and flow.response is not None:
+            flow.response.data.content = exchange.response_copy.content
+
+
+def content_length(headers: http.Headers) -> int | None:
+    """The value of a valid Content-Length, else None (mitmproxy refuses invalid ones before any hook)."""
+    value = headers.get("content-length", "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= MAX_LENGTH_DIGITS else None
+
+
+def will_stream_request(flow: http.HTTPFlow, exchange: Exchange) -> bool:
+    """Whether a request body will be passed on as it arrives: longer than `stream_above`, or of unknown length."""
+    if "transfer-encoding" in flow.request.headers:
+        return True
+    length = content_length(flow.request.headers)
+    return length is not None and length > exchange.settings.limits.stream_above
+
+
+def comes_at_length(response: http.Response, exchange: Exchange) -> bool:
+    """Whether a response is known from its head to be long or endless: Server-Sent Events, or over `stream_above`."""
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "text/event-stream":
+        return True
+    length = content_length(response.headers)
+    return length is not None and length > exchange.settings.limits.stream_above
+
+
+def copy_of_response(exchange: Exchange) -> BoundedCopy:
+    """What `flow.response.stream` shall be for a response that is passed on as it comes."""
+    exchange.response_copy = BoundedCopy(exchange.settings.limits.stream_above)
+    return exchange.response_copy

@@ -1,0 +1,56 @@
+"""Puts the gateway's own HTTP layer under every connection, and keeps every other way into or out of the proxy shut."""
+
+import logging
+
+from mitmproxy import connection, exceptions
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import layer, server_hooks, tunnel
+from mitmproxy.proxy.layers import ClientTLSLayer, modes
+from mitmproxy.proxy.mode_specs import ReverseMode
+
+from livegate import mitm
+from livegate.mitm.http_layer import GatewayHttpLayer
+from livegate.mitm.policy import GatewayPolicy
+
+logger = logging.getLogger(__name__)
+
+BLACK_HOLE = ("livegate.invalid", 1)
+"""Target of the reverse mode: a name that RFC 6761 says will never exist. A request that no code routed goes there."""
+TLS_HANDSHAKE_RECORD = 0x16
+TLS_RECORD_PREFIX_BYTES = 3
+
+
+class Transport:
+    """Choose the layers of a connection; refuse what did not come in, or would not go out, by the gateway's way."""
+
+    def __init__(self, policy: GatewayPolicy) -> None:
+        self._policy = policy
+
+    def client_connected(self, client: connection.Client) -> None:
+        if not isinstance(client.proxy_mode, ReverseMode):
+            client.error = "livegate serves as a reverse proxy only"
+
+    def next_layer(self, nextlayer: layer.NextLayer) -> None:
+        context = nextlayer.context
+        if nextlayer.layer is not None or mitm.SHAPE_PROBLEMS:
+            return
+        if len(context.layers) != 1 or not isinstance(context.layers[0], modes.ReverseProxy):
+            return
+        data = nextlayer.data_client()
+        if not data:
+            return
+        if data[0] == TLS_HANDSHAKE_RECORD and len(data) < TLS_RECORD_PREFIX_BYTES:
+            raise exceptions.AddonHalt  # nobody can tell yet; mitmproxy would take it for plain HTTP
+        stack = tunnel.LayerStack()
+        if starts_like_tls_record(data):
+            stack /= ClientTLSLayer(context)
+        stack /= GatewayHttpLayer(context, self._policy)
+        nextlayer.layer = stack[0]
+
+    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        if not isinstance(data.client.proxy_mode, ReverseMode):
+            data.server.error = "livegate serves as a reverse proxy only"
+        elif data.server.address is None or data.server.address[0] == BLACK_HOLE[0]:
+            data.server.error = "no service is configured for this request"
+        if data.server.error:
+            logger.warning("refused to connect to %s: %s", data.server.address, data.server.error)

@@ -1,0 +1,143 @@
+"""Starts mitmproxy's own tools in this process with the gateway's addons in them; called by the `livegate` command."""
+
+import argparse
+import asyncio
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mitmproxy.master import Master
+from mitmproxy.options import Options
+from mitmproxy.tools import cmdline
+from mitmproxy.tools.main import run as run_tool
+from rich.console import Console
+
+from livegate.gateway import pipeline
+from livegate.settings import Settings, find_settings_file, load_settings
+from livegate.startup import MODE, mode_spec
+
+LISTEN_ARGUMENTS = ("-p", "--listen-port", "--listen-host")
+
+
+class GatewayAddons:
+    """All of the gateway as one entry of mitmproxy's addon chain."""
+
+    name = "livegate"
+
+    def __init__(self) -> None:
+        self.addons = pipeline()
+
+
+def gateway_master(tool: type[Master]) -> type[Master]:
+    """Make a master of one of mitmproxy's tools with the gateway where scripts would be.
+
+    That is before the proxy core's own addons that choose layers and certificates.
+    """
+
+    class GatewayMaster(tool):  # type: ignore[misc, valid-type]  # the base is chosen at run time
+        def __init__(self, options: Options) -> None:
+            super().__init__(options)
+            gateway = GatewayAddons()
+            self.addons.register(gateway)
+            place = self.addons.chain.index(self.addons.get("scriptloader")) + 1
+            self.addons.chain.insert(place, gateway)
+
+    return GatewayMaster
+
+
+def run(ui: str, path: Path | None, settings: Settings, arguments: Sequence[str]) -> int:
+    """Run a tool until it ends; returns the process's exit status."""
+    use_uvloop()
+    told_where = any(argument.split("=")[0] in LISTEN_ARGUMENTS for argument in arguments)
+    mode = MODE if told_where else mode_spec(settings.listen)
+    given = ["--mode", mode, "--set", f"gateway_config={path or ''}", *arguments]
+    tool, parser, extra = _tool(ui)
+    try:
+        run_tool(gateway_master(tool), parser, given, extra)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def run_demo(ui: str, arguments: Sequence[str]) -> int:
+    """Run the demo's apps and the gateway in front of them until the user ends it.
+
+    Raises DemoUnavailable when the apps' libraries are not installed or one of the apps does not start.
+    """
+    from livegate.demo import require
+    from livegate.demo.processes import DemoProcesses
+
+    require()
+    with DemoProcesses() as apps:
+        os.environ["GATEWAY_SERVICES"] = f"live.localhost=>{apps.live_url};echo.localhost=>{apps.echo_url}"
+        path = find_settings_file(None, os.environ)
+        settings = load_settings(path, os.environ)
+        _say_what_to_open(settings)
+        return run(ui, path, settings, arguments)
+
+
+def _say_what_to_open(settings: Settings) -> None:
+    port = settings.listen.port
+    console = Console(highlight=False)
+    console.print()
+    console.print("[bold]livegate demo[/bold]  open these, and watch the traffic:")
+    console.print(f"  LiveView app   [cyan]http://live.localhost:{port}/[/cyan]")
+    console.print(f"  echo app       [cyan]http://echo.localhost:{port}/[/cyan]")
+    console.print("  Ctrl-C ends everything.")
+    console.print()
+
+
+def _tool(
+    ui: str,
+) -> tuple[type[Master], Callable[[Options], argparse.ArgumentParser], Callable[[Any], dict[str, Any]] | None]:
+    match ui:
+        case "web":
+            from mitmproxy.tools.web.master import WebMaster
+
+            return WebMaster, cmdline.mitmweb, None
+        case "console":
+            from mitmproxy.tools.console.master import ConsoleMaster
+
+            return ConsoleMaster, cmdline.mitmproxy, None
+        case _:
+            from mitmproxy.tools.dump import DumpMaster
+
+            return DumpMaster, cmdline.mitmdump, _dump_filter
+
+
+def _dump_filter(arguments: argparse.Namespace) -> dict[str, str]:
+    """What `mitmdump FILTER` means: only these flows are printed, saved and read."""
+    words = " ".join(arguments.filter_args)
+    return dict.fromkeys(("save_stream_filter", "readfile_filter", "dumper_filter"), words) if words else {}
+
+
+def use_uvloop() -> bool:
+    """Run on uvloop when it is installed; returns whether it is."""
+    if importlib.util.find_spec("uvloop") is None or sys.platform == "win32":
+        return False
+    import uvloop
+
+    class GatewayLoop(uvloop.Loop):
+        def set_task_factory(self, factory: Any) -> None:
+            """Accept asyncio's eager task factory, which before CPython 3.13.3 does not take what uvloop passes it."""
+            if factory is None:
+                super().set_task_factory(None)
+                return
+
+            def tolerant(loop: Any, coro: Any, **given: Any) -> Any:
+                given.pop("eager_start", None)
+                return factory(loop, coro, **given)
+
+            super().set_task_factory(tolerant)
+
+    class GatewayLoopPolicy(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self) -> Any:
+            return GatewayLoop()
+
+    asyncio.set_event_loop_policy(GatewayLoopPolicy())
+    return True

@@ -1,0 +1,45 @@
+"""The settings of the gateway: `configs/gateway.yaml` and the environment, checked, frozen, reloadable."""
+
+from livegate.settings.build import route_table
+from livegate.settings.load import find_settings_file, load_settings
+from livegate.settings.model import (
+    Backend,
+    BackendTls,
+    Certificate,
+    ClientTls,
+    Limits,
+    Listen,
+    Log,
+    RateLimits,
+    Service,
+    Settings,
+    Timeouts,
+)
+from livegate.settings.problems import Problem, SettingsError
+from livegate.settings.quantities import Rate
+from livegate.settings.routes import Routes
+from livegate.settings.shape import json_schema
+from livegate.settings.watch import watch
+
+__all__ = [
+    "Backend",
+    "BackendTls",
+    "Certificate",
+    "ClientTls",
+    "Limits",
+    "Listen",
+    "Log",
+    "Problem",
+    "Rate",
+    "RateLimits",
+    "Routes",
+    "Service",
+    "Settings",
+    "SettingsError",
+    "Timeouts",
+    "find_settings_file",
+    "json_schema",
+    "load_settings",
+    "route_table",
+    "watch",
+]

@@ -1,0 +1,176 @@
+"""Turns the checked shape of a settings file into the frozen settings, and makes the checks that span several keys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from livegate.settings import names
+from livegate.settings.certificates import check_authority, read_certificate
+from livegate.settings.document import Document
+from livegate.settings.model import (
+    Backend,
+    BackendTls,
+    Certificate,
+    ClientTls,
+    Limits,
+    Log,
+    RateLimits,
+    Service,
+    Settings,
+    Timeouts,
+)
+from livegate.settings.problems import shown
+from livegate.settings.routes import Routes
+from livegate.settings.shape import ServiceFile, ServiceRateLimitFile, SettingsFile
+
+MIN_HEAD_BYTES = 1024
+
+
+def build(
+    file: SettingsFile, document: Document, path: Path | None, forbidden: Sequence[tuple[str, int]]
+) -> Settings | None:
+    """Complete the settings; what is wrong is noted in the document, and then None is returned."""
+    folder = path.resolve().parent if path else Path.cwd()
+    timeouts = Timeouts(**{name: getattr(file.timeouts, name) for name in type(file.timeouts).model_fields})
+    rates = RateLimits(file.rate_limit.user, file.rate_limit.ip, file.rate_limit.dry_run)
+    builder = _Builder(document, folder, timeouts, rates, [(file.listen.host, file.listen.port), *forbidden])
+    found = tuple(builder.service(name, entry) for name, entry in file.services.items())
+    tls = _client_tls(file, folder, document)
+    limits = _limits(file, document)
+    if not found and not document.problems:
+        document.problem((), "no services", "at least one entry in services")
+    if document.problems:
+        return None
+    watched = {path} if path else set()
+    watched |= {certificate.path for certificate in tls.certificates}
+    watched |= {service.tls.ca_file for service in found if service.tls.ca_file}
+    return Settings(
+        source=path,
+        listen=file.listen,
+        services=found,
+        routes=Routes(found),
+        trusted_proxies=tuple(file.trusted_proxies),
+        tls=tls,
+        rate_limit=rates,
+        timeouts=timeouts,
+        limits=limits,
+        log=Log(file.log.format, file.log.level),
+        watched=frozenset(watched),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Builder:
+    """What every service is built from."""
+
+    document: Document
+    folder: Path
+    timeouts: Timeouts
+    rates: RateLimits
+    listeners: Sequence[tuple[str, int]]
+
+    def service(self, name: str, entry: ServiceFile) -> Service:
+        _refuse_own_listener(name, entry.backend, self.document, self.listeners)
+        own_times = {key: value for key, value in entry.timeouts.model_dump().items() if value is not None}
+        return Service(
+            name=_canonical(name),
+            backend=entry.backend,
+            host=entry.host,
+            origin=entry.origin,
+            tls=_backend_tls(name, entry, self.folder, self.document),
+            timeouts=replace(self.timeouts, **own_times),
+            rate_limit=_own_rates(entry.rate_limit, self.rates),
+            own_user_rate="user" in entry.rate_limit.model_fields_set,
+            own_ip_rate="ip" in entry.rate_limit.model_fields_set,
+        )
+
+
+def _canonical(name: str) -> str:
+    try:
+        return names.service_pattern(name)
+    except ValueError:
+        return name  # noted before, by the check of all names
+
+
+def _own_rates(own: ServiceRateLimitFile, rates: RateLimits) -> RateLimits:
+    said = own.model_fields_set
+    return RateLimits(
+        user=own.user if "user" in said else rates.user,
+        ip=own.ip if "ip" in said else rates.ip,
+        dry_run=rates.dry_run if own.dry_run is None else own.dry_run,
+    )
+
+
+def _refuse_own_listener(name: str, backend: Backend, document: Document, listeners: Sequence[tuple[str, int]]) -> None:
+    for host, port in listeners:
+        if backend.port == port and names.same_place(backend.host, host):
+            document.problem(
+                ("services", name, "backend"),
+                shown(backend.url),
+                "a backend that is not the gateway itself (its own listener, or mitmweb's)",
+            )
+            return
+
+
+def _backend_tls(name: str, entry: ServiceFile, folder: Path, document: Document) -> BackendTls:
+    ca_file = folder / Path(entry.tls.ca_file).expanduser() if entry.tls.ca_file else None
+    if ca_file is not None:
+        try:
+            check_authority(ca_file)
+        except ValueError as error:
+            document.problem(("services", name, "tls", "ca_file"), shown(entry.tls.ca_file), str(error))
+    server_name = entry.tls.server_name
+    if server_name is not None:
+        allowed = "a host name or an IP address"
+        try:
+            server_name = names.host_name(server_name, allowed).strip("[]")
+        except ValueError:
+            document.problem(("services", name, "tls", "server_name"), shown(server_name), allowed)
+    return BackendTls(entry.tls.verify, server_name, ca_file)
+
+
+def _client_tls(file: SettingsFile, folder: Path, document: Document) -> ClientTls:
+    certificates: dict[str, Certificate] = {}
+    for name, text in file.tls.certificates.items():
+        key = ("tls", "certificates", name)
+        try:
+            pattern = names.service_pattern(name)
+            certificate = read_certificate(pattern, folder / Path(text).expanduser())
+        except ValueError as error:
+            document.problem(key, shown(text), str(error))
+            continue
+        if pattern in certificates:
+            document.problem(key, shown(name), "each name once")
+        certificates[pattern] = certificate
+    return ClientTls(tuple(certificates.values()), file.tls.redirect_http)
+
+
+def _limits(file: SettingsFile, document: Document) -> Limits:
+    limits = Limits(file.limits.head, file.limits.headers, file.limits.body, file.limits.stream_above)
+    if limits.head < MIN_HEAD_BYTES:
+        document.problem(("limits", "head"), f"{limits.head} bytes", "at least 1KiB")
+    if limits.stream_above > limits.body:
+        document.problem(("limits", "stream_above"), f"{limits.stream_above} bytes", "at most limits.body")
+    return limits
+
+
+def route_table(settings: Settings) -> list[tuple[str, str, str]]:
+    """One row a service for people: host, backend URL, and what is not as usual there."""
+    usual = Service("", Backend("http", "", 0), timeouts=settings.timeouts, rate_limit=settings.rate_limit)
+    return [(service.name, service.backend.url, ", ".join(_remarks(service, usual))) for service in settings.services]
+
+
+def _remarks(service: Service, usual: Service) -> list[str]:
+    remarks = [
+        (service.host != usual.host, f"host {service.host}"),
+        (service.origin != usual.origin, f"origin {service.origin}"),
+        (not service.tls.verify, "TLS not verified"),
+        (service.tls.server_name is not None, f"TLS name {service.tls.server_name}"),
+        (service.tls.ca_file is not None, f"own CA {service.tls.ca_file}"),
+        (service.timeouts.connect != usual.timeouts.connect, f"connect {service.timeouts.connect:g}s"),
+        (service.timeouts.upgrade != usual.timeouts.upgrade, f"upgrade {service.timeouts.upgrade:g}s"),
+        (service.timeouts.response != usual.timeouts.response, f"response {service.timeouts.response:g}s"),
+        (service.own_user_rate, f"user {service.rate_limit.user or 'unlimited'}"),
+        (service.own_ip_rate, f"ip {service.rate_limit.ip or 'unlimited'}"),
+    ]
+    return [text for holds, text in remarks if holds]

@@ -1,0 +1,171 @@
+"""The settings as the gateway uses them: frozen values, checked and complete, swapped whole on a reload."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from livegate.settings.quantities import Rate
+
+if TYPE_CHECKING:
+    from livegate.settings.routes import Routes
+
+DEFAULT_USER_RATE = Rate(100, 60)
+DEFAULT_IP_RATE = Rate(500, 60)
+
+type HostPolicy = Literal["rewrite", "keep"]
+type OriginPolicy = Literal["preserve", "passthrough", "rewrite", "drop"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where clients connect; an empty host is every address."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{_bracketed(self.host)}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One application behind the gateway."""
+
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+
+    @property
+    def tls(self) -> bool:
+        """Whether TLS is spoken there."""
+        return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """`host[:port]` as it belongs into a Host field: the scheme's own port is left out."""
+        host = _bracketed(self.host)
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Scheme and authority; also its origin (RFC 6454 section 6.2)."""
+        return f"{self.scheme}://{self.authority}"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendTls:
+    """How a backend has to prove its identity."""
+
+    verify: bool = True
+    server_name: str | None = None
+    """SNI and the name in the certificate; the backend's host when None."""
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds."""
+
+    request_head: float = 10.0
+    connect: float = 10.0
+    upgrade: float = 10.0
+    response: float = 60.0
+    keep_alive: float = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes, and a number of header fields."""
+
+    head: int = 32 * 1024
+    headers: int = 100
+    body: int = 100 * 1024 * 1024
+    stream_above: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """How often one user and one address may ask; None is no limit."""
+
+    user: Rate | None = DEFAULT_USER_RATE
+    ip: Rate | None = DEFAULT_IP_RATE
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What the log looks like."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One entry of `services`, with the global settings merged in."""
+
+    name: str
+    """Canonical: lower case, A-labels, no trailing dot; `*.example.com`; `default`."""
+    backend: Backend
+    host: HostPolicy = "rewrite"
+    origin: OriginPolicy = "preserve"
+    tls: BackendTls = BackendTls()
+    timeouts: Timeouts = Timeouts()
+    rate_limit: RateLimits = RateLimits()
+    own_user_rate: bool = False
+    """Whether the service sets the user budget itself, and so counts apart from all others."""
+    own_ip_rate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate for clients, checked: the key fits, it is in date, it covers the name."""
+
+    pattern: str
+    path: Path
+    chain_pem: bytes
+    """Leaf first."""
+    key_pem: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """TLS towards clients."""
+
+    certificates: tuple[Certificate, ...] = ()
+    redirect_http: bool = False
+
+    def certificate_for(self, server_name: str | None) -> Certificate | None:
+        """The certificate for a name sent as SNI: exact, then the longest wildcard, then `default`, else None."""
+        name = (server_name or "").lower().removesuffix(".")
+        by_pattern = {certificate.pattern: certificate for certificate in self.certificates}
+        candidates = [name]
+        while "." in name:
+            name = name.partition(".")[2]
+            candidates.append(f"*.{name}")
+        return next((by_pattern[item] for item in [*candidates, "default"] if item in by_pattern), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything of the settings file."""
+
+    source: Path | None
+    listen: Listen
+    services: tuple[Service, ...]
+    routes: "Routes"
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    tls: ClientTls
+    rate_limit: RateLimits
+    timeouts: Timeouts
+    limits: Limits
+    log: Log
+    watched: frozenset[Path]
+    """The settings file and every file it names: a change of any of them is a reason to reload."""
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,101 @@
+"""Host names, service patterns, backend URLs and listen addresses: read once, at load, into one canonical form."""
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+import idna
+
+from livegate.settings.model import Backend, Listen
+
+DEFAULT = "default"
+DEFAULT_ALIASES = frozenset({DEFAULT, "default_any"})
+MAX_NAME_CHARACTERS = 253
+MAX_PORT = 65535
+
+PATTERN_ALLOWED = "a host name such as app.example.com, a wildcard such as *.example.com, an IP address, or default"
+BACKEND_ALLOWED = "an http:// or https:// URL such as http://127.0.0.1:4000, without path, query or credentials"
+LISTEN_ALLOWED = "an address and port such as 127.0.0.1:8080, [::1]:8080, or :8080 for every address"
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def service_pattern(text: object) -> str:
+    """The canonical form of a service's name. Raises ValueError with what is allowed."""
+    if not isinstance(text, str):
+        raise ValueError(PATTERN_ALLOWED)  # noqa: TRY004 - the parsers of settings raise only this
+    name = text.strip().lower().removesuffix(".")
+    if name in DEFAULT_ALIASES:
+        return DEFAULT
+    if name.startswith("*."):
+        return f"*.{host_name(name[2:], PATTERN_ALLOWED)}"
+    return host_name(name, PATTERN_ALLOWED)
+
+
+def host_name(text: str, allowed: str) -> str:
+    """A host name in lower case and A-labels, or an IP address (IPv6 in brackets). Raises ValueError(allowed)."""
+    address = _address(text)
+    if address is not None:
+        return f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+    try:
+        name = text if text.isascii() else idna.encode(text, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        raise ValueError(allowed) from None
+    labels = name.lower().split(".")
+    looks_like_an_address = labels[-1].isdigit()
+    if len(name) > MAX_NAME_CHARACTERS or looks_like_an_address or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError(allowed)
+    return name.lower()
+
+
+def backend(text: object) -> Backend:
+    """A backend from its URL. Raises ValueError with what is allowed."""
+    if not isinstance(text, str) or re.search(r"[\s\\\x00-\x1f\x7f]", text):
+        raise ValueError(BACKEND_ALLOWED)
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise ValueError(BACKEND_ALLOWED) from None
+    has_more = url.path not in ("", "/") or url.query or url.fragment or "@" in url.netloc or "?" in text or "#" in text
+    if url.scheme not in _DEFAULT_PORTS or not url.hostname or has_more or port == 0 or url.netloc.endswith(":"):
+        raise ValueError(BACKEND_ALLOWED)
+    host = host_name(url.hostname, BACKEND_ALLOWED).strip("[]")
+    address = _address(host)
+    if address is not None and address.is_link_local:
+        raise ValueError(f"{BACKEND_ALLOWED}; link-local addresses (cloud metadata) are never a backend")
+    return Backend("https" if url.scheme == "https" else "http", host, port or _DEFAULT_PORTS[url.scheme])
+
+
+def listen(text: object) -> Listen:
+    """A listen address. Raises ValueError with what is allowed."""
+    if not isinstance(text, str):
+        raise ValueError(LISTEN_ALLOWED)  # noqa: TRY004 - the parsers of settings raise only this
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) <= MAX_PORT:
+        raise ValueError(LISTEN_ALLOWED)
+    if host == "":
+        return Listen("", int(port))
+    name = host_name(host[1:-1] if bracketed else host, LISTEN_ALLOWED)
+    if name.startswith("[") != bracketed:
+        raise ValueError(LISTEN_ALLOWED)
+    return Listen(name.strip("[]"), int(port))
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+
+
+def same_place(host: str, other: str) -> bool:
+    """Whether two hosts of one machine may be the same listener: equal, both loopback, or one of them every address."""
+    return host == other or (_is_here(host) and _is_here(other))
+
+
+def _is_here(host: str) -> bool:
+    address = _address(host)
+    return host in ("", "localhost") or (address is not None and (address.is_loopback or address.is_unspecified))
