@@ -140,7 +140,6 @@ class GatewayStream(http_layers.HttpStream):
 
     def _body_too_large(self) -> Commands:
         problem = "request body larger than allowed"
-        self.client_state = self.state_errored
         yield http_layers.SendHttp(
             RequestProtocolError(self.stream_id, problem, ErrorCode.REQUEST_TOO_LARGE), self.context.server
         )

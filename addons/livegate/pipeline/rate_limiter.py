@@ -90,7 +90,7 @@ def _budgets_of(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits) -> lis
 
 def _refuse(flow: http.HTTPFlow, exchange: Exchange, decision: Decision, violated: Budget, *, dry_run: bool) -> None:
     logger.warning(
-        "%s %s: rate limit %s of %s for %s (key %s, request %s)",
+        "%s: %s rate limit %s, client %s, service %s (key %s, request %s)",
         "would refuse" if dry_run else "refused",
         violated.policy,
         violated.rate,

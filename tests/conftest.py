@@ -1,0 +1,25 @@
+"""Shared by all tests: what a test needs of the machine, and how loud it is when that is missing."""
+
+import os
+import shutil
+
+import pytest
+
+NEED_ALL = os.environ.get("LIVEGATE_TESTS_NEED_ALL") == "1"
+"""Set in CI, where a missing program is a failure and not a skip."""
+
+
+def require_program(name: str, install: str) -> str:
+    """The path of a program; skips (in CI: fails) with the command that installs it."""
+    path = shutil.which(name)
+    if path is None:
+        message = f"{name} is not installed: {install}"
+        if NEED_ALL:
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    return require_program("chromium", "apt-get install chromium")

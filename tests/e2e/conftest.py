@@ -1,0 +1,22 @@
+"""Fixtures of the end-to-end tests: real processes, and folders for them."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from livegate.demo.processes import DemoProcesses  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[DemoProcesses]:
+    with DemoProcesses(0, 0) as apps:
+        yield apps
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gateway")

@@ -1,0 +1,51 @@
+"""A person in Chromium sees through the gateway what they see without it."""
+
+from pathlib import Path
+
+import pytest
+from browser import browser_page, connected, journey, time_origin
+from gateway_process import Gateway
+from playwright.sync_api import expect
+
+from livegate.demo.processes import DemoProcesses
+
+MANY = {"user": "100000/minute", "ip": "100000/minute"}
+
+
+@pytest.fixture(scope="module")
+def seen_directly(chromium: str, demo: DemoProcesses, folder: Path) -> dict[str, object]:
+    with browser_page(chromium) as page:
+        return journey(page, f"http://127.0.0.1:{demo.live.port}", folder)
+
+
+def test_the_browser_sees_through_the_gateway_what_it_sees_without(
+    chromium: str, demo: DemoProcesses, folder: Path, seen_directly: dict[str, object]
+) -> None:
+    settings = {"services": {"live.localhost": demo.live_url}, "rate_limit": MANY}
+    with Gateway(folder, settings) as gateway, browser_page(chromium) as page:
+        seen = journey(page, f"http://live.localhost:{gateway.port}", folder)
+    assert seen == seen_directly
+    assert seen["one load"] is True
+
+
+def test_a_killed_and_restarted_backend_costs_no_page_load_and_at_most_three_seconds(
+    chromium: str, folder: Path
+) -> None:
+    with DemoProcesses(0, 0) as apps:
+        settings = {"services": {"live.localhost": apps.live_url}, "rate_limit": MANY}
+        with Gateway(folder, settings) as gateway, browser_page(chromium) as page:
+            page.goto(f"http://live.localhost:{gateway.port}/count")
+            connected(page)
+            loaded = time_origin(page)
+            apps.live.kill()
+            page.wait_for_selector("[data-phx-main]:not(.phx-connected)")
+            apps.live.start()
+            apps.live.wait()
+            back = page.evaluate("performance.now()")
+            connected(page)
+            recovered_after_ms = page.evaluate("performance.now()") - back
+            page.click("#inc")
+            expect(page.locator("#count")).to_have_text("1")
+            assert time_origin(page) == loaded
+            assert recovered_after_ms < 3000
+            gateway.output.wait_for("close_code=1006")
