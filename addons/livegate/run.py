@@ -73,12 +73,18 @@ def run_demo(ui: str, arguments: Sequence[str]) -> int:
     from livegate.demo.processes import DemoProcesses
 
     require()
-    with DemoProcesses() as apps:
+    with DemoProcesses(*_demo_ports()) as apps:
         os.environ["GATEWAY_SERVICES"] = f"live.localhost=>{apps.live_url};echo.localhost=>{apps.echo_url}"
         path = find_settings_file(None, os.environ)
         settings = load_settings(path, os.environ)
         _say_what_to_open(settings)
         return run(ui, path, settings, arguments)
+
+
+def _demo_ports() -> tuple[int, int]:
+    """Ports of the two apps: 4000 and 4001, or `LIVEGATE_DEMO_PORTS=4100,4101` where these are taken."""
+    live, _, echo = os.environ.get("LIVEGATE_DEMO_PORTS", "4000,4001").partition(",")
+    return int(live), int(echo)
 
 
 def _say_what_to_open(settings: Settings) -> None:

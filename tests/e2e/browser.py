@@ -1,6 +1,7 @@
 """What a person does in the demo, as functions on a Playwright page; the same with and without the gateway."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ TIMEOUT_MS = 15_000
 
 
 @contextmanager
-def browser_page(chromium: str, **context: Any):
+def browser_page(chromium: str, arguments: Sequence[str] = (), **context: Any) -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*CHROMIUM_ARGUMENTS, *arguments])
         page = browser.new_context(**context).new_page()
         page.set_default_timeout(TIMEOUT_MS)
         expect.set_options(timeout=TIMEOUT_MS)

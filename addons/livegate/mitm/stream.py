@@ -226,7 +226,7 @@ class GatewayStream(http_layers.HttpStream):
             yield from self._send_again()
             return
         still_open = self.server_state not in (self.state_done, self.state_errored)
-        if (still_open and self.client_state != self.state_errored) or event.code is ErrorCode.REQUEST_TOO_LARGE:
+        if still_open and self.client_state != self.state_errored:
             self.gateway.policy.failing(self.flow, Failure(event.code, event.message))
         yield from super().handle_protocol_error(event)
 
