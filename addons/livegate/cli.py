@@ -114,11 +114,11 @@ def demo(
 ) -> None:
     """Start a LiveView app and an echo app on this machine, and the gateway in front of both."""
     from livegate import run as tools
-    from livegate.demo import DemoUnavailable
+    from livegate.demo import DemoUnavailableError
 
     try:
         raise typer.Exit(tools.run_demo(ui.value, mitmproxy_arguments or []))
-    except DemoUnavailable as problem:
+    except DemoUnavailableError as problem:
         errors.print(f"livegate demo: {problem}")
         raise typer.Exit(1) from None
 

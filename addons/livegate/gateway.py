@@ -26,7 +26,7 @@ def pipeline() -> list[Any]:
     policy = RequestPolicy(current, timeouts.http_started)
     return [
         Startup(current),
-        Transport(policy),
+        Transport(policy, current.serving),
         Certificates(current),
         Guard(current),
         ClientIdentity(),

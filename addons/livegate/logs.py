@@ -68,6 +68,8 @@ class Terminal:
 
     def apply(self, settings: LogSettings) -> None:
         """Set format and level. May be called again at any time, as on a reload of the settings."""
+        if ctx.master.addons.get("termlog") is None:
+            return  # mitmproxy's console has the terminal to itself, and shows the lines in its own log
         quiet = settings.level != "debug"
         logging.getLogger(CONNECTION_LOGGER).setLevel(logging.WARNING if quiet else logging.NOTSET)
         self._set_verbosity(_VERBOSITY[settings.level])
@@ -97,7 +99,7 @@ class Terminal:
 
     def _show_text(self, shown: bool) -> None:
         terminal = ctx.master.addons.get("termlog")
-        if terminal is not None and shown:
+        if shown:
             terminal.logger.install()
-        elif terminal is not None:
+        else:
             terminal.uninstall()

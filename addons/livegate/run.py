@@ -67,7 +67,7 @@ def run(ui: str, path: Path | None, settings: Settings, arguments: Sequence[str]
 def run_demo(ui: str, arguments: Sequence[str]) -> int:
     """Run the demo's apps and the gateway in front of them until the user ends it.
 
-    Raises DemoUnavailable when the apps' libraries are not installed or one of the apps does not start.
+    Raises DemoUnavailableError when the apps' libraries are not installed or one of the apps does not start.
     """
     from livegate.demo import require
     from livegate.demo.processes import DemoProcesses

@@ -12,7 +12,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate import mitm
 from livegate.logs import Terminal
-from livegate.mitm.connections import close_client
+from livegate.mitm.connections import close_client, prepare_certificate_store
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.transport import BLACK_HOLE
 from livegate.settings import Listen, Settings, SettingsError, find_settings_file, load_settings, watch
@@ -87,6 +87,8 @@ class Startup:
         if self._path is not None:
             watching = watch(self._path, self._watched, self.reload, self._stop_watching)
             self._keep(loop.create_task(watching, name="livegate settings watch"))
+        prepare_certificate_store()
+        loop.call_soon(self._current.serving.set)
 
     def done(self) -> None:
         self._stop_watching.set()

@@ -167,8 +167,8 @@ class Backend:
 
     async def _bad_101(self, request: web.Request) -> web.Response:
         accept = request.query.get("accept", "wrong")
-        head = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-        return await self._raw(request, head.encode())
+        head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        return await self._raw(request, f"{head}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
 
     async def _hop_by_hop(self, request: web.Request) -> web.Response:
         return await self._raw(
@@ -183,7 +183,8 @@ class Backend:
     async def _early_hints(self, request: web.Request) -> web.Response:
         return await self._raw(
             request,
-            b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfinal",
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfinal",
         )
 
     async def _chunked(self, request: web.Request) -> web.Response:

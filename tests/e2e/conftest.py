@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from livegate.demo.processes import DemoProcesses  # noqa: E402
+from livegate.demo.processes import DemoProcesses
 
 
 @pytest.fixture(scope="module")

@@ -195,8 +195,10 @@ def test_forwarding_headers_of_a_stranger_are_replaced(gateway: Gateway) -> None
 
 def test_hop_by_hop_headers_and_those_that_connection_names_end_here(gateway: Gateway) -> None:
     answer = gateway.raw(
-        b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close, X-Hop, Cookie, Authorization, Host, Origin, X-Forwarded-For\r\n"
-        b"X-Hop: 1\r\nTE: trailers\r\nKeep-Alive: 5\r\nProxy-Authorization: Basic x\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n"
+        b"GET / HTTP/1.1\r\nHost: app.test\r\n"
+        b"Connection: close, X-Hop, Cookie, Authorization, Host, Origin, X-Forwarded-For\r\n"
+        b"X-Hop: 1\r\nTE: trailers\r\nKeep-Alive: 5\r\nProxy-Authorization: Basic x\r\n"
+        b"Upgrade: h2c\r\nHTTP2-Settings: x\r\n"
         b"Cookie: c=1\r\nAuthorization: a\r\nOrigin: null\r\n\r\n"
     )
     names = {name.lower() for name, _ in seen(answer)["headers"]}
@@ -299,7 +301,8 @@ def test_a_chunked_body_with_trailers_arrives(gateway: Gateway) -> None:
 def test_a_client_that_expects_100_continue_gets_it(gateway: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=15) as conn:
         conn.sendall(
-            b"POST / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
+            b"POST / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n"
+            b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n"
         )
         assert conn.recv(65536).startswith(b"HTTP/1.1 100 ")
         conn.sendall(b"abc")

@@ -1,12 +1,17 @@
 """The real process from start to end: start, bad start, reload, bad reload, signals, unsafe options, other tools."""
 
+import asyncio
+import fcntl
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,7 +98,7 @@ def test_the_checkout_runs_with_only_the_dependencies_present(tmp_path: Path, ba
     shutil.copytree(CHECKOUT / "addons", copy / "addons", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     probe = "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]"
     (tmp_path / "sitecustomize.py").write_text(probe)
-    environ = {"PYTHONPATH": str(tmp_path)}
+    environ = {"PYTHONPATH": str(tmp_path), "COVERAGE_PROCESS_CONFIG": ""}
     command = [str(MITMDUMP), "-s", str(copy / "addons" / "gateway.py")]
     with Gateway(tmp_path, {"services": {"app.test": backend.url}}, command=command, environ=environ) as gateway:
         assert status_of(ask(gateway)) == 200
@@ -117,8 +122,6 @@ def test_an_edit_is_applied_without_dropping_a_connection(tmp_path: Path, backen
                     assert status_of(ask(gateway, "app.test")) == 404
                     await ws.send_str("after")
                     assert await ws.receive_str(timeout=10) == "after"
-
-        import asyncio
 
         asyncio.run(scenario())
 
@@ -206,8 +209,6 @@ def test_a_signal_ends_it_with_status_0_and_open_sockets_look_lost(
                 await ws.receive(timeout=10)
                 return ws.close_code
 
-        import asyncio
-
         assert asyncio.run(scenario()) != 1000, "on 1000 a LiveView page would not reconnect"
         assert gateway.process
         assert gateway.process.wait(TIMEOUT_S) == 0
@@ -241,11 +242,9 @@ def test_mitmweb_runs_the_script_and_is_never_a_backend(tmp_path: Path, backend:
 
 
 def test_the_console_tool_runs_the_script(tmp_path: Path, backend: Backend) -> None:
-    """mitmproxy's console needs a terminal: `script` gives it one."""
-    import pty
-
     gateway = Gateway(tmp_path, {"services": {"app.test": backend.url}})
     main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     process = subprocess.Popen(
         [str(MITMDUMP.with_name("mitmproxy")), "-s", str(CHECKOUT / "addons" / "gateway.py")],
         env={**gateway.environ, "TERM": "xterm"},
@@ -334,7 +333,7 @@ def test_the_demo_starts_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) ->
         assert len(children) == 2
         with socket.create_connection(("127.0.0.1", port), timeout=10) as conn:
             conn.sendall(b"GET /healthz HTTP/1.1\r\nHost: echo.localhost\r\nConnection: close\r\n\r\n")
-            assert status_of(conn.recv(65536)) == 200
+            assert status_of(conn.recv(65536)) == 200, output.text
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(TIMEOUT_S) == 0
     finally:
@@ -347,7 +346,10 @@ def test_the_demo_starts_everything_and_ctrl_c_leaves_nothing(tmp_path: Path) ->
 
 
 def test_no_child_of_the_demo_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
-    code = "from livegate.demo.processes import DemoProcesses\nwith DemoProcesses(0, 0):\n print('up', flush=True)\n input()"
+    code = (
+        "from livegate.demo.processes import DemoProcesses\n"
+        "with DemoProcesses(0, 0):\n print('up', flush=True)\n input()"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout
     assert process.stdout.readline() == b"up\n"
@@ -360,3 +362,21 @@ def test_no_child_of_the_demo_outlives_a_parent_that_was_killed(tmp_path: Path) 
         pipe.close()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
+
+
+def test_requests_that_come_while_it_starts_are_served_and_do_not_end_the_start(
+    tmp_path: Path, backend: Backend
+) -> None:
+    command = [str(LIVEGATE), "run", "--config", str(tmp_path / "gateway.yaml")]
+    gateway = Gateway(tmp_path, {"services": {"app.test": backend.url}, "rate_limit": MANY}, command=command).start()
+    try:
+        deadline = time.monotonic() + 30
+        statuses: list[int] = []
+        while len(statuses) < 50 and time.monotonic() < deadline:
+            try:
+                statuses.append(status_of(ask(gateway)))
+            except ConnectionRefusedError:
+                continue
+        assert statuses == [200] * 50, gateway.output.text
+    finally:
+        gateway.__exit__(None, None, None)

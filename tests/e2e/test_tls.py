@@ -17,7 +17,7 @@ from gateway_process import Gateway, header_of, receive_all, status_of
 from livegate.demo.processes import App, DemoProcesses
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from certificates import Authority, spki_hash  # noqa: E402
+from certificates import Authority, spki_hash
 
 MANY = {"user": "100000/minute", "ip": "100000/minute"}
 

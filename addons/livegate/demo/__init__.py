@@ -5,13 +5,13 @@ import importlib.util
 REQUIRED = ("pyview", "uvicorn", "websockets")
 
 
-class DemoUnavailable(Exception):
+class DemoUnavailableError(Exception):
     """The demo cannot run; the message says what to do."""
 
 
 def require() -> None:
-    """Check that the demo's libraries are there. Raises DemoUnavailable."""
+    """Check that the demo's libraries are there. Raises DemoUnavailableError."""
     missing = [name for name in REQUIRED if importlib.util.find_spec(name) is None]
     if missing:
         msg = f"{', '.join(missing)} not installed: pip install 'livegate[demo]'"
-        raise DemoUnavailable(msg)
+        raise DemoUnavailableError(msg)

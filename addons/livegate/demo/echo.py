@@ -1,4 +1,4 @@
-"""The demo's echo app: a plain WebSocket that can also be told to misbehave. `python -m livegate.demo.echo --port 4001`."""
+"""The demo's echo app, which can also be told to misbehave: `python -m livegate.demo.echo --port 4001`."""
 
 import argparse
 import asyncio
@@ -9,11 +9,12 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
 from livegate.demo import pages
 from livegate.demo.lifeline import end_with_parent
 
-SUBPROTOCOL = "echo.v1"
+SUBPROTOCOL = Subprotocol("echo.v1")
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 MAX_BURST = 1_000_000
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from livegate.demo import DemoUnavailable
+from livegate.demo import DemoUnavailableError
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 3.0
@@ -33,14 +33,14 @@ class App:
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Start it; `wait` says when it answers. Raises DemoUnavailable when its port is taken."""
+        """Start it; `wait` says when it answers. Raises DemoUnavailableError when its port is taken."""
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, self.port))
             except OSError as error:
                 msg = f"port {self.port} is taken ({error.strerror}); end what uses it"
-                raise DemoUnavailable(msg) from None
+                raise DemoUnavailableError(msg) from None
         path = os.pathsep.join(filter(None, (str(PACKAGE_FOLDER), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(  # noqa: S603 - our own modules
             self._command,
@@ -52,7 +52,7 @@ class App:
         )
 
     def wait(self) -> None:
-        """Wait until it answers. Raises DemoUnavailable when it ends or takes too long."""
+        """Wait until it answers. Raises DemoUnavailableError when it ends or takes too long."""
         assert self._process is not None  # noqa: S101 - called after start
         deadline = time.monotonic() + START_TIMEOUT_S
         while not _answers(self.port):
@@ -60,10 +60,10 @@ class App:
                 assert self._process.stderr is not None  # noqa: S101 - a pipe
                 last = self._process.stderr.read().decode(errors="replace").strip()[-2000:]
                 msg = f"{self._command[2]} ended at once: {last or 'it said nothing'}"
-                raise DemoUnavailable(msg)
+                raise DemoUnavailableError(msg)
             if time.monotonic() > deadline:
                 msg = f"{self._command[2]} does not answer on port {self.port}"
-                raise DemoUnavailable(msg)
+                raise DemoUnavailableError(msg)
             time.sleep(POLL_S)
 
     def kill(self) -> None:

@@ -19,7 +19,7 @@ SLOW_EVENT_S = 0.7
 MAX_UPLOAD_BYTES = 50 * 1024 * 1024
 
 
-class _View(LiveView[Any]):
+class _View(LiveView[Any]):  # type: ignore[misc]  # pyview is untyped
     """A view whose template stands in `pages`."""
 
     page: str

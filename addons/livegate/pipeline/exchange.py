@@ -1,5 +1,6 @@
 """What the gateway knows of one flow while it lives: begun by the guard, filled in by the other pipeline addons."""
 
+import asyncio
 import re
 import time
 import uuid
@@ -28,6 +29,8 @@ class CurrentSettings:
 
     def __init__(self, value: Settings | None = None) -> None:
         self._value = value
+        self.serving = asyncio.Event()
+        """Set when everything has started; connections that come earlier wait for it."""
 
     @property
     def loaded(self) -> bool:

@@ -47,7 +47,7 @@ END_TO_END = frozenset(
 """Fields that `Connection` cannot nominate for removal."""
 SET_BY_US = frozenset({b"host", b"x-request-id", b"traceparent", b"x-real-ip", b"forwarded"})
 REMADE = frozenset({b"tracestate", b"sec-websocket-extensions"})
-"""tracestate goes only with a good traceparent; mitmproxy's WebSocket layer fails on legal answers of permessage-deflate."""
+"""tracestate goes only with a good traceparent; of extensions mitmproxy's WebSocket layer cannot bear legal answers."""
 _X_FORWARDED = b"x-forwarded-"
 _SENSITIVE = HOP_BY_HOP | FORWARDING | END_TO_END
 

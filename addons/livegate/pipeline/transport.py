@@ -1,5 +1,6 @@
 """Puts the gateway's own HTTP layer under every connection, and keeps every other way into or out of the proxy shut."""
 
+import asyncio
 import logging
 
 from mitmproxy import connection, exceptions
@@ -23,12 +24,17 @@ TLS_RECORD_PREFIX_BYTES = 3
 class Transport:
     """Choose the layers of a connection; refuse what did not come in, or would not go out, by the gateway's way."""
 
-    def __init__(self, policy: GatewayPolicy) -> None:
+    def __init__(self, policy: GatewayPolicy, serving: asyncio.Event) -> None:
         self._policy = policy
+        self._serving = serving
 
-    def client_connected(self, client: connection.Client) -> None:
+    async def client_connected(self, client: connection.Client) -> None:
         if not isinstance(client.proxy_mode, ReverseMode):
             client.error = "livegate serves as a reverse proxy only"
+            return
+        # mitmproxy listens before its addons have started; a request then would find no certificate store, and the
+        # error that it logs would end the whole start.
+        await self._serving.wait()
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         context = nextlayer.context
