@@ -1,8 +1,10 @@
-"""The demo's echo app, which can also be told to misbehave: `python -m livegate.demo.echo --port 4001`."""
+"""The demo's echo app, a plain WebSocket that can be told to misbehave: `python -m livegate.demo.echo --port 4001`."""
 
-import argparse
 import asyncio
+import re
 import signal
+import socket
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -12,72 +14,104 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from livegate.demo import pages
-from livegate.demo.lifeline import end_with_parent
+from livegate.demo.listening import listen, parser
 
 SUBPROTOCOL = Subprotocol("echo.v1")
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-MAX_BURST = 1_000_000
+MAX_BURST_MESSAGES = 100_000
+MAX_BURST_BYTES = 1024 * 1024
+MAX_REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame holds 125 bytes, and the code is two of them
+CLOSE_TIMEOUT_S = 1
+
+CLOSE = re.compile(r"close (\d{4})(?: (.*))?", re.ASCII)
+BURST = re.compile(r"burst (\d{1,6}) (\d{1,7})", re.ASCII)
+FILES = {
+    "/": ("echo.html", "text/html; charset=utf-8"),
+    "/assets/echo.js": ("echo.js", "text/javascript; charset=utf-8"),
+    "/assets/demo.css": ("demo.css", "text/css; charset=utf-8"),
+    "/assets/icon.svg": ("icon.svg", "image/svg+xml"),
+}
 
 
 async def echo(connection: ServerConnection) -> None:
-    """Send every message back, unless it is a command."""
+    """Send every message back as it came, unless it is a command."""
     try:
         async for message in connection:
-            if not isinstance(message, str) or not await _obeyed(connection, message.split(" ")):
+            if not isinstance(message, str) or not await _obeyed(connection, message):
                 await connection.send(message)
     except ConnectionClosed:
-        pass
+        return  # lost or closed under our hands: nobody is left to answer
 
 
-async def _obeyed(connection: ServerConnection, words: list[str]) -> bool:
-    """Commands: `close CODE REASON…`, `drop` (cut TCP without a close frame), `burst N SIZE`."""
-    match words:
-        case ["close", code, *reason] if code.isdigit():
-            await connection.close(int(code), " ".join(reason))
-        case ["drop"]:
-            connection.transport.abort()
-        case ["burst", count, size] if count.isdigit() and size.isdigit():
-            for _ in range(min(int(count), MAX_BURST)):
-                await connection.send("x" * int(size))
-        case _:
+async def _obeyed(connection: ServerConnection, text: str) -> bool:
+    """Do what a command says; False for text that is none, or asks for what the protocol forbids.
+
+    `close CODE [REASON]` closes, `drop` cuts TCP without a close frame, `burst N SIZE` sends N messages of SIZE bytes.
+    """
+    if text == "drop":
+        connection.transport.abort()
+        return True
+    if closing := CLOSE.fullmatch(text):
+        code, reason = int(closing[1]), closing[2] or ""
+        if not _sendable(code) or len(reason.encode()) > MAX_REASON_BYTES:
             return False
-    return True
+        await connection.close(code, reason)
+        return True
+    if burst := BURST.fullmatch(text):
+        count, size = int(burst[1]), int(burst[2])
+        if count > MAX_BURST_MESSAGES or size > MAX_BURST_BYTES:
+            return False
+        for _ in range(count):
+            await connection.send("x" * size)
+        return True
+    return False
 
 
-def page(connection: ServerConnection, request: Request) -> Response | None:
-    """Answer everything but `/ws` with a page that talks to it."""
-    if request.path.partition("?")[0] == "/ws":
+def _sendable(code: int) -> bool:
+    """Whether a close frame may carry this code (RFC 6455 section 7.4, and IANA's registry up to 1014)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999  # noqa: PLR2004 - the RFC's own ranges
+
+
+def choose_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """`echo.v1` when the client offers it, else none: a client that offers nothing is welcome, too."""
+    return SUBPROTOCOL if SUBPROTOCOL in offered else None
+
+
+def answer(connection: ServerConnection, request: Request) -> Response | None:
+    """Serve the page that talks to the echo; None lets `/ws` become a WebSocket."""
+    path = request.path.partition("?")[0]
+    if path == "/ws":
         return None
-    if request.path == "/healthz":
+    if path == "/healthz":
         return connection.respond(HTTPStatus.OK, "ok\n")
-    body = pages.ECHO.encode()
-    fields = Headers(
-        {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(body)), "Connection": "close"}
-    )
+    if path not in FILES:
+        return connection.respond(HTTPStatus.NOT_FOUND, f"{path} is not here; / is a page and /ws the WebSocket\n")
+    name, kind = FILES[path]
+    body = (pages.STATIC / name).read_bytes()
+    fields = Headers({"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"})
     return Response(HTTPStatus.OK, "OK", fields, body)
 
 
-async def run(host: str, port: int) -> None:
-    """Serve until told to end."""
+async def run(listener: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serve(
-        echo, host, port, process_request=page, subprotocols=[SUBPROTOCOL], max_size=MAX_MESSAGE_BYTES, close_timeout=1
+        echo,
+        sock=listener,
+        process_request=answer,
+        select_subprotocol=choose_subprotocol,
+        max_size=MAX_MESSAGE_BYTES,
+        close_timeout=CLOSE_TIMEOUT_S,
     ):
         await stop.wait()
 
 
 def main() -> None:
     """Entry point of the process."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=4001)
-    parser.add_argument("--exit-with-parent", action="store_true")
-    arguments = parser.parse_args()
-    if arguments.exit_with_parent:
-        end_with_parent()
-    asyncio.run(run(arguments.host, arguments.port))
+    arguments = parser(__doc__, 4001).parse_args()
+    asyncio.run(run(listen(arguments)))
 
 
 if __name__ == "__main__":

@@ -1,115 +1,148 @@
-"""What the demo's pages look like: the frame around every view, and one template a view."""
+"""What the demo's pages look like: the document around every view, and one template a view; read by `views` and `live`.
 
-from markupsafe import Markup
-
-CSS = """
-:root{color-scheme:light dark;--ink:#1c1d22;--dim:#6b6f7b;--paper:#fbfbfd;--card:#fff;--line:#e4e5ec;--accent:#6a35d8;
---good:#177a4b;--font:system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-@media(prefers-color-scheme:dark){:root{--ink:#ececf2;--dim:#9a9eab;--paper:#131418;--card:#1b1d23;--line:#2c2f38;
---accent:#a98bff;--good:#5fd39b}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 var(--font)}
-header{border-bottom:1px solid var(--line);background:var(--card)}
-header div{max-width:46rem;margin:auto;padding:.9rem 1.25rem;display:flex;flex-wrap:wrap;gap:.35rem 1.1rem;align-items:baseline}
-header b{font-size:1.05rem;letter-spacing:-.01em;margin-right:auto}
-header b span{color:var(--dim);font-weight:400;font-size:.9rem;margin-left:.5rem}
-nav a{color:var(--dim);text-decoration:none;margin-right:.9rem;white-space:nowrap}
-nav a:hover,nav a:focus-visible{color:var(--accent)}
-main{max-width:46rem;margin:2.2rem auto;padding:0 1.25rem}
-section{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:1.6rem 1.7rem}
-h1{font-size:1.4rem;margin:0 0 .4rem;letter-spacing:-.015em}
-p{margin:.4rem 0 1rem}.dim{color:var(--dim)}
-.big{font-size:4.2rem;font-weight:650;font-variant-numeric:tabular-nums;line-height:1.1;margin:.6rem 0 1rem}
-button{font:inherit;font-weight:550;border:1px solid var(--line);background:var(--paper);color:inherit;border-radius:9px;
-padding:.5rem 1rem;margin:0 .4rem .4rem 0;cursor:pointer}
-button:hover{border-color:var(--accent)}button.main{background:var(--accent);border-color:var(--accent);color:#fff}
-@media(prefers-color-scheme:dark){button.main{color:#131418}}
-:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
-input[type=text]{font:inherit;width:100%;max-width:24rem;padding:.55rem .8rem;border:1px solid var(--line);border-radius:9px;
-background:var(--paper);color:inherit}
-label{display:block;margin:.2rem 0 .3rem;font-weight:550}
-ul{list-style:none;margin:1rem 0 0;padding:0}
-li{display:flex;justify-content:space-between;align-items:center;border-top:1px solid var(--line);padding:.5rem 0}
-li button{margin:0;padding:.15rem .7rem}
-code{font:.85em ui-monospace,SFMono-Regular,Menlo,monospace;word-break:break-all}
-.good{color:var(--good)}
-.phx-loading .big,.phx-click-loading{opacity:.55}
+Templates are PyView's: `{{ }}` is escaped. Every control has an id, which tests hold on to.
 """
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+STATIC = Path(__file__).with_name("static")
 
 NAVIGATION = (
     ("/count", "Counter"),
     ("/form", "Form"),
     ("/stream", "Stream"),
+    ("/navigate", "Navigate"),
     ("/upload", "Upload"),
     ("/slow", "Slow and crash"),
     ("/login", "Login"),
 )
 
 
-def frame(_: object, content: Markup) -> Markup:
-    """The page around a view: header and navigation, where links between views stay on one socket."""
-    links = "".join(
-        f'<a href="{path}" id="nav-{path[1:]}" data-phx-link="redirect" data-phx-link-state="push">{title}</a>'
-        for path, title in NAVIGATION
-    )
-    return Markup(
-        f"<header><div><b>LiveView demo<span>behind livegate</span></b><nav>{links}</nav></div></header>"
-        f"<main>{content}</main>"
-    )
+def root(context: Any) -> str:
+    """The document around a view; PyView gives title, content, tokens and the view's id. All addresses are local."""
+    title = escape(context["title"] or "LiveView")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="csrf-token" content="{escape(context["csrf_token"])}">
+<title data-suffix=" · livegate demo">{title} · livegate demo</title>
+<link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/assets/demo.css">
+<script defer src="/static/assets/app.js"></script>
+</head>
+<body>
+<div data-phx-main="true" data-phx-session="{escape(context["session"])}" data-phx-static="" id="phx-{context["id"]}">
+{context["content"]}
+</div>
+</body>
+</html>
+"""
 
 
-COUNT = """<section><h1>Counter</h1>
-<p class="dim">Every click is one event over the WebSocket, and its answer one diff.</p>
-<div class="big" id="count">{{ count }}</div>
-<button id="dec" phx-click="dec" aria-label="one less">−</button>
+def view(path: str) -> str:
+    """The template of the view at a path: header, navigation with this page marked, and what the view shows."""
+    return _FRAME.replace("LINKS", "\n".join(_link(*entry, here=path) for entry in NAVIGATION)) + _VIEWS[path]
+
+
+def _link(path: str, title: str, *, here: str) -> str:
+    mark = ' aria-current="page"' if path == here else ""
+    return f'<a href="{path}" id="nav-{path[1:]}" data-phx-link="redirect" data-phx-link-state="push"{mark}>{title}</a>'
+
+
+_FRAME = """<header class="top">
+<a class="brand" href="/"><img src="/assets/icon.svg" alt="" width="28" height="28">
+<b>livegate</b><span>LiveView demo</span></a>
+<p class="lost" id="lost" role="status">Connection lost. Reconnecting…</p>
+<nav aria-label="Pages">LINKS</nav>
+</header>"""
+
+_COUNT = """<main><section><h1>Counter</h1>
+<p class="lead">Every click is one event over the WebSocket, and its answer one small diff.</p>
+<output class="big" id="count">{{ count }}</output>
+<div class="row" phx-window-keydown="key">
+<button id="dec" phx-click="dec" aria-label="one less">&minus;</button>
 <button id="inc" class="main" phx-click="inc" aria-label="one more">+</button>
-<button id="tick" phx-click="tick">{% if ticking %}Ticking…{% else %}Let the server tick{% endif %}</button>
-<p><a href="/count?c=10" id="patch" data-phx-link="patch" data-phx-link-state="push">Start at 10</a></p>
-</section>"""
+<button id="tick" phx-click="tick">{% if ticking %}Stop the server{% else %}Let the server count{% endif %}</button>
+<a class="button" href="/count?c=10" id="patch" data-phx-link="patch" data-phx-link-state="push">Start at 10</a>
+</div>
+<p class="hint"><kbd>↑</kbd> and <kbd>↓</kbd> count, too.</p>
+</section></main>"""
 
-FORM = """<section><h1>Form</h1><p class="dim">What you type goes to the server and comes back checked.</p>
-<form id="form" phx-change="validate" phx-submit="save"><label for="name">Your name</label>
-<input type="text" id="name" name="name" value="{{ name }}" autocomplete="off" phx-debounce="20">
-<p id="echo" class="dim">{% if name %}{{ length }} letters: {{ name }}{% else %}Nothing typed yet.{% endif %}</p>
-<button id="save" class="main">Save</button></form>
+_FORM = """<main><section><h1>Form</h1>
+<p class="lead">What you type goes to the server, and comes back checked.</p>
+<form id="form" phx-change="validate" phx-submit="save" novalidate>
+<label for="name">Your name</label>
+<input type="text" id="name" name="name" value="{{ name }}" autocomplete="off" maxlength="80" phx-debounce="20">
+<p id="name-error" class="bad" role="alert">{{ name_error }}</p>
+<label for="email">E-mail <span class="dim">(if you like)</span></label>
+<input type="text" inputmode="email" id="email" name="email" value="{{ email }}"
+autocomplete="off" maxlength="80" phx-debounce="20">
+<p id="email-error" class="bad" role="alert">{{ email_error }}</p>
+<p id="echo" class="hint">
+{% if name %}{{ length }} letter{% if length != 1 %}s{% endif %}: {{ name }}{% else %}Nothing typed yet.{% endif %}</p>
+<div class="row"><button id="save" class="main">Save</button></div></form>
 {% if saved %}<p id="saved" class="good">Saved {{ saved }}.</p>{% endif %}
-</section>"""
+</section></main>"""
 
-STREAM = """<section><h1>Stream</h1><p class="dim">The server sends items and forgets them; the page keeps them.</p>
-<button id="add" class="main" phx-click="add">Add an item</button>
+_STREAM = """<main><section><h1>Stream</h1>
+<p class="lead">The server sends the items and forgets them; only the page keeps them.</p>
+<div class="row"><button id="add" class="main" phx-click="add">Add on top</button>
+<button id="append" phx-click="append">Add below</button></div>
 <ul id="items" phx-update="stream">{% for dom_id, item in items %}<li id="{{ dom_id }}"><span>{{ item.text }}</span>
-<button phx-click="remove" phx-value-id="{{ item.id }}">Remove</button></li>{% endfor %}</ul></section>"""
+<button class="small" phx-click="remove" phx-value-id="{{ item.id }}">Remove</button></li>{% endfor %}</ul>
+</section></main>"""
 
-UPLOAD = """<section><h1>Upload</h1><p class="dim">A file goes through the WebSocket in chunks.</p>
+_NAVIGATE = """<main><section><h1>Navigate</h1>
+<p class="lead">A patch changes the address and keeps the view; navigation mounts another view on the same socket.</p>
+<p class="steps">Step <b id="step">{{ step }}</b> of {{ steps }}</p>
+<div class="row">
+<a class="button" id="step-back"
+href="/navigate?step={{ previous }}" data-phx-link="patch" data-phx-link-state="push">Back</a>
+<a class="button main" id="step-next"
+href="/navigate?step={{ next }}" data-phx-link="patch" data-phx-link-state="push">Next</a>
+<button id="server-patch" phx-click="server-patch">Server: last step</button>
+<button id="server-navigate" phx-click="server-navigate">Server: counter</button>
+</div>
+<p class="hint">This view was mounted as <code id="mounted">{{ mounted }}</code>; a patch does not change that.</p>
+</section></main>"""
+
+_UPLOAD = """<main><section><h1>Upload</h1>
+<p class="lead">A file of at most 50 MiB goes through the WebSocket in chunks of 64 KiB.</p>
 <form id="upload-form" phx-submit="save" phx-change="validate">{{ config | live_file_input }}
-<p>{% for entry in config.entries %}<span class="dim">{{ entry.name }}: {{ entry.progress }} %</span> {% endfor %}</p>
-<button id="send" class="main">Upload</button></form>
-{% if digest %}<p id="result" class="good">{{ name }}, {{ size }} bytes<br><code id="digest">{{ digest }}</code></p>{% endif %}
-</section>"""
+{% for entry in config.entries %}<p class="entry"><span>{{ entry.name }}</span>
+<progress class="progress" value="{{ entry.progress }}" max="100">{{ entry.progress }} %</progress></p>
+{% for error in entry.errors %}<p class="bad upload-error" role="alert">{{ error.message }}</p>{% endfor %}{% endfor %}
+<div class="row"><button id="send" class="main">Upload</button></div></form>
+{% if digest %}<p id="result" class="good">{{ name }}, {{ size }} bytes<br>
+<code id="digest">{{ digest }}</code></p>{% endif %}
+</section></main>"""
 
-SLOW = """<section><h1>Slow and crash</h1><p class="dim">An event that takes 700 ms, and one that ends the view.</p>
-<button id="slow" class="main" phx-click="slow">Wait 700 ms</button>
-<button id="crash" phx-click="crash">Crash the view</button>
-<p>Waited <b id="waited">{{ waited }}</b> times since the view began at <span id="born">{{ born }}</span>.</p></section>"""
+_SLOW = """<main><section><h1>Slow and crash</h1>
+<p class="lead">One event takes 700 ms. The other raises an exception: the view is lost, and joins again.</p>
+<div class="row"><button id="slow" class="main" phx-click="slow">Wait 700 ms</button>
+<button id="crash" class="danger" phx-click="crash">Crash the view</button></div>
+<p class="hint">Waited <b id="waited">{{ waited }}</b> times in the view <code id="born">{{ born }}</code>.</p>
+</section></main>"""
 
-LOGIN = """<section><h1>Login</h1>{% if user %}
-<p>You are <b id="user">{{ user }}</b>, says the session cookie.</p>
+_LOGIN = """<main><section><h1>Login</h1>{% if user %}
+<p class="lead">You are <b id="user">{{ user }}</b>, says the session cookie.</p>
 <form action="/logout" method="post"><button id="logout">Log out</button></form>{% else %}
-<p class="dim">An ordinary form: it sets a cookie that the LiveView then reads.</p>
+<p class="lead">An ordinary form: it sets a cookie, which the LiveView then reads.</p>
 <form action="/session" method="post"><label for="user-name">Name</label>
-<input type="text" id="user-name" name="user" autocomplete="off" required>
-<p><button id="login" class="main">Log in</button></p></form>{% endif %}</section>"""
+<input type="text" id="user-name" name="user" autocomplete="off" maxlength="40" required>
+<div class="row"><button id="login" class="main">Log in</button></div></form>{% endif %}
+</section></main>"""
 
-ECHO = (
-    """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Echo</title><style>%s</style><header><div><b>Echo<span>behind livegate</span></b></div></header><main><section>
-<h1>Echo</h1><p class="dim">A plain WebSocket. Try <code>close 4001 bye</code>, <code>drop</code>, <code>burst 5 10</code>.</p>
-<form id="form"><input type="text" id="text" aria-label="message" autocomplete="off" autofocus>
-<button class="main">Send</button></form><ul id="log" aria-live="polite"></ul></section></main><script>
-const log=(t)=>{const li=document.createElement("li");li.textContent=t;document.getElementById("log").prepend(li)};
-const ws=new WebSocket(`${location.protocol.replace("http","ws")}//${location.host}/ws`);
-ws.onopen=()=>log("open");ws.onmessage=(m)=>log(m.data);ws.onclose=(e)=>log(`closed ${e.code} ${e.reason}`);
-document.getElementById("form").onsubmit=(e)=>{e.preventDefault();const i=document.getElementById("text");ws.send(i.value);i.value=""};
-</script></html>"""
-    % CSS
-)
+_VIEWS = {
+    "/count": _COUNT,
+    "/form": _FORM,
+    "/stream": _STREAM,
+    "/navigate": _NAVIGATE,
+    "/upload": _UPLOAD,
+    "/slow": _SLOW,
+    "/login": _LOGIN,
+}

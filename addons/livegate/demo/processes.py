@@ -1,31 +1,80 @@
-"""Starts the demo's apps as processes, waits until they answer, and leaves none behind."""
+"""Starts the demo's apps as processes, waits until they answer, and leaves none behind; used by `livegate demo`."""
 
 import http.client
 import os
-import socket
+import secrets
+import ssl
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
-from livegate.demo import DemoUnavailableError
+from livegate.demo import DemoUnavailableError, require
+from livegate.demo.listening import READY
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 3.0
-POLL_S = 0.05
+KEPT_LINES = 40
+MAX_LINE_BYTES = 8192
 HOST = "127.0.0.1"
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 
 
+class Output:
+    """Reads what an app prints as long as it lives, so that it never blocks on a full pipe; keeps the last lines."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.port = 0
+        self.known = threading.Event()
+        """Set when the app has said its port, or ended without."""
+        self._last: deque[str] = deque(maxlen=KEPT_LINES)
+        self._stream = stream
+        self._thread = threading.Thread(target=self._read, name="demo output", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with self._stream:
+            while line := self._stream.readline(MAX_LINE_BYTES):
+                text = line.decode(errors="replace").rstrip()
+                if text.startswith(READY) and not self.port:
+                    self.port = int(text.removeprefix(READY))
+                    self.known.set()
+                else:
+                    self._last.append(text)
+        self.known.set()
+
+    def text(self) -> str:
+        """The last lines of an app that has ended."""
+        self._thread.join(STOP_TIMEOUT_S)
+        return "\n".join(self._last).strip()
+
+
 class App:
-    """One app in a process of its own, which ends when this one does."""
+    """One app in a process of its own, which ends when this process does, even when that is killed.
+
+    Port 0 is any free one, which is kept when the app is started again.
+    """
 
     def __init__(self, module: str, port: int, *arguments: str) -> None:
-        self.port = port or free_port()
-        self._command = [sys.executable, "-m", module, "--port", str(self.port), "--exit-with-parent", *arguments]
+        self._port = port
+        self._module = module
+        self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
+        self._output: Output | None = None
+        # Kept over restarts, so that pages which are open can come back with the tokens they have.
+        self._secret = os.environ.get("PYVIEW_SECRET") or secrets.token_urlsafe(32)
+
+    @property
+    def port(self) -> int:
+        """Where it listens. For port 0 this waits until a started app has said it; 0 when it never did."""
+        if not self._port and self._output is not None:
+            self._output.known.wait(START_TIMEOUT_S)
+            self._port = self._output.port
+        return self._port
 
     @property
     def pid(self) -> int:
@@ -33,47 +82,47 @@ class App:
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Start it; `wait` says when it answers. Raises DemoUnavailableError when its port is taken."""
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, self.port))
-            except OSError as error:
-                msg = f"port {self.port} is taken ({error.strerror}); end what uses it"
-                raise DemoUnavailableError(msg) from None
+        """Start it, if it is not; `wait` says when it answers."""
+        if self._process is not None:
+            return
         path = os.pathsep.join(filter(None, (str(PACKAGE_FOLDER), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(  # noqa: S603 - our own modules
-            self._command,
+            [sys.executable, "-m", self._module, "--port", str(self._port), "--exit-with-parent", *self._arguments],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
-            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": path, "PYVIEW_SECRET": self._secret},
+            start_new_session=True,  # a Ctrl-C in the terminal is for the gateway, which then ends the apps
         )
+        assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
+        self._output = Output(self._process.stdout)
 
     def wait(self) -> None:
-        """Wait until it answers. Raises DemoUnavailableError when it ends or takes too long."""
-        assert self._process is not None  # noqa: S101 - called after start
+        """Wait until it answers. Raises DemoUnavailableError when it ends first or takes more than START_TIMEOUT_S."""
+        if self._process is None or self._output is None:
+            msg = f"{self._module} was not started"
+            raise DemoUnavailableError(msg)
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not _answers(self.port):
-            if self._process.poll() is not None:
-                assert self._process.stderr is not None  # noqa: S101 - a pipe
-                last = self._process.stderr.read().decode(errors="replace").strip()[-2000:]
-                msg = f"{self._command[2]} ended at once: {last or 'it said nothing'}"
-                raise DemoUnavailableError(msg)
-            if time.monotonic() > deadline:
-                msg = f"{self._command[2]} does not answer on port {self.port}"
-                raise DemoUnavailableError(msg)
-            time.sleep(POLL_S)
+        self._output.known.wait(START_TIMEOUT_S)
+        self._port = self._output.port or self._port
+        if self._output.port and self._answers(deadline - time.monotonic()):
+            return
+        try:
+            status = self._process.wait(0.0 if time.monotonic() >= deadline else STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            msg = f"{self._module} runs but did not answer on port {self._port} within {START_TIMEOUT_S:.0f} s"
+            raise DemoUnavailableError(msg) from None
+        msg = f"{self._module} ended with status {status}: {self._output.text() or 'it printed nothing'}"
+        raise DemoUnavailableError(msg)
 
     def kill(self) -> None:
-        """End it at once (SIGKILL)."""
+        """End it at once (SIGKILL): its connections break without a close frame."""
         if self._process is not None:
             self._process.kill()
-            self._close()
+            self._reap()
 
     def stop(self) -> None:
-        """End it politely, and at once when it does not listen."""
+        """End it politely (SIGTERM), and after STOP_TIMEOUT_S at once."""
         if self._process is None:
             return
         self._process.terminate()
@@ -81,19 +130,36 @@ class App:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-        self._close()
+        self._reap()
 
-    def _close(self) -> None:
-        if self._process is not None:
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stderr):
-                if pipe is not None:
-                    pipe.close()
-            self._process = None
+    def _reap(self) -> None:
+        assert self._process is not None  # noqa: S101 - callers have looked
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process = None
+
+    def _answers(self, timeout_s: float) -> bool:
+        connection: http.client.HTTPConnection
+        if "--tls" in self._arguments:
+            trusting = ssl._create_unverified_context()  # noqa: S323, SLF001 - our own child, reached over loopback
+            connection = http.client.HTTPSConnection(HOST, self._port, timeout=max(timeout_s, 0.1), context=trusting)
+        else:
+            connection = http.client.HTTPConnection(HOST, self._port, timeout=max(timeout_s, 0.1))
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
 
 class DemoProcesses:
-    """Both apps, as a context: they answer inside it, and are gone after it. Port 0 is a free one."""
+    """Both apps, as a context: they answer inside it, and are gone after it. Port 0 is any free one.
+
+    Entering raises DemoUnavailableError when a library is missing or an app does not start; neither is then left.
+    """
 
     def __init__(self, live_port: int = 4000, echo_port: int = 4001) -> None:
         self.live = App("livegate.demo.live", live_port)
@@ -109,38 +175,35 @@ class DemoProcesses:
         """Where the echo app is."""
         return f"http://{HOST}:{self.echo.port}"
 
+    def kill_live(self) -> None:
+        """Kill the LiveView app (SIGKILL), as a crash of the whole backend would."""
+        self.live.kill()
+
+    def restart_live(self) -> None:
+        """End the LiveView app if it runs, start it again on its port, and wait until it answers."""
+        self.live.stop()
+        self.live.start()
+        self.live.wait()
+
     def __enter__(self) -> Self:
+        require()
         try:
             for app in (self.live, self.echo):
                 app.start()
             for app in (self.live, self.echo):
                 app.wait()
         except BaseException:
-            self.__exit__(None, None, None)
+            self._stop()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.live.stop()
-        self.echo.stop()
+        self._stop()
 
-
-def free_port() -> int:
-    """A port of the loopback address that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection(HOST, port, timeout=1)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status < http.client.INTERNAL_SERVER_ERROR
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    def _stop(self) -> None:
+        try:
+            self.live.stop()
+        finally:
+            self.echo.stop()

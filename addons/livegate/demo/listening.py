@@ -1,0 +1,37 @@
+"""The command line and the listening socket that the demo's two apps have in common."""
+
+import argparse
+import os
+import socket
+import sys
+
+from livegate.demo.lifeline import end_with_parent
+
+READY = "listening on port "
+"""How an app tells the process that started it where it is; the number follows."""
+
+
+def parser(description: str | None, port: int) -> argparse.ArgumentParser:
+    """Options of both apps; `port` is the default."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    made.add_argument("--port", type=int, default=port, help="0 is any free port (default: %(default)s)")
+    made.add_argument("--exit-with-parent", action="store_true", help="end when standard input is closed")
+    return made
+
+
+def listen(arguments: argparse.Namespace) -> socket.socket:
+    """Bind the socket, print READY and its port; exits with status 1 and a message when the port cannot be had.
+
+    Connections wait in the socket's queue until the app accepts them, so nobody who read the line is refused.
+    """
+    if arguments.exit_with_parent:
+        end_with_parent()
+    try:
+        listener = socket.create_server((arguments.host, arguments.port), backlog=512)
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        sys.exit(f"cannot listen on {arguments.host} port {arguments.port}: {reason}")
+    sys.stdout.write(f"{READY}{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
+    return listener
