@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def run_demo(ui: str, arguments: Sequence[str]) -> int:
         os.environ["GATEWAY_SERVICES"] = f"live.localhost=>{apps.live_url};echo.localhost=>{apps.echo_url}"
         path = find_settings_file(None, os.environ)
         settings = load_settings(path, os.environ)
-        _say_what_to_open(settings)
+        _say_what_to_open(_listen_port(arguments) or settings.listen.port)
         return run(ui, path, settings, arguments)
 
 
@@ -87,8 +88,17 @@ def _demo_ports() -> tuple[int, int]:
     return int(live), int(echo)
 
 
-def _say_what_to_open(settings: Settings) -> None:
-    port = settings.listen.port
+def _listen_port(arguments: Sequence[str]) -> int | None:
+    """The port that the user gave mitmproxy's tool, or None; what is not a number is for the tool to refuse."""
+    for argument, following in pairwise([*arguments, ""]):
+        name, _, value = argument.partition("=")
+        port = value or following
+        if name in ("-p", "--listen-port") and port.isdecimal():
+            return int(port)
+    return None
+
+
+def _say_what_to_open(port: int) -> None:
     console = Console(highlight=False)
     console.print()
     console.print("[bold]livegate demo[/bold]  open these, and watch the traffic:")

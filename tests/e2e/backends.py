@@ -10,6 +10,62 @@ from typing import Any, Self
 
 from aiohttp import WSMsgType, web
 
+
+class Scripted:
+    """A backend of raw bytes: every connection is given to a function, together with its number."""
+
+    def __init__(self, script: Callable[[socket.socket, int], None]) -> None:
+        self.script = script
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.socket.settimeout(0.2)
+        self.port = self.socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.connections = 0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+
+    def _accept(self) -> None:
+        while not self._stop.is_set():
+            try:
+                conn, _ = self.socket.accept()
+            except TimeoutError:
+                continue
+            self.connections += 1
+            thread = threading.Thread(target=self._run, args=(conn, self.connections), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _run(self, conn: socket.socket, number: int) -> None:
+        conn.settimeout(20)
+        with conn:
+            try:
+                self.script(conn, number)
+            except OSError:
+                return
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._threads[0].join()
+        self.socket.close()
+
+
+def read_request(conn: socket.socket) -> bytes:
+    """Read one request head; b"" when the connection ends first."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        data = conn.recv(65536)
+        if not data:
+            return b""
+        head += data
+    return head
+
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

@@ -11,6 +11,19 @@ def close_client(client: connection.Client) -> None:
         handler.close_connection(client)
 
 
+def release(client: connection.Client, conn: connection.Connection) -> None:
+    """Close the socket of a connection that mitmproxy holds for ended, where it has forgotten to.
+
+    When a connection's task is cancelled while it waits for its turn to hand over an event, mitmproxy leaves the task
+    without closing the socket, which then stays open as long as the process.
+    """
+    proxyserver = ctx.master.addons.get("proxyserver")
+    handler = proxyserver.connections.get(client.id) if proxyserver else None
+    left = handler.transports.pop(conn, None) if handler else None
+    if left is not None and left.writer is not None:
+        left.writer.close()
+
+
 def prepare_certificate_store() -> None:
     """Load mitmproxy's own CA now; it would do so only after it has begun to listen."""
     tlsconfig = ctx.master.addons.get("tlsconfig")

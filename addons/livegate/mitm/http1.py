@@ -159,11 +159,24 @@ class GatewayHttp1Server(_http1.Http1Server):
 
     def _unreadable(self, request: http.Request | None, problem: str) -> Commands:
         """Answer a head that mitmproxy's parser refuses; shown as a flow when there are fields to show."""
-        yield from self._refuse(self.gateway.policy.failure_answer(None, 400))
+        yield from self._refuse(self.gateway.policy.failure_answer(None, status_codes.BAD_REQUEST))
         self.request = request
         if request is not None:
             yield ReceiveHttp(RequestHeaders(self.stream_id, request, end_stream=False))
             yield ReceiveHttp(RequestProtocolError(self.stream_id, problem, ErrorCode.GENERIC_CLIENT_ERROR))
+
+    def read_body(self, event: events.Event) -> Commands:
+        malformed = False
+        for command in super().read_body(event):
+            closing = isinstance(command, commands.CloseConnection) and self.state == self.read_body
+            if closing and isinstance(event, events.DataReceived):
+                malformed = True  # mitmproxy would close without a word
+            else:
+                yield command
+        if malformed and self.response is None:
+            yield from self._refuse(self.gateway.policy.failure_answer(None, status_codes.BAD_REQUEST))
+        elif malformed:
+            yield commands.CloseConnection(self.conn)
 
     def send(self, event: HttpEvent) -> Commands:
         if self.state == self.done:

@@ -103,6 +103,7 @@ class GatewayStream(http_layers.HttpStream):
         """Answer before the body has come (RFC 9110 section 9.3); what still comes is dropped, never gathered."""
         assert self.flow.response is not None
         self.flow.response.timestamp_start = time.time()
+        self.flow.response.headers["Connection"] = "close"
         self.client_state = self._discard_request_body
         yield HttpResponseHeadersHook(self.flow)
         if (yield from self.check_killed(emit_error_hook=True)):

@@ -19,12 +19,12 @@ class AccessLog:
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
-        if exchange is not None and flow.live and flow.response is not None:
+        if exchange is not None and flow.response is not None:
             write(_request_fields(flow, exchange, flow.response.status_code))
 
     def error(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
-        if exchange is not None and flow.live:
+        if exchange is not None:
             status = exchange.failure.status if exchange.failure else 0
             write(_request_fields(flow, exchange, status))
 

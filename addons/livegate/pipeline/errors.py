@@ -58,7 +58,7 @@ def answer(flow: http.HTTPFlow | None, refusal: Refusal) -> http.Response:
         ("X-Request-Id", request_id),
         *(exchange.limit_fields if exchange is not None else ()),
         *refusal.headers,
-        *([("Connection", "close")] if refusal.close else []),
+        *([("Connection", "close")] if refusal.close or (exchange and exchange.wants_close) else []),
     ]
     return _response(refusal.status, fields, body)
 

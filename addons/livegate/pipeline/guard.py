@@ -1,6 +1,7 @@
 """The first to look at a request: whatever is malformed, ambiguous or meant for another kind of proxy ends here."""
 
 from mitmproxy import http
+from mitmproxy.net.http import http1
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate.pipeline import errors, request_rules
@@ -23,6 +24,7 @@ class Guard:
         if not flow.live or flow.response is not None:
             return
         exchange = begin(flow, self._current.value)
+        exchange.wants_close = http1.connection_close(flow.request.http_version, flow.request.headers)
         if flow.error is not None:
             return  # mitmproxy has refused it already; the record is for the log
         refusal = self._judge(flow, exchange)

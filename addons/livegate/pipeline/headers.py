@@ -162,6 +162,8 @@ def _answer_fields(response: http.Response, exchange: Exchange, request: http.Re
     kept = [field for field in fields if field[0].lower() not in dropped]
     if response.status_code == status_codes.SWITCHING:
         kept += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+    elif exchange.wants_close:
+        kept.append((b"Connection", b"close"))
     own_legacy = any(name.lower().startswith(b"x-ratelimit-") for name, _ in kept)
     limits = [
         (name.encode(), value.encode())

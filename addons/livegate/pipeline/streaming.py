@@ -30,7 +30,7 @@ class Streaming:
 
     def request(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
-        if exchange is not None and exchange.request_copy is not None and flow.live:
+        if exchange is not None and exchange.request_copy is not None:
             flow.request.data.content = exchange.request_copy.content
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -42,7 +42,7 @@ class Streaming:
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
-        if exchange is not None and exchange.response_copy is not None and flow.live and flow.response is not None:
+        if exchange is not None and exchange.response_copy is not None and flow.response is not None:
             flow.response.data.content = exchange.response_copy.content
 
 

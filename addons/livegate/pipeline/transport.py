@@ -10,6 +10,7 @@ from mitmproxy.proxy.layers import ClientTLSLayer, modes
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate import mitm
+from livegate.mitm.connections import release
 from livegate.mitm.http_layer import GatewayHttpLayer
 from livegate.mitm.policy import GatewayPolicy
 
@@ -35,6 +36,12 @@ class Transport:
         # mitmproxy listens before its addons have started; a request then would find no certificate store, and the
         # error that it logs would end the whole start.
         await self._serving.wait()
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        release(client, client)
+
+    def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        release(data.client, data.server)
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         context = nextlayer.context

@@ -116,7 +116,8 @@ class _Reader:
 
     def _scalar(self, node: yaml.Node, key: Key) -> Any:
         text = self._with_variables(str(node.value), key)
-        plain = not getattr(node, "style", None)
+        # A variable's value is read as if it stood there, in quotes or not: "${COUNT}" may be wanted as a number.
+        plain = not getattr(node, "style", None) or text != node.value
         tag = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False)) if plain else ""
         if tag not in _RESOLVED_TAGS:
             return text

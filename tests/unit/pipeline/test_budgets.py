@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from livegate.pipeline.budgets import Budget, Budgets, BoundedMemoryStorage, hashed, session_cookie, user_key
+from livegate.pipeline.budgets import BoundedMemoryStorage, Budget, Budgets, hashed, session_cookie, user_key
 from livegate.settings import Rate
 
 

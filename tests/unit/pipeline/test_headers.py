@@ -29,7 +29,9 @@ def test_what_a_trusted_proxy_says_is_passed_on_and_added_to(tmp_path: Path) -> 
         ("Forwarded", "for=203.0.113.7"),
         peer="10.0.0.1",
     )
-    got = after(made, settings(tmp_path, trusted_proxies=["10.0.0.0/8"]), scheme="https", client=ip_address("203.0.113.7"))
+    got = after(
+        made, settings(tmp_path, trusted_proxies=["10.0.0.0/8"]), scheme="https", client=ip_address("203.0.113.7")
+    )
     assert got["x-forwarded-for"] == ["203.0.113.7, 10.0.0.1"]
     assert got["x-forwarded-host"] == ["public.test"]
     assert got["x-forwarded-port"] == ["443"]
@@ -72,7 +74,13 @@ def test_an_upgrade_is_rebuilt_without_extensions(tmp_path: Path) -> None:
 
 
 def test_underscore_twins_of_sensitive_fields_are_dropped_and_others_stay(tmp_path: Path) -> None:
-    made = flow(("X_Forwarded_For", "1"), ("Content_Length", "1"), ("X_Real_IP", "1"), ("Sec_WebSocket_Key", "1"), ("my_own", "1"))
+    made = flow(
+        ("X_Forwarded_For", "1"),
+        ("Content_Length", "1"),
+        ("X_Real_IP", "1"),
+        ("Sec_WebSocket_Key", "1"),
+        ("my_own", "1"),
+    )
     assert [name for name in after(made, settings(tmp_path)) if "_" in name] == ["my_own"]
 
 

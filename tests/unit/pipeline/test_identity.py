@@ -54,7 +54,10 @@ def test_a_hop_that_is_no_address_is_none() -> None:
     assert parse_hop("") is None
 
 
-@pytest.mark.parametrize(("given_", "expected"), [([], None), (["https"], "https"), (["http, wss"], "https"), (["ws"], "http"), (["ftp"], None)])
+@pytest.mark.parametrize(
+    ("given_", "expected"),
+    [([], None), (["https"], "https"), (["http, wss"], "https"), (["ws"], "http"), (["ftp"], None)],
+)
 def test_the_scheme_is_that_of_the_nearest_proxy(given_: list[str], expected: str | None) -> None:
     assert forwarded_scheme(given_) == expected
 

@@ -122,12 +122,22 @@ def test_a_request_and_a_websocket_have_one_line_each(tmp_path: Path, caplog: py
     first, second = caplog.messages
     assert "status=101" in first
     assert "path=/live " in first
-    for part in ("close_code=4001", "closed_by=client", "frames_in=1", "frames_out=2", "bytes_in=2", "bytes_out=4", "bye\\n"):
+    for part in (
+        "close_code=4001",
+        "closed_by=client",
+        "frames_in=1",
+        "frames_out=2",
+        "bytes_in=2",
+        "bytes_out=4",
+        "bye\\n",
+    ):
         assert part in second
     assert "CANARY" not in caplog.text
 
 
-def test_a_failed_request_has_a_line_even_when_nobody_said_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_request_has_a_line_even_when_nobody_said_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "livegate.access")
     made = flow()
     begun(made, settings(tmp_path))
@@ -375,5 +385,3 @@ async def test_a_connection_that_never_reaches_http_is_closed(tmp_path: Path, mo
     assert closed == [silent]
     assert timeouts._timers == {}
     Timeouts(CurrentSettings()).client_connected(silent)
-
-

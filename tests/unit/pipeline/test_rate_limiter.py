@@ -52,7 +52,11 @@ def test_a_user_id_counts_only_from_a_trusted_proxy(tmp_path: Path) -> None:
 
 def test_ipv6_clients_of_one_64_share_a_budget(tmp_path: Path) -> None:
     limiter, limits = RateLimiter(), settings(tmp_path, rate_limit={"user": None, "ip": "1/hour"})
-    assert [ask(limiter, limits, peer=peer) for peer in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")] == [200, 429, 200]
+    assert [ask(limiter, limits, peer=peer) for peer in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")] == [
+        200,
+        429,
+        200,
+    ]
 
 
 def test_a_service_with_rates_of_its_own_is_counted_apart(tmp_path: Path) -> None:

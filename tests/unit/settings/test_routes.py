@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from certificates import Authority, pem_of_key
 from hypothesis import given
 from hypothesis import strategies as st
 
+from certificates import Authority, pem_of_key
 from livegate.settings import Backend, Certificate, ClientTls, Routes, Service, load_settings, watch
 from livegate.settings.certificates import check_authority, read_certificate
 
