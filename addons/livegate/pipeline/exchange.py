@@ -94,7 +94,7 @@ class Exchange:
     upgrade: bool = False
     """Whether this is a well-formed WebSocket opening handshake (set by the guard)."""
     wants_close: bool = False
-    """Whether the client wants its connection closed after the answer (set by the guard, before the field is removed)."""
+    """Whether the client wants its connection closed afterwards (set by the guard; the field itself is removed)."""
     streams_request: bool = False
     """Whether the request body is passed on as it arrives (set by Streaming)."""
     counted: bool = False
