@@ -119,7 +119,7 @@ def demo(
     try:
         raise typer.Exit(tools.run_demo(ui.value, mitmproxy_arguments or []))
     except DemoUnavailableError as problem:
-        errors.print(f"livegate demo: {problem}")
+        errors.print(f"livegate demo: {problem}", markup=False)
         raise typer.Exit(1) from None
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,8 @@ from mitmproxy.tools.main import run as run_tool
 from rich.console import Console
 
 from livegate.gateway import pipeline
-from livegate.settings import Settings, find_settings_file, load_settings
-from livegate.startup import MODE, mode_spec
-
-LISTEN_ARGUMENTS = ("-p", "--listen-port", "--listen-host")
+from livegate.settings import Listen, Settings, find_settings_file, load_settings
+from livegate.startup import mode_spec
 
 
 class GatewayAddons:
@@ -52,8 +51,7 @@ def gateway_master(tool: type[Master]) -> type[Master]:
 def run(ui: str, path: Path | None, settings: Settings, arguments: Sequence[str]) -> int:
     """Run a tool until it ends; returns the process's exit status."""
     use_uvloop()
-    told_where = any(argument.split("=")[0] in LISTEN_ARGUMENTS for argument in arguments)
-    mode = MODE if told_where else mode_spec(settings.listen)
+    mode = mode_spec(_listen(arguments, settings.listen))
     given = ["--mode", mode, "--set", f"gateway_config={path or ''}", *arguments]
     tool, parser, extra = _tool(ui)
     try:
@@ -78,7 +76,7 @@ def run_demo(ui: str, arguments: Sequence[str]) -> int:
         os.environ["GATEWAY_SERVICES"] = f"live.localhost=>{apps.live_url};echo.localhost=>{apps.echo_url}"
         path = find_settings_file(None, os.environ)
         settings = load_settings(path, os.environ)
-        _say_what_to_open(_listen_port(arguments) or settings.listen.port)
+        _say_what_to_open(_listen(arguments, settings.listen).port)
         return run(ui, path, settings, arguments)
 
 
@@ -88,14 +86,17 @@ def _demo_ports() -> tuple[int, int]:
     return int(live), int(echo)
 
 
-def _listen_port(arguments: Sequence[str]) -> int | None:
-    """The port that the user gave mitmproxy's tool, or None; what is not a number is for the tool to refuse."""
+def _listen(arguments: Sequence[str], configured: Listen) -> Listen:
+    """Where to listen: as configured, but for what the user gave mitmproxy's tool (`-p`, `--listen-host`)."""
+    listen = configured
     for argument, following in pairwise([*arguments, ""]):
         name, _, value = argument.partition("=")
-        port = value or following
-        if name in ("-p", "--listen-port") and port.isdecimal():
-            return int(port)
-    return None
+        told = value or following
+        if name in ("-p", "--listen-port") and told.isdecimal():
+            listen = replace(listen, port=int(told))
+        elif name == "--listen-host":
+            listen = replace(listen, host=told)
+    return listen
 
 
 def _say_what_to_open(port: int) -> None:

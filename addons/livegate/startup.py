@@ -46,7 +46,6 @@ class Startup:
         self._terminal = Terminal()
         self._path: Path | None = None
         self._running = False
-        self._listens_as_told = False
         self._stop_watching = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -130,7 +129,9 @@ class Startup:
         """Serve as a reverse proxy where the settings say, unless the user said where on the command line."""
         if not ctx.options.server:
             return
-        spec = MODE if self._listens_as_told else mode_spec(settings.listen)
+        host = ctx.options.listen_host if ctx.options.has_changed("listen_host") else settings.listen.host
+        port = ctx.options.listen_port if ctx.options.has_changed("listen_port") else settings.listen.port
+        spec = mode_spec(Listen(host, port))
         if ctx.options.mode != [spec]:
             ctx.options.update(mode=[spec])
 
@@ -139,9 +140,6 @@ class Startup:
         for name, safe in SAFE_OPTIONS.items():
             if not ctx.options.has_changed(name) and getattr(ctx.options, name) != safe:
                 ctx.options.update(**{name: safe})
-        if not self._running:
-            told = ctx.options.has_changed("listen_host") or ctx.options.has_changed("listen_port")
-            self._listens_as_told = told
         if "flow_detail" in ctx.options and not ctx.options.has_changed("flow_detail"):
             ctx.options.update(flow_detail=0)  # the access log takes its place; mitmdump's shows whole queries
 
@@ -177,7 +175,7 @@ class Startup:
         own: list[tuple[str, int]] = []
         if "web_port" in ctx.options:
             own.append((ctx.options.web_host, ctx.options.web_port))
-        if self._listens_as_told and ctx.options.listen_port:
+        if ctx.options.has_changed("listen_port"):
             own.append((ctx.options.listen_host, ctx.options.listen_port))
         return own
 

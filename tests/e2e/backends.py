@@ -1,6 +1,7 @@
 """Backends that the tests control: an aiohttp app in a thread, and a canary that counts connections."""
 
 import asyncio
+import queue
 import socket
 import ssl
 import threading
@@ -106,7 +107,8 @@ class Backend:
 
     def __init__(self, *, tls: ssl.SSLContext | None = None, keepalive_s: float = 75, port: int = 0) -> None:
         self.requests: list[dict[str, Any]] = []
-        self.connections = 0
+        self.open_sockets = 0
+        self.closes: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self.port = port
         self._tls = tls
         self._keepalive_s = keepalive_s
@@ -119,6 +121,7 @@ class Backend:
         self.app.router.add_get("/slow", self._slow)
         self.app.router.add_get("/cookies", self._cookies)
         self.app.router.add_get("/refuse-ws", self._refuse)
+        self.app.router.add_get("/refuse-empty", self._refuse_empty)
         self.app.router.add_get("/bad-101", self._bad_101)
         self.app.router.add_get("/hop", self._hop_by_hop)
         self.app.router.add_get("/cut", self._cut)
@@ -184,6 +187,15 @@ class Backend:
         socket_ = web.WebSocketResponse(protocols=("phoenix", "echo.v1"))
         socket_.headers.add("Set-Cookie", "seen=1")
         await socket_.prepare(request)
+        self.open_sockets += 1
+        try:
+            await self._echo(request, socket_)
+        finally:
+            self.open_sockets -= 1
+        self.closes.put(socket_.close_code)
+        return socket_
+
+    async def _echo(self, request: web.Request, socket_: web.WebSocketResponse) -> None:
         async for message in socket_:
             if message.type is WSMsgType.BINARY:
                 await socket_.send_bytes(message.data)
@@ -194,8 +206,6 @@ class Backend:
                 await socket_.close(code=int(message.data.split()[1]), message=b"as asked")
             else:
                 await socket_.send_str(message.data)
-        self.last_close = socket_.close_code
-        return socket_
 
     async def _hang(self, request: web.Request) -> web.Response:
         await asyncio.sleep(3600)
@@ -214,6 +224,9 @@ class Backend:
 
     async def _refuse(self, request: web.Request) -> web.Response:
         return web.Response(status=403, text="origin not allowed here", headers={"X-Why": "check_origin"})
+
+    async def _refuse_empty(self, request: web.Request) -> web.Response:
+        return web.Response(status=403)
 
     async def _raw(self, request: web.Request, data: bytes) -> web.Response:
         assert request.transport

@@ -177,6 +177,33 @@ def test_a_new_listen_address_is_taken_over(tmp_path: Path, backend: Backend) ->
         assert status_of(ask(gateway)) == 200
 
 
+def test_an_edit_of_the_script_itself_is_taken_over(tmp_path: Path, backend: Backend) -> None:
+    script = tmp_path / "gateway.py"
+    script.write_text((CHECKOUT / "addons" / "gateway.py").read_text())
+    command = [str(MITMDUMP), "-s", str(script)]
+    with Gateway(tmp_path, {"services": {"app.test": backend.url}}, command=command) as gateway:
+        mark = len(gateway.output.lines)
+        os.utime(script, (time.time() + 5, time.time() + 5))
+        gateway.output.wait_for("Loading script", since=mark)
+        assert status_of(ask(gateway)) == 200
+        mark = len(gateway.output.lines)
+        gateway.write({"services": {"new.test": backend.url}})
+        gateway.output.wait_for("settings reloaded", since=mark)
+        assert status_of(ask(gateway, "new.test")) == 200
+
+
+def test_a_port_of_the_command_line_keeps_the_address_of_the_settings(tmp_path: Path, backend: Backend) -> None:
+    for command in (None, [str(LIVEGATE), "run", "-c", str(tmp_path / "gateway.yaml"), "--"]):
+        port = free_port()
+        gateway = Gateway(
+            tmp_path, {"services": {"app.test": backend.url}}, "--listen-port", str(port), command=command
+        )
+        gateway.port = port
+        with gateway:
+            gateway.output.wait_for(f"listening at 127.0.0.1:{port}.")
+            assert status_of(ask(gateway)) == 200
+
+
 def test_live_reload_of_a_broken_script_fails_closed(tmp_path: Path, backend: Backend) -> None:
     script = tmp_path / "gateway.py"
     script.write_text((CHECKOUT / "addons" / "gateway.py").read_text())
