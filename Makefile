@@ -1,5 +1,6 @@
 # Every target does its own set-up: a virtual environment in .venv, filled from requirements.lock.
 PYTHON ?= $(shell scripts/find-python)
+LOCK_PYTHON ?= $(shell scripts/find-python 3.12)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
@@ -41,9 +42,13 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: install
-	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host \
+# Written with the oldest Python that is supported: what it pins installs on the newer ones as well.
+lock:
+	@test -n "$(LOCK_PYTHON)" || { echo "make lock needs Python 3.12: pyenv install 3.12" >&2; exit 1; }
+	$(LOCK_PYTHON) -m venv --clear .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check "pip-tools>=7.4,<8"
+	.venv-lock/bin/pip-compile --upgrade --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host \
 		--no-emit-find-links --no-header --extra demo --extra fast --extra dev --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist
+	rm -rf $(VENV) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist

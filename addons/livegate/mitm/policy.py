@@ -9,6 +9,8 @@ from mitmproxy import http
 from mitmproxy.connection import Client
 from mitmproxy.proxy.layers.http._events import ErrorCode
 
+__all__ = ["ConnectionBounds", "ErrorCode", "Failure", "GatewayPolicy", "Plan", "Upstream"]
+
 
 @dataclass(frozen=True, slots=True)
 class Upstream:

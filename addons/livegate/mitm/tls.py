@@ -7,8 +7,9 @@ from typing import Any
 
 import certifi
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mitmproxy.net import tls as net_tls
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 ALPN_HTTP1 = b"http/1.1"
 MODERN_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
@@ -33,7 +34,8 @@ def client_side_context(chain_pem: bytes, key_pem: bytes) -> SSL.Context:
     context.use_certificate(leaf)
     for issuer in issuers:
         context.add_extra_chain_cert(issuer)
-    context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, key_pem))
+    key: Any = load_pem_private_key(key_pem, None)
+    context.use_privatekey(key)
     context.check_privatekey()
     context.set_alpn_select_callback(_choose_alpn)
     return context

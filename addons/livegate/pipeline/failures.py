@@ -1,8 +1,6 @@
 """What a client is told when its exchange fails on the way, decided from what the transport saw."""
 
-from mitmproxy.proxy.layers.http._events import ErrorCode
-
-from livegate.mitm.policy import Failure
+from livegate.mitm.policy import ErrorCode, Failure
 from livegate.pipeline.exchange import Exchange
 from livegate.pipeline.refusal import Refusal
 

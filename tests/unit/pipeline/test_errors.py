@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import flow as mitmproxy_flow
 from mitmproxy import http
-from mitmproxy.proxy.layers.http._events import ErrorCode
 
-from livegate.mitm.policy import Failure
+from livegate.mitm.policy import ErrorCode, Failure
 from livegate.pipeline import errors
 from livegate.pipeline.failures import CLIENT_GONE, refusal_for
 from livegate.pipeline.printable import printable
