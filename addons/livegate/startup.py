@@ -38,6 +38,15 @@ def mode_spec(listen: Listen) -> str:
     return f"{MODE}@{listen.host}:{listen.port}" if listen.host else f"{MODE}@{listen.port}"
 
 
+def has_terminal() -> bool:
+    """Whether the process has a controlling terminal, and that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 class Startup:
     """Load the settings and keep them current; hold mitmproxy's options to what is safe for a gateway."""
 
@@ -46,6 +55,7 @@ class Startup:
         self._terminal = Terminal()
         self._path: Path | None = None
         self._running = False
+        self._has_terminal = has_terminal()
         self._stop_watching = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -81,8 +91,7 @@ class Startup:
         self._listen(self._current.value)
         self._turn_out_strangers()
         loop = asyncio.get_running_loop()
-        if hasattr(signal, "SIGHUP"):
-            loop.add_signal_handler(signal.SIGHUP, self.reload)
+        self._on_hang_up(loop)
         if self._path is not None:
             watching = watch(self._path, self._watched, self.reload, self._stop_watching)
             self._keep(loop.create_task(watching, name="livegate settings watch"))
@@ -100,6 +109,19 @@ class Startup:
     def reload(self) -> None:
         """Read the settings again and swap them in; with any problem the old ones stay (file change or SIGHUP)."""
         self._keep(asyncio.get_running_loop().create_task(self._reload(), name="livegate settings reload"))
+
+    def _on_hang_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Listen for SIGHUP, but not in mitmproxy's console, which could not go on without its terminal."""
+        in_console = ctx.master.addons.get("termlog") is None
+        if hasattr(signal, "SIGHUP") and not in_console:
+            loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self) -> None:
+        """Reload, as servers do; but end when SIGHUP came because the terminal was closed, as other programs do."""
+        if self._has_terminal and not has_terminal():
+            ctx.master.shutdown()
+        else:
+            self.reload()
 
     async def _reload(self) -> None:
         try:

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -297,6 +298,51 @@ def test_the_console_tool_runs_the_script(tmp_path: Path, backend: Backend) -> N
         process.wait()
         drain.kill()
         drain.wait()
+
+
+@pytest.mark.parametrize("tool", ["mitmdump", "mitmproxy"])
+def test_a_closed_terminal_ends_it_and_sighup_with_one_reloads(tmp_path: Path, backend: Backend, tool: str) -> None:
+    gateway = Gateway(tmp_path, {"services": {"app.test": backend.url}})
+    pid, main = pty.fork()
+    if pid == 0:
+        os.environ.update(gateway.environ, TERM="xterm")
+        os.execv(MITMDUMP.with_name(tool), [tool, "-s", str(CHECKOUT / "addons" / "gateway.py")])
+    fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    drain = threading.Thread(target=read_until_closed, args=(main,), daemon=True)
+    drain.start()
+    process = psutil.Process(pid)
+    try:
+        until_it_answers(gateway, "app.test")
+        if tool == "mitmdump":
+            process.send_signal(signal.SIGHUP)
+            gateway.write({"services": {"new.test": backend.url}})
+            until_it_answers(gateway, "new.test")
+        os.close(main)
+        process.wait(TIMEOUT_S)
+    finally:
+        if process.is_running():
+            process.kill()
+        drain.join(5)
+
+
+def read_until_closed(terminal: int) -> None:
+    try:
+        while os.read(terminal, 65536):
+            pass
+    except OSError:
+        return
+
+
+def until_it_answers(gateway: Gateway, host: str) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if status_of(ask(gateway, host)) == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"{host} does not answer")
 
 
 def test_json_logs_are_one_object_a_line(tmp_path: Path, backend: Backend) -> None:
