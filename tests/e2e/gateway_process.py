@@ -86,7 +86,6 @@ class Gateway:
         self.config = folder / "gateway.yaml"
         self.write(settings)
         base = command or [str(MITMDUMP), "-s", str(CHECKOUT / "addons" / "gateway.py")]
-        # Bare mitmdump binds its default port for a moment; tests run side by side, so each has one of its own.
         self.command = [*base, *arguments]
         self.environ = {
             **os.environ,
@@ -119,6 +118,15 @@ class Gateway:
 
     def ready(self) -> Self:
         """Wait until it serves as a reverse proxy on its port."""
+        for _ in range(10):
+            line = self.output.wait_for("isten", timeout=START_TIMEOUT_S)
+            if "failed to listen on *:8080" not in line:
+                break
+            # Bare mitmdump's first moment, while another process has that port: not what is tested here.
+            assert self.process
+            self.process.wait(TIMEOUT_S)
+            time.sleep(0.5)
+            self.start()
         self.output.wait_for(f":{self.port}", timeout=START_TIMEOUT_S)
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:

@@ -158,6 +158,14 @@ def test_an_answer_that_is_no_http_is_502(behind, data: bytes) -> None:
     assert b"HTTP/1.1 200" not in answer
 
 
+@pytest.mark.parametrize("end", [b"Set-Cookie CANARY\r\n\r\n", b"Set-Cookie: CANARY"])
+def test_a_malformed_answer_does_not_put_its_fields_into_the_log(behind, end: bytes) -> None:
+    gateway = behind(raw_answer(b"HTTP/1.1 200 OK\r\n" + end))
+    assert status_of(gateway.raw(request())) == 502
+    gateway.output.wait_for("status=502")
+    assert "CANARY" not in gateway.output.text
+
+
 def test_an_answer_cut_while_it_is_streamed_is_cut_for_the_client_too(behind) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = behind(raw_answer(head + b"5\r\nfirst\r\n")).raw(request())

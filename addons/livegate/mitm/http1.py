@@ -268,6 +268,8 @@ class GatewayHttp1Client(_http1.Http1Client):
             # What it says is not logged: it may be anybody's answer.
             yield commands.Log("Backend sent data that nobody asked for; its connection is closed.", WARNING)
             yield commands.CloseConnection(self.conn)
+        elif self.buf and self.stream_id is not None:
+            yield from self._unusable("connection closed within the head of the answer")
         else:
             yield from super().read_headers(event)
 
@@ -290,8 +292,8 @@ class GatewayHttp1Client(_http1.Http1Client):
         try:
             response = http1.read_response_head([bytes(line) for line in lines])
             expected = http1.expected_http_body_size(self.request, response)
-        except ValueError as error:
-            yield from self._unusable(f"cannot parse HTTP response: {error}")
+        except ValueError:  # whose text would put the answer's fields into the log
+            yield from self._unusable("the head of the answer cannot be parsed")
             return
         self.response = response
         self.interim_responses = 0

@@ -6,10 +6,9 @@ backend connections apart by how TLS is spoken there.
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
-from mitmproxy.connection import Connection, Server
+from mitmproxy.connection import Server
 from mitmproxy.proxy import commands, events, layer, tunnel
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http as http_layers
@@ -19,29 +18,10 @@ from livegate.mitm.events import AnswerOverdue, BodyOverdue, FlushDue, HeadOverd
 from livegate.mitm.http1 import GatewayHttp1Client, GatewayHttp1Server
 from livegate.mitm.policy import GatewayPolicy, Upstream
 from livegate.mitm.stream import GatewayStream
+from livegate.mitm.upstream import GetUpstream, upstream_of
 
 type Commands = layer.CommandGenerator[None]
 type DeadlineKey = str | tuple[str, int]
-
-upstream_of: WeakKeyDictionary[Server, Upstream] = WeakKeyDictionary()
-"""How each open backend connection was asked for; the TLS hooks read it."""
-
-
-@dataclass
-class GetUpstream(http_layers.GetHttpConnection):
-    """Ask for a connection to an upstream, a new one or one that is kept alive."""
-
-    upstream: Upstream | None = None
-    stream_id: int = 0
-
-    __hash__ = http_layers.GetHttpConnection.__hash__
-
-    @classmethod
-    def to(cls, upstream: Upstream, stream_id: int) -> "GetUpstream":
-        return cls((upstream.host, upstream.port), upstream.tls, None, "tcp", upstream, stream_id)
-
-    def connection_spec_matches(self, connection: Connection) -> bool:
-        return isinstance(connection, Server) and upstream_of.get(connection) == self.upstream
 
 
 class GatewayHttpClient(layer.Layer):

@@ -27,6 +27,7 @@ from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpRespo
 
 from livegate.mitm.events import AnswerOverdue, FlushDue, InformationalResponse
 from livegate.mitm.policy import Failure, Plan
+from livegate.mitm.upstream import GetUpstream
 from livegate.mitm.websocket_layer import GatewayWebsocketLayer
 
 if TYPE_CHECKING:
@@ -166,8 +167,6 @@ class GatewayStream(http_layers.HttpStream):
         yield from self.handle_protocol_error(ResponseProtocolError(self.stream_id, message, code))
 
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
-        from livegate.mitm.http_layer import GetUpstream
-
         self.plan = self.gateway.policy.plan(self.flow)
         if self.plan is None:
             yield from self._fail("nobody has routed this request", ErrorCode.CONNECT_FAILED)

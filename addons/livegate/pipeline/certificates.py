@@ -5,7 +5,7 @@ import logging
 from mitmproxy import connection, tls
 
 from livegate.mitm import tls as openssl
-from livegate.mitm.http_layer import upstream_of
+from livegate.mitm.upstream import upstream_of
 from livegate.pipeline.exchange import CurrentSettings
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from mitmproxy.test import tflow
 
 from certificates import Authority
 from livegate.mitm import tls as openssl
-from livegate.mitm.http_layer import upstream_of
 from livegate.mitm.policy import Upstream
+from livegate.mitm.upstream import upstream_of
 from livegate.pipeline.certificates import Certificates
 from livegate.pipeline.exchange import CurrentSettings
 

@@ -1,0 +1,29 @@
+"""How a stream asks the HTTP layer for a backend connection, and how each connection was asked for."""
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from mitmproxy.connection import Connection, Server
+from mitmproxy.proxy.layers import http as http_layers
+
+from livegate.mitm.policy import Upstream
+
+upstream_of: WeakKeyDictionary[Server, Upstream] = WeakKeyDictionary()
+"""How each open backend connection was asked for; the TLS hooks read it."""
+
+
+@dataclass
+class GetUpstream(http_layers.GetHttpConnection):
+    """Ask for a connection to an upstream, a new one or one that is kept alive."""
+
+    upstream: Upstream | None = None
+    stream_id: int = 0
+
+    __hash__ = http_layers.GetHttpConnection.__hash__
+
+    @classmethod
+    def to(cls, upstream: Upstream, stream_id: int) -> "GetUpstream":
+        return cls((upstream.host, upstream.port), upstream.tls, None, "tcp", upstream, stream_id)
+
+    def connection_spec_matches(self, connection: Connection) -> bool:
+        return isinstance(connection, Server) and upstream_of.get(connection) == self.upstream
