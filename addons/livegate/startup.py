@@ -12,7 +12,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate import mitm
 from livegate.logs import Terminal
-from livegate.mitm.connections import close_client, prepare_certificate_store
+from livegate.mitm.connections import close_client, prepare_certificate_store, was_set
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.transport import BLACK_HOLE
 from livegate.settings import Listen, Settings, SettingsError, find_settings_file, load_settings, watch
@@ -160,7 +160,7 @@ class Startup:
     def _make_safe(self) -> None:
         self._refuse_explicit()
         for name, safe in SAFE_OPTIONS.items():
-            if not ctx.options.has_changed(name) and getattr(ctx.options, name) != safe:
+            if not was_set(name) and getattr(ctx.options, name) != safe:
                 ctx.options.update(**{name: safe})
         if "flow_detail" in ctx.options and not ctx.options.has_changed("flow_detail"):
             ctx.options.update(flow_detail=0)  # the access log takes its place; mitmdump's shows whole queries
@@ -168,10 +168,10 @@ class Startup:
     def _refuse_explicit(self) -> None:
         """An unsafe option that the user chose himself ends the start with an error, rather than being overruled."""
         for name, safe in SAFE_OPTIONS.items():
-            if ctx.options.has_changed(name) and getattr(ctx.options, name) != safe:
+            if was_set(name) and getattr(ctx.options, name) != safe:
                 found = getattr(ctx.options, name)
                 logger.error("option %s=%s is unsafe for a gateway, which needs %s: remove it", name, found, safe)
-        if ctx.options.has_changed("mode") and not self._modes_are_safe():
+        if was_set("mode") and not self._modes_are_safe():
             logger.error(
                 "mode %s is not the gateway's: it serves as a reverse proxy by its own settings; remove --mode "
                 "(where to listen is `listen` in the settings, or --listen-host and --listen-port)",

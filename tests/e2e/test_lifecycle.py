@@ -53,7 +53,14 @@ def test_a_bad_file_ends_the_start_with_every_problem_and_no_traceback(tmp_path:
 
 @pytest.mark.parametrize(
     "option",
-    ["validate_inbound_headers=false", "mode=reverse:http://127.0.0.1:80", "mode=upstream:http://127.0.0.1:80"],
+    [
+        "validate_inbound_headers=false",
+        "connection_strategy=eager",
+        "http2=true",
+        "mode=regular",
+        "mode=reverse:http://127.0.0.1:80",
+        "mode=upstream:http://127.0.0.1:80",
+    ],
 )
 def test_an_unsafe_option_that_the_user_chose_ends_the_start(tmp_path: Path, backend: Backend, option: str) -> None:
     gateway = Gateway(tmp_path, {"services": {"app.test": backend.url}}, "--set", option).start()

@@ -1,6 +1,8 @@
 """The `livegate` command and the list of addons, in this process."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,3 +151,26 @@ def test_words_after_the_options_are_a_filter_as_in_mitmdump() -> None:
 def test_without_uvloop_the_usual_loop_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert run.use_uvloop() is False
+
+
+def test_the_gateway_runs_on_uvloop_with_mitmproxys_eager_tasks() -> None:
+    code = (
+        "import asyncio, uvloop\n"
+        "from mitmproxy.utils.asyncio_utils import set_eager_task_factory\n"
+        "from livegate.run import use_uvloop\n"
+        "assert use_uvloop()\n"
+        "async def main():\n"
+        "    loop = asyncio.get_running_loop()\n"
+        "    assert isinstance(loop, uvloop.Loop)\n"
+        "    with set_eager_task_factory():\n"
+        "        began = []\n"
+        "        async def task():\n"
+        "            began.append(1)\n"
+        "        running = loop.create_task(task(), name='eager')\n"
+        "        assert began == [1]\n"
+        "        await running\n"
+        "    loop.set_task_factory(None)\n"
+        "    await loop.create_task(asyncio.sleep(0))\n"
+        "asyncio.run(main())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

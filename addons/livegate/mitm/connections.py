@@ -1,6 +1,6 @@
-"""Reaches mitmproxy's own addons: the live connection behind a client, and the certificate store."""
+"""Reaches into mitmproxy: live connections, the certificate store, and which options the user has set."""
 
-from mitmproxy import connection, ctx
+from mitmproxy import connection, ctx, optmanager
 
 
 def close_client(client: connection.Client) -> None:
@@ -29,3 +29,12 @@ def prepare_certificate_store() -> None:
     tlsconfig = ctx.master.addons.get("tlsconfig")
     if tlsconfig is not None and tlsconfig.certstore is None:
         tlsconfig.configure({"confdir"})
+
+
+def was_set(option: str) -> bool:
+    """Whether anybody has set an option, be it to its default (`has_changed` cannot tell that from not at all)."""
+    entry = getattr(ctx.options, "_options", {}).get(option)
+    unset = getattr(optmanager, "unset", None)
+    if unset is None or not hasattr(entry, "value"):
+        return bool(ctx.options.has_changed(option))  # an unknown mitmproxy: the next best answer
+    return entry.value is not unset

@@ -2,7 +2,8 @@
 
 from types import SimpleNamespace
 
-from mitmproxy import ctx
+import pytest
+from mitmproxy import ctx, optmanager
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.proxy.layers.http import _http1
@@ -10,7 +11,7 @@ from mitmproxy.test import taddons, tflow
 
 from livegate import mitm
 from livegate.mitm import shape
-from livegate.mitm.connections import close_client, prepare_certificate_store, release
+from livegate.mitm.connections import close_client, prepare_certificate_store, release, was_set
 from livegate.mitm.stream import CLOSED_BEFORE_ANSWER
 
 
@@ -84,3 +85,12 @@ def test_a_socket_that_mitmproxy_forgot_is_closed() -> None:
             release(client, conn)
     assert closed == ["client"]
     assert transports == {}
+
+
+def test_an_option_that_was_set_to_its_default_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    with taddons.context(Proxyserver()) as tctx:
+        assert not was_set("http2")
+        tctx.options.update(http2=True)
+        assert was_set("http2")
+        monkeypatch.delattr(optmanager, "unset")
+        assert not was_set("http2"), "the next best answer where mitmproxy has changed"
