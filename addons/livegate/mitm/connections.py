@@ -1,5 +1,7 @@
 """Reaches into mitmproxy: live connections, the certificate store, and which options the user has set."""
 
+from typing import Any
+
 from mitmproxy import connection, ctx, optmanager
 
 
@@ -33,7 +35,7 @@ def prepare_certificate_store() -> None:
 
 def was_set(option: str) -> bool:
     """Whether anybody has set an option, be it to its default (`has_changed` cannot tell that from not at all)."""
-    entry = getattr(ctx.options, "_options", {}).get(option)
+    entry: Any = getattr(ctx.options, "_options", {}).get(option)
     unset = getattr(optmanager, "unset", None)
     if unset is None or not hasattr(entry, "value"):
         return bool(ctx.options.has_changed(option))  # an unknown mitmproxy: the next best answer
