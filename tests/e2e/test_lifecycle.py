@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import shutil
 import signal
 import socket
@@ -307,6 +308,7 @@ def test_the_console_tool_runs_the_script(tmp_path: Path, backend: Backend) -> N
         drain.wait()
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork and exec at once
 @pytest.mark.parametrize("tool", ["mitmdump", "mitmproxy"])
 def test_a_closed_terminal_ends_it_and_sighup_with_one_reloads(tmp_path: Path, backend: Backend, tool: str) -> None:
     gateway = Gateway(tmp_path, {"services": {"app.test": backend.url}})
@@ -315,7 +317,8 @@ def test_a_closed_terminal_ends_it_and_sighup_with_one_reloads(tmp_path: Path, b
         os.environ.update(gateway.environ, TERM="xterm")
         os.execv(MITMDUMP.with_name(tool), [tool, "-s", str(CHECKOUT / "addons" / "gateway.py")])
     fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    drain = threading.Thread(target=read_until_closed, args=(main,), daemon=True)
+    close = threading.Event()
+    drain = threading.Thread(target=read_then_close, args=(main, close), daemon=True)
     drain.start()
     process = psutil.Process(pid)
     try:
@@ -324,20 +327,24 @@ def test_a_closed_terminal_ends_it_and_sighup_with_one_reloads(tmp_path: Path, b
             process.send_signal(signal.SIGHUP)
             gateway.write({"services": {"new.test": backend.url}})
             until_it_answers(gateway, "new.test")
-        os.close(main)
+        close.set()
         process.wait(TIMEOUT_S)
     finally:
         if process.is_running():
             process.kill()
+        close.set()
         drain.join(5)
 
 
-def read_until_closed(terminal: int) -> None:
-    try:
-        while os.read(terminal, 65536):
-            pass
-    except OSError:
-        return
+def read_then_close(terminal: int, close: threading.Event) -> None:
+    """Read what is printed until told to close the terminal; a read under way would keep it open."""
+    while not close.is_set():
+        if select.select([terminal], [], [], 0.05)[0]:
+            try:
+                os.read(terminal, 65536)
+            except OSError:
+                break
+    os.close(terminal)
 
 
 def until_it_answers(gateway: Gateway, host: str) -> None:
