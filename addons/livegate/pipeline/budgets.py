@@ -1,5 +1,6 @@
 """Counts requests against rates, on the `limits` library; used by the rate limiter."""
 
+import functools
 import hashlib
 import math
 import secrets
@@ -7,7 +8,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import NamedTuple, cast
 
 from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import Storage
@@ -18,7 +20,10 @@ from livegate.settings import Rate
 
 MAX_KEYS = 100_000
 """How many keys are counted at once; the one that was used longest ago is forgotten first."""
+DROPPED_AT_ONCE = 2
+"""How many of the keys that were used longest ago are looked at, whether they are over, when a request is counted."""
 MAX_COOKIE_CHARACTERS = 16_384
+"""How much of the Cookie fields is searched for a session."""
 DIGEST_BYTES = 16
 
 _PROCESS_KEY = secrets.token_bytes(32)
@@ -41,7 +46,7 @@ class Level:
     budget: Budget
     remaining: int
     reset_s: int
-    """Whole seconds until more is free; at least 1."""
+    """Whole seconds, at least 1: until one more request fits when none does now, else until the window ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,49 @@ class Decision:
     """Whole seconds after which the same request is let through; at least 1 when it was refused."""
 
 
+class Usage(NamedTuple):
+    """What a storage knows of one key: two windows that follow each other, of which the sliding one covers parts."""
+
+    before: int
+    """Requests in the window before; they count as far as the sliding window still covers it."""
+    rest_s: float
+    """Seconds until the current window ends."""
+    current: int
+    """Requests in the current window."""
+
+    def fits(self, limit: int, window_s: int, amount: int = 1) -> bool:
+        """Whether that many more keep the weighted count within the limit (multiplied out, so that no rounding is)."""
+        return self.before * self.rest_s <= (limit - self.current - amount) * window_s
+
+    def remaining(self, rate: Rate) -> int:
+        """How many requests fit now."""
+        return max(0, int(((rate.limit - self.current) * rate.window_s - self.before * self.rest_s) // rate.window_s))
+
+    def wait_s(self, rate: Rate) -> int:
+        """The least whole seconds after which one more fits; 0 when it does now."""
+        if self.fits(rate.limit, rate.window_s):
+            return 0
+        free = rate.limit - self.current - 1
+        if free >= 0:  # when enough of the window before has slid out: before * (rest - wait) <= free * window
+            wait = self.rest_s - free * rate.window_s / self.before
+        else:  # when the current window has become the one before, and enough of it has slid out
+            wait = self.rest_s + rate.window_s - (rate.limit - 1) * rate.window_s / self.current
+        return max(1, math.ceil(wait))
+
+
+class _Counter(NamedTuple):
+    window: int
+    """The number of the window since the clock's zero."""
+    current: int
+    before: int
+    window_s: int
+
+
 class BoundedMemoryStorage(Storage, SlidingWindowCounterSupport):
     """Sliding window counters in this process: bounded in number, dropped when they are over, without a thread.
 
-    Of two windows that follow each other the earlier one counts as far as the sliding window still covers it. All calls
-    must come from one thread, which for hooks is the event loop's.
+    The key that was asked about longest ago goes first, so one that is being refused stays. All calls must come from
+    one thread, which for hooks is the event loop's.
     """
 
     STORAGE_SCHEME = ["livegate-memory"]  # noqa: RUF012 - as limits declares it
@@ -67,8 +110,7 @@ class BoundedMemoryStorage(Storage, SlidingWindowCounterSupport):
         super().__init__()
         self._max_keys = max_keys
         self._clock = clock
-        self._windows: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
-        """Key -> number of the window, requests in it, requests in the one before."""
+        self._counters: OrderedDict[str, _Counter] = OrderedDict()
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -76,32 +118,44 @@ class BoundedMemoryStorage(Storage, SlidingWindowCounterSupport):
 
     def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         """Count `amount` if the limit allows it."""
-        before, ttl, current, _ = self.get_sliding_window(key, expiry)
-        if before * ttl / expiry + current + amount > limit:
+        now = self._clock()
+        usage = self._usage(key, expiry, now)
+        if not usage.fits(limit, expiry, amount):
             return False
-        window = int(self._clock() // expiry)
-        self._windows[key] = (window, current + amount, before)
-        self._windows.move_to_end(key)
-        while len(self._windows) > self._max_keys:
-            self._windows.popitem(last=False)
+        self._counters[key] = _Counter(int(now // expiry), usage.current + amount, usage.before, expiry)
+        self._counters.move_to_end(key)
+        self._drop(now)
         return True
 
     def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
         """Requests and remaining seconds of the window before, and of the current one."""
-        now = self._clock()
-        window = int(now // expiry)
-        rest = expiry - now % expiry
-        counted, current, before = self._windows.get(key, (window, 0, 0))
-        if counted == window - 1:
-            before, current = current, 0
-        elif counted != window:
-            before, current = 0, 0
-        return before, rest, current, rest + expiry
+        usage = self._usage(key, expiry, self._clock())
+        return usage.before, usage.rest_s, usage.current, usage.rest_s + expiry
+
+    def _usage(self, key: str, window_s: int, now: float) -> Usage:
+        rest_s = window_s - now % window_s
+        counter = self._counters.get(key)
+        if counter is None:
+            return Usage(0, rest_s, 0)
+        self._counters.move_to_end(key)
+        match int(now // window_s) - counter.window:
+            case 0:
+                return Usage(counter.before, rest_s, counter.current)
+            case 1:
+                return Usage(counter.current, rest_s, 0)
+            case _:
+                return Usage(0, rest_s, 0)
+
+    def _drop(self, now: float) -> None:
+        oldest = list(islice(self._counters.items(), DROPPED_AT_ONCE))
+        for key, counter in oldest:
+            if now >= (counter.window + 2) * counter.window_s or len(self._counters) > self._max_keys:
+                del self._counters[key]
 
     def clear_sliding_window(self, key: str, expiry: int) -> None:
         """Forget a key."""
         del expiry
-        self._windows.pop(key, None)
+        self._counters.pop(key, None)
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         raise NotImplementedError
@@ -118,61 +172,57 @@ class BoundedMemoryStorage(Storage, SlidingWindowCounterSupport):
 
     def reset(self) -> int:
         """Forget every key; returns how many there were."""
-        count = len(self._windows)
-        self._windows.clear()
+        count = len(self._counters)
+        self._counters.clear()
         return count
 
     def clear(self, key: str) -> None:
         """Forget a key."""
-        self._windows.pop(key, None)
+        self._counters.pop(key, None)
 
 
 class Budgets:
     """Asks several budgets at once: a request that one of them refuses is counted against none.
 
-    `storage` is any storage of the `limits` library with sliding window counters; a shared one (Redis, Valkey) can take
-    the place of the memory of this process.
+    `storage` is any storage of the `limits` library that has sliding window counters, so that a shared one (Redis,
+    Valkey) can take the place of this process's memory. Where others count in the same storage, one of them may take
+    what was left between the question and the counting; the request is then refused.
     """
 
-    def __init__(self, storage: Any | None = None) -> None:
-        self._storage = storage if storage is not None else BoundedMemoryStorage()
-        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
+    def __init__(self, storage: Storage | None = None) -> None:
+        chosen = storage if storage is not None else BoundedMemoryStorage()
+        self._limiter = SlidingWindowCounterRateLimiter(chosen)
+        self._storage = cast("SlidingWindowCounterSupport", chosen)  # the limiter has made sure of it
 
     def check(self, budgets: Sequence[Budget]) -> Decision:
         """Count one request against every budget, or against none when one has nothing left."""
-        items = [(budget, RateLimitItemPerSecond(budget.rate.limit, budget.rate.window_s)) for budget in budgets]
-        waits = [(self._wait_s(budget, item), budget) for budget, item in items]
-        longest, violated = max(waits, key=lambda wait: wait[0], default=(0, None))
-        if longest == 0:
-            violated = None
-            for budget, item in items:
-                self._limiter.hit(item, budget.policy, budget.key)
-        levels = tuple(self._level(budget, item) for budget, item in items)
-        return Decision(levels, violated, longest)
+        asked = [(budget, _item(budget.rate)) for budget in budgets]
+        usages = [self._usage(budget, item) for budget, item in asked]
+        waits = [usage.wait_s(budget.rate) for budget, usage in zip(budgets, usages, strict=True)]
+        longest = max(waits, default=0)
+        if longest:
+            return Decision(_levels(budgets, usages), budgets[waits.index(longest)], longest)
+        lost = next((budget for budget, item in asked if not self._limiter.hit(item, budget.policy, budget.key)), None)
+        usages = [Usage(usage.before, usage.rest_s, usage.current + 1) for usage in usages]
+        return Decision(_levels(budgets, usages), lost, 0 if lost is None else 1)
 
-    def _window(self, budget: Budget, item: RateLimitItem) -> tuple[int, float, int, float]:
-        window: tuple[int, float, int, float] = self._storage.get_sliding_window(
+    def _usage(self, budget: Budget, item: RateLimitItem) -> Usage:
+        before, _, current, current_ttl = self._storage.get_sliding_window(
             item.key_for(budget.policy, budget.key), item.get_expiry()
         )
-        return window
+        return Usage(before, current_ttl - budget.rate.window_s, current)
 
-    def _wait_s(self, budget: Budget, item: RateLimitItem) -> int:
-        """Whole seconds until the budget lets one more through; 0 when it does now."""
-        before, ttl, current, _ = self._window(budget, item)
-        limit, expiry = budget.rate.limit, budget.rate.window_s
-        if before * ttl / expiry + current + 1 <= limit:
-            return 0
-        if current + 1 <= limit and before:  # the window before slides out: b * (ttl - w) / expiry + c + 1 <= limit
-            wait = ttl - (limit - current - 1) * expiry / before
-        else:  # only when the current window has become the one before, and has slid out far enough
-            wait = ttl + expiry - (limit - 1) * expiry / current
-        return max(1, math.ceil(wait + 1e-6))
 
-    def _level(self, budget: Budget, item: RateLimitItem) -> Level:
-        before, ttl, current, _ = self._window(budget, item)
-        used = before * ttl / budget.rate.window_s + current
-        remaining = max(0, math.floor(budget.rate.limit - used + 1e-9))
-        return Level(budget, remaining, max(1, math.ceil(ttl)))
+@functools.lru_cache(maxsize=1024)  # rates come from the settings, so they are few
+def _item(rate: Rate) -> RateLimitItem:
+    return RateLimitItemPerSecond(rate.limit, rate.window_s)
+
+
+def _levels(budgets: Sequence[Budget], usages: Sequence[Usage]) -> tuple[Level, ...]:
+    return tuple(
+        Level(budget, usage.remaining(budget.rate), usage.wait_s(budget.rate) or max(1, math.ceil(usage.rest_s)))
+        for budget, usage in zip(budgets, usages, strict=True)
+    )
 
 
 def hashed(kind: str, secret: str) -> str:

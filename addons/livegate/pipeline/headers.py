@@ -1,7 +1,7 @@
 """Rewrites header fields so that sessions and origin checks survive the gateway, and nothing can be spoofed."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
@@ -45,13 +45,32 @@ END_TO_END = frozenset(
     }
 )
 """Fields that `Connection` cannot nominate for removal."""
-SET_BY_US = frozenset({b"host", b"x-request-id", b"traceparent", b"x-real-ip", b"forwarded"})
-REMADE = frozenset({b"tracestate", b"sec-websocket-extensions"})
-"""tracestate goes only with a good traceparent; of extensions mitmproxy's WebSocket layer cannot bear legal answers."""
+SET_BY_US = frozenset(
+    {
+        b"host",
+        b"x-request-id",
+        b"x-real-ip",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"traceparent",
+        b"tracestate",
+    }
+)
+"""Fields of a request that are made anew, from what came in where that is believed."""
+NEVER_SENT = frozenset({b"sec-websocket-extensions"})
+"""mitmproxy's WebSocket layer cannot bear every legal answer to an offer of extensions."""
 _X_FORWARDED = b"x-forwarded-"
-_SENSITIVE = HOP_BY_HOP | FORWARDING | END_TO_END
+_PROTECTED = END_TO_END | FORWARDING
+_PROTECTED_PREFIXES = (b"sec-websocket-", _X_FORWARDED)
+_SENSITIVE = HOP_BY_HOP | _PROTECTED
+_TAKEN_OUT = HOP_BY_HOP | SET_BY_US | NEVER_SENT
+_TAKEN_OUT_OF_ANSWERS = HOP_BY_HOP | {b"alt-svc", b"x-request-id"}
 
 type Field = tuple[bytes, bytes]
+type Fields = Sequence[Field]
 
 
 class Headers:
@@ -62,14 +81,12 @@ class Headers:
         exchange = awaiting_backend(flow)
         if exchange is None or exchange.service is None:
             return
-        given = flow.request.headers
-        nominated = _nominated(given.fields)
-        kept = [field for field in given.fields if _passes(field[0].lower(), nominated)]
+        kept, taken_out = _sorted(flow.request.headers.fields, trusted=exchange.peer_trusted)
         fields = [
             (b"Host", _host(exchange, exchange.service).encode()),
             *_with_origin(kept, exchange, exchange.service),
-            *_forwarded(given, exchange),
-            *_trace(given),
+            *_forwarded(taken_out, exchange),
+            *_trace(taken_out),
             (b"X-Request-Id", exchange.request_id.encode()),
             *([(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")] if exchange.upgrade else []),
         ]
@@ -83,28 +100,36 @@ class Headers:
         flow.response.headers = http.Headers(_answer_fields(flow.response, exchange, flow.request))
 
 
-def _nominated(fields: Iterable[Field]) -> frozenset[bytes]:
+def _sorted(fields: Fields, *, trusted: bool) -> tuple[list[Field], dict[bytes, list[bytes]]]:
+    """The fields of a request that go on as they are, and the values of those that end here or are made anew."""
+    kept: list[Field] = []
+    taken_out: dict[bytes, list[bytes]] = {}
+    for field in fields:
+        name = field[0].lower()
+        if name in _TAKEN_OUT:
+            taken_out.setdefault(name, []).append(field[1])
+        elif name in FORWARDING or name.startswith(_X_FORWARDED):
+            if trusted:
+                kept.append(field)
+        elif b"_" not in name or not _is_sensitive(name.replace(b"_", b"-")):
+            kept.append(field)
+    nominated = _nominated(taken_out.get(b"connection", ()))
+    return [field for field in kept if field[0].lower() not in nominated] if nominated else kept, taken_out
+
+
+def _is_sensitive(name: bytes) -> bool:
+    """Whether an underscore twin of this field could pass for it: CGI, WSGI and Plug.Conn.Adapter spell both alike."""
+    return name in _SENSITIVE or name.startswith(_PROTECTED_PREFIXES)
+
+
+def _nominated(connection: Iterable[bytes]) -> set[bytes]:
     """The fields that `Connection` names for this hop only, without those that it may not name."""
-    names = {
-        item.strip().lower() for name, value in fields if name.lower() == b"connection" for item in value.split(b",")
-    }
-    return frozenset(
+    names = {item.strip().lower() for value in connection for item in value.split(b",")}
+    return {
         name
         for name in names
-        if name not in END_TO_END | FORWARDING and not name.startswith((b"sec-websocket-", _X_FORWARDED))
-    )
-
-
-def _passes(name: bytes, nominated: frozenset[bytes]) -> bool:
-    """Whether a request's field goes on as it is; everything else is dropped, or made anew."""
-    if name in HOP_BY_HOP or name in nominated or name in FORWARDING or name in SET_BY_US:
-        return False
-    if name.startswith(_X_FORWARDED) or name in REMADE:
-        return False
-    if b"_" not in name:
-        return True
-    twin = name.replace(b"_", b"-")
-    return twin not in _SENSITIVE and not twin.startswith((_X_FORWARDED, b"sec-websocket-"))
+        if name not in _PROTECTED and name not in HOP_BY_HOP and not name.startswith(_PROTECTED_PREFIXES)
+    }
 
 
 def _host(exchange: Exchange, service: Service) -> str:
@@ -112,51 +137,58 @@ def _host(exchange: Exchange, service: Service) -> str:
 
 
 def _with_origin(fields: list[Field], exchange: Exchange, service: Service) -> list[Field]:
-    has_origin = any(name.lower() == b"origin" for name, _ in fields)
+    if service.origin == "passthrough" or (service.origin == "preserve" and not exchange.upgrade):
+        return fields
+    others = [field for field in fields if field[0].lower() != b"origin"]
+    has_origin = len(others) < len(fields)
     match service.origin:
-        case "preserve" if exchange.upgrade and not has_origin:
+        case "preserve" if not has_origin:
             return [*fields, (b"Origin", f"{exchange.scheme}://{exchange.authority}".encode())]
         case "rewrite" if has_origin:
-            others = [field for field in fields if field[0].lower() != b"origin"]
             return [*others, (b"Origin", service.backend.url.encode())]
         case "drop":
-            return [field for field in fields if field[0].lower() != b"origin"]
+            return others
         case _:
             return fields
 
 
-def _forwarded(given: http.Headers, exchange: Exchange) -> list[Field]:
+def _forwarded(taken_out: dict[bytes, list[bytes]], exchange: Exchange) -> list[Field]:
     """For whom this request is asked; what came in counts only from a trusted proxy."""
-    told = given.get_all if exchange.peer_trusted else _nothing
-    host = forwarded.valid_host(told("X-Forwarded-Host")) or exchange.authority
-    port = forwarded.valid_port(told("X-Forwarded-Port")) or forwarded.port_of(host, exchange.scheme)
-    element = forwarded.forwarded_element(exchange.peer, exchange.authority, exchange.scheme)
+    told = taken_out if exchange.peer_trusted else {}
+    peer = str(exchange.peer)
+    client = peer if exchange.client is exchange.peer else str(exchange.client)
+    host = forwarded.valid_host(_texts(told, b"x-forwarded-host")) or exchange.authority
+    port = forwarded.valid_port(_texts(told, b"x-forwarded-port")) or forwarded.port_of(host, exchange.scheme)
+    element = forwarded.forwarded_element(peer, exchange.authority, exchange.scheme)
     return [
-        (b"X-Forwarded-For", forwarded.appended(told("X-Forwarded-For"), str(exchange.peer)).encode("latin-1")),
+        (b"X-Forwarded-For", forwarded.appended(_texts(told, b"x-forwarded-for"), peer).encode("latin-1")),
         (b"X-Forwarded-Proto", exchange.scheme.encode()),
         (b"X-Forwarded-Host", host.encode()),
         (b"X-Forwarded-Port", port.encode()),
-        (b"Forwarded", forwarded.appended(told("Forwarded"), element).encode("latin-1", "replace")),
-        (b"X-Real-IP", str(exchange.client).encode()),
+        (b"Forwarded", forwarded.forwarded(_texts(told, b"forwarded"), element).encode("latin-1")),
+        (b"X-Real-IP", client.encode()),
     ]
 
 
-def _nothing(_: str) -> list[str]:
-    return []
+def _texts(told: dict[bytes, list[bytes]], name: bytes) -> Sequence[str]:
+    """All values of a field, in an encoding that gives back the same bytes, whatever they are."""
+    return [value.decode("latin-1") for value in told[name]] if name in told else ()
 
 
-def _trace(given: http.Headers) -> list[Field]:
-    parents = given.get_all("traceparent")
+def _trace(taken_out: dict[bytes, list[bytes]]) -> list[Field]:
+    """The trace that the request belongs to; tracestate is worth nothing without a good traceparent."""
+    parents = _texts(taken_out, b"traceparent")
     if not forwarded.valid_trace(parents):
         return [(b"traceparent", forwarded.new_traceparent().encode())]
-    states = [(b"tracestate", value) for name, value in given.fields if name.lower() == b"tracestate"]
-    return [(b"traceparent", parents[0].encode()), *states]
+    return [
+        (b"traceparent", parents[0].encode()),
+        *((b"tracestate", state) for state in taken_out.get(b"tracestate", ())),
+    ]
 
 
 def _answer_fields(response: http.Response, exchange: Exchange, request: http.Request) -> list[Field]:
     fields = response.headers.fields
-    nominated = _nominated(fields)
-    dropped = HOP_BY_HOP | nominated | {b"alt-svc", b"x-request-id"}
+    dropped = _TAKEN_OUT_OF_ANSWERS | _nominated(value for name, value in fields if name.lower() == b"connection")
     if request.http_version == "HTTP/1.0":
         dropped |= {b"transfer-encoding"}  # which HTTP/1.0 does not know: the end of the connection ends the body
     kept = [field for field in fields if field[0].lower() not in dropped]

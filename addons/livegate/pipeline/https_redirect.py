@@ -20,6 +20,8 @@ class HttpsRedirect:
             message = "This host is served over TLS only; connect with wss."
             errors.refuse(flow, Refusal(426, message, "tls-required", (("Upgrade", "TLS/1.2, HTTP/1.1"),), close=True))
             return
-        location = f"https://{exchange.authority}{flow.request.path}"
+        # `OPTIONS *` is about the server as a whole: its URI has no path (RFC 9112 section 3.2.4).
+        path = flow.request.path.removeprefix("*")
+        location = f"https://{exchange.authority}{path}"
         message = "This host is served over TLS only."
         errors.refuse(flow, Refusal(308, message, "tls-required", (("Location", location),)))

@@ -54,7 +54,7 @@ def parse_hop(entry: str) -> Address | None:
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        address = ip_address(text)
+        address = ip_address(text.partition("%")[0])  # a zone means nothing here, and ipaddress lets it be any text
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

@@ -49,12 +49,13 @@ class RateLimiter:
         decision = self._budgets.check(budgets)
         exchange.limit_fields = fields(decision.levels)
         if decision.violated is not None:
-            _refuse(flow, exchange, decision, decision.violated, dry_run=limits.rates.dry_run)
+            _refuse(flow, exchange, limits, decision, decision.violated)
 
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
     rates: RateLimits
+    service: str
     user_scope: str
     ip_scope: str
 
@@ -63,9 +64,10 @@ def _limits(exchange: Exchange) -> _Limits:
     """The rates in force for a request, and under whose name each is counted."""
     service = service_for(exchange)
     if service is None:
-        return _Limits(exchange.settings.rate_limit, "", "")
+        return _Limits(exchange.settings.rate_limit, "-", "", "")
     return _Limits(
         service.rate_limit,
+        service.name,
         service.name if service.own_user_rate else "",
         service.name if service.own_ip_rate else "",
     )
@@ -88,18 +90,18 @@ def _budgets_of(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits) -> lis
     return budgets
 
 
-def _refuse(flow: http.HTTPFlow, exchange: Exchange, decision: Decision, violated: Budget, *, dry_run: bool) -> None:
+def _refuse(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits, decision: Decision, violated: Budget) -> None:
     logger.warning(
         "%s: %s rate limit %s, client %s, service %s (key %s, request %s)",
-        "would refuse" if dry_run else "refused",
+        "would refuse" if limits.rates.dry_run else "refused",
         violated.policy,
         violated.rate,
         exchange.client,
-        exchange.service.name if exchange.service else exchange.authority,
+        limits.service,
         violated.key.rpartition(":")[2][:SHOWN_KEY_CHARACTERS],
         exchange.request_id,
     )
-    if not dry_run:
+    if not limits.rates.dry_run:
         retry = (("Retry-After", str(decision.retry_after_s)),)
         errors.refuse(flow, Refusal(429, "Rate limit exceeded", f"rate-limit-{violated.policy}", retry))
 
@@ -110,7 +112,7 @@ def fields(levels: tuple[Level, ...]) -> tuple[tuple[str, str], ...]:
         f'"{one.budget.policy}";q={one.budget.rate.limit};w={one.budget.rate.window_s}' for one in levels
     )
     state = ", ".join(f'"{one.budget.policy}";r={one.remaining};t={one.reset_s}' for one in levels)
-    scarcest = min(levels, key=lambda one: one.remaining / one.budget.rate.limit)
+    scarcest = min(levels, key=lambda one: (one.remaining / one.budget.rate.limit, -one.reset_s))
     return (
         ("RateLimit-Policy", policy),
         ("RateLimit", state),

@@ -20,6 +20,8 @@ _TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")
 """Visible ASCII without `#`: a fragment is never sent (RFC 9112 section 3.2)."""
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
+_BLANK_LINES = ([b"\r", b""], [b"", b""])
+"""How the lines of a head end when it is split at LF."""
 _ABSOLUTE = re.compile(rb"(?i:https?)://[^/?]+([/?]|$)")
 _HOST_CHARACTERS = re.compile(r"[A-Za-z0-9_.-]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -37,10 +39,10 @@ TOO_LARGE_HEAD = _bad("The request's header fields are too large or too many.", 
 
 def unfinished_head_refusal(head: bytes, *, max_bytes: int, max_headers: int) -> Refusal | None:
     """Judge a head that has not ended yet, so that a large one is turned away before it is gathered: 414 or 431."""
-    lines = head.count(b"\n")
-    if len(head) > max_bytes:
-        return TOO_LARGE_HEAD if lines else TOO_LONG_LINE
-    return TOO_LARGE_HEAD if lines > max_headers + 1 else None
+    line, _, rest = head.partition(b"\n")
+    if len(line) > max_bytes:
+        return TOO_LONG_LINE
+    return TOO_LARGE_HEAD if len(head) > max_bytes or rest.count(b"\n") > max_headers else None
 
 
 def head_refusal(head: bytes, *, max_bytes: int, max_headers: int) -> Refusal | None:
@@ -51,7 +53,10 @@ def head_refusal(head: bytes, *, max_bytes: int, max_headers: int) -> Refusal | 
     line, _, rest = head.partition(b"\n")
     if len(line) > max_bytes:
         return TOO_LONG_LINE
-    lines = rest.split(b"\n")[:-2]
+    lines = rest.split(b"\n")
+    if lines[-2:] not in _BLANK_LINES:  # else the last line would be taken for the blank one, and go unjudged
+        return _bad("The request's head has no end.", "head-unfinished")
+    del lines[-2:]
     if len(head) > max_bytes or len(lines) > max_headers:
         return TOO_LARGE_HEAD
     return _request_line_refusal(line.removesuffix(b"\r")) or _field_lines_refusal(lines)
@@ -168,7 +173,7 @@ def is_upgrade(fields: Fields) -> bool:
 def upgrade_refusal(*, method: bytes, version: bytes, fields: Fields) -> Refusal | None:
     """Judge a WebSocket opening handshake (RFC 6455 section 4.2.1); 426 names what is needed."""
     keys = values(fields, b"sec-websocket-key")
-    has_body = values(fields, b"transfer-encoding") or any(int(n or b"0") for n in values(fields, b"content-length"))
+    has_body = values(fields, b"transfer-encoding") or any(n.strip(b"0") for n in values(fields, b"content-length"))
     good = (
         method == b"GET"
         and version == b"HTTP/1.1"
@@ -197,7 +202,7 @@ def _is_websocket_key(key: bytes) -> bool:
 def split_authority(text: str) -> tuple[str, int | None] | None:
     """Host (lower case, no trailing dot, IPv6 in brackets) and port of a Host field; None when it is malformed.
 
-    RFC 3986 section 3.2.2, without user information and without the characters of reg-name that no host has.
+    RFC 3986 section 3.2.2, without user information, IPv6 zones and the characters of reg-name that no host has.
     """
     host, colon, port_text = text.rpartition(":") if not text.endswith("]") else (text, "", "")
     if not colon:
@@ -210,8 +215,10 @@ def split_authority(text: str) -> tuple[str, int | None] | None:
 
 
 def _ipv6(host: str) -> str | None:
+    if not host.endswith("]") or "%" in host:  # IPv6Address takes any text at all for a zone: `[::1%"; for=a, b]`
+        return None
     try:
-        return f"[{IPv6Address(host.removeprefix('[').removesuffix(']'))}]" if host.endswith("]") else None
+        return f"[{IPv6Address(host[1:-1])}]"
     except ValueError:
         return None
 

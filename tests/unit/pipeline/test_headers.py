@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
 
-from livegate.pipeline import forwarded
 from livegate.pipeline.headers import Headers
 
 
@@ -46,16 +45,6 @@ def test_a_malformed_host_of_a_trusted_proxy_is_replaced(tmp_path: Path, bad: st
     got = after(made, settings(tmp_path, trusted_proxies=["10.0.0.0/8"]))
     assert got["x-forwarded-host"] == ["app.test"]
     assert got["x-forwarded-port"] == ["80"]
-
-
-def test_a_thousand_hops_of_a_trusted_proxy_are_cut_to_64() -> None:
-    assert forwarded.appended(["1.1.1.1," * 1000], "2.2.2.2").count(",") == 64
-
-
-def test_ipv6_is_quoted_in_forwarded() -> None:
-    assert forwarded.forwarded_element(ip_address("2001:db8::1"), "[::1]:80", "http") == (
-        'for="[2001:db8::1]";host="[::1]:80";proto=http'
-    )
 
 
 def test_an_upgrade_is_rebuilt_without_extensions(tmp_path: Path) -> None:
@@ -110,3 +99,254 @@ def test_a_flow_that_is_not_the_gateways_is_left_alone() -> None:
     Headers().responseheaders(made)
     assert made.request.headers.fields == before
     assert made.response.headers["Connection"] == "close"
+
+
+# What the backend gets
+
+
+def service_with(tmp_path: Path, **values):
+    return settings(tmp_path, services={"app.test": {"backend": "http://127.0.0.1:4000", **values}})
+
+
+@pytest.mark.parametrize(
+    ("policy", "given_origin", "upgrade", "expected"),
+    [
+        ("preserve", None, True, ["https://app.test"]),
+        ("preserve", None, False, []),
+        ("preserve", "null", True, ["null"]),
+        ("preserve", "https://a.test", False, ["https://a.test"]),
+        ("passthrough", None, True, []),
+        ("passthrough", "https://a.test", True, ["https://a.test"]),
+        ("rewrite", None, True, []),
+        ("rewrite", "https://a.test", True, ["http://127.0.0.1:4000"]),
+        ("drop", "https://a.test", True, []),
+        ("drop", None, True, []),
+    ],
+)
+def test_origin_is_made_by_the_policy_and_invented_only_for_preserved_upgrades(
+    tmp_path: Path, policy: str, given_origin: str | None, upgrade: bool, expected: list[str]
+) -> None:
+    made = flow(*([("Origin", given_origin)] if given_origin else []))
+    got = after(made, service_with(tmp_path, origin=policy), upgrade=upgrade, scheme="https")
+    assert got.get("origin", []) == expected
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("rewrite", "127.0.0.1:4000"), ("keep", "app.test")])
+def test_host_is_one_and_the_same_for_http_and_websocket(tmp_path: Path, policy: str, expected: str) -> None:
+    for upgrade in (False, True):
+        assert after(flow(), service_with(tmp_path, host=policy), upgrade=upgrade)["host"] == [expected]
+
+
+def test_application_fields_keep_their_bytes_their_order_and_their_repetition(tmp_path: Path) -> None:
+    given_fields = (
+        ("Cookie", "a=1; _app_key=x"),
+        ("X-CSRF-Token", "t"),
+        ("cOOKIE", "b=2"),
+        ("Authorization", "Bearer  two"),
+        ("X-Repeated", "1"),
+        ("Sec-WebSocket-Protocol", "phoenix, base64url.bearer.phx.x"),
+        ("Sec-Fetch-Site", "same-origin"),
+        ("X-Repeated", "2"),
+        ("Referer", "https://app.test/p?q"),
+        ("User-Agent", "caf\xe9"),
+        ("Accept-Encoding", "br"),
+        ("Expect", "100-continue"),
+        ("X-User-ID", "7"),
+    )
+    made = flow(*given_fields)
+    after(made, settings(tmp_path))
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in given_fields]
+    assert [field for field in made.request.headers.fields if field[0] in {name for name, _ in raw}] == raw
+
+
+def test_what_a_stranger_says_of_others_is_dropped_whatever_its_suffix(tmp_path: Path) -> None:
+    names = ("For", "Host", "Proto", "Port", "Prefix", "Server", "Ssl", "Anything")
+    made = flow(
+        *((f"X-Forwarded-{name}", "6.6.6.6") for name in names),
+        *((name, "6.6.6.6") for name in ("Forwarded", "X-Real-IP", "X-Client-IP", "X-Original-URL", "X-Rewrite-URL")),
+    )
+    got = after(made, settings(tmp_path))
+    assert b"6.6.6.6" not in bytes(made.request.headers)
+    assert got["x-forwarded-for"] == got["x-real-ip"] == ["192.0.2.1"]
+    assert got["forwarded"] == ["for=192.0.2.1;host=app.test;proto=http"]
+    assert "x-forwarded-prefix" not in got
+
+
+def test_what_a_trusted_proxy_says_besides_is_passed_on(tmp_path: Path) -> None:
+    made = flow(("X-Forwarded-Prefix", "/app"), ("X-Original-URL", "/x"), peer="10.0.0.1")
+    got = after(made, settings(tmp_path, trusted_proxies=["10.0.0.0/8"]))
+    assert (got["x-forwarded-prefix"], got["x-original-url"]) == (["/app"], ["/x"])
+
+
+@pytest.mark.parametrize(
+    "name", ["X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded", "traceparent"]
+)
+@pytest.mark.parametrize("value", [b"\xff\xfe", "\u20ac".encode(), b'"', b"a\r\nX-Evil: 1", b"," * 8000])
+def test_no_value_that_a_trusted_proxy_hands_on_makes_the_request_fail(tmp_path: Path, name: str, value: bytes) -> None:
+    made = flow(peer="10.0.0.1")
+    made.request.headers = http.Headers([(b"Host", b"app.test"), (name.encode(), value)])
+    got = after(made, settings(tmp_path, trusted_proxies=["10.0.0.0/8"]))
+    assert made.response is None
+    assert got["x-forwarded-for"][-1].endswith("10.0.0.1")
+    assert got["x-forwarded-host"] == ["app.test"]
+    assert got["forwarded"][-1].endswith("for=10.0.0.1;host=app.test;proto=http")
+
+
+def test_hop_by_hop_fields_and_those_that_connection_names_end_here(tmp_path: Path) -> None:
+    made = flow(
+        ("Connection", "close, X-Hop"),
+        ("connection", " x-second ,,"),
+        ("X-Hop", "1"),
+        ("X-Second", "1"),
+        ("X-Stays", "1"),
+        *((name, "1") for name in ("Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization")),
+        *((name, "1") for name in ("TE", "Trailer", "Upgrade", "HTTP2-Settings")),
+        ("Transfer-Encoding", "chunked"),
+    )
+    got = after(made, settings(tmp_path))
+    assert got.keys() - {"traceparent"} == {
+        "host",
+        "x-stays",
+        "transfer-encoding",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "forwarded",
+        "x-real-ip",
+        "x-request-id",
+    }
+
+
+PROTECTED = (
+    "Cookie",
+    "Authorization",
+    "Origin",
+    "Content-Length",
+    "Content-Type",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Protocol",
+)
+
+
+def test_connection_cannot_take_away_what_sessions_and_framing_need(tmp_path: Path) -> None:
+    ours = ("Host", "X-Forwarded-For", "X-Forwarded-Proto", "Forwarded", "X-Real-IP", "X-Request-Id", "traceparent")
+    made = flow(("Connection", ", ".join([*PROTECTED, *ours]).lower()), *((name, "1") for name in PROTECTED))
+    got = after(made, settings(tmp_path))
+    assert {name.lower() for name in (*PROTECTED, *ours)} <= got.keys()
+    assert "connection" not in got
+
+
+def test_connection_cannot_undo_the_upgrade(tmp_path: Path) -> None:
+    got = after(flow(("Connection", "upgrade, connection"), ("Upgrade", "websocket")), settings(tmp_path), upgrade=True)
+    assert (got["connection"], got["upgrade"]) == (["Upgrade"], ["websocket"])
+
+
+def test_a_connection_field_with_ten_thousand_names_is_only_long(tmp_path: Path) -> None:
+    made = flow(("Connection", ",".join(f"x-{number}" for number in range(10_000))), ("X-9999", "1"), ("X-Stays", "1"))
+    got = after(made, settings(tmp_path))
+    assert "x-9999" not in got
+    assert got["x-stays"] == ["1"]
+
+
+def test_a_good_trace_is_passed_on_with_all_its_state_and_a_bad_one_begun_anew(tmp_path: Path) -> None:
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    states = (("tracestate", "a=1"), ("tracestate", "b=2"))
+    good = after(flow(("traceparent", parent), *states), settings(tmp_path))
+    assert (good["traceparent"], good["tracestate"]) == ([parent], ["a=1", "b=2"])
+    twice = after(flow(("traceparent", parent), ("traceparent", parent), *states), settings(tmp_path))
+    assert len(twice["traceparent"]) == 1
+    assert twice["traceparent"] != [parent]
+    assert twice["traceparent"][0].endswith("-00")
+    assert "tracestate" not in twice
+
+
+def test_the_request_id_of_a_stranger_is_replaced_by_ours(tmp_path: Path) -> None:
+    made = flow(("X-Request-Id", "a" * 32), ("x-request-id", "b" * 32))
+    got = after(made, settings(tmp_path), request_id="ours")
+    assert got["x-request-id"] == ["ours"]
+
+
+def test_a_request_without_a_service_is_left_alone(tmp_path: Path) -> None:
+    made = flow(host="unknown.test")
+    begun(made, settings(tmp_path), host="unknown.test")
+    Headers().requestheaders(made)
+    assert made.request.headers.fields == ((b"Host", b"unknown.test"),)
+
+
+# What the client gets
+
+
+def answered(tmp_path: Path, *fields: tuple[bytes, bytes], status: int = 200, version: str = "HTTP/1.1", **values):
+    made = flow(version=version)
+    exchange = begun(made, settings(tmp_path))
+    exchange.request_id = "ours"
+    for name, value in values.items():
+        setattr(exchange, name, value)
+    made.response = http.Response.make(status)
+    made.response.headers = http.Headers(fields)
+    Headers().responseheaders(made)
+    assert exchange.answered_at is not None
+    return [field for field in made.response.headers.fields if field != (b"X-Request-Id", b"ours")]
+
+
+def test_every_set_cookie_of_a_backend_arrives_in_order(tmp_path: Path) -> None:
+    cookies = ((b"Set-Cookie", b"a=1"), (b"Vary", b"x"), (b"set-cookie", b"b=2; Path=/"), (b"Set-Cookie", b"a=3"))
+    assert answered(tmp_path, *cookies) == list(cookies)
+
+
+def test_hop_by_hop_fields_of_an_answer_and_those_that_it_names_end_here(tmp_path: Path) -> None:
+    names = (b"Keep-Alive", b"TE", b"Trailer", b"Upgrade", b"Proxy-Authenticate", b"Alt-Svc", b"X-Hop", b"X-Request-Id")
+    got = answered(
+        tmp_path,
+        (b"Connection", b"close, X-Hop, Content-Length"),
+        *((name, b"1") for name in names),
+        (b"Content-Length", b"0"),
+        (b"Transfer-Encoding", b"chunked"),
+    )
+    assert got == [(b"Content-Length", b"0"), (b"Transfer-Encoding", b"chunked")]
+
+
+def test_an_http_1_0_client_is_not_told_of_chunks(tmp_path: Path) -> None:
+    assert answered(tmp_path, (b"Transfer-Encoding", b"chunked"), version="HTTP/1.0") == []
+
+
+def test_a_101_says_upgrade_and_nothing_else_of_this_hop(tmp_path: Path) -> None:
+    got = answered(
+        tmp_path,
+        (b"connection", b"keep-alive, upgrade"),
+        (b"upgrade", b"WebSocket"),
+        (b"Sec-WebSocket-Accept", b"x"),
+        status=101,
+        upgrade=True,
+    )
+    assert got == [(b"Sec-WebSocket-Accept", b"x"), (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+
+
+def test_a_client_that_wants_to_close_is_told_so(tmp_path: Path) -> None:
+    assert answered(tmp_path, (b"Connection", b"keep-alive"), wants_close=True) == [(b"Connection", b"close")]
+
+
+LIMIT_FIELDS = (("RateLimit", '"user";r=1;t=1'), ("X-RateLimit-Limit", "5"))
+
+
+def test_limits_are_added_to_an_answer_and_a_backends_own_stay(tmp_path: Path) -> None:
+    ours = [(name.encode(), value.encode()) for name, value in LIMIT_FIELDS]
+    assert answered(tmp_path, limit_fields=LIMIT_FIELDS) == ours
+    own = ((b"ratelimit", b'"app";r=7;t=1'), (b"x-ratelimit-remaining", b"7"))
+    assert answered(tmp_path, *own, limit_fields=LIMIT_FIELDS) == [*own, ours[0]]
+
+
+def test_the_request_id_of_an_answer_is_ours_and_one(tmp_path: Path) -> None:
+    made = flow()
+    begun(made, settings(tmp_path)).request_id = "ours"
+    made.response = http.Response.make(200, b"", {"X-Request-Id": "theirs"})
+    Headers().responseheaders(made)
+    assert made.response.headers.get_all("X-Request-Id") == ["ours"]
+
+
+def test_a_flow_without_an_answer_is_left_alone(tmp_path: Path) -> None:
+    made = flow()
+    exchange = begun(made, settings(tmp_path))
+    Headers().responseheaders(made)
+    assert exchange.answered_at is None

@@ -1,5 +1,6 @@
 """When a flow is counted, and against which budget."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,19 @@ def test_a_service_with_rates_of_its_own_is_counted_apart(tmp_path: Path) -> Non
     assert [ask(limiter, limits, host=host) for host in ("app.test", "two.test", "app.test")] == [200, 200, 429]
 
 
+@pytest.mark.parametrize(("policy", "other"), [("user", "ip"), ("ip", "user")])
+def test_a_rate_of_a_services_own_is_counted_apart_even_when_it_equals_the_global_one(
+    tmp_path: Path, policy: str, other: str
+) -> None:
+    services = {
+        "app.test": "http://127.0.0.1:1",
+        "own.test": {"backend": "http://127.0.0.1:2", "rate_limit": {policy: "1/hour"}},
+    }
+    limiter, limits = RateLimiter(), settings(tmp_path, services=services, rate_limit={policy: "1/hour", other: None})
+    hosts = ("app.test", "own.test", "app.test", "own.test")
+    assert [ask(limiter, limits, host=host) for host in hosts] == [200, 200, 429, 429]
+
+
 def test_without_rates_nothing_is_counted_or_said(tmp_path: Path) -> None:
     limiter, free = RateLimiter(), settings(tmp_path, rate_limit={"user": None, "ip": None})
     made = flow()
@@ -84,7 +98,9 @@ def test_an_unmapped_host_is_counted_by_the_global_rates(tmp_path: Path) -> None
     made = flow(("Transfer-Encoding", "chunked"), host="unmapped.test")
     begun(made, limits, host="unmapped.test")
     limiter.requestheaders(made)
-    assert exchange_of(made).limit_fields  # type: ignore[union-attr]
+    exchange = exchange_of(made)
+    assert exchange
+    assert exchange.limit_fields
 
 
 def test_a_store_that_fails_answers_500_and_lets_nothing_through(
@@ -103,3 +119,89 @@ def test_a_refusal_is_logged_without_its_secret(tmp_path: Path, caplog: pytest.L
     assert [ask(limiter, limits, ("Authorization", "CANARY")) for _ in range(2)] == [200, 429]
     assert "refused: user rate limit 1/hour" in caplog.text
     assert "CANARY" not in caplog.text
+
+
+def refused(limiter: RateLimiter, with_settings, *fields, **options):
+    while True:
+        made = flow(*fields, **options)
+        begun(made, with_settings)
+        limiter.request(made)
+        if made.response is not None:
+            return made
+
+
+def test_a_refusal_says_how_long_to_wait_in_every_dialect(tmp_path: Path) -> None:
+    headers = refused(RateLimiter(), settings(tmp_path, **LIMITED), ("Authorization", "a")).response.headers
+    wait = int(headers["Retry-After"])
+    assert wait >= 1
+    assert headers["RateLimit-Policy"] == '"user";q=2;w=3600, "ip";q=3;w=3600'
+    state = re.fullmatch(r'"user";r=0;t=(\d+), "ip";r=1;t=(\d+)', headers["RateLimit"])
+    assert state
+    assert int(state[1]) == wait
+    assert int(state[2]) >= 1
+    assert [headers[f"X-RateLimit-{name}"] for name in ("Limit", "Remaining", "Reset")] == ["2", "0", str(wait)]
+    assert all(len(headers.get_all(name)) == 1 for name in headers)
+
+
+def test_an_allowed_request_has_the_same_fields_but_no_retry_after(tmp_path: Path) -> None:
+    made = flow()
+    exchange = begun(made, settings(tmp_path, **LIMITED))
+    RateLimiter().request(made)
+    names = [name for name, _ in exchange.limit_fields]
+    assert names == ["RateLimit-Policy", "RateLimit", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
+
+
+def test_the_older_fields_tell_of_the_budget_with_the_least_share_left(tmp_path: Path) -> None:
+    limiter, limits = RateLimiter(), settings(tmp_path, rate_limit={"user": "100/hour", "ip": "4/hour"})
+    made = flow()
+    exchange = begun(made, limits)
+    limiter.request(made)
+    assert ("X-RateLimit-Limit", "4") in exchange.limit_fields
+
+
+@pytest.mark.parametrize(("rates", "reason"), [(("1/hour", "9/hour"), "user"), (("9/hour", "1/hour"), "ip")])
+def test_a_refusal_names_the_budget_that_has_nothing_left(
+    tmp_path: Path, rates: tuple[str, str], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = settings(tmp_path, rate_limit={"user": rates[0], "ip": rates[1]})
+    made = refused(RateLimiter(), limits, ("Authorization", "CANARY"))
+    assert exchange_of(made).refused == f"rate-limit-{reason}"
+    assert b"Rate limit exceeded" in made.response.content
+    assert re.search(rf"refused: {reason} rate limit 1/hour, .*service app\.test \(key [0-9a-f]{{12}},", caplog.text)
+    assert "CANARY" not in caplog.text
+
+
+def test_a_dry_run_refuses_nobody_says_so_and_takes_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    limiter = RateLimiter()
+    limits = settings(tmp_path, rate_limit={"user": "1/hour", "ip": "3/hour", "dry_run": True})
+    assert [ask(limiter, limits) for _ in range(5)] == [200] * 5
+    assert caplog.text.count("would refuse: user rate limit 1/hour") == 4
+    real = settings(tmp_path, rate_limit={"user": None, "ip": "3/hour"})
+    assert [ask(limiter, real) for _ in range(3)] == [200, 200, 429]
+
+
+def test_what_x_forwarded_for_says_changes_nobodys_budget_from_a_stranger(tmp_path: Path) -> None:
+    limiter, limits = RateLimiter(), settings(tmp_path, rate_limit={"user": None, "ip": "1/hour"})
+    assert [ask(limiter, limits, ("X-Forwarded-For", f"1.1.1.{number}")) for number in range(3)] == [200, 429, 429]
+
+
+def test_a_websocket_upgrade_is_one_request(tmp_path: Path) -> None:
+    limiter, limits = RateLimiter(), settings(tmp_path, **LIMITED)
+    upgrade = (("Connection", "Upgrade"), ("Upgrade", "websocket"))
+    assert [ask(limiter, limits, *upgrade) for _ in range(3)] == [200, 200, 429]
+
+
+def test_sessions_behind_one_address_have_budgets_of_their_own(tmp_path: Path) -> None:
+    limiter, limits = RateLimiter(), settings(tmp_path, rate_limit={"user": "1/hour", "ip": "9/hour"})
+    cookies = ("_app_key=one", "_app_key=two", "_app_key=one")
+    assert [ask(limiter, limits, ("Cookie", cookie)) for cookie in cookies] == [200, 200, 429]
+
+
+def test_a_saved_flow_is_never_counted(tmp_path: Path) -> None:
+    limiter, limits = RateLimiter(), settings(tmp_path, **LIMITED)
+    made = flow(("Transfer-Encoding", "chunked"))
+    exchange = begun(made, limits)
+    made.live = False
+    limiter.requestheaders(made)
+    limiter.request(made)
+    assert not exchange.counted

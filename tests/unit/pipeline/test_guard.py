@@ -1,0 +1,210 @@
+"""The guard as it meets flows: what it refuses without any help from the transport, and what it records."""
+
+from pathlib import Path
+
+import pytest
+from flows import flow, settings
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy import flow as mitmproxy_flow
+from mitmproxy import http
+from mitmproxy.proxy.mode_specs import ProxyMode
+
+from livegate.pipeline.exchange import CurrentSettings, exchange_of
+from livegate.pipeline.guard import Guard
+
+UPGRADE = (
+    ("Upgrade", "websocket"),
+    ("Connection", "Upgrade"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+)
+
+
+@pytest.fixture
+def guard(tmp_path: Path) -> Guard:
+    return Guard(CurrentSettings(settings(tmp_path, limits={"headers": 10})))
+
+
+def changed(made: http.HTTPFlow, **data: bytes) -> http.HTTPFlow:
+    for name, value in data.items():
+        setattr(made.request.data, name, value)
+    return made
+
+
+REFUSED = {
+    "no host": (400, "host-missing", lambda: flow(host=None)),
+    "two hosts": (400, "host-repeated", lambda: flow(("Host", "app.test"))),
+    "malformed host": (400, "host-malformed", lambda: flow(host="app.test, evil.test")),
+    "zone in the host": (400, "host-malformed", lambda: flow(host='[::1%", for="6.6.6.6]')),
+    "absolute form differs": (400, "host-differs", lambda: changed(flow(), authority=b"evil.test")),
+    "absolute form of another scheme": (
+        400,
+        "target-malformed",
+        lambda: changed(flow(), authority=b"app.test", scheme=b"ftp"),
+    ),
+    "folded field": (400, "field-malformed", lambda: flow(("X", "a\r\n b"))),
+    "nul in a value": (400, "field-malformed", lambda: flow(("X", "a\x00b"))),
+    "bare cr in a value": (400, "field-malformed", lambda: flow(("X", "a\rb"))),
+    "name that is no token": (400, "field-malformed", lambda: flow(("X Y", "a"))),
+    "control in the path": (400, "target-malformed", lambda: changed(flow(), path=b"/\x01")),
+    "8 bit in the path": (400, "target-malformed", lambda: changed(flow(), path=b"/\xff")),
+    "space in the path": (400, "target-malformed", lambda: changed(flow(), path=b"/a b")),
+    "fragment": (400, "target-malformed", lambda: flow(path="/#a")),
+    "relative path": (400, "target-malformed", lambda: flow(path="a")),
+    "get star": (400, "target-malformed", lambda: flow(path="*")),
+    "unknown version": (400, "version-unknown", lambda: flow(version="HTTP/1.2")),
+    "http 2": (400, "version-unknown", lambda: flow(version="HTTP/2.0")),
+    "method that is no token": (400, "method-malformed", lambda: flow(method="GE/T")),
+    "trace": (405, "method-not-allowed", lambda: flow(method="TRACE")),
+    "connect": (405, "method-not-allowed", lambda: flow(method="CONNECT")),
+    "coding and length": (
+        400,
+        "framing-malformed",
+        lambda: flow(("Transfer-Encoding", "chunked"), ("Content-Length", "1"), method="POST"),
+    ),
+    "unknown expectation": (417, "expectation-unknown", lambda: flow(("Expect", "tea"), method="POST")),
+    "upgrade by post": (426, "upgrade-malformed", lambda: flow(*UPGRADE, method="POST")),
+    "upgrade in http 1.0": (426, "upgrade-malformed", lambda: flow(*UPGRADE, version="HTTP/1.0")),
+    "upgrade with a body": (426, "upgrade-malformed", lambda: flow(*UPGRADE, ("Content-Length", "1"))),
+    "too many fields": (431, "head-large", lambda: flow(*[("X", "1")] * 10)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_parsed_request_is_judged_even_if_nobody_saw_its_bytes(guard: Guard, name: str) -> None:
+    status, reason, make = REFUSED[name]
+    made = make()
+    guard.requestheaders(made)
+    assert made.response is not None
+    assert (made.response.status_code, made.response.headers["Connection"]) == (status, "close")
+    exchange = exchange_of(made)
+    assert exchange is not None
+    assert (exchange.refused, exchange.authority, exchange.upgrade) == (reason, "", False)
+
+
+@pytest.mark.parametrize("mode", ["regular", "upstream:http://127.0.0.1:1", "socks5", "transparent"])
+def test_a_connection_of_another_mode_gets_no_further(guard: Guard, mode: str) -> None:
+    made = flow()
+    made.client_conn.proxy_mode = ProxyMode.parse(mode)
+    guard.requestheaders(made)
+    exchange = exchange_of(made)
+    assert made.response is not None
+    assert made.response.status_code == 400
+    assert exchange is not None
+    assert exchange.refused == "not-a-gateway-connection"
+
+
+def test_a_good_request_goes_on_as_it_came(guard: Guard) -> None:
+    made = flow(("Cookie", "a=b"), host="APP.test:8080", path="/a?b=c", method="POST")
+    before = made.request.headers.fields
+    guard.requestheaders(made)
+    exchange = exchange_of(made)
+    assert made.response is None
+    assert exchange is not None
+    assert (exchange.authority, exchange.upgrade, exchange.refused) == ("APP.test:8080", False, "")
+    assert (made.request.headers.fields, made.request.path) == (before, "/a?b=c")
+
+
+def test_an_absolute_form_that_agrees_is_sent_in_origin_form(guard: Guard) -> None:
+    made = changed(flow(host="App.test:80", path="/a?b=c"), authority=b"app.test", scheme=b"http")
+    guard.requestheaders(made)
+    exchange = exchange_of(made)
+    assert made.response is None
+    assert (made.request.data.authority, made.request.path) == (b"", "/a?b=c")
+    assert made.request.headers["Host"] == "App.test:80"
+    assert exchange is not None
+    assert exchange.authority == "App.test:80"
+
+
+def test_a_good_upgrade_is_recorded_as_one(guard: Guard) -> None:
+    made = flow(*UPGRADE)
+    guard.requestheaders(made)
+    exchange = exchange_of(made)
+    assert made.response is None
+    assert exchange is not None
+    assert exchange.upgrade
+
+
+def test_an_upgrade_to_something_else_is_an_ordinary_request(guard: Guard) -> None:
+    made = flow(("Upgrade", "h2c"), ("Connection", "Upgrade, HTTP2-Settings"), ("HTTP2-Settings", "AAMAAABk"))
+    guard.requestheaders(made)
+    exchange = exchange_of(made)
+    assert made.response is None
+    assert exchange is not None
+    assert not exchange.upgrade
+
+
+@pytest.mark.parametrize(
+    ("version", "connection", "wants_close"),
+    [("HTTP/1.1", "close", True), ("HTTP/1.1", "keep-alive", False), ("HTTP/1.0", "", True)],
+)
+def test_a_client_that_wants_its_connection_closed_is_remembered(
+    guard: Guard, version: str, connection: str, wants_close: bool
+) -> None:
+    made = flow(*([("Connection", connection)] if connection else []), version=version)
+    guard.requestheaders(made)
+    exchange = exchange_of(made)
+    assert exchange is not None
+    assert exchange.wants_close is wants_close
+
+
+@pytest.mark.parametrize("why", ["replayed or loaded", "answered"])
+def test_a_flow_that_is_not_for_the_gateway_to_judge_is_left_alone(guard: Guard, why: str) -> None:
+    made = flow(host=None)
+    if why == "answered":
+        made.response = http.Response.make(200)
+    else:
+        made.live = False
+    answer = made.response
+    guard.requestheaders(made)
+    assert made.response is answer
+    assert exchange_of(made) is None
+
+
+def test_a_flow_that_mitmproxy_refused_has_a_record_and_no_second_answer(guard: Guard) -> None:
+    made = flow(host=None)
+    made.error = mitmproxy_flow.Error("bad framing")
+    guard.requestheaders(made)
+    assert exchange_of(made) is not None
+    assert made.response is None
+
+
+def test_connect_is_always_405(guard: Guard) -> None:
+    made = flow(method="CONNECT")
+    guard.http_connect(made)
+    assert made.response is not None
+    assert made.response.status_code == 405
+    assert "GET" in made.response.headers["Allow"]
+
+
+def test_without_settings_nothing_passes() -> None:
+    made = flow()
+    Guard(CurrentSettings()).requestheaders(made)
+    assert made.response is not None
+    assert made.response.status_code == 500
+
+
+@given(
+    method=st.binary(max_size=10),
+    path=st.binary(max_size=20),
+    authority=st.binary(max_size=20),
+    version=st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/3", b""]),
+    fields=st.lists(
+        st.tuples(st.sampled_from([b"Host", b"Upgrade", b"Content-Length", b"Expect", b"X"]), st.binary(max_size=20)),
+        max_size=5,
+    ),
+)
+def test_no_request_makes_the_guard_fail(
+    *,
+    tmp_path_factory: pytest.TempPathFactory,
+    method: bytes,
+    path: bytes,
+    authority: bytes,
+    version: bytes,
+    fields: list[tuple[bytes, bytes]],
+) -> None:
+    made = changed(flow(), method=method, path=path, authority=authority, http_version=version)
+    made.request.headers = http.Headers(fields)
+    Guard(CurrentSettings(settings(tmp_path_factory.getbasetemp()))).requestheaders(made)
+    assert made.response is None or made.response.status_code != 500
