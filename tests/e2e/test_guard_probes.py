@@ -29,6 +29,8 @@ PROBES: dict[str, tuple[int, bytes]] = {
     "host with port 65536": (400, b"GET / HTTP/1.1\r\nHost: app.test:65536\r\n\r\n"),
     "host with port text": (400, b"GET / HTTP/1.1\r\nHost: app.test:http\r\n\r\n"),
     "host with empty port": (400, b"GET / HTTP/1.1\r\nHost: app.test:\r\n\r\n"),
+    "host with ipv6 zone": (400, b'GET / HTTP/1.1\r\nHost: [::1%", for="6.6.6.6]\r\n\r\n'),
+    "bare cr before the request line": (400, b"\r\r\rGET / HTTP/1.1\r\n" + HOST + b"\r\n"),
     "host not ascii": (400, b"GET / HTTP/1.1\r\nHost: \xc3\xa4.test\r\n\r\n"),
     "host with broken ipv6": (400, b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"),
     "absolute form differs": (400, b"GET http://evil.test/ HTTP/1.1\r\nHost: app.test\r\n\r\n"),
@@ -162,6 +164,7 @@ def test_405_and_426_name_what_is_allowed(gateway: Gateway) -> None:
     refused = gateway.raw(PROBES["upgrade version 8"][1])
     assert header_of(refused, "Sec-WebSocket-Version") == ["13"]
     assert header_of(refused, "Upgrade") == ["websocket"]
+    assert header_of(refused, "Connection") == ["Upgrade, close"]
 
 
 def test_a_head_slower_than_its_time_is_408_and_no_backend_sees_it(gateway: Gateway, canary: Canary) -> None:

@@ -37,6 +37,7 @@ SEND_AHEAD_HEADS = 4
 """How many heads' worth of bytes a client may send while it waits for an answer."""
 LINGER_S = 5.0
 
+_BLANK_LINES = re.compile(rb"(?:\r?\n)*")
 _HEAD_END = re.compile(rb"\n\r?\n")
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01\b)\d\d\b")
 
@@ -133,8 +134,7 @@ class GatewayHttp1Server(_http1.Http1Server):
 
     def _skip_blank_lines(self) -> None:
         """Ignore empty lines before a request line (RFC 9112 section 2.2)."""
-        buffered = bytes(self.buf)
-        blank = len(buffered) - len(buffered.lstrip(b"\r\n"))
+        blank = _BLANK_LINES.match(bytes(self.buf)).end()  # type: ignore[union-attr]  # it matches always
         if blank:
             self.buf.maybe_extract_at_most(blank)
 
@@ -202,7 +202,7 @@ class GatewayHttp1Server(_http1.Http1Server):
             return
         until_eof = http1.expected_http_body_size(self.request, response) == -1
         self.must_close = self.must_close or until_eof or "close" in response.headers.get("connection", "").lower()
-        if self.must_close:
+        if self.must_close and "close" not in response.headers.get("connection", "").lower():
             response.headers["Connection"] = "close"
 
     def _send_failure(self, event: ResponseProtocolError) -> Commands:

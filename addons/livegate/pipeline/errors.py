@@ -58,9 +58,16 @@ def answer(flow: http.HTTPFlow | None, refusal: Refusal) -> http.Response:
         ("X-Request-Id", request_id),
         *(exchange.limit_fields if exchange is not None else ()),
         *refusal.headers,
-        *([("Connection", "close")] if refusal.close or (exchange and exchange.wants_close) else []),
+        *_connection(refusal, closing=refusal.close or (exchange is not None and exchange.wants_close)),
     ]
     return _response(refusal.status, fields, body)
+
+
+def _connection(refusal: Refusal, *, closing: bool) -> list[tuple[str, str]]:
+    """The Connection field: `close` at the end, and `Upgrade` beside an Upgrade field (RFC 9110 section 7.8)."""
+    upgrade = any(name == "Upgrade" for name, _ in refusal.headers)
+    options = [*(["Upgrade"] if upgrade else []), *(["close"] if closing else [])]
+    return [("Connection", ", ".join(options))] if options else []
 
 
 def internal_error(exchange: Exchange | None = None) -> Refusal:

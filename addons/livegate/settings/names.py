@@ -63,7 +63,7 @@ def backend(text: object) -> Backend:
         raise ValueError(BACKEND_ALLOWED)
     host = host_name(url.hostname, BACKEND_ALLOWED).strip("[]")
     address = _address(host)
-    if address is not None and address.is_link_local:
+    if address is not None and (getattr(address, "ipv4_mapped", None) or address).is_link_local:
         raise ValueError(f"{BACKEND_ALLOWED}; link-local addresses (cloud metadata) are never a backend")
     return Backend("https" if url.scheme == "https" else "http", host, port or _DEFAULT_PORTS[url.scheme])
 
@@ -85,6 +85,8 @@ def listen(text: object) -> Listen:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
+    if "%" in text:
+        return None  # Python takes any text for a zone; there is no use for one here
     try:
         return ip_address(text.removeprefix("[").removesuffix("]"))
     except ValueError:

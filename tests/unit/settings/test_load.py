@@ -195,7 +195,7 @@ def test_a_file_of_the_wrong_shape_is_an_error_and_no_crash(tmp_path: Path, text
     [
         "", "x", "http://", "http:///x", "ftp://x", "http://x/y", "http://x?y", "http://x#y", "http://x?", "http://u@x",
         "http://x:0", "http://x:", "http://x:99999", "http://x:abc", "http://x y", "http://x\\y", "http://[::1", "http://-x",
-        "http://a..b", "http://1.2.3", "http://[fe80::1]", "http://ä\u200d.test\n", "//x", "http://xn--\u2603",
+        "http://a..b", "http://1.2.3", "http://[fe80::1]", "http://ä\u200d.test\n", "//x", "http://[::ffff:169.254.169.254]", "http://[::1%x]:80", "http://xn--\u2603",
     ],
 )  # fmt: skip
 def test_a_backend_url_is_a_scheme_a_host_and_a_port(tmp_path: Path, url: str) -> None:
