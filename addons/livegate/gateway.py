@@ -4,6 +4,7 @@ from typing import Any
 
 from livegate.pipeline.access_log import AccessLog
 from livegate.pipeline.certificates import Certificates
+from livegate.pipeline.drain import Drain
 from livegate.pipeline.errors import Errors
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.guard import Guard
@@ -16,22 +17,27 @@ from livegate.pipeline.router import DomainRouter
 from livegate.pipeline.streaming import Streaming
 from livegate.pipeline.timeouts import Timeouts
 from livegate.pipeline.transport import Transport
+from livegate.pipeline.websockets import WebSockets
 from livegate.startup import Startup
+from livegate.websocket.registry import Sockets
 
 
 def pipeline() -> list[Any]:
     """Make a fresh set of addons that share one place for the settings in force."""
     current = CurrentSettings()
     timeouts = Timeouts(current)
-    policy = RequestPolicy(current, timeouts.http_started)
+    sockets = Sockets()
+    policy = RequestPolicy(current, sockets, timeouts.http_started)
     return [
         Startup(current),
         Transport(policy, current.serving),
         Certificates(current),
         Guard(current),
+        Drain(current, sockets),
         ClientIdentity(),
         RateLimiter(),
         DomainRouter(),
+        WebSockets(current, sockets),
         HttpsRedirect(),
         Headers(),
         timeouts,

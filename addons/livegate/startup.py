@@ -12,6 +12,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate import mitm
 from livegate.logs import Terminal
+from livegate.mitm import dispatch, handler
 from livegate.mitm.connections import close_client, prepare_certificate_store, was_set
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.transport import BLACK_HOLE
@@ -66,8 +67,17 @@ class Startup:
             "",
             "The gateway's settings file (else GATEWAY_CONFIG_FILE, else configs/gateway.yaml).",
         )
+        loader.add_option(
+            "gateway_hand_over",
+            bool,
+            True,
+            "Relay WebSockets between plain connections on the transports themselves, past mitmproxy's layers.",
+        )
         self._make_safe()
         self._turn_out_strangers()
+        if not mitm.SHAPE_PROBLEMS:
+            dispatch.install(ctx.master.addons)
+            handler.install()
 
     def configure(self, updated: set[str]) -> None:
         if self._running:
@@ -104,6 +114,9 @@ class Startup:
             task.cancel()
         if self._running and hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        if not ctx.master.should_exit.is_set():  # this script is unloaded, the process goes on
+            handler.uninstall()
+            dispatch.uninstall(ctx.master.addons)
         self._terminal.restore()
 
     def reload(self) -> None:
@@ -207,9 +220,9 @@ class Startup:
     def _turn_out_strangers(self) -> None:
         """End connections that came in before the gateway did, by mitmproxy's start in its default mode."""
         proxyserver = ctx.master.addons.get("proxyserver")
-        for handler in list(proxyserver.connections.values()) if proxyserver else ():
-            if not isinstance(handler.client.proxy_mode, ReverseMode):
-                close_client(handler.client)
+        for each in list(proxyserver.connections.values()) if proxyserver else ():
+            if not isinstance(each.client.proxy_mode, ReverseMode):
+                close_client(each.client)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         """Hold a task until it ends (the loop itself holds it only weakly)."""

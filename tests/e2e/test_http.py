@@ -613,8 +613,8 @@ def test_frames_that_are_sent_with_the_upgrade_arrive_first(gateway: Gateway) ->
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=15) as conn:
         conn.sendall(upgrade + frame)
         received = b""
-        while payload not in received:
-            received += conn.recv(65536)
+        while payload not in received and (data := conn.recv(65536)):
+            received += data
     assert received.startswith(b"HTTP/1.1 101 ")
     assert received.endswith(bytes([0x81, len(payload)]) + payload)
 

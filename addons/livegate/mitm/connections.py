@@ -3,14 +3,35 @@
 from typing import Any
 
 from mitmproxy import connection, ctx, optmanager
+from mitmproxy.proxy.layers import http as http_layers
+
+
+def handler_of(client: connection.Client) -> Any:
+    """The handler that serves a client's connection, or None when that has ended."""
+    proxyserver = ctx.master.addons.get("proxyserver")
+    return proxyserver.connections.get(client.id) if proxyserver else None
 
 
 def close_client(client: connection.Client) -> None:
     """Close a client's connection at once; nothing happens when it has ended already."""
-    proxyserver = ctx.master.addons.get("proxyserver")
-    handler = proxyserver.connections.get(client.id) if proxyserver else None
+    handler = handler_of(client)
     if handler is not None and client in handler.transports and handler.transports[client].handler is not None:
         handler.close_connection(client)
+
+
+def open_connections() -> int:
+    """How many clients are connected."""
+    proxyserver = ctx.master.addons.get("proxyserver")
+    return len(proxyserver.connections) if proxyserver else 0
+
+
+def close_idle_clients() -> None:
+    """Close the clients' connections on which no request is under way."""
+    proxyserver = ctx.master.addons.get("proxyserver")
+    for handler in list(proxyserver.connections.values()) if proxyserver else ():
+        layers = [each for each in handler.layer.context.layers if isinstance(each, http_layers.HttpLayer)]
+        if not any(layer.streams for layer in layers):
+            close_client(handler.client)
 
 
 def release(client: connection.Client, conn: connection.Connection) -> None:
@@ -19,8 +40,7 @@ def release(client: connection.Client, conn: connection.Connection) -> None:
     When a connection's task is cancelled while it waits for its turn to hand over an event, mitmproxy leaves the task
     without closing the socket, which then stays open as long as the process.
     """
-    proxyserver = ctx.master.addons.get("proxyserver")
-    handler = proxyserver.connections.get(client.id) if proxyserver else None
+    handler = handler_of(client)
     left = handler.transports.pop(conn, None) if handler else None
     if left is not None and left.writer is not None:
         left.writer.close()

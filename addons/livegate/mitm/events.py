@@ -25,6 +25,10 @@ class FlushDue(HttpEvent):
     """To a stream: a response of unknown length has been held back long enough."""
 
 
+class SocketOutput(HttpEvent):
+    """To a stream that has become a WebSocket: its session has something to send outside of any other event."""
+
+
 class InformationalResponse(HttpEvent):
     """From the backend's connection to the client's: an interim response (RFC 9110 section 15.2)."""
 

@@ -14,7 +14,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import tls
 
-from livegate.mitm.events import AnswerOverdue, BodyOverdue, FlushDue, HeadOverdue, LingerOver
+from livegate.mitm.events import AnswerOverdue, BodyOverdue, FlushDue, HeadOverdue, LingerOver, SocketOutput
 from livegate.mitm.http1 import GatewayHttp1Client, GatewayHttp1Server
 from livegate.mitm.policy import GatewayPolicy, Upstream
 from livegate.mitm.stream import GatewayStream
@@ -62,6 +62,14 @@ class GatewayHttpLayer(http_layers.HttpLayer):
                 yield from self._expire(key)
         elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             pass  # a connection that has ended and was forgotten
+        elif isinstance(event, SocketOutput):
+            if event.stream_id in self.streams:
+                yield from self.event_to_child(self.streams[event.stream_id], event)
+            return
+        elif isinstance(event, events.MessageInjected):
+            for stream in [stream for stream in self.streams.values() if stream.flow is event.flow]:
+                yield from self.event_to_child(stream, event)
+            return
         else:
             if isinstance(event, events.Start):
                 self.policy.http_started(self.context.client)

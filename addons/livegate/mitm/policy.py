@@ -8,8 +8,9 @@ from typing import Protocol
 from mitmproxy import http
 from mitmproxy.connection import Client
 from mitmproxy.proxy.layers.http._events import ErrorCode
+from mitmproxy.websocket import WebSocketMessage
 
-__all__ = ["ConnectionBounds", "ErrorCode", "Failure", "GatewayPolicy", "Plan", "Upstream"]
+__all__ = ["ConnectionBounds", "ErrorCode", "Failure", "GatewayPolicy", "Leg", "Peer", "Plan", "Socket", "Upstream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,64 @@ class Failure:
     """For the log only: it may name addresses."""
 
 
+class Leg(Protocol):
+    """Where the bytes for one peer of a WebSocket go: a raw transport, or mitmproxy's layers."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; nothing happens when the connection has ended."""
+
+    def finish(self) -> None:
+        """Send what is left, then the end of the stream; the peer's own end is reported as `lost`."""
+
+    def abort(self) -> None:
+        """End the connection at once."""
+
+    def pause_reading(self) -> None:
+        """Let what the peer sends wait in its socket."""
+
+    def resume_reading(self) -> None:
+        """The opposite of `pause_reading`."""
+
+
+class Peer(Protocol):
+    """One end of a WebSocket, told by its leg what happens there."""
+
+    leg: Leg
+
+    def receive(self, data: bytes) -> None:
+        """Bytes that came from this peer."""
+
+    def end_of_stream(self) -> None:
+        """Nothing more will come from here."""
+
+    def lost(self) -> None:
+        """The connection to this peer is over, both ways. Called once."""
+
+    def block_writing(self, *, blocked: bool) -> None:
+        """The peer does not take what it is sent as fast as it comes; or it does again."""
+
+
+class Socket(Protocol):
+    """A WebSocket that passes through the gateway."""
+
+    over: bool
+    """Whether it has ended on both sides."""
+
+    @property
+    def client(self) -> Peer:
+        """The end that asked for it."""
+
+    @property
+    def server(self) -> Peer:
+        """The backend's end."""
+
+    def start(self) -> None:
+        """Both legs are ready."""
+
+    def inject(self, message: WebSocketMessage) -> None:
+        """Send a message in the name of a peer (`message.from_client`)."""
+
+
 class GatewayPolicy(Protocol):
     """The gateway's side of the transport. No method may raise; none may block."""
 
@@ -77,6 +136,9 @@ class GatewayPolicy(Protocol):
 
     def switching_problem(self, flow: http.HTTPFlow, response: http.Response) -> str | None:
         """What is wrong with a 101 of the backend (RFC 6455 section 4.1), or None."""
+
+    def open_socket(self, flow: http.HTTPFlow, client: Leg, server: Leg) -> Socket:
+        """A session for a flow that has switched to WebSocket."""
 
     def answer_overdue(self, flow: http.HTTPFlow, phase: str) -> None:
         """`connect` or `answer` took longer than planned; the flow is about to fail."""

@@ -265,7 +265,7 @@ class GatewayStream(http_layers.HttpStream):
             yield commands.CloseConnection(self.context.client)
             self.client_state = self.server_state = self.state_errored
             return
-        self.child_layer = GatewayWebsocketLayer(self.context, self.flow)
+        self.child_layer = GatewayWebsocketLayer(self.context, self.flow, self.gateway, self.stream_id)
         self._handle_event = self.passthrough  # type: ignore[method-assign]  # mitmproxy's own way to step aside
         yield from self.child_layer.handle_event(events.Start())
         yield http_layers.SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)

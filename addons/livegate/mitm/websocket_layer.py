@@ -1,22 +1,146 @@
-"""mitmproxy's WebSocket layer with the one correction that LiveView cannot live without: a lost backend looks lost."""
+"""The gateway's WebSocket layer: carries a session's bytes through mitmproxy's layers, or past them.
 
+A session knows two legs. They begin as this layer; when both connections are plain TCP, they are handed over to the
+raw transports as soon as mitmproxy's readers have nothing left to deliver. TLS stays: it is done within those layers.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mitmproxy import ctx, http
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, layer
-from mitmproxy.proxy.layers.websocket import WebsocketLayer
-from wsproto.frame_protocol import CloseReason
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.websocket import WebSocketMessageInjected
+
+from livegate.mitm.connections import handler_of
+from livegate.mitm.events import SocketOutput
+from livegate.mitm.hand_over import RawLeg, is_ready
+from livegate.mitm.handler import GatewayConnectionHandler
+from livegate.mitm.policy import Peer, Socket
+
+if TYPE_CHECKING:
+    from livegate.mitm.http_layer import GatewayHttpLayer
+
+HAND_OVER_EVERY_S = 0.02
+"""How often a hand-over is tried while mitmproxy's readers are busy."""
+
+type Commands = layer.CommandGenerator[None]
 
 
-class GatewayWebsocketLayer(WebsocketLayer):
-    """Relays messages; a connection that ends without a close frame ends so for the other side too (RFC 6455 7.1.5).
+class LayerLeg:
+    """One connection of the socket, by way of mitmproxy's layers."""
 
-    mitmproxy says 1000 to the side that is left, and on 1000 phoenix.js does not reconnect.
-    """
+    peer: Peer
 
-    def relay_messages(self, event: events.Event) -> layer.CommandGenerator[None]:
-        for command in super().relay_messages(event):
-            if isinstance(command, commands.SendData) and self._lost():
-                continue
-            yield command
+    def __init__(self, owner: "GatewayWebsocketLayer", connection: Connection) -> None:
+        self.connection = connection
+        self._owner = owner
+        self._ended = False
+        self._finished = False
 
-    def _lost(self) -> bool:
-        assert self.flow.websocket is not None
-        return self.flow.websocket.close_code == CloseReason.ABNORMAL_CLOSURE
+    def write(self, data: bytes) -> None:
+        if not self._finished:
+            self._owner.emit(commands.SendData(self.connection, data))
+
+    def finish(self) -> None:
+        if not self._finished:
+            self._finished = True
+            self._owner.emit(commands.CloseConnection(self.connection))
+            if self._ended:  # mitmproxy reports an end once only
+                asyncio.get_running_loop().call_soon(self.peer.lost)
+
+    def abort(self) -> None:
+        transport = self._owner.handler.transport_of(self.connection)
+        if transport is not None:
+            transport.abort()
+        self.finish()
+
+    def pause_reading(self) -> None:
+        transport = self._owner.handler.transport_of(self.connection)
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        transport = self._owner.handler.transport_of(self.connection)
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()
+
+    def end(self) -> None:
+        """The connection has ended, as mitmproxy reports it."""
+        self._ended = True
+        self.peer.end_of_stream()
+        if self._finished:
+            self.peer.lost()
+
+
+class GatewayWebsocketLayer(layer.Layer):
+    """Stands in for mitmproxy's WebsocketLayer."""
+
+    def __init__(self, context: Context, flow: http.HTTPFlow, gateway: "GatewayHttpLayer", stream_id: int) -> None:
+        super().__init__(context)
+        self.flow = flow
+        self._gateway = gateway
+        self._stream_id = stream_id
+        self._output: list[commands.Command] = []
+        self._in_event = False
+        self._handed_over = False
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        self._in_event = True
+        try:
+            match event:
+                case events.DataReceived():
+                    self._leg(event.connection).peer.receive(bytes(event.data))
+                case events.ConnectionClosed() if self._handed_over:
+                    yield commands.CloseConnection(event.connection)  # its task is all that is left of it
+                case events.ConnectionClosed():
+                    self._leg(event.connection).end()
+                case WebSocketMessageInjected():
+                    self.socket.inject(event.message)
+                case events.Start():
+                    self._start()
+                case _:
+                    pass  # SocketOutput: what is to be sent follows
+        finally:
+            self._in_event = False
+        output, self._output = self._output, []
+        yield from output
+
+    def emit(self, command: commands.Command) -> None:
+        """Let a command go out with the event that is being handled, or with one of its own."""
+        self._output.append(command)
+        if not self._in_event and len(self._output) == 1:
+            self.handler.handle(SocketOutput(self._stream_id))
+
+    def _leg(self, connection: Connection) -> LayerLeg:
+        return self.client if connection is self.client.connection else self.server
+
+    def _start(self) -> None:
+        handler = handler_of(self.context.client)
+        assert isinstance(handler, GatewayConnectionHandler)
+        self.handler = handler
+        self.client = LayerLeg(self, self.context.client)
+        self.server = LayerLeg(self, self.context.server)
+        self.socket: Socket = self._gateway.policy.open_socket(self.flow, self.client, self.server)
+        self.client.peer, self.server.peer = self.socket.client, self.socket.server
+        handler.never_time_out()
+        self.socket.start()
+        plain = not self.context.client.tls and not self.context.server.tls
+        if plain and ctx.options.gateway_hand_over:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        """Let the session have the transports themselves, if nothing is on its way to or from mitmproxy's layers."""
+        if self.socket.over:
+            return
+        legs = (self.client, self.server)
+        if self._output or not all(is_ready(self.handler, leg.connection) for leg in legs):
+            if all(self.handler.transport_of(leg.connection) is not None for leg in legs):
+                asyncio.get_running_loop().call_later(HAND_OVER_EVERY_S, self._hand_over)
+            return
+        self._handed_over = True
+        for leg in legs:
+            transport = self.handler.transport_of(leg.connection)
+            assert transport is not None
+            leg.peer.leg = RawLeg(transport, leg.peer)

@@ -2,11 +2,11 @@
 
 import logging
 import time
-from typing import Any
 
 from mitmproxy import http
+from mitmproxy.websocket import WebSocketData
 
-from livegate.pipeline.exchange import Exchange, exchange_of
+from livegate.pipeline.exchange import Exchange, SocketReport, exchange_of
 from livegate.pipeline.printable import printable
 
 logger = logging.getLogger("livegate.access")
@@ -27,18 +27,6 @@ class AccessLog:
         if exchange is not None:
             status = exchange.failure.status if exchange.failure else 0
             write(_request_fields(flow, exchange, status))
-
-    def websocket_message(self, flow: http.HTTPFlow) -> None:
-        exchange = exchange_of(flow)
-        if exchange is None or flow.websocket is None:
-            return
-        message = flow.websocket.messages[-1]
-        if message.from_client:
-            exchange.frames_in += 1
-            exchange.bytes_in += len(message.content)
-        else:
-            exchange.frames_out += 1
-            exchange.bytes_out += len(message.content)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
@@ -65,22 +53,39 @@ def _request_fields(flow: http.HTTPFlow, exchange: Exchange, status: int) -> Fie
     }
 
 
-def _websocket_fields(flow: http.HTTPFlow, exchange: Exchange, websocket: Any) -> Fields:
+def _websocket_fields(flow: http.HTTPFlow, exchange: Exchange, websocket: WebSocketData) -> Fields:
+    report = exchange.socket or _counted(websocket)
     return {
         "method": "WEBSOCKET",
         **_place(flow, exchange),
         "close_code": websocket.close_code,
         "close_reason": printable(websocket.close_reason or "", 123) or None,
-        "closed_by": "client" if websocket.closed_by_client else "backend",
+        "closed_by": report.closed_by,
         "duration_ms": _milliseconds(exchange.started, time.monotonic()),
-        "frames_in": exchange.frames_in,
-        "frames_out": exchange.frames_out,
-        "bytes_in": exchange.bytes_in,
-        "bytes_out": exchange.bytes_out,
+        "frames_in": report.messages_in,
+        "frames_out": report.messages_out,
+        "bytes_in": report.bytes_in,
+        "bytes_out": report.bytes_out,
+        "pings": report.pings or None,
         "route": exchange.service.name if exchange.service else None,
         "client": str(exchange.client),
         "request_id": exchange.request_id,
     }
+
+
+def _counted(websocket: WebSocketData) -> SocketReport:
+    """The report on a socket that mitmproxy's own layer has carried: it keeps every message."""
+    sizes_in = [len(message.content) for message in websocket.messages if message.from_client]
+    sizes_out = [len(message.content) for message in websocket.messages if not message.from_client]
+    return SocketReport(
+        messages_in=len(sizes_in),
+        messages_out=len(sizes_out),
+        bytes_in=sum(sizes_in),
+        bytes_out=sum(sizes_out),
+        pings=0,
+        closed_by="client" if websocket.closed_by_client else "backend",
+        dropped=0,
+    )
 
 
 def _place(flow: http.HTTPFlow, exchange: Exchange) -> Fields:

@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
@@ -13,6 +14,7 @@ from mitmproxy import http
 
 from livegate.pipeline.refusal import Refusal
 from livegate.settings import Service, Settings
+from livegate.websocket.deflate import Parameters
 
 MAX_COPY_BYTES = 256 * 1024
 """How much of a streamed body is kept for the inspector."""
@@ -29,6 +31,7 @@ class CurrentSettings:
 
     def __init__(self, value: Settings | None = None) -> None:
         self._value = value
+        self._observers: list[Callable[[Settings], None]] = []
         self.serving = asyncio.Event()
         """Set when everything has started; connections that come earlier wait for it."""
 
@@ -47,7 +50,14 @@ class CurrentSettings:
 
     @value.setter
     def value(self, value: Settings) -> None:
+        is_change = self._value is not None
         self._value = value
+        for observer in self._observers if is_change else ():
+            observer(value)
+
+    def on_change(self, observer: Callable[[Settings], None]) -> None:
+        """Call a function with the new settings whenever others were in force before."""
+        self._observers.append(observer)
 
 
 class BoundedCopy:
@@ -71,6 +81,23 @@ class BoundedCopy:
     def content(self) -> bytes | None:
         """The whole body, or None when it was longer than the bound."""
         return bytes(self._copy) if self.size <= self._bound else None
+
+
+@dataclass(frozen=True, slots=True)
+class SocketReport:
+    """What went through a WebSocket, and who ended it."""
+
+    messages_in: int
+    """From the client; payload bytes likewise."""
+    messages_out: int
+    bytes_in: int
+    bytes_out: int
+    pings: int
+    """Pings and pongs of both ends."""
+    closed_by: str
+    """`client`, `backend` or `gateway`."""
+    dropped: int
+    """Messages that are no longer in the flow's history."""
 
 
 @dataclass(slots=True, weakref_slot=True, kw_only=True)
@@ -113,12 +140,12 @@ class Exchange:
     """The cause of the failure for the log; it may name addresses."""
     request_copy: BoundedCopy | None = None
     response_copy: BoundedCopy | None = None
-    bytes_in: int = 0
-    """Payload bytes of WebSocket messages from the client."""
-    bytes_out: int = 0
-    """Payload bytes of WebSocket messages from the backend."""
-    frames_in: int = 0
-    frames_out: int = 0
+    socket_place: tuple[str, str] | None = None
+    """The place among the WebSockets that is taken for this upgrade (see `websocket.registry`)."""
+    deflate: Parameters | None = None
+    """What client and backend have agreed on for permessage-deflate."""
+    socket: SocketReport | None = None
+    """What became of a WebSocket, once it has ended."""
     forwarded_at: float | None = None
     """When the request was handed to the backend."""
     answered_at: float | None = None

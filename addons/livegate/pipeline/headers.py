@@ -10,6 +10,7 @@ from livegate.pipeline import forwarded
 from livegate.pipeline.exchange import Exchange, awaiting_backend, exchange_of
 from livegate.pipeline.safety import fail_closed
 from livegate.settings import Service
+from livegate.websocket import deflate
 
 HOP_BY_HOP = frozenset(
     {
@@ -60,13 +61,12 @@ SET_BY_US = frozenset(
     }
 )
 """Fields of a request that are made anew, from what came in where that is believed."""
-NEVER_SENT = frozenset({b"sec-websocket-extensions"})
-"""mitmproxy's WebSocket layer cannot bear every legal answer to an offer of extensions."""
+EXTENSIONS = b"sec-websocket-extensions"
 _X_FORWARDED = b"x-forwarded-"
 _PROTECTED = END_TO_END | FORWARDING
 _PROTECTED_PREFIXES = (b"sec-websocket-", _X_FORWARDED)
 _SENSITIVE = HOP_BY_HOP | _PROTECTED
-_TAKEN_OUT = HOP_BY_HOP | SET_BY_US | NEVER_SENT
+_TAKEN_OUT = HOP_BY_HOP | SET_BY_US | {EXTENSIONS}
 _TAKEN_OUT_OF_ANSWERS = HOP_BY_HOP | {b"alt-svc", b"x-request-id"}
 
 type Field = tuple[bytes, bytes]
@@ -88,7 +88,7 @@ class Headers:
             *_forwarded(taken_out, exchange),
             *_trace(taken_out),
             (b"X-Request-Id", exchange.request_id.encode()),
-            *([(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")] if exchange.upgrade else []),
+            *_upgrade(taken_out, exchange, exchange.service),
         ]
         flow.request.headers = http.Headers(fields)
 
@@ -168,6 +168,18 @@ def _forwarded(taken_out: dict[bytes, list[bytes]], exchange: Exchange) -> list[
         (b"Forwarded", forwarded.forwarded(_texts(told, b"forwarded"), element).encode("latin-1")),
         (b"X-Real-IP", client.encode()),
     ]
+
+
+def _upgrade(taken_out: dict[bytes, list[bytes]], exchange: Exchange, service: Service) -> list[Field]:
+    """What asks for a WebSocket; of the extensions on offer only the one that the gateway can read, if it may be."""
+    if not exchange.upgrade:
+        return []
+    fields = [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+    if service.websocket.compression == "passthrough":
+        offer = deflate.offer(_texts(taken_out, EXTENSIONS))
+        if offer is not None:
+            fields.append((b"Sec-WebSocket-Extensions", offer.encode()))
+    return fields
 
 
 def _texts(told: dict[bytes, list[bytes]], name: bytes) -> Sequence[str]:

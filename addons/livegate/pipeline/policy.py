@@ -7,17 +7,22 @@ import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
-from mitmproxy import http
+from mitmproxy import ctx, http
 from mitmproxy.connection import Client
 
-from livegate.mitm.policy import ConnectionBounds, Failure, Plan, Upstream
+from livegate.mitm.dispatch import table_of
+from livegate.mitm.policy import ConnectionBounds, Failure, Leg, Plan, Upstream
 from livegate.pipeline import errors, request_rules
 from livegate.pipeline.access_log import Fields, write
-from livegate.pipeline.exchange import CurrentSettings, exchange_of
+from livegate.pipeline.exchange import CurrentSettings, SocketReport, exchange_of
 from livegate.pipeline.failures import refusal_for
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.streaming import copy_of_response
-from livegate.settings import Service
+from livegate.settings import MessageHistory, Service
+from livegate.websocket import deflate
+from livegate.websocket.history import LAST_WORDS, NOTHING
+from livegate.websocket.registry import Sockets
+from livegate.websocket.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +33,9 @@ WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 class RequestPolicy:
     """Implements `livegate.mitm.policy.GatewayPolicy` on the settings in force."""
 
-    def __init__(self, current: CurrentSettings, http_started: Callable[[Client], None]) -> None:
+    def __init__(self, current: CurrentSettings, sockets: Sockets, http_started: Callable[[Client], None]) -> None:
         self._current = current
+        self._sockets = sockets
         self.http_started = http_started
 
     def bounds(self) -> ConnectionBounds:
@@ -84,7 +90,44 @@ class RequestPolicy:
         exchange = exchange_of(flow)
         if exchange is None or not exchange.upgrade:
             return "switched protocols although nobody asked for it"
-        return _handshake_problem(flow.request, response)
+        problem = _handshake_problem(flow.request, response)
+        if problem is None:
+            name = "Sec-WebSocket-Extensions"
+            exchange.deflate, problem = deflate.accepted(
+                response.headers.get_all(name), flow.request.headers.get_all(name)
+            )
+        return problem
+
+    def open_socket(self, flow: http.HTTPFlow, client: Leg, server: Leg) -> Session:
+        exchange = exchange_of(flow)
+        service = exchange.service if exchange is not None else None
+        session = Session(
+            flow,
+            table_of(ctx.master.addons),
+            service.websocket if service is not None else self._current.value.websocket,
+            client=client,
+            server=server,
+            deflate=exchange.deflate if exchange is not None else None,
+            ended=self._socket_ended,
+            keep_after_end=_kept_after_end(),
+        )
+        self._sockets.opened(session, service.name if service is not None else "")
+        return session
+
+    def _socket_ended(self, session: Session) -> None:
+        """Called before the `websocket_end` hooks."""
+        self._sockets.ended(session)
+        exchange, client, server = exchange_of(session.flow), session.client, session.server
+        if exchange is not None:
+            exchange.socket = SocketReport(
+                messages_in=client.messages,
+                messages_out=server.messages,
+                bytes_in=client.bytes,
+                bytes_out=server.bytes,
+                pings=client.pings + client.pongs + server.pings + server.pongs,
+                closed_by=session.ending.by if session.ending else "gateway",
+                dropped=session.history.dropped,
+            )
 
     def answer_overdue(self, flow: http.HTTPFlow, phase: str) -> None:
         exchange = exchange_of(flow)
@@ -120,6 +163,13 @@ class RequestPolicy:
         return True if exchange is None else copy_of_response(exchange)
 
 
+def _kept_after_end() -> MessageHistory | None:
+    """How much of an ended socket's messages anybody may still ask for; None is all."""
+    if ctx.options.hardump:
+        return None  # the HAR file is written when mitmproxy ends
+    return LAST_WORDS if ctx.master.addons.get("view") is not None else NOTHING
+
+
 def _upstream(flow: http.HTTPFlow, service: Service) -> Upstream:
     """The service's backend; where another addon has sent the request elsewhere, that place with public TLS rules."""
     request, backend = flow.request, service.backend
@@ -148,8 +198,6 @@ def _handshake_problem(request: http.Request, response: http.Response) -> str | 
     chosen = response.headers.get_all("Sec-WebSocket-Protocol")
     if chosen and (len(chosen) > 1 or chosen[0] not in _items(request.headers.get_all("Sec-WebSocket-Protocol"))):
         return "chose a subprotocol that was not offered"
-    if "Sec-WebSocket-Extensions" in response.headers and "Sec-WebSocket-Extensions" not in request.headers:
-        return "chose an extension that was not offered"
     return None
 
 

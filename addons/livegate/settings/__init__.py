@@ -7,14 +7,20 @@ from livegate.settings.model import (
     BackendTls,
     Certificate,
     ClientTls,
+    FlowHistory,
+    FrameRateLimit,
     Limits,
     Listen,
     Log,
+    MaxConnections,
+    MessageHistory,
     RateLimits,
     Service,
     Settings,
     Timeouts,
+    WebSocketLimits,
 )
+from livegate.settings.names import origin
 from livegate.settings.problems import Problem, SettingsError
 from livegate.settings.quantities import Rate
 from livegate.settings.routes import Routes
@@ -26,9 +32,13 @@ __all__ = [
     "BackendTls",
     "Certificate",
     "ClientTls",
+    "FlowHistory",
+    "FrameRateLimit",
     "Limits",
     "Listen",
     "Log",
+    "MaxConnections",
+    "MessageHistory",
     "Problem",
     "Rate",
     "RateLimits",
@@ -37,9 +47,11 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Timeouts",
+    "WebSocketLimits",
     "find_settings_file",
     "json_schema",
     "load_settings",
+    "origin",
     "route_table",
     "watch",
 ]

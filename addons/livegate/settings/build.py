@@ -12,16 +12,18 @@ from livegate.settings.model import (
     BackendTls,
     Certificate,
     ClientTls,
+    FlowHistory,
     Limits,
     Log,
     RateLimits,
     Service,
     Settings,
     Timeouts,
+    WebSocketLimits,
 )
 from livegate.settings.problems import shown
 from livegate.settings.routes import Routes
-from livegate.settings.shape import ServiceFile, ServiceRateLimitFile, SettingsFile
+from livegate.settings.shape import Section, ServiceFile, ServiceRateLimitFile, SettingsFile, WebSocketFile
 
 MIN_HEAD_BYTES = 1024
 
@@ -33,7 +35,8 @@ def build(
     folder = path.resolve().parent if path else Path.cwd()
     timeouts = Timeouts(**{name: getattr(file.timeouts, name) for name in type(file.timeouts).model_fields})
     rates = RateLimits(file.rate_limit.user, file.rate_limit.ip, file.rate_limit.dry_run)
-    builder = _Builder(document, folder, timeouts, rates, [(file.listen.host, file.listen.port), *forbidden])
+    websocket = _websocket_limits(file.websocket, WebSocketLimits())
+    builder = _Builder(document, folder, timeouts, rates, websocket, [(file.listen.host, file.listen.port), *forbidden])
     found = tuple(builder.service(name, entry) for name, entry in file.services.items())
     tls = _client_tls(file, folder, document)
     limits = _limits(file, document)
@@ -54,6 +57,8 @@ def build(
         rate_limit=rates,
         timeouts=timeouts,
         limits=limits,
+        websocket=websocket,
+        history=FlowHistory(file.history.flows, file.history.flow_bytes),
         log=Log(file.log.format, file.log.level),
         watched=frozenset(watched),
     )
@@ -67,10 +72,14 @@ class _Builder:
     folder: Path
     timeouts: Timeouts
     rates: RateLimits
+    websocket: WebSocketLimits
     listeners: Sequence[tuple[str, int]]
 
     def service(self, name: str, entry: ServiceFile) -> Service:
         _refuse_own_listener(name, entry.backend, self.document, self.listeners)
+        if "total" in entry.websocket.max_connections.model_fields_set:
+            key = ("services", name, "websocket", "max_connections", "total")
+            self.document.problem(key, "total", "per_service and per_client here; total stands at the top")
         own_times = {key: value for key, value in entry.timeouts.model_dump().items() if value is not None}
         return Service(
             name=_canonical(name),
@@ -80,6 +89,7 @@ class _Builder:
             tls=_backend_tls(name, entry, self.folder, self.document),
             timeouts=replace(self.timeouts, **own_times),
             rate_limit=_own_rates(entry.rate_limit, self.rates),
+            websocket=_websocket_limits(entry.websocket, self.websocket),
             own_user_rate="user" in entry.rate_limit.model_fields_set,
             own_ip_rate="ip" in entry.rate_limit.model_fields_set,
         )
@@ -99,6 +109,17 @@ def _own_rates(own: ServiceRateLimitFile, rates: RateLimits) -> RateLimits:
         ip=own.ip if "ip" in said else rates.ip,
         dry_run=rates.dry_run if own.dry_run is None else own.dry_run,
     )
+
+
+def _websocket_limits(own: WebSocketFile, usual: WebSocketLimits) -> WebSocketLimits:
+    """What a section says, and for the rest what is usual."""
+    said = {name: getattr(own, name) for name in own.model_fields_set}
+    for name in ("max_connections", "frame_rate", "history"):
+        part: Section = getattr(own, name)
+        said[name] = replace(getattr(usual, name), **{key: getattr(part, key) for key in part.model_fields_set})
+    if said.get("allowed_origins") is not None:
+        said["allowed_origins"] = tuple(said["allowed_origins"])
+    return replace(usual, **said)
 
 
 def _refuse_own_listener(name: str, backend: Backend, document: Document, listeners: Sequence[tuple[str, int]]) -> None:
@@ -156,7 +177,13 @@ def _limits(file: SettingsFile, document: Document) -> Limits:
 
 def route_table(settings: Settings) -> list[tuple[str, str, str]]:
     """One row a service for people: host, backend URL, and what is not as usual there."""
-    usual = Service("", Backend("http", "", 0), timeouts=settings.timeouts, rate_limit=settings.rate_limit)
+    usual = Service(
+        "",
+        Backend("http", "", 0),
+        timeouts=settings.timeouts,
+        rate_limit=settings.rate_limit,
+        websocket=settings.websocket,
+    )
     return [(service.name, service.backend.url, ", ".join(_remarks(service, usual))) for service in settings.services]
 
 
@@ -170,6 +197,7 @@ def _remarks(service: Service, usual: Service) -> list[str]:
         (service.timeouts.connect != usual.timeouts.connect, f"connect {service.timeouts.connect:g}s"),
         (service.timeouts.upgrade != usual.timeouts.upgrade, f"upgrade {service.timeouts.upgrade:g}s"),
         (service.timeouts.response != usual.timeouts.response, f"response {service.timeouts.response:g}s"),
+        (service.websocket != usual.websocket, "own WebSocket limits"),
         (service.own_user_rate, f"user {service.rate_limit.user or 'unlimited'}"),
         (service.own_ip_rate, f"ip {service.rate_limit.ip or 'unlimited'}"),
     ]

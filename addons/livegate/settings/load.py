@@ -198,7 +198,8 @@ def _allowed(detail: ErrorDetails, key: Key) -> str:
     if kind == "literal_error":
         return str(context["expected"]).replace("'", "")
     if kind in ("greater_than_equal", "less_than_equal"):
-        return "a whole number from 1 to 10000"
+        at_least, at_most = context.get("ge"), context.get("le")
+        return f"a whole number of at least {at_least}" if at_most is None else f"a whole number up to {at_most}"
     return _WORDS.get(kind, detail["msg"])
 
 

@@ -74,6 +74,7 @@ class Timeouts:
     upgrade: float = 10.0
     response: float = 60.0
     keep_alive: float = 75.0
+    drain: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,55 @@ class RateLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class MaxConnections:
+    """How many WebSockets may be open at a time; None is no limit."""
+
+    total: int | None = 10_000
+    per_service: int | None = None
+    per_client: int | None = 200
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRateLimit:
+    """What one client may send on one socket in a second; None is no limit."""
+
+    messages: int | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageHistory:
+    """How much of a socket's messages is kept on its flow."""
+
+    messages: int = 1000
+    bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketLimits:
+    """What a WebSocket may do. Times in seconds, sizes in bytes; None is no limit."""
+
+    max_message: int = 16 * 1024 * 1024
+    idle: float | None = 75.0
+    max_age: float | None = None
+    ping_every: float | None = None
+    max_connections: MaxConnections = MaxConnections()
+    frame_rate: FrameRateLimit = FrameRateLimit()
+    compression: Literal["strip", "passthrough"] = "strip"
+    history: MessageHistory = MessageHistory()
+    allowed_origins: tuple[str, ...] | None = None
+    """Origins as `names.origin` returns them; None is any."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowHistory:
+    """How much of finished flows mitmweb and mitmproxy's console keep."""
+
+    flows: int = 2000
+    flow_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """What the log looks like."""
 
@@ -115,6 +165,7 @@ class Service:
     tls: BackendTls = BackendTls()
     timeouts: Timeouts = Timeouts()
     rate_limit: RateLimits = RateLimits()
+    websocket: WebSocketLimits = WebSocketLimits()
     own_user_rate: bool = False
     """Whether the service sets the user budget itself, and so counts apart from all others."""
     own_ip_rate: bool = False
@@ -162,6 +213,8 @@ class Settings:
     rate_limit: RateLimits
     timeouts: Timeouts
     limits: Limits
+    websocket: WebSocketLimits
+    history: FlowHistory
     log: Log
     watched: frozenset[Path]
     """The settings file and every file it names: a change of any of them is a reason to reload."""

@@ -15,6 +15,7 @@ MAX_PORT = 65535
 
 PATTERN_ALLOWED = "a host name such as app.example.com, a wildcard such as *.example.com, an IP address, or default"
 BACKEND_ALLOWED = "an http:// or https:// URL such as http://127.0.0.1:4000, without path, query or credentials"
+ORIGIN_ALLOWED = "an origin such as https://app.example.com or https://*.example.com, or null"
 LISTEN_ALLOWED = "an address and port such as 127.0.0.1:8080, [::1]:8080, or :8080 for every address"
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -66,6 +67,21 @@ def backend(text: object) -> Backend:
     if address is not None and (getattr(address, "ipv4_mapped", None) or address).is_link_local:
         raise ValueError(f"{BACKEND_ALLOWED}; link-local addresses (cloud metadata) are never a backend")
     return Backend("https" if url.scheme == "https" else "http", host, port or _DEFAULT_PORTS[url.scheme])
+
+
+def origin(text: object) -> str:
+    """An origin in its canonical form (RFC 6454 section 6.2); `*.` stands for any subdomain. Raises ValueError."""
+    if text in ("null", None):
+        return "null"
+    try:
+        scheme, separator, rest = str(text).partition("://")
+        wildcard = "*." if rest.startswith("*.") else ""
+        place = backend(f"{scheme}{separator}{rest.removeprefix('*.')}")
+    except ValueError:
+        raise ValueError(ORIGIN_ALLOWED) from None
+    if str(text).endswith("/"):
+        raise ValueError(ORIGIN_ALLOWED)
+    return f"{place.scheme}://{wildcard}{place.authority}"
 
 
 def listen(text: object) -> Listen:

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from livegate.settings import names, quantities
 from livegate.settings.model import DEFAULT_IP_RATE, DEFAULT_USER_RATE, Backend, HostPolicy, Listen, OriginPolicy
 
+MAX_COUNT = 10_000_000
 PROXY_ALLOWED = "a network such as 10.0.0.0/8 or an address such as 192.0.2.7"
 
 
@@ -57,6 +58,19 @@ type ListenAddress = Annotated[Listen, _read_by(names.listen), _text(r"^.*:\d{1,
 type Network = Annotated[Any, _read_by(_network), WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8"]})]
 
 
+def _or_null(parse: Callable[[Any], Any], pattern: str, example: str) -> Any:
+    """Annotations of a value that may also be null, which means no limit."""
+    schema = {"anyOf": [{"type": "string", "pattern": pattern, "examples": [example]}, {"type": "null"}]}
+    return _read_by(lambda value: None if value is None else parse(value)), WithJsonSchema(schema)
+
+
+type DurationOrNull = Annotated[Any, *_or_null(quantities.duration, quantities.DURATION_PATTERN, "75s")]
+type SizeOrNull = Annotated[Any, *_or_null(quantities.size, quantities.SIZE_PATTERN, "1MiB")]
+type Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+type CountOrNull = Count | None
+type Origin = Annotated[str, _read_by(names.origin), _text(r"^(null|https?://[^/?#@\s]+)$", "https://app.example.com")]
+
+
 class Section(BaseModel):
     """A mapping of the file that holds only the keys that it names."""
 
@@ -71,6 +85,7 @@ class TimeoutsFile(Section):
     upgrade: Duration = Field(10.0, description="For the backend's answer to a WebSocket upgrade: 504 after it.")
     response: Duration = Field(60.0, description="For the first byte of the backend's answer: 504 after it.")
     keep_alive: Duration = Field(75.0, description="For the next request on a client's connection, then it is closed.")
+    drain: Duration = Field(10.0, description="For requests and WebSockets to end when the gateway is told to stop.")
 
 
 class ServiceTimeoutsFile(Section):
@@ -105,6 +120,51 @@ class BackendTlsFile(Section):
     ca_file: str | None = Field(default=None, description="PEM file of the CA to trust instead of the public ones.")
 
 
+class MaxConnectionsFile(Section):
+    """How many WebSockets may be open at a time: 503 past it."""
+
+    total: CountOrNull = Field(10_000, description="On this gateway.")
+    per_service: CountOrNull = Field(default=None, description="To one service.")
+    per_client: CountOrNull = Field(200, description="From one address; IPv6 by its /64.")
+
+
+class FrameRateFile(Section):
+    """What a client may send on one WebSocket in a second: 1008 past it."""
+
+    messages: CountOrNull = Field(default=None, description="Messages, pings and pongs.")
+    bytes: SizeOrNull = Field(default=None, description="Their frames' bytes.")
+
+
+class MessageHistoryFile(Section):
+    """How much of a WebSocket's messages is kept on its flow; the oldest go first."""
+
+    messages: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 1000
+    bytes: Size = 1024 * 1024
+
+
+class WebSocketFile(Section):
+    """What a WebSocket may do."""
+
+    max_message: Size = Field(16 * 1024 * 1024, description="1009 past it.")
+    idle: DurationOrNull = Field(75.0, description="Without a byte from either end; then the connection is cut.")
+    max_age: DurationOrNull = Field(default=None, description="Closed with 1012 after it.")
+    ping_every: DurationOrNull = Field(default=None, description="The gateway's own pings, to both ends.")
+    max_connections: MaxConnectionsFile = MaxConnectionsFile()
+    frame_rate: FrameRateFile = FrameRateFile()
+    compression: Literal["strip", "passthrough"] = Field(
+        "strip", description="strip: none is offered to the backend. passthrough: the ends agree on it."
+    )
+    history: MessageHistoryFile = MessageHistoryFile()
+    allowed_origins: list[Origin] | None = Field(default=None, description="Others get 403; null allows any.")
+
+
+class FlowHistoryFile(Section):
+    """How much of finished flows mitmweb and mitmproxy's console keep."""
+
+    flows: Count = 2000
+    flow_bytes: Size = 256 * 1024 * 1024
+
+
 class ServiceFile(Section):
     """One service in its long form."""
 
@@ -114,6 +174,7 @@ class ServiceFile(Section):
     tls: BackendTlsFile = BackendTlsFile()
     timeouts: ServiceTimeoutsFile = ServiceTimeoutsFile()
     rate_limit: ServiceRateLimitFile = ServiceRateLimitFile()
+    websocket: WebSocketFile = WebSocketFile()
 
 
 def _long_form(value: Any) -> Any:
@@ -157,7 +218,19 @@ class SettingsFile(Section):
     rate_limit: RateLimitFile = RateLimitFile()
     timeouts: TimeoutsFile = TimeoutsFile()
     limits: LimitsFile = LimitsFile()
+    websocket: WebSocketFile = WebSocketFile()
+    history: FlowHistoryFile = FlowHistoryFile()
     log: LogFile = LogFile()
+
+
+_SECTIONS = (
+    ("TimeoutsFile", "timeouts"),
+    ("LimitsFile", "limits"),
+    ("RateLimitFile", "rate_limit"),
+    ("WebSocketFile", "websocket"),
+    ("MessageHistoryFile", "message_history"),
+    ("FlowHistoryFile", "history"),
+)
 
 
 def json_schema() -> dict[str, Any]:
@@ -166,12 +239,14 @@ def json_schema() -> dict[str, Any]:
     entry = schema["properties"]["services"]
     short = {"type": "string", "pattern": r"^https?://[^/?#@\s]+/?$", "examples": ["http://127.0.0.1:4000"]}
     entry["additionalProperties"] = {"anyOf": [short, {"$ref": "#/$defs/ServiceFile"}]}
+    for definition in [schema, *schema["$defs"].values()]:
+        for part in definition.get("properties", {}).values():
+            if "$ref" in part:
+                part.pop("default", None)  # as pydantic has read it, not as it would stand in the file
     defaults = _file_defaults()
-    for section, name in (("TimeoutsFile", "timeouts"), ("LimitsFile", "limits"), ("RateLimitFile", "rate_limit")):
+    for section, name in _SECTIONS:
         for key, value in defaults[name].items():
             schema["$defs"][section]["properties"][key]["default"] = value
-    for name in defaults:
-        schema["properties"][name].pop("default", None)
     schema["properties"]["listen"]["default"] = "127.0.0.1:8080"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
@@ -179,9 +254,17 @@ def json_schema() -> dict[str, Any]:
 def _file_defaults() -> dict[str, dict[str, Any]]:
     """Defaults as they would stand in the file; pydantic knows them only as what they are read into."""
     return {
-        "timeouts": {"request_head": "10s", "connect": "10s", "upgrade": "10s", "response": "60s", "keep_alive": "75s"},
+        "timeouts": {
+            "request_head": "10s",
+            "connect": "10s",
+            "upgrade": "10s",
+            "response": "60s",
+            "keep_alive": "75s",
+            "drain": "10s",
+        },
         "limits": {"head": "32KiB", "headers": 100, "body": "100MiB", "stream_above": "1MiB"},
         "rate_limit": {"user": "100/minute", "ip": "500/minute", "dry_run": False},
-        "tls": {},
-        "log": {},
+        "websocket": {"max_message": "16MiB", "idle": "75s"},
+        "message_history": {"bytes": "1MiB"},
+        "history": {"flow_bytes": "256MiB"},
     }

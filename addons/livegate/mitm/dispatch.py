@@ -1,0 +1,207 @@
+"""mitmproxy's hook dispatch as a table: which bound hooks an event has is looked up once, not for every event.
+
+`AddonManager.trigger_event` walks all addons for every event and enters a context manager for each; that is half of
+mitmproxy's time. Semantics stay the same: order, `AddonHalt`, logged errors, awaited coroutines, addons that come and
+go. A hook that is put on an addon after the addon was registered is found once any addon is registered or removed.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import sys
+import types
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from mitmproxy import addonmanager, exceptions, hooks
+from mitmproxy.flow import Flow
+
+logger = logging.getLogger("mitmproxy.addonmanager")
+
+UPDATES_PER_SECOND = 20
+"""How often a user interface is told that one flow has changed."""
+
+type Hook = Callable[..., Any]
+type Group = tuple[Hook, ...]
+_PLACE = "livegate_hook_table"
+"""Attribute of the addon manager that holds its table."""
+
+
+class HookTable:
+    """The hooks of an addon manager by event name: for each top-level addon its own hooks and its children's.
+
+    An error in one of them ends that addon's group, as in mitmproxy; the next group goes on.
+    """
+
+    def __init__(self, manager: addonmanager.AddonManager) -> None:
+        self._manager = manager
+        self._groups: dict[str, tuple[Group, ...]] = {}
+        self._quiet: dict[str, bool] = {}
+        """Flows that the user interfaces were told of a moment ago, and whether there is news since."""
+
+    def forget(self) -> None:
+        """Look everything up anew: addons have come or gone."""
+        self._groups.clear()
+
+    def run(self, name: str, *args: Any) -> Awaitable[None] | None:
+        """Call the hooks of an event. What is returned, if anything, must be awaited: what an async hook leaves to do."""
+        groups = self._groups.get(name)
+        if groups is None:
+            groups = self._look_up(name)
+        for place, group in enumerate(groups):
+            try:
+                for index, hook in enumerate(group):
+                    result = hook(*args)
+                    if result is not None and inspect.isawaitable(result):
+                        return _go_on(result, (group[index + 1 :], *groups[place + 1 :]), args)
+            except exceptions.AddonHalt:
+                return None
+            except exceptions.OptionsError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever an addon raises is logged, as in mitmproxy
+                _log(error)
+        return None
+
+    def lifecycle(self, name: str, data: Any) -> Awaitable[None] | None:
+        """`run`, and when it was about a flow, tell the user interfaces."""
+        pending = self.run(name, data)
+        if not isinstance(data, Flow):
+            return pending
+        if pending is not None:
+            return self._then_update(pending, data)
+        self.update(data)
+        return None
+
+    async def _then_update(self, pending: Awaitable[None], flow: Flow) -> None:
+        await pending
+        self.update(flow)
+
+    def update(self, flow: Flow) -> None:
+        """Tell the user interfaces of a flow, at once or, if they were told a moment ago, at the end of that moment."""
+        groups = self._groups.get("update")
+        if groups is None:
+            groups = self._look_up("update")
+        if not groups:
+            return
+        if flow.id in self._quiet:
+            self._quiet[flow.id] = True
+            return
+        self._quiet[flow.id] = False
+        loop = asyncio.get_running_loop()
+        loop.call_later(1 / UPDATES_PER_SECOND, self._end_quiet, flow)
+        pending = self.run("update", [flow])
+        if pending is not None:
+            keep(asyncio.ensure_future(pending))
+
+    def _end_quiet(self, flow: Flow) -> None:
+        if self._quiet.pop(flow.id):
+            self.update(flow)
+
+    async def trigger_event(self, event: hooks.Hook) -> None:
+        """Stands in for AddonManager.trigger_event."""
+        pending = self.run(event.name, *event.args())
+        if pending is not None:
+            await pending
+
+    async def handle_lifecycle(self, event: hooks.Hook) -> None:
+        """Stands in for AddonManager.handle_lifecycle."""
+        pending = self.lifecycle(event.name, *event.args())
+        if pending is not None:
+            await pending
+
+    def _look_up(self, name: str) -> tuple[Group, ...]:
+        found = (tuple(_hooks_of(addon, name)) for addon in self._manager.chain)
+        groups = self._groups[name] = tuple(group for group in found if group)
+        return groups
+
+    def then_forget(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """A method of the addon manager that changes which addons there are, so that the table follows."""
+
+        def changing(*args: Any) -> Any:
+            self.forget()
+            try:
+                return method(*args)
+            finally:
+                self.forget()
+                with contextlib.suppress(RuntimeError):  # before the loop runs nothing is dispatched
+                    # Once more when the caller is through: a script is entered after it has been registered.
+                    asyncio.get_running_loop().call_soon(self.forget)
+
+        return changing
+
+
+def install(manager: addonmanager.AddonManager) -> HookTable:
+    """Let a table dispatch the events of an addon manager."""
+    replaced: Any = manager
+    table = HookTable(manager)
+    setattr(replaced, _PLACE, table)
+    for name in ("register", "remove", "clear"):
+        setattr(replaced, name, table.then_forget(getattr(type(manager), name).__get__(manager)))
+    replaced.trigger_event = table.trigger_event
+    replaced.handle_lifecycle = table.handle_lifecycle
+    return table
+
+
+def uninstall(manager: addonmanager.AddonManager) -> None:
+    """Give the dispatch back to mitmproxy's own code."""
+    for name in ("register", "remove", "clear", "trigger_event", "handle_lifecycle", _PLACE):
+        vars(manager).pop(name, None)
+
+
+def table_of(manager: addonmanager.AddonManager) -> HookTable:
+    """The table of an addon manager; one that is not installed still calls the same hooks."""
+    table: HookTable | None = getattr(manager, _PLACE, None)
+    return table or HookTable(manager)
+
+
+def _hooks_of(addon: Any, name: str) -> Iterator[Hook]:
+    for each in addonmanager.traverse([addon]):
+        hook = getattr(each, name, None)
+        if not hook or isinstance(hook, types.ModuleType):  # a script may import a module of an event's name
+            continue
+        yield hook if callable(hook) else _not_callable(name, each)
+
+
+def _not_callable(name: str, addon: Any) -> Hook:
+    def complain(*_: Any) -> None:
+        raise exceptions.AddonManagerError(f"Addon handler {name} ({addon}) not callable")
+
+    return complain
+
+
+async def _go_on(first: Awaitable[Any], groups: tuple[Group, ...], args: tuple[Any, ...]) -> None:
+    """The rest of an event: `first` is under way, the hooks of `groups` have not been called."""
+    pending: Awaitable[Any] | None = first
+    for group in groups:
+        try:
+            if pending is not None:
+                awaiting, pending = pending, None
+                await awaiting
+            for hook in group:
+                result = hook(*args)
+                if result is not None and inspect.isawaitable(result):
+                    await result
+        except exceptions.AddonHalt:
+            return
+        except exceptions.OptionsError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in `run`
+            _log(error)
+
+
+def _log(error: Exception) -> None:
+    """As mitmproxy does it: without its own frames."""
+    _, _, trace = sys.exc_info()
+    for function in ("run", "_go_on"):
+        trace = addonmanager.cut_traceback(trace, function)
+    logger.error("Addon error: %s", error, exc_info=(type(error), error, trace))
+
+
+_kept: set[asyncio.Future[None]] = set()
+
+
+def keep(task: asyncio.Future[None]) -> None:
+    """Hold a task until it ends (the loop itself holds it only weakly)."""
+    _kept.add(task)
+    task.add_done_callback(_kept.discard)

@@ -1,0 +1,79 @@
+"""Takes connections out of mitmproxy's hands: raw legs of a WebSocket on the asyncio transports themselves."""
+
+import asyncio
+from typing import Any
+
+from mitmproxy.connection import Connection
+
+from livegate.mitm.handler import GatewayConnectionHandler
+from livegate.mitm.policy import Peer
+
+
+def is_ready(handler: GatewayConnectionHandler, connection: Connection) -> bool:
+    """Whether mitmproxy waits for this connection with nothing in hand.
+
+    Otherwise bytes would be left behind in its reader, or its task, already woken, would take an empty read for an end.
+    """
+    io = handler.transports.get(connection)
+    transport = handler.transport_of(connection)
+    if io is None or transport is None or transport.is_closing() or not isinstance(io.reader, asyncio.StreamReader):
+        return False
+    reader: Any = io.reader
+    waiter = getattr(reader, "_waiter", None)
+    waits = waiter is not None and not waiter.done()
+    empty = not getattr(reader, "_buffer", True) and not getattr(reader, "_eof", True)
+    return waits and empty and isinstance(transport.get_protocol(), asyncio.StreamReaderProtocol)
+
+
+class RawLeg(asyncio.Protocol):
+    """One connection of a socket, on its transport. mitmproxy's own protocol gets it back when it has ended."""
+
+    def __init__(self, transport: asyncio.Transport, peer: Peer) -> None:
+        self._transport = transport
+        self._peer = peer
+        self._stock: Any = transport.get_protocol()
+        self._ended = False
+        self._finished = False
+        self.write = transport.write  # type: ignore[method-assign]  # one call less for every piece of data
+        self.data_received = peer.receive  # type: ignore[method-assign]
+        transport.set_protocol(self)
+
+    def write(self, data: bytes) -> None:
+        """Replaced by the transport's own."""
+
+    def finish(self) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        if self._ended or not self._transport.can_write_eof():
+            self._transport.close()
+        elif not self._transport.is_closing():
+            self._transport.write_eof()
+            self.resume_reading()
+
+    def abort(self) -> None:
+        self._finished = True
+        self._transport.abort()
+
+    def pause_reading(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        self._peer.end_of_stream()
+        return not self._finished  # true keeps it open for what is still to be sent
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._peer.lost()
+        self._stock.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        self._peer.block_writing(blocked=True)
+
+    def resume_writing(self) -> None:
+        self._peer.block_writing(blocked=False)

@@ -1,0 +1,168 @@
+"""mitmproxy's connection handler with less work for every event.
+
+Hooks that are not async run at once instead of in a task of their own, wake-ups are timers, and writers are waited for
+only when they have a lot to write. One connection's events are handled one after the other, as in mitmproxy.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any
+
+from mitmproxy import flow
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import commands, events, mode_servers, server
+from mitmproxy.utils import asyncio_utils
+
+from livegate.mitm.dispatch import table_of
+
+DRAIN_ABOVE_BYTES = 64 * 1024
+"""A writer that holds more is waited for before the next read."""
+NEVER_S = 10 * 365 * 24 * 3600
+
+_STOCK = mode_servers.ProxyConnectionHandler
+
+
+class GatewayConnectionHandler(_STOCK):
+    """Serves one client's connection and those to backends on its behalf."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)  # type: ignore[no-untyped-call]  # it is not annotated
+        self._waiting: deque[events.Event] = deque()
+        self._handling = False
+        self._table = table_of(self.master.addons)
+
+    def never_time_out(self) -> None:
+        """Let no inactivity end this connection: it carries a WebSocket, which has limits of its own."""
+        self.timeout_watchdog.timeout = NEVER_S
+
+    async def handle_hook(self, hook: commands.StartHook) -> None:
+        pending = self._start_hook(hook)
+        if pending is not None:
+            await pending
+
+    def _start_hook(self, hook: commands.StartHook) -> Any:
+        """Run a hook; returns None when it is over, else what to await until it is."""
+        (data,) = hook.args()
+        pending = self._table.lifecycle(hook.name, data)
+        intercepted = isinstance(data, flow.Flow) and data.intercepted
+        return self._finish_hook(pending, data) if pending is not None or intercepted else None
+
+    async def _finish_hook(self, pending: Any, data: Any) -> None:
+        with self.timeout_watchdog.disarm():
+            if pending is not None:
+                await pending
+            if isinstance(data, flow.Flow):
+                await data.wait_for_resume()
+
+    async def _complete_hook(self, hook: commands.StartHook, pending: Any) -> None:
+        await pending
+        if hook.blocking:
+            self.handle(events.HookCompleted(hook))
+
+    async def server_event(self, event: events.Event) -> None:
+        self.handle(event)
+
+    def handle(self, event: events.Event) -> None:
+        """Handle an event now, or after the one that is being handled.
+
+        Nothing in here waits; an event can come from within another one because tasks start eagerly.
+        """
+        self._waiting.append(event)
+        if self._handling:
+            return
+        self._handling = True
+        self.timeout_watchdog.register_activity()
+        while self._waiting:
+            try:
+                for command in self.layer.handle_event(self._waiting.popleft()):
+                    self._obey(command)
+            except Exception:  # noqa: BLE001 - the connection is lost, the others are not; as in mitmproxy
+                self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
+        self._handling = False
+
+    def _obey(self, command: commands.Command) -> None:
+        match command:
+            case commands.SendData():
+                io = self.transports.get(command.connection)
+                if io is not None and io.writer is not None and not io.writer.is_closing():
+                    io.writer.write(command.data)
+            case commands.StartHook():
+                self._hook(command)
+            case commands.OpenConnection():
+                self._open(command)
+            case commands.RequestWakeup():
+                self._wake_up_later(command)
+            case commands.Log():
+                self.log(command.message, command.level)
+            case commands.ConnectionCommand() if command.connection not in self.transports:
+                pass  # it has been closed already
+            case commands.CloseTcpConnection():
+                self.close_connection(command.connection, command.half_close)
+            case commands.CloseConnection():
+                self.close_connection(command.connection)
+            case _:
+                raise RuntimeError(f"Unexpected command: {command}")
+
+    def _hook(self, command: commands.StartHook) -> None:
+        pending = self._start_hook(command)
+        if pending is None:
+            if command.blocking:
+                self._waiting.append(events.HookCompleted(command))
+            return
+        asyncio_utils.create_task(
+            self._complete_hook(command, pending),
+            name=f"handle_hook({command.name})",
+            keep_ref=True,
+            client=self.client.peername,
+        )
+
+    def _open(self, command: commands.OpenConnection) -> None:
+        assert command.connection not in self.transports
+        task = asyncio_utils.create_task(
+            self.open_connection(command),
+            name=f"server connection handler {command.connection.address}",
+            keep_ref=False,
+            client=self.client.peername,
+        )
+        self.transports[command.connection] = server.ConnectionIO(handler=task)
+
+    def _wake_up_later(self, command: commands.RequestWakeup) -> None:
+        timers: set[Any] = self.wakeup_timer  # cancelled with the connection
+
+        def wake_up() -> None:
+            timers.discard(timer)
+            self.handle(events.Wakeup(command))
+
+        timer = asyncio.get_running_loop().call_later(command.delay, wake_up)
+        timers.add(timer)
+
+    def transport_of(self, connection: Connection) -> asyncio.Transport | None:
+        """The TCP transport of a connection; None when it has ended or is none of asyncio's."""
+        io = self.transports.get(connection)
+        if io is None or not isinstance(io.writer, asyncio.StreamWriter):
+            return None
+        transport: Any = io.writer.transport
+        return transport  # type: ignore[no-any-return]
+
+    async def drain_writers(self) -> None:
+        for io in list(self.transports.values()):
+            writer = io.writer
+            if not isinstance(writer, asyncio.StreamWriter):
+                continue
+            if writer.transport.get_write_buffer_size() > DRAIN_ABOVE_BYTES:
+                try:
+                    await writer.drain()
+                except OSError as error:
+                    if io.handler is not None:
+                        io.handler.cancel(f"Error sending data: {error}")
+
+
+def install() -> None:
+    """Serve new connections with our handler."""
+    mode_servers.ProxyConnectionHandler = GatewayConnectionHandler  # type: ignore[misc]  # where mitmproxy looks it up
+
+
+def uninstall() -> None:
+    """Serve new connections with mitmproxy's own handler."""
+    mode_servers.ProxyConnectionHandler = _STOCK  # type: ignore[misc]

@@ -1,0 +1,64 @@
+"""Ends the process without breaking what is under way: SIGTERM or SIGINT, then up to `timeouts.drain`."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+from mitmproxy import ctx, http
+
+from livegate.mitm.connections import close_idle_clients, open_connections
+from livegate.pipeline import errors
+from livegate.pipeline.exchange import CurrentSettings, awaiting_backend
+from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.safety import fail_closed
+from livegate.websocket.closing import SERVICE_RESTART
+from livegate.websocket.registry import Sockets
+
+logger = logging.getLogger(__name__)
+
+SPREAD = 0.6
+"""The part of the drain time over which sockets are closed; the rest is for their answers."""
+LOOK_EVERY_S = 0.05
+STOPPING = Refusal(503, "The gateway is being stopped.", "draining", (("Retry-After", "1"),), close=True)
+
+
+class Drain:
+    """Turn new requests away, wait for those that have begun, and tell both ends of each WebSocket (1012)."""
+
+    def __init__(self, current: CurrentSettings, sockets: Sockets) -> None:
+        self._current = current
+        self._sockets = sockets
+        self._hurry = asyncio.Event()
+        self.draining = False
+
+    @fail_closed
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        if self.draining and awaiting_backend(flow) is not None:
+            errors.refuse(flow, STOPPING)
+
+    def done(self) -> Coroutine[Any, Any, None] | None:
+        # mitmproxy awaits `done` when the process ends, but not when a script is unloaded, where it must be sync.
+        stopping = ctx.master.should_exit.is_set() and self._current.loaded
+        return self._drain(self._current.value.timeouts.drain) if stopping else None
+
+    async def _drain(self, seconds: float) -> None:
+        self.draining = True
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self._hurry.set)
+        servers = ctx.master.addons.get("proxyserver").servers
+        await servers.update([])
+        close_idle_clients()
+        count = self._sockets.close_all(SERVICE_RESTART, "the gateway is being stopped", within_s=SPREAD * seconds)
+        if open_connections():
+            logger.info("stopping: %d WebSocket(s) to close, at most %gs (again to end at once)", count, seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                while open_connections() and not self._hurry.is_set():  # noqa: ASYNC110 - mitmproxy tells nobody
+                    await asyncio.sleep(LOOK_EVERY_S)
+        except TimeoutError:
+            logger.warning("stopped with %d connection(s) still open", open_connections())
