@@ -14,7 +14,8 @@ import types
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from mitmproxy import addonmanager, exceptions, hooks
+from mitmproxy import addonmanager, ctx, exceptions, hooks
+from mitmproxy.addons.dumper import Dumper
 from mitmproxy.flow import Flow
 
 logger = logging.getLogger("mitmproxy.addonmanager")
@@ -37,24 +38,34 @@ class HookTable:
     def __init__(self, manager: addonmanager.AddonManager) -> None:
         self._manager = manager
         self._groups: dict[str, tuple[Group, ...]] = {}
+        self.watched = bool(self._look_up("update"))
+        """Whether there is a user interface that wants to know of changed flows."""
         self._quiet: dict[str, bool] = {}
         """Flows that the user interfaces were told of a moment ago, and whether there is news since."""
 
     def forget(self) -> None:
         """Look everything up anew: addons have come or gone."""
         self._groups.clear()
+        self.watched = bool(self._look_up("update"))
+
+    def options_changed(self, updated: set[str]) -> None:
+        """Addons that had nothing to do may have something to do now."""
+        if updated & _IDLE_OPTIONS:
+            self.forget()
 
     def run(self, name: str, *args: Any) -> Awaitable[None] | None:
-        """Call the hooks of an event. What is returned, if anything, must be awaited: what an async hook leaves to do."""
+        """Call the hooks of an event. What is returned, if anything, must be awaited: what an async hook left to do."""
         groups = self._groups.get(name)
         if groups is None:
             groups = self._look_up(name)
-        for place, group in enumerate(groups):
+        to_come = iter(groups)
+        for group in to_come:
+            hooks_to_come = iter(group)
             try:
-                for index, hook in enumerate(group):
+                for hook in hooks_to_come:
                     result = hook(*args)
                     if result is not None and inspect.isawaitable(result):
-                        return _go_on(result, (group[index + 1 :], *groups[place + 1 :]), args)
+                        return _go_on(result, (tuple(hooks_to_come), *to_come), args)
             except exceptions.AddonHalt:
                 return None
             except exceptions.OptionsError:
@@ -79,10 +90,7 @@ class HookTable:
 
     def update(self, flow: Flow) -> None:
         """Tell the user interfaces of a flow, at once or, if they were told a moment ago, at the end of that moment."""
-        groups = self._groups.get("update")
-        if groups is None:
-            groups = self._look_up("update")
-        if not groups:
+        if not self.watched:
             return
         if flow.id in self._quiet:
             self._quiet[flow.id] = True
@@ -136,6 +144,7 @@ def install(manager: addonmanager.AddonManager) -> HookTable:
     replaced: Any = manager
     table = HookTable(manager)
     setattr(replaced, _PLACE, table)
+    replaced.master.options.changed.connect(table.options_changed)
     for name in ("register", "remove", "clear"):
         setattr(replaced, name, table.then_forget(getattr(type(manager), name).__get__(manager)))
     replaced.trigger_event = table.trigger_event
@@ -145,6 +154,8 @@ def install(manager: addonmanager.AddonManager) -> HookTable:
 
 def uninstall(manager: addonmanager.AddonManager) -> None:
     """Give the dispatch back to mitmproxy's own code."""
+    options: Any = manager.master.options
+    options.changed.disconnect(table_of(manager).options_changed)
     for name in ("register", "remove", "clear", "trigger_event", "handle_lifecycle", _PLACE):
         vars(manager).pop(name, None)
 
@@ -155,10 +166,20 @@ def table_of(manager: addonmanager.AddonManager) -> HookTable:
     return table or HookTable(manager)
 
 
+_IDLE_OPTIONS = frozenset({"flow_detail"})
+
+
+def _is_idle(addon: Any) -> bool:
+    """Whether an addon of mitmproxy's own does nothing at all for flows as the options stand, but takes its time."""
+    return isinstance(addon, Dumper) and ctx.options.flow_detail == 0
+
+
 def _hooks_of(addon: Any, name: str) -> Iterator[Hook]:
     for each in addonmanager.traverse([addon]):
         hook = getattr(each, name, None)
         if not hook or isinstance(hook, types.ModuleType):  # a script may import a module of an event's name
+            continue
+        if name == "websocket_message" and _is_idle(each):
             continue
         yield hook if callable(hook) else _not_callable(name, each)
 

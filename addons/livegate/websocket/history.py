@@ -7,6 +7,8 @@ from livegate.settings import MessageHistory
 NOTHING = MessageHistory(messages=0, bytes=0)
 LAST_WORDS = MessageHistory(messages=100, bytes=64 * 1024)
 """What stays of a socket that has ended, while a user interface still shows its flow."""
+SPARE = 16
+"""The part of its bounds that a full history makes free at once: a sixteenth."""
 
 
 class History:
@@ -26,19 +28,22 @@ class History:
         if self._bytes > self._max_bytes or len(self._messages) > self._max_messages:
             self._trim()
 
+    def shorten(self, bounds: MessageHistory) -> None:
+        """Keep less from now on."""
+        self._max_messages, self._max_bytes = bounds.messages, bounds.bytes
+        if self._bytes > self._max_bytes or len(self._messages) > self._max_messages:
+            self._trim()
+
     def _trim(self) -> None:
         messages = self._messages
-        excess = max(0, len(messages) - self._max_messages)
-        # Counted anew: hooks may have changed messages since.
-        self._bytes = sum(len(message.content) for message in messages[excess:])
-        while self._bytes > self._max_bytes:
+        # A little more than needed goes at once, so that not every message makes this work.
+        keep_messages = self._max_messages - self._max_messages // SPARE
+        keep_bytes = self._max_bytes - self._max_bytes // SPARE
+        excess = 0
+        while excess < len(messages) and (self._bytes > keep_bytes or len(messages) - excess > keep_messages):
             self._bytes -= len(messages[excess].content)
             excess += 1
         del messages[:excess]
         self.dropped += excess
-
-    def shorten(self, bounds: MessageHistory) -> None:
-        """Keep less from now on."""
-        self._max_messages, self._max_bytes = bounds.messages, bounds.bytes
-        self._bytes = sum(len(message.content) for message in self._messages)
-        self._trim()
+        if not messages or self._bytes < 0:  # somebody has changed or removed messages after they were counted
+            self._bytes = sum(len(message.content) for message in messages)

@@ -15,6 +15,7 @@ from livegate.websocket.frames import BINARY, CLOSE, CONTINUATION, FIN, PING, PO
 MAX_WIRE_FACTOR = 2
 SPARE_WIRE_BYTES = 64 * 1024
 """A message's frames may take twice its bound and this much: headers of tiny fragments count as well."""
+MIN_FRAME_BYTES = 2
 _WHOLE = (FIN | TEXT, FIN | BINARY)
 
 
@@ -63,7 +64,7 @@ class Lane:
         self._position = 0
         self._chunks: list[bytes] = []
         self._gathered = 0
-        self._needed = 2
+        self._needed = MIN_FRAME_BYTES
         """Bytes from `_position` on without which `next` cannot go on."""
         self._opcode = CONTINUATION
         """That of the fragmented message which has begun; CONTINUATION when there is none."""
@@ -89,6 +90,42 @@ class Lane:
         if self._chunks and self._gathered >= self._needed:
             self._buffer = b"".join(self._chunks)
             self._chunks = []
+
+    def whole(self, data: bytes) -> bytes | None:
+        """The payload when `data` is one whole message of one frame, and nothing else is under way; else None.
+
+        The way of nearly all messages, without the detour by `receive` and `next`, which say the same more slowly.
+        """
+        size = len(data)
+        if (
+            self._needed != MIN_FRAME_BYTES
+            or self._position != len(self._buffer)
+            or self._opcode
+            or size < MIN_FRAME_BYTES
+        ):
+            return None
+        first, second = data[0], data[1]
+        body = 2
+        length = second & 0x7F
+        if first not in _WHOLE or length == 0x7F:
+            return None
+        if length == 0x7E:
+            body = 4
+            length = int.from_bytes(data[2:4])
+            if length <= frames.MAX_SHORT:
+                return None
+        if self.masked:
+            body += 4
+            if second < frames.MASK or size != body + length:
+                return None
+            payload = frames.apply_mask(data[body - 4 : body], data[body:])
+        elif size != body + length or second >= frames.MASK:
+            return None
+        else:
+            payload = data[body:]
+        if length > self.max_message or (first == FIN | TEXT and not payload.isascii() and not _is_text(payload)):
+            return None
+        return payload
 
     @property
     def buffered(self) -> int:
@@ -125,7 +162,7 @@ class Lane:
             if end - start > available:
                 self._needed = end - start
                 return None
-            self._needed = 2
+            self._needed = MIN_FRAME_BYTES
             self._position = end
             wire = buffer if start == 0 and end == len(buffer) else buffer[start:end]
             payload = buffer[body:end]
@@ -227,7 +264,13 @@ def _extended(field: bytes) -> int:
 
 
 def _check_text(payload: bytes) -> None:
+    if not _is_text(payload):
+        raise ViolationError(INVALID_DATA, "text that is not UTF-8")
+
+
+def _is_text(payload: bytes) -> bool:
     try:
         payload.decode()
     except UnicodeDecodeError:
-        raise ViolationError(INVALID_DATA, "text that is not UTF-8") from None
+        return False
+    return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mitmproxy.websocket import WebSocketMessage
+from wsproto.frame_protocol import Opcode
 
 from livegate.mitm.dispatch import keep
 from livegate.mitm.policy import Leg
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_OPCODES = {bits | opcode: opcode for bits in (0, frames.FIN) for opcode in (Opcode.TEXT, Opcode.BINARY)}
+"""By the opcode, or by the first byte of a final frame."""
 LOCAL = b""
 """Stands for the frames of a message that nobody has sent: an injected one."""
 
@@ -60,6 +63,8 @@ class Peer:
         self.close_received = False
         self.close_sent = False
         """Whether a close frame was sent to this end."""
+        self.listens = True
+        """Whether this end may still be sent something: not after a close frame, nor after the end of the stream."""
         self.ended = False
         """Whether this end will send no more."""
         self.lost_for_good = False
@@ -76,6 +81,8 @@ class Peer:
         self._lane = Lane(
             masked=from_client, max_message=limits.max_message, inflater=_inflater(deflate, from_client=from_client)
         )
+        self._whole = self._lane.whole
+        self._history = session.history
         self._rate = FrameRate(limits.frame_rate) if from_client and limits.frame_rate != FrameRateLimit() else None
         self._injected: deque[WebSocketMessage] = deque()
         self._busy = False
@@ -87,10 +94,40 @@ class Peer:
         """Bytes from this end."""
         if self._finished or self.close_received:
             return  # after a close frame nothing more is to be said (RFC 6455 section 5.5.1)
-        self._session.heard = time.monotonic()
-        self._lane.receive(data)
-        if not self._busy and not self.held:
-            self._run()
+        session = self._session
+        session.heard = time.monotonic()
+        flow = self._flow
+        if self._busy or self.held or session.closing or flow.intercepted or self._rate is not None:
+            payload = None
+        else:
+            payload = self._whole(data)
+        if payload is None:
+            self._lane.receive(data)
+            if not self._busy and not self.held:
+                self._run()
+            return
+        # Nearly all messages: one frame, and nothing else is under way. What follows is `_take` for these.
+        shown: Shown | None = None
+        self._busy = True
+        try:
+            message = RelayedMessage(_OPCODES[data[0]], self.from_client, payload)
+            self._kept.append(message)
+            pending = self._hooks.run("websocket_message", flow)
+            if pending is not None or flow.intercepted:
+                shown = Shown(Message(message.type, payload, data), message, pending)
+            elif message.content is payload and not message.dropped:
+                self._count(len(payload))
+            else:
+                data = self._through(Message(message.type, payload, data), message)
+        except Exception as error:  # noqa: BLE001 - it is logged and ends the socket
+            self._busy = False
+            session.violated(self, _fault(error))
+            return
+        self._busy = False
+        if shown is None and data and self.other.listens:
+            self.other.leg.write(data)
+        if shown is not None or self._injected or self.ended:
+            self._go_on(shown)
 
     def end_of_stream(self) -> None:
         """Nothing more will come from here; what has come goes on first."""
@@ -102,6 +139,7 @@ class Peer:
         """The connection is over."""
         self.lost_for_good = True
         self._finished = True
+        self.listens = False
         if not self.ended:
             self.end_of_stream()
         self._session.peer_lost()
@@ -135,12 +173,14 @@ class Peer:
 
     def send_close(self, wire: bytes) -> None:
         """Send a close frame to this end."""
+        if self.listens:
+            self.leg.write(wire)
         self.close_sent = True
-        self.leg.write(wire)
+        self.listens = False
 
     def ping(self, key: bytes, pong_due: float) -> None:
         """Send a ping of the gateway's own to this end; its pong goes no further."""
-        if not self.close_sent and not self._finished:
+        if self.listens:
             self._ping_key, self.pong_due = key, pong_due
             self.leg.write(frames.encode(frames.PING, key, masked=not self.from_client))
 
@@ -148,12 +188,14 @@ class Peer:
         """Send this end the end of the stream; what it still sends is ignored."""
         if not self._finished:
             self._finished = True
+            self.listens = False
             self.leg.finish()
             self._session.limit_close()
 
     def abort(self) -> None:
         """End the connection to this end at once."""
         self._finished = True
+        self.listens = False
         if not self.lost_for_good:
             self.leg.abort()
 
@@ -165,10 +207,14 @@ class Peer:
 
     def _run(self) -> None:
         """Handle all that came, up to a message that a hook holds back."""
-        shown = self._work()
+        self._go_on(self._work())
+
+    def _go_on(self, shown: Shown | None) -> None:
         if shown is not None:
             self.hold()
             keep(asyncio.ensure_future(self._wait(shown)))
+        elif self._injected:
+            self._run()
         elif self.ended:
             self._session.settle()
 
@@ -178,14 +224,22 @@ class Peer:
                 await shown.pending
             await self._flow.wait_for_resume()
             if not self._session.closing:
-                wire = self._through(shown.event, shown.message)
-                if wire:
-                    self.other.leg.write(wire)
+                self._pass_on(shown)
             shown = self._work()
         self.held = False
         self._read_or_not()
         if self.ended:
             self._session.settle()
+
+    def _pass_on(self, shown: Shown) -> None:
+        """A message that was held back goes on."""
+        try:
+            data = self._through(shown.event, shown.message)
+        except Exception as error:  # noqa: BLE001 - it is logged and ends the socket
+            self._session.violated(self, _fault(error))
+            return
+        if data and self.other.listens:
+            self.other.leg.write(data)
 
     def _work(self) -> Shown | None:
         """Take what came, message by message; returns the one that has to wait for its hooks."""
@@ -197,11 +251,10 @@ class Peer:
             outcome = self._take(output)
         except ViolationError as error:
             problem = error
-        except Exception:  # our own fault, or an addon's: no end may hang, and the log must say so
-            logger.exception("a WebSocket is closed because the gateway failed")
-            problem = ViolationError(INTERNAL_ERROR, "the gateway failed")
+        except Exception as error:  # noqa: BLE001 - it is logged and ends the socket
+            problem = _fault(error)
         self._busy = False
-        if output and not self.other.close_sent:
+        if output and self.other.listens:
             self.other.leg.write(output[0] if len(output) == 1 else b"".join(output))
         if problem is not None:
             self._session.violated(self, problem)
@@ -223,7 +276,7 @@ class Peer:
                 if self._rate is not None:
                     self._rate.count(len(event.wire), time.monotonic())
                 if type(event) is Message:
-                    message = WebSocketMessage(event.opcode, self.from_client, event.payload)
+                    message = RelayedMessage(_OPCODES[event.opcode], self.from_client, event.payload)
             if type(event) is Close:
                 return event
             if session.closing:
@@ -231,20 +284,40 @@ class Peer:
             if type(event) is Control:
                 output.append(self._pass_control(event))
             elif type(event) is Message:
-                self._kept.append(message)
-                pending = self._hooks.run("websocket_message", self._flow)
-                if pending is not None or self._flow.intercepted:
-                    return Shown(event, message, pending)
+                shown = self._show(event, message)
+                if shown is not None:
+                    return shown
                 output.append(self._through(event, message))
         return None
 
-    def _through(self, event: Message, message: WebSocketMessage) -> bytes:
-        """What the other end gets of a message that all hooks have seen."""
-        size = len(event.payload)
+    def _show(self, event: Message, message: WebSocketMessage) -> Shown | None:
+        """Let the hooks see a message; returns it when they are not through with it yet."""
+        self._kept.append(message)
+        flow = self._flow
+        held = flow.intercepted  # by a message of the other direction, which is not to hold back this one
+        if held:
+            flow.intercepted = False
+        pending = self._hooks.run("websocket_message", flow)
+        if pending is not None or flow.intercepted:
+            return Shown(event, message, pending)
+        if held:
+            flow.intercepted = True
+        return None
+
+    def _count(self, size: int) -> None:
+        """A message that all hooks have seen."""
         self.messages += 1
         self.bytes += size
-        self._session.history.added(len(message.content))
-        self._hooks.update(self._flow)
+        self._history.added(size)
+        if self._hooks.watched:
+            self._hooks.update(self._flow)
+
+    def _through(self, event: Message, message: WebSocketMessage) -> bytes:
+        self._count(len(message.content))
+        return self._output(event, message)
+
+    def _output(self, event: Message, message: WebSocketMessage) -> bytes:
+        """What the other end gets of a message."""
         content = None if message.dropped else message.content
         if event.wire:
             return self._lane.forward(event, content)
@@ -265,6 +338,24 @@ class Peer:
         if pending is not None:
             keep(asyncio.ensure_future(pending))
         return event.wire
+
+
+class RelayedMessage(WebSocketMessage):
+    """A message that was just received, made with less ado than mitmproxy's own constructor takes."""
+
+    def __init__(self, opcode: Opcode, from_client: bool, content: bytes) -> None:
+        self.from_client = from_client
+        self.type = opcode
+        self.content = content
+        self.timestamp = time.time()
+        self.dropped = False
+        self.injected = False
+
+
+def _fault(error: Exception) -> ViolationError:
+    """Our own fault, or an addon's: neither end may hang, and the log must say so."""
+    logger.error("a WebSocket is closed because the gateway failed", exc_info=error)
+    return ViolationError(INTERNAL_ERROR, "the gateway failed")
 
 
 class FrameRate:

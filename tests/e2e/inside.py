@@ -1,0 +1,89 @@
+"""Loaded beside the gateway by tests: tells what the process holds, and does what a test asks, at Host `inside.test`."""
+
+import asyncio
+import gc
+import json
+import os
+from urllib.parse import parse_qs, urlsplit
+
+from mitmproxy import ctx, http
+from mitmproxy.proxy import server
+
+
+def requestheaders(flow: http.HTTPFlow) -> None:
+    if flow.request.host_header == "inside.test":
+        query = {name: values[0] for name, values in parse_qs(urlsplit(flow.request.path).query).items()}
+        action = urlsplit(flow.request.path).path.strip("/")
+        answer = ACTIONS[action](**query)
+        flow.response = http.Response.make(200, json.dumps(answer), {"Content-Type": "application/json"})
+
+
+def held() -> dict[str, object]:
+    """What is left of connections: everything counted without the one that asks."""
+    gc.collect()
+    loop = asyncio.get_running_loop()
+    sockets = sum(1 for fd in os.listdir("/proc/self/fd") if _is_socket(fd))
+    registry = ctx.master.addons.get("websockets")._sockets
+    tasks = [task.get_name() for task in asyncio.all_tasks()]
+    return {
+        "connections": len(ctx.master.addons.get("proxyserver").connections),
+        "places": registry.reserved,
+        "open": len(registry),
+        "sockets": sockets,
+        "tasks": len(tasks),
+        "task_names": sorted(tasks),
+        "timers": len([timer for timer in getattr(loop, "_scheduled", ()) if not timer.cancelled()]),
+        "handlers": sum(isinstance(each, server.ConnectionHandler) for each in gc.get_objects()),
+    }
+
+
+def legs() -> list[str]:
+    """How the open sockets are carried."""
+    sessions = ctx.master.addons.get("websockets")._sockets._open
+    return [type(peer.leg).__name__ for session in sessions for peer in (session.client, session.server)]
+
+
+def flows() -> list[dict[str, object]]:
+    """The open sockets' flows."""
+    sessions = ctx.master.addons.get("websockets")._sockets._open
+    return [
+        {
+            "path": session.flow.request.path,
+            "messages": len(session.websocket.messages),
+            "dropped": session.history.dropped,
+            "intercepted": session.flow.intercepted,
+        }
+        for session in sessions
+    ]
+
+
+def _flow(path: str) -> http.HTTPFlow:
+    sessions = ctx.master.addons.get("websockets")._sockets._open
+    return next(session.flow for session in sessions if session.flow.request.path == path)
+
+
+def inject(path: str, to_client: str, text: str) -> None:
+    ctx.master.commands.call("inject.websocket", _flow(path), to_client == "1", text.encode(), True)
+
+
+def kill(path: str) -> None:
+    _flow(path).kill()
+
+
+def resume(path: str) -> None:
+    _flow(path).resume()
+
+
+def seen() -> list[str]:
+    """What the meddler has seen."""
+    return list(ctx.master.addons.get("meddler").seen)
+
+
+def _is_socket(fd: str) -> bool:
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
+    except OSError:
+        return False
+
+
+ACTIONS = {"held": held, "legs": legs, "flows": flows, "inject": inject, "kill": kill, "resume": resume, "seen": seen}
