@@ -1,6 +1,7 @@
 """Brings the gateway up on mitmproxy: safe options, settings, listener, reload. The first addon of the pipeline."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -12,7 +13,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate import mitm
 from livegate.logs import Terminal
-from livegate.mitm import dispatch, handler
+from livegate.mitm import dispatch, handler, messages
 from livegate.mitm.connections import close_client, prepare_certificate_store, was_set
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.transport import BLACK_HOLE
@@ -78,6 +79,7 @@ class Startup:
         if not mitm.SHAPE_PROBLEMS:
             dispatch.install(ctx.master.addons)
             handler.install()
+            messages.install()
 
     def configure(self, updated: set[str]) -> None:
         if self._running:
@@ -106,6 +108,9 @@ class Startup:
             watching = watch(self._path, self._watched, self.reload, self._stop_watching)
             self._keep(loop.create_task(watching, name="livegate settings watch"))
         prepare_certificate_store()
+        # What is there by now stays until the end: the garbage collector need not walk through it again and again.
+        gc.collect()
+        gc.freeze()
         loop.call_soon(self._current.serving.set)
 
     def done(self) -> None:
@@ -115,6 +120,7 @@ class Startup:
         if self._running and hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
         if not ctx.master.should_exit.is_set():  # this script is unloaded, the process goes on
+            messages.uninstall()
             handler.uninstall()
             dispatch.uninstall(ctx.master.addons)
         self._terminal.restore()

@@ -15,7 +15,19 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from mitmproxy import addonmanager, ctx, exceptions, hooks
-from mitmproxy.addons.dumper import Dumper
+from mitmproxy.addons import (
+    anticache,
+    anticomp,
+    blocklist,
+    dumper,
+    maplocal,
+    mapremote,
+    modifybody,
+    modifyheaders,
+    onboarding,
+    stickyauth,
+    stickycookie,
+)
 from mitmproxy.flow import Flow
 
 logger = logging.getLogger("mitmproxy.addonmanager")
@@ -23,6 +35,10 @@ logger = logging.getLogger("mitmproxy.addonmanager")
 UPDATES_PER_SECOND = 20
 """How often a user interface is told that one flow has changed."""
 
+FLOW_EVENTS = frozenset(
+    {"requestheaders", "request", "responseheaders", "response", "error"}
+    | {"websocket_start", "websocket_message", "websocket_end"}
+)
 type Hook = Callable[..., Any]
 type Group = tuple[Hook, ...]
 _PLACE = "livegate_hook_table"
@@ -50,8 +66,8 @@ class HookTable:
 
     def options_changed(self, updated: set[str]) -> None:
         """Addons that had nothing to do may have something to do now."""
-        if updated & _IDLE_OPTIONS:
-            self.forget()
+        del updated  # whichever: it happens rarely
+        self.forget()
 
     def run(self, name: str, *args: Any) -> Awaitable[None] | None:
         """Call the hooks of an event. What is returned, if anything, must be awaited: what an async hook left to do."""
@@ -106,6 +122,14 @@ class HookTable:
         if self._quiet.pop(flow.id):
             self.update(flow)
 
+    def trigger(self, event: hooks.Hook) -> None:
+        """Stands in for AddonManager.trigger, which mitmproxy calls for each line of its log; hooks must be sync."""
+        groups = self._groups.get(event.name)
+        if groups is None:
+            groups = self._look_up(event.name)
+        if groups:
+            addonmanager.AddonManager.trigger(self._manager, event)
+
     async def trigger_event(self, event: hooks.Hook) -> None:
         """Stands in for AddonManager.trigger_event."""
         pending = self.run(event.name, *event.args())
@@ -147,6 +171,7 @@ def install(manager: addonmanager.AddonManager) -> HookTable:
     replaced.master.options.changed.connect(table.options_changed)
     for name in ("register", "remove", "clear"):
         setattr(replaced, name, table.then_forget(getattr(type(manager), name).__get__(manager)))
+    replaced.trigger = table.trigger
     replaced.trigger_event = table.trigger_event
     replaced.handle_lifecycle = table.handle_lifecycle
     return table
@@ -156,7 +181,7 @@ def uninstall(manager: addonmanager.AddonManager) -> None:
     """Give the dispatch back to mitmproxy's own code."""
     options: Any = manager.master.options
     options.changed.disconnect(table_of(manager).options_changed)
-    for name in ("register", "remove", "clear", "trigger_event", "handle_lifecycle", _PLACE):
+    for name in ("register", "remove", "clear", "trigger", "trigger_event", "handle_lifecycle", _PLACE):
         vars(manager).pop(name, None)
 
 
@@ -166,12 +191,34 @@ def table_of(manager: addonmanager.AddonManager) -> HookTable:
     return table or HookTable(manager)
 
 
-_IDLE_OPTIONS = frozenset({"flow_detail"})
+_IDLE_WITHOUT: tuple[tuple[type, str], ...] = (
+    (blocklist.BlockList, "items"),
+    (maplocal.MapLocal, "replacements"),
+    (mapremote.MapRemote, "replacements"),
+    (modifybody.ModifyBody, "replacements"),
+    (modifyheaders.ModifyHeaders, "replacements"),
+    (stickyauth.StickyAuth, "flt"),
+    (stickycookie.StickyCookie, "flt"),
+)
+"""Addons of mitmproxy's own whose hooks do nothing while this attribute is empty. Options set it."""
+_IDLE_OPTIONS: tuple[tuple[type, str], ...] = (
+    (dumper.Dumper, "flow_detail"),
+    (onboarding.Onboarding, "onboarding"),
+    (anticache.AntiCache, "anticache"),
+    (anticomp.AntiComp, "anticomp"),
+)
+"""Likewise for options; the console tools do not have them all."""
 
 
 def _is_idle(addon: Any) -> bool:
-    """Whether an addon of mitmproxy's own does nothing at all for flows as the options stand, but takes its time."""
-    return isinstance(addon, Dumper) and ctx.options.flow_detail == 0
+    """Whether the hooks for flows of an addon do nothing as the options stand; they would take their time for it."""
+    for kind, attribute in _IDLE_WITHOUT:
+        if type(addon) is kind:
+            return not getattr(addon, attribute, True)
+    for kind, option in _IDLE_OPTIONS:
+        if type(addon) is kind:
+            return option in ctx.options and not getattr(ctx.options, option)
+    return False
 
 
 def _hooks_of(addon: Any, name: str) -> Iterator[Hook]:
@@ -179,7 +226,7 @@ def _hooks_of(addon: Any, name: str) -> Iterator[Hook]:
         hook = getattr(each, name, None)
         if not hook or isinstance(hook, types.ModuleType):  # a script may import a module of an event's name
             continue
-        if name == "websocket_message" and _is_idle(each):
+        if name in FLOW_EVENTS and _is_idle(each):
             continue
         yield hook if callable(hook) else _not_callable(name, each)
 

@@ -5,6 +5,7 @@ only when they have a lot to write. One connection's events are handled one afte
 """
 
 import asyncio
+import dataclasses
 import logging
 from collections import deque
 from typing import Any
@@ -20,6 +21,16 @@ DRAIN_ABOVE_BYTES = 64 * 1024
 """A writer that holds more is waited for before the next read."""
 NEVER_S = 10 * 365 * 24 * 3600
 
+
+class _Arguments(dict[type[commands.StartHook], tuple[str, ...]]):
+    """The names of a hook's arguments by its class; looked up once, as `Hook.args` is slow."""
+
+    def __missing__(self, kind: Any) -> tuple[str, ...]:
+        names = self[kind] = tuple(field.name for field in dataclasses.fields(kind))
+        return names
+
+
+_ARGUMENT = _Arguments()
 _STOCK = mode_servers.ProxyConnectionHandler
 
 
@@ -43,7 +54,8 @@ class GatewayConnectionHandler(_STOCK):
 
     def _start_hook(self, hook: commands.StartHook) -> Any:
         """Run a hook; returns None when it is over, else what to await until it is."""
-        (data,) = hook.args()
+        (name,) = _ARGUMENT[type(hook)]
+        data = getattr(hook, name)
         pending = self._table.lifecycle(hook.name, data)
         intercepted = isinstance(data, flow.Flow) and data.intercepted
         return self._finish_hook(pending, data) if pending is not None or intercepted else None

@@ -4,6 +4,7 @@ It has our own HTTP/1 connections and streams, one watch for every time limit of
 backend connections apart by how TLS is spoken there.
 """
 
+import copy
 import time
 from collections.abc import Iterator
 from weakref import WeakSet
@@ -22,6 +23,13 @@ from livegate.mitm.upstream import GetUpstream, upstream_of
 
 type Commands = layer.CommandGenerator[None]
 type DeadlineKey = str | tuple[str, int]
+
+
+def _fork(context: Context) -> Context:
+    """`Context.fork`, which makes a server connection with an id of its own first, only to throw it away."""
+    fork = copy.copy(context)
+    fork.layers = context.layers.copy()
+    return fork
 
 
 class GatewayHttpClient(layer.Layer):
@@ -116,7 +124,7 @@ class GatewayHttpLayer(http_layers.HttpLayer):
                 yield commands.CloseConnection(server)
 
     def make_stream(self, stream_id: int) -> Commands:
-        self.streams[stream_id] = stream = GatewayStream(self.context.fork(), stream_id, self)
+        self.streams[stream_id] = stream = GatewayStream(_fork(self.context), stream_id, self)
         yield from self.event_to_child(stream, events.Start())
 
     def get_connection(self, event: http_layers.GetHttpConnection, *, reuse: bool = True) -> Commands:

@@ -5,6 +5,7 @@ raw transports as soon as mitmproxy's readers have nothing left to deliver. TLS 
 """
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mitmproxy import ctx, http
@@ -39,22 +40,32 @@ class LayerLeg:
         self._ended = False
         self._finished = False
 
+    def _over(self) -> None:
+        """Both ways are over, and mitmproxy has reported that already: it reports an end once only."""
+        self._owner.emit(commands.CloseConnection(self.connection))
+        asyncio.get_running_loop().call_soon(self.peer.lost)
+
     def write(self, data: bytes) -> None:
         if not self._finished:
             self._owner.emit(commands.SendData(self.connection, data))
 
     def finish(self) -> None:
-        if not self._finished:
-            self._finished = True
-            self._owner.emit(commands.CloseConnection(self.connection))
-            if self._ended:  # mitmproxy reports an end once only
-                asyncio.get_running_loop().call_soon(self.peer.lost)
+        if self._finished:
+            return
+        self._finished = True
+        if self._ended:
+            self._over()
+        else:
+            # Not closed yet: what the peer still sends would reset the connection, and it would lose what it was sent.
+            self._owner.emit(HalfClose(self.connection))
 
     def abort(self) -> None:
         transport = self._owner.handler.transport_of(self.connection)
         if transport is not None:
             transport.abort()
-        self.finish()
+        if self._ended and not self._finished:
+            self._over()
+        self._finished = True
 
     def pause_reading(self) -> None:
         transport = self._owner.handler.transport_of(self.connection)
@@ -71,7 +82,15 @@ class LayerLeg:
         self._ended = True
         self.peer.end_of_stream()
         if self._finished:
+            self._owner.emit(commands.CloseConnection(self.connection))
             self.peer.lost()
+
+
+@dataclass(frozen=True, slots=True)
+class HalfClose:
+    """An order to end what is sent on a connection; mitmproxy's HTTP layers would make a full close of it."""
+
+    connection: Connection
 
 
 class GatewayWebsocketLayer(layer.Layer):
@@ -82,7 +101,7 @@ class GatewayWebsocketLayer(layer.Layer):
         self.flow = flow
         self._gateway = gateway
         self._stream_id = stream_id
-        self._output: list[commands.Command] = []
+        self._output: list[commands.Command | HalfClose] = []
         self._in_event = False
         self._handed_over = False
 
@@ -105,9 +124,13 @@ class GatewayWebsocketLayer(layer.Layer):
         finally:
             self._in_event = False
         output, self._output = self._output, []
-        yield from output
+        for command in output:
+            if not isinstance(command, HalfClose):
+                yield command
+            elif command.connection in self.handler.transports:
+                self.handler.close_connection(command.connection, half_close=True)
 
-    def emit(self, command: commands.Command) -> None:
+    def emit(self, command: commands.Command | HalfClose) -> None:
         """Let a command go out with the event that is being handled, or with one of its own."""
         self._output.append(command)
         if not self._in_event and len(self._output) == 1:

@@ -1,6 +1,7 @@
 """What the gateway knows of one flow while it lives: begun by the guard, filled in by the other pipeline addons."""
 
 import asyncio
+import functools
 import re
 import time
 import uuid
@@ -8,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
-from weakref import WeakKeyDictionary
 
 from mitmproxy import http
 
@@ -153,7 +153,8 @@ class Exchange:
     started: float = field(default_factory=time.monotonic)
 
 
-_exchanges: WeakKeyDictionary[http.HTTPFlow, Exchange] = WeakKeyDictionary()
+_PLACE = "livegate_exchange"
+"""Attribute of a flow that holds its record; it is never saved or copied with the flow."""
 
 
 def begin(flow: http.HTTPFlow, settings: Settings) -> Exchange:
@@ -168,13 +169,13 @@ def begin(flow: http.HTTPFlow, settings: Settings) -> Exchange:
         client=peer,
         scheme="https" if flow.client_conn.tls else "http",
     )
-    _exchanges[flow] = exchange
+    setattr(flow, _PLACE, exchange)
     return exchange
 
 
 def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
     """The record of a flow, or None for one that did not come through the gateway (loaded from a file, replayed)."""
-    return _exchanges.get(flow)
+    return getattr(flow, _PLACE, None)
 
 
 def awaiting_backend(flow: http.HTTPFlow) -> Exchange | None:
@@ -184,12 +185,17 @@ def awaiting_backend(flow: http.HTTPFlow) -> Exchange | None:
     """
     if not flow.live or flow.response is not None or flow.error is not None:
         return None
-    return _exchanges.get(flow)
+    return getattr(flow, _PLACE, None)
 
 
 def peer_address(flow: http.HTTPFlow) -> Address:
     """The other end of the client's connection; IPv4-mapped IPv6 addresses are given as IPv4, scope ids dropped."""
-    address = ip_address(flow.client_conn.peername[0].partition("%")[0])
+    return _address(flow.client_conn.peername[0])
+
+
+@functools.lru_cache(4096)
+def _address(text: str) -> Address:
+    address = ip_address(text.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return mapped or address
 

@@ -16,6 +16,8 @@ MAX_WIRE_FACTOR = 2
 SPARE_WIRE_BYTES = 64 * 1024
 """A message's frames may take twice its bound and this much: headers of tiny fragments count as well."""
 MIN_FRAME_BYTES = 2
+LENGTH_IN_16_BITS, LENGTH_IN_64_BITS = 126, 127
+"""What the 7 bits for the length say when the length follows (section 5.2)."""
 _WHOLE = (FIN | TEXT, FIN | BINARY)
 
 
@@ -91,7 +93,7 @@ class Lane:
             self._buffer = b"".join(self._chunks)
             self._chunks = []
 
-    def whole(self, data: bytes) -> bytes | None:
+    def whole(self, data: bytes) -> bytes | None:  # noqa: PLR0911 - one for each way not to be such a message
         """The payload when `data` is one whole message of one frame, and nothing else is under way; else None.
 
         The way of nearly all messages, without the detour by `receive` and `next`, which say the same more slowly.
@@ -107,9 +109,9 @@ class Lane:
         first, second = data[0], data[1]
         body = 2
         length = second & 0x7F
-        if first not in _WHOLE or length == 0x7F:
+        if first not in _WHOLE or length == LENGTH_IN_64_BITS:
             return None
-        if length == 0x7E:
+        if length == LENGTH_IN_16_BITS:
             body = 4
             length = int.from_bytes(data[2:4])
             if length <= frames.MAX_SHORT:
@@ -123,7 +125,8 @@ class Lane:
             return None
         else:
             payload = data[body:]
-        if length > self.max_message or (first == FIN | TEXT and not payload.isascii() and not _is_text(payload)):
+        too_big = length > self.max_message
+        if too_big or (first == FIN | TEXT and not payload.isascii() and not _is_text(payload)):
             return None
         return payload
 
@@ -135,39 +138,15 @@ class Lane:
 
     def next(self) -> Event | None:
         """The next event, or None until more bytes come. Raises ViolationError; nothing may be read after that."""
-        while True:
+        while (head := self._head()) is not None:
+            first, body, end = head
             buffer, start = self._buffer, self._position
-            available = len(buffer) - start
-            if available < self._needed or self._chunks:
-                return None
-            first, second = buffer[start], buffer[start + 1]
-            size = second & 0x7F
-            body = start + 2
-            if size > frames.MAX_SHORT:
-                extra = 2 if size == 126 else 8  # noqa: PLR2004 - section 5.2
-                if available < 2 + extra:
-                    self._needed = 2 + extra
-                    return None
-                body += extra
-                size = _extended(buffer[start + 2 : body])
-            if (second > 0x7F) is not self.masked:  # noqa: PLR2004 - the mask bit
-                raise ViolationError(PROTOCOL_ERROR, "frame that is not masked" if self.masked else "masked frame")
-            if first not in _WHOLE or self._opcode:
-                self._check(first, size)
-            if size > self.max_message:
-                raise ViolationError(TOO_BIG, "message too big")
-            if self.masked:
-                body += 4
-            end = body + size
-            if end - start > available:
-                self._needed = end - start
-                return None
             self._needed = MIN_FRAME_BYTES
             self._position = end
             wire = buffer if start == 0 and end == len(buffer) else buffer[start:end]
             payload = buffer[body:end]
-            if self.masked and size:
-                payload = frames.apply_mask(buffer[body - 4 : body], payload)
+            if self.masked and payload:
+                payload = frames.apply_mask(buffer[body - frames.KEY_BYTES : body], payload)
             if first in _WHOLE:
                 if first == FIN | TEXT and not payload.isascii():
                     _check_text(payload)
@@ -175,6 +154,37 @@ class Lane:
             event = self._other(first, payload, wire)
             if event is not None:
                 return event
+        return None
+
+    def _head(self) -> tuple[int, int, int] | None:
+        """First byte, start of the payload and end of the next frame once all of it is there; it is judged before."""
+        buffer, start = self._buffer, self._position
+        available = len(buffer) - start
+        if self._chunks or available < self._needed:
+            return None
+        first, second = buffer[start], buffer[start + 1]
+        size = second & 0x7F
+        body = start + MIN_FRAME_BYTES
+        if size > frames.MAX_SHORT:
+            extra = 2 if size == LENGTH_IN_16_BITS else 8
+            if available < MIN_FRAME_BYTES + extra:
+                self._needed = MIN_FRAME_BYTES + extra
+                return None
+            body += extra
+            size = _extended(buffer[start + MIN_FRAME_BYTES : body])
+        if (second >= frames.MASK) is not self.masked:
+            raise ViolationError(PROTOCOL_ERROR, "frame that is not masked" if self.masked else "masked frame")
+        if first not in _WHOLE or self._opcode:
+            self._check(first, size)
+        if size > self.max_message:
+            raise ViolationError(TOO_BIG, "message too big")
+        if self.masked:
+            body += frames.KEY_BYTES
+        end = body + size
+        if end > len(buffer):
+            self._needed = end - start
+            return None
+        return first, body, end
 
     def forward(self, message: Message, content: bytes | None) -> bytes:
         """The bytes that the other peer gets for a message whose content is now `content` (None: dropped).

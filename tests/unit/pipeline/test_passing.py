@@ -116,7 +116,6 @@ def test_a_request_and_a_websocket_have_one_line_each(tmp_path: Path, caplog: py
     made.websocket.messages = []
     for from_client, content in ((True, b"12"), (False, b"345"), (False, b"6")):
         made.websocket.messages.append(WebSocketMessage(Opcode.TEXT, from_client, content))
-        log.websocket_message(made)
     made.websocket.close_code, made.websocket.close_reason, made.websocket.closed_by_client = 4001, "bye\n", True
     log.websocket_end(made)
     first, second = caplog.messages
@@ -152,7 +151,7 @@ def test_flows_that_are_not_the_gateways_have_no_line(caplog: pytest.LogCaptureF
     made.response = http.Response.make(200)
     made.websocket = tflow.twebsocketflow().websocket
     log = AccessLog()
-    for hook in (log.response, log.error, log.websocket_message, log.websocket_end):
+    for hook in (log.response, log.error, log.websocket_end):
         hook(made)
     assert caplog.messages == []
 
@@ -230,7 +229,7 @@ def connection(mode: str = "reverse:http://livegate.invalid:1") -> Context:
 def transport(tmp_path: Path) -> Transport:
     current = CurrentSettings(settings(tmp_path))
     current.serving.set()
-    return Transport(RequestPolicy(current, lambda client: None), current.serving)
+    return Transport(RequestPolicy(current, Sockets(), lambda client: None), current.serving)
 
 
 async def test_a_client_of_another_mode_is_turned_away(tmp_path: Path) -> None:
@@ -245,7 +244,7 @@ async def test_a_client_of_another_mode_is_turned_away(tmp_path: Path) -> None:
 
 async def test_a_client_waits_until_the_gateway_serves(tmp_path: Path) -> None:
     current = CurrentSettings(settings(tmp_path))
-    gate = Transport(RequestPolicy(current, lambda client: None), current.serving)
+    gate = Transport(RequestPolicy(current, Sockets(), lambda client: None), current.serving)
     waiting = asyncio.create_task(gate.client_connected(connection().client))
     await asyncio.sleep(0)
     assert not waiting.done()
