@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import json
-import os
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from mitmproxy import ctx, http
@@ -22,7 +22,7 @@ def held() -> dict[str, object]:
     """What is left of connections: everything counted without the one that asks."""
     gc.collect()
     loop = asyncio.get_running_loop()
-    sockets = sum(1 for fd in os.listdir("/proc/self/fd") if _is_socket(fd))
+    sockets = sum(_is_socket(entry) for entry in Path("/proc/self/fd").iterdir())
     registry = ctx.master.addons.get("websockets")._sockets
     tasks = [task.get_name() for task in asyncio.all_tasks()]
     return {
@@ -79,9 +79,9 @@ def seen() -> list[str]:
     return list(ctx.master.addons.get("meddler").seen)
 
 
-def _is_socket(fd: str) -> bool:
+def _is_socket(entry: Path) -> bool:
     try:
-        return os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
+        return str(entry.readlink()).startswith("socket:")
     except OSError:
         return False
 

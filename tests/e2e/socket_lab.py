@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from certificates import Authority
 from gateway_process import Gateway, free_port
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+
+from certificates import Authority
 
 type Connection = ClientConnection | ServerConnection
 type Handler = Callable[[ServerConnection], Awaitable[None]]

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from socket_lab import WAYS, Lab, break_off, inside, make_lab, seen, until

@@ -5,7 +5,6 @@ import base64
 import contextlib
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from gateway_process import Gateway
@@ -57,7 +56,11 @@ async def settled(lab: Lab, way: str) -> None:
 async def test_hooks_change_and_drop_messages_and_their_errors_harm_nobody(lab: Lab, way: str) -> None:
     async with lab.serving(echo):
         async with await lab.connect(lab.url(way)) as client:
-            assert await said(client, "plain", "change:other", "change:" + "ü" * 70_000) == ["plain", "other", "ü" * 70_000]
+            assert await said(client, "plain", "change:other", "change:" + "ü" * 70_000) == [
+                "plain",
+                "other",
+                "ü" * 70_000,
+            ]
             await client.send("drop:this")
             assert await said(client, "boom:", b"\x00\xff") == ["boom:", b"\x00\xff"]
 
@@ -204,7 +207,9 @@ async def test_fragments_and_masks_arrive_as_they_came(lab: Lab, way: str) -> No
 
     async def raw_backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        key = next(line.split(b":")[1].strip() for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))
+        key = next(
+            line.split(b":")[1].strip() for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
+        )
         accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
         writer.write(b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
@@ -239,7 +244,9 @@ BROKEN = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", BROKEN)
-async def test_a_client_that_breaks_the_protocol_is_closed_and_the_backend_is_told(lab: Lab, way: str, name: str) -> None:
+async def test_a_client_that_breaks_the_protocol_is_closed_and_the_backend_is_told(
+    lab: Lab, way: str, name: str
+) -> None:
     data, code = BROKEN[name]
     servers: asyncio.Queue[ServerConnection] = asyncio.Queue()
 
@@ -279,6 +286,7 @@ async def test_a_message_that_grows_past_its_bound_ends_with_1009_at_both_ends(l
 
 async def test_a_service_takes_so_many_sockets_and_then_answers_503_before_any_backend_is_dialled(lab: Lab) -> None:
     async with lab.serving(echo):
+
         async def none_left() -> bool:
             return (await inside(lab.gateway, "held"))["places"] == 0
 

@@ -37,6 +37,15 @@ apply_mask: Callable[[bytes, bytes], bytes] = _fastest_mask()
 """`xor_mask`, by the fastest means that this machine has. Takes key and data."""
 
 
+def as_text(content: bytes) -> bytes:
+    """Content for a text message: bytes that are no UTF-8, which the peer would have to refuse, are replaced."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return content.decode(errors="replace").encode()
+    return content
+
+
 def encode(opcode: int, payload: bytes, *, masked: bool) -> bytes:
     """One final frame, uncompressed; masked, with a fresh random key, when it goes to a server (section 5.3)."""
     size = len(payload)

@@ -193,10 +193,12 @@ class Lane:
         refer to it (RFC 7692 section 7.2.3.2) are sent uncompressed, so that the other peer can read them.
         """
         if content is None or (content is not message.payload and content != message.payload):
-            self.rewritten = self.rewritten or (
-                message.compressed and self.inflater is not None and self.inflater.takeover
-            )
-            return b"" if content is None else frames.encode(message.opcode, content, masked=self.masked)
+            takeover = self.inflater is not None and self.inflater.takeover
+            self.rewritten = self.rewritten or (message.compressed and takeover)
+            if content is None:
+                return b""
+            content = frames.as_text(content) if message.opcode == TEXT else content
+            return frames.encode(message.opcode, content, masked=self.masked)
         if message.compressed and self.rewritten:
             return frames.encode(message.opcode, content, masked=self.masked)
         return message.wire

@@ -30,6 +30,7 @@ from livegate.pipeline.router import DomainRouter
 from livegate.pipeline.streaming import Streaming
 from livegate.pipeline.timeouts import Timeouts
 from livegate.pipeline.transport import Transport
+from livegate.websocket.registry import Sockets
 
 # Streaming
 
@@ -305,7 +306,7 @@ def test_layers_are_left_to_mitmproxy_where_they_are_not_ours(tmp_path: Path, mo
 
 
 def test_a_request_that_nobody_routed_has_no_plan(tmp_path: Path) -> None:
-    policy = RequestPolicy(CurrentSettings(settings(tmp_path)), lambda client: None)
+    policy = RequestPolicy(CurrentSettings(settings(tmp_path)), Sockets(), lambda client: None)
     assert policy.plan(flow()) is None
     lost = flow()
     begun(lost, settings(tmp_path), host="unknown.test")
@@ -313,7 +314,7 @@ def test_a_request_that_nobody_routed_has_no_plan(tmp_path: Path) -> None:
 
 
 def test_another_addon_may_send_a_request_elsewhere(tmp_path: Path) -> None:
-    policy = RequestPolicy(CurrentSettings(settings(tmp_path)), lambda client: None)
+    policy = RequestPolicy(CurrentSettings(settings(tmp_path)), Sockets(), lambda client: None)
     made = flow()
     begun(made, settings(tmp_path))
     DomainRouter().requestheaders(made)
@@ -342,7 +343,7 @@ GOOD_101 = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Acce
     ],
 )
 def test_a_101_is_believed_only_when_it_is_right(tmp_path: Path, changes: dict[str, str], problem: str | None) -> None:
-    policy = RequestPolicy(CurrentSettings(settings(tmp_path)), lambda client: None)
+    policy = RequestPolicy(CurrentSettings(settings(tmp_path)), Sockets(), lambda client: None)
     made = flow(("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Protocol", "phoenix, x"))
     begun(made, settings(tmp_path)).upgrade = True
     answer = http.Response.make(101, b"", {**GOOD_101, **changes})
@@ -352,7 +353,7 @@ def test_a_101_is_believed_only_when_it_is_right(tmp_path: Path, changes: dict[s
 
 
 def test_the_policy_bears_flows_it_does_not_know(tmp_path: Path) -> None:
-    policy = RequestPolicy(CurrentSettings(settings(tmp_path)), lambda client: None)
+    policy = RequestPolicy(CurrentSettings(settings(tmp_path)), Sockets(), lambda client: None)
     made = flow()
     policy.answer_overdue(made, "connect")
     policy.retrying(made)

@@ -176,7 +176,7 @@ tls: {certificates: {a.test: /nope.pem}}
         ("services: {a.test: [1]}\n", "services.a.test.backend: found a list"),
         ("services: {a.test: }\n", "services.a.test.backend: found nothing"),
         ("services: {? [a] : b}\n", "a key that is a list"),
-        ("limits: {headers: 0}\n" + SERVICE, "limits.headers: found 0, allowed: a whole number from 1 to 10000"),
+        ("limits: {headers: 0}\n" + SERVICE, "limits.headers: found 0, allowed: a whole number of at least 1"),
         ("services: " + "[" * 40 + "]" * 40, "at most 32 levels"),
         ("services: " + "[" * 5000 + "]" * 5000, "levels"),
         ("&a [*a]\n", "levels"),

@@ -1,0 +1,174 @@
+"""permessage-deflate: what may be offered and agreed on, and messages that are shown inflated."""
+
+import zlib
+
+import pytest
+
+from livegate.websocket import frames
+from livegate.websocket.closing import ViolationError
+from livegate.websocket.deflate import Inflater, Parameters, accepted, offer, parse
+from livegate.websocket.lane import Lane, Message
+
+
+class Deflater:
+    """A sender's side."""
+
+    def __init__(self, *, takeover: bool = True) -> None:
+        self.takeover = takeover
+        self.engine = zlib.compressobj(9, zlib.DEFLATED, -15)
+
+    def __call__(self, data: bytes) -> bytes:
+        if not self.takeover:
+            self.engine = zlib.compressobj(9, zlib.DEFLATED, -15)
+        return (self.engine.compress(data) + self.engine.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def frame(payload: bytes, *, first: int = 0xC1) -> bytes:
+    return bytes([first, len(payload)]) + payload
+
+
+def read(lane: Lane, data: bytes) -> Message:
+    lane.receive(data)
+    event = lane.next()
+    assert isinstance(event, Message)
+    return event
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["permessage-deflate"], "permessage-deflate"),
+        (["permessage-deflate; client_max_window_bits"], "permessage-deflate; client_max_window_bits"),
+        (['PerMessage-Deflate; server_max_window_bits="10"'], "permessage-deflate; server_max_window_bits=10"),
+        (
+            ["x-webkit-deflate-frame, permessage-deflate ; client_no_context_takeover"],
+            "permessage-deflate; client_no_context_takeover",
+        ),
+        (["foo", "permessage-deflate"], "permessage-deflate"),
+        (
+            ["permessage-deflate; server_max_window_bits=10, permessage-deflate"],
+            "permessage-deflate; server_max_window_bits=10, permessage-deflate",
+        ),
+        (["permessage-deflate; server_max_window_bits"], None),
+        (["permessage-deflate; server_max_window_bits=7"], None),
+        (["permessage-deflate; client_max_window_bits=16"], None),
+        (["permessage-deflate; unknown=1"], None),
+        (["permessage-deflate; client_no_context_takeover=1"], None),
+        (["permessage-deflate; client_no_context_takeover; client_no_context_takeover"], None),
+        (["permessage-deflate; ="], None),
+        (["bad element here"], None),
+        ([", ,"], None),
+        ([], None),
+        (["foo"], None),
+    ],
+)
+def test_the_offer_that_goes_on_is_what_the_gateway_can_read(values: list[str], expected: str | None) -> None:
+    assert offer(values) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "offered", "good"),
+    [
+        ([], [], True),
+        (["permessage-deflate"], ["permessage-deflate"], True),
+        (["permessage-deflate; client_max_window_bits=9"], ["permessage-deflate; client_max_window_bits"], True),
+        (["permessage-deflate; client_max_window_bits=9"], ["permessage-deflate; client_max_window_bits=10"], True),
+        (["permessage-deflate; server_max_window_bits=8"], ["permessage-deflate; server_max_window_bits=10"], True),
+        (["permessage-deflate; server_no_context_takeover"], ["permessage-deflate"], True),
+        (["permessage-deflate"], [], False),
+        (["permessage-deflate, permessage-deflate"], ["permessage-deflate"], False),
+        (["permessage-deflate", "permessage-deflate"], ["permessage-deflate"], False),
+        (["permessage-deflate, foo"], ["permessage-deflate"], False),
+        (["foo"], ["permessage-deflate"], False),
+        (["foo bar"], ["permessage-deflate"], False),
+        (["permessage-deflate; client_max_window_bits"], ["permessage-deflate; client_max_window_bits"], False),
+        (["permessage-deflate; client_max_window_bits=9"], ["permessage-deflate"], False),
+        (["permessage-deflate; client_max_window_bits=11"], ["permessage-deflate; client_max_window_bits=10"], False),
+        (["permessage-deflate; server_max_window_bits=12"], ["permessage-deflate; server_max_window_bits=10"], False),
+        (["permessage-deflate"], ["permessage-deflate; server_max_window_bits=10"], False),
+        (["permessage-deflate"], ["permessage-deflate; server_no_context_takeover"], False),
+    ],
+)
+def test_a_backend_may_agree_only_to_what_was_offered(answer: list[str], offered: list[str], good: bool) -> None:
+    _, problem = accepted(answer, offered)
+    assert (problem is None) is good
+
+
+def test_parameters_are_read_as_they_are_meant() -> None:
+    assert parse(["permessage-deflate; client_max_window_bits; server_max_window_bits=9"]) == [
+        Parameters(client_max_window_bits=0, server_max_window_bits=9)
+    ]
+
+
+@pytest.mark.parametrize("takeover", [True, False])
+def test_messages_are_inflated_and_pass_on_as_they_came(takeover: bool) -> None:
+    deflate = Deflater(takeover=takeover)
+    lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=takeover))
+    for text in (b"hello hello hello", b"hello again hello", b"", b"plain"):
+        data = frame(deflate(text))
+        event = read(lane, data)
+        assert (event.payload, event.compressed) == (text, True)
+        assert lane.forward(event, event.payload) == data
+    plain = frame(b"uncompressed", first=0x81)
+    assert lane.forward(read(lane, plain), b"uncompressed") == plain
+
+
+@pytest.mark.parametrize("content", [None, b"changed"])
+def test_after_a_changed_or_dropped_message_later_ones_go_uncompressed(content: bytes | None) -> None:
+    """Their references would point into what the other end has never got."""
+    deflate = Deflater()
+    lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
+    first = read(lane, frame(deflate(b"hello hello")))
+    assert lane.forward(first, content) == (b"" if content is None else frame(content, first=0x81))
+    second = read(lane, frame(deflate(b"hello hello")))
+    assert lane.forward(second, second.payload) == frame(b"hello hello", first=0x81)
+
+
+def test_without_context_takeover_later_messages_stand_for_themselves() -> None:
+    deflate = Deflater(takeover=False)
+    lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=False))
+    lane.forward(read(lane, frame(deflate(b"hello"))), None)
+    data = frame(deflate(b"hello"))
+    assert lane.forward(read(lane, data), b"hello") == data
+
+
+def test_a_fragmented_compressed_message_is_one_message() -> None:
+    compressed = Deflater()("grüße ".encode() * 5)
+    lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
+    data = frame(compressed[:3], first=0x41) + frame(compressed[3:], first=0x80)
+    event = read(lane, data)
+    assert (event.payload, event.wire) == ("grüße ".encode() * 5, data)
+
+
+def test_a_final_block_is_borne_and_what_follows_starts_anew() -> None:
+    engine = zlib.compressobj(9, zlib.DEFLATED, -15)
+    final = engine.compress(b"final") + engine.flush(zlib.Z_FINISH)
+    lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
+    assert read(lane, frame(final)).payload == b"final"
+    assert read(lane, frame(final + b"\x00")).payload == b"final"
+    assert read(lane, frame(Deflater()(b"next"))).payload == b"next"
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [(Deflater()(b"x" * 20_000), 1009), (b"\xff\xff\xff", 1007), (Deflater()(b"\xff\xfe"), 1007)],
+)
+def test_bombs_and_nonsense_are_refused(payload: bytes, code: int) -> None:
+    lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
+    with pytest.raises(ViolationError) as refused:
+        read(lane, frame(payload))
+    assert refused.value.code == code
+
+
+def test_continuations_and_control_frames_may_not_be_marked_as_compressed() -> None:
+    for first in (0xC9, 0xC0):
+        lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
+        with pytest.raises(ViolationError):
+            read(lane, frame(b"x", first=first))
+
+
+def test_text_that_a_hook_made_invalid_is_mended() -> None:
+    lane = Lane(masked=False, max_message=10_000)
+    event = read(lane, frame(b"good", first=0x81))
+    sent = lane.forward(event, b"bad \xff")
+    assert frames.encode(frames.TEXT, "bad �".encode(), masked=False) == sent

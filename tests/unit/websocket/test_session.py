@@ -1,0 +1,412 @@
+"""A session as a dialogue: what comes from one end, what the other gets, and how it ends."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import pytest
+from mitmproxy import exceptions
+from mitmproxy.websocket import WebSocketMessage
+from sessions import Lab, make_flow
+from wsproto.frame_protocol import Opcode
+
+from livegate.settings import FrameRateLimit, MessageHistory, WebSocketLimits
+from livegate.websocket import session as session_module
+from livegate.websocket.closing import close_payload
+from livegate.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, encode
+
+
+def close_frame(code: int, reason: str = "", *, masked: bool) -> bytes:
+    return encode(CLOSE, close_payload(code, reason), masked=masked)
+
+
+@contextlib.contextmanager
+def quick() -> Iterator[None]:
+    with patch.object(session_module, "CLOSE_WITHIN_S", 0.05), patch.object(session_module, "PONG_WITHIN_S", 0.05):
+        yield
+
+
+async def turn(seconds: float = 0.0) -> None:
+    await asyncio.sleep(seconds)
+
+
+async def until(condition: object) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # type: ignore[operator]
+            await asyncio.sleep(0.005)
+
+
+async def test_messages_pass_as_they_came_and_are_counted() -> None:
+    lab = Lab()
+    sent = lab.from_client(TEXT, b"one") + lab.from_client(BINARY, b"") + lab.from_client(TEXT, "drei ü".encode())
+    back = lab.from_server(TEXT, b"reply")
+    assert (lab.server.sent, lab.client.sent) == (sent, back)
+    assert (lab.session.client.messages, lab.session.client.bytes) == (3, 10)
+    assert [message.content for message in lab.flow.websocket.messages] == [b"one", b"", "drei ü".encode(), b"reply"]
+    assert lab.hooks.updates >= 4
+
+
+async def test_many_frames_in_one_piece_are_written_in_one() -> None:
+    writes: list[bytes] = []
+    lab = Lab()
+    lab.server.write = writes.append  # type: ignore[method-assign]
+    data = b"".join(encode(TEXT, b"x%d" % index, masked=True) for index in range(50))
+    lab.session.client.receive(data)
+    assert writes == [data]
+
+
+async def test_hooks_change_and_drop() -> None:
+    def hook(flow):
+        message = flow.websocket.messages[-1]
+        if message.content == b"drop":
+            message.drop()
+        elif message.content == b"change":
+            message.content = b"changed"
+
+    lab = Lab(websocket_message=hook)
+    lab.from_server(TEXT, b"drop")
+    lab.from_server(TEXT, b"change")
+    assert lab.client.sent == encode(TEXT, b"changed", masked=False)
+    # The same among several frames at once.
+    lab.session.server.receive(encode(TEXT, b"change", masked=False) + encode(TEXT, b"drop", masked=False))
+    assert lab.client.sent == encode(TEXT, b"changed", masked=False) * 2
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_an_async_hook_holds_back_what_follows_and_lets_the_other_direction_go(at_once: bool) -> None:
+    gate = asyncio.Event()
+
+    def hook(flow):
+        message = flow.websocket.messages[-1]
+        if message.from_client and message.content.startswith(b"slow"):
+            return gate.wait()
+        return None
+
+    lab = Lab(websocket_message=hook)
+    parts = [encode(TEXT, text, masked=True) for text in (b"first", b"slow 1", b"second", b"slow 2", b"third")]
+    for part in [b"".join(parts)] if at_once else parts:
+        lab.session.client.receive(part)
+    await turn()
+    assert lab.server.sent == parts[0]
+    assert lab.client.done == ["pause"]
+    reply = lab.from_server(TEXT, b"meanwhile")
+    assert lab.client.sent == reply
+    lab.session.client.end_of_stream()
+    gate.set()
+    await until(lambda: lab.server.done)
+    assert lab.server.sent == b"".join(parts)
+    assert lab.client.done[1] == "resume"
+    assert lab.server.done == ["finish"]
+
+
+async def test_an_intercepted_message_waits_and_one_of_the_other_direction_does_not() -> None:
+    def hook(flow):
+        if flow.websocket.messages[-1].content == b"hold":
+            flow.intercept()
+
+    lab = Lab(websocket_message=hook)
+    held = lab.from_client(TEXT, b"hold")
+    assert lab.server.sent == b""
+    assert lab.from_server(TEXT, b"free") == lab.client.sent
+    assert lab.flow.intercepted
+    lab.from_server(TEXT, b"hold")
+    assert lab.client.sent == encode(TEXT, b"free", masked=False)
+    lab.flow.resume()
+    await until(lambda: lab.server.sent)
+    assert lab.server.sent == held
+    assert lab.client.sent.endswith(encode(TEXT, b"hold", masked=False))
+
+
+async def test_a_hook_whose_message_cannot_be_sent_closes_the_socket_and_says_so(caplog) -> None:
+    def hook(flow):
+        flow.websocket.messages[-1].content = 17
+
+    lab = Lab(websocket_message=hook)
+    lab.from_client(TEXT, b"x")
+    assert lab.client.sent == close_frame(1011, "the gateway failed", masked=False)
+    assert lab.server.sent
+    assert "a WebSocket is closed because the gateway failed" in caplog.text
+
+
+async def test_the_same_when_it_was_held_back(caplog) -> None:
+    async def hook(flow):
+        await asyncio.sleep(0)
+        flow.websocket.messages[-1].content = 17
+
+    lab = Lab(websocket_message=hook)
+    lab.from_client(TEXT, b"x")
+    await until(lambda: lab.client.sent)
+    assert lab.client.sent == close_frame(1011, "the gateway failed", masked=False)
+    assert "the gateway failed" in caplog.text
+
+
+async def test_injected_messages_go_between_whole_ones_and_through_the_hooks() -> None:
+    lab = Lab()
+    half = encode(TEXT, b"ha", masked=False)
+    lab.session.server.receive(bytes([TEXT]) + half[1:])
+    lab.session.inject(WebSocketMessage(Opcode.TEXT, False, b"injected"))
+    assert lab.client.sent == encode(TEXT, b"injected", masked=False)
+    rest = bytes([0x80 | CONTINUATION]) + half[1:]
+    lab.session.server.receive(rest)
+    assert lab.client.sent.endswith(bytes([TEXT]) + half[1:] + rest)
+    assert lab.flow.websocket.messages[0].injected
+
+
+async def test_a_hook_may_inject_and_drop() -> None:
+    def hook(flow):
+        message = flow.websocket.messages[-1]
+        if message.injected and message.content == b"no":
+            message.drop()
+        elif not message.injected:
+            lab.session.inject(WebSocketMessage(Opcode.BINARY, True, b"after"))
+            lab.session.inject(WebSocketMessage(Opcode.TEXT, True, b"no"))
+
+    lab = Lab(websocket_message=hook)
+    lab.from_client(TEXT, b"x")
+    assert [message.content for message in lab.flow.websocket.messages] == [b"x", b"after", b"no"]
+    assert len(lab.server.sent) == len(encode(TEXT, b"x", masked=True)) + len(encode(BINARY, b"after", masked=True))
+
+
+async def test_nothing_is_injected_into_a_closing_socket(caplog) -> None:
+    lab = Lab()
+    lab.from_client(CLOSE)
+    lab.session.inject(WebSocketMessage(Opcode.TEXT, True, b"late"))
+    assert "it is not sent" in caplog.text
+
+
+@pytest.mark.parametrize("by_client", [True, False])
+@pytest.mark.parametrize("payload", [b"", close_payload(1001, "bye"), close_payload(4004, "ü")])
+async def test_a_close_handshake_passes_as_it_is_and_ends_once(by_client: bool, payload: bytes) -> None:
+    lab = Lab()
+    ends = [lab.from_client, lab.from_server]
+    one, other = ends if by_client else reversed(ends)
+    first, second = one(CLOSE, payload), other(CLOSE, payload)
+    sent = (lab.server.sent, lab.client.sent) if by_client else (lab.client.sent, lab.server.sent)
+    assert sent == (first, second)
+    one(TEXT, b"ignored after a close frame")
+    lab.session.server.end_of_stream()
+    assert lab.client.done == lab.server.done == ["finish"]
+    lab.lose()
+    websocket = lab.flow.websocket
+    assert websocket.close_code == (int.from_bytes(payload[:2]) if payload else 1005)
+    assert websocket.close_reason == payload[2:].decode()
+    assert websocket.closed_by_client is by_client
+    assert websocket.timestamp_end
+    assert not lab.flow.live
+    assert lab.hooks.called.count("websocket_end") == 1
+    assert lab.ended == [lab.session]
+
+
+async def test_data_still_reaches_the_end_that_has_asked_to_close() -> None:
+    lab = Lab()
+    lab.from_client(CLOSE)
+    last = lab.from_server(TEXT, b"last words")
+    assert lab.client.sent == last
+
+
+async def test_an_end_that_goes_silently_after_its_close_frame_still_gets_the_answer() -> None:
+    lab = Lab()
+    lab.from_client(CLOSE)
+    lab.session.client.end_of_stream()
+    assert lab.client.done == lab.server.done == []
+    lab.from_server(CLOSE)
+    assert lab.client.sent
+    assert lab.client.done == lab.server.done == ["finish"]
+
+
+@pytest.mark.parametrize("by_client", [True, False])
+async def test_a_lost_connection_is_lost_for_the_other_end_without_a_close_frame(by_client: bool) -> None:
+    lab = Lab()
+    gone = lab.session.client if by_client else lab.session.server
+    gone.lost()
+    assert (lab.client.sent, lab.server.sent) == (b"", b"")
+    gone.other.lost()
+    assert (lab.flow.websocket.close_code, lab.flow.websocket.closed_by_client) == (1006, by_client)
+    lab.session.peer_lost()
+    assert lab.hooks.called.count("websocket_end") == 1
+
+
+async def test_an_unanswered_close_is_cut_in_time() -> None:
+    with quick():
+        lab = Lab()
+        lab.from_client(CLOSE, close_payload(1000, ""))
+        await until(lambda: "abort" in lab.client.done and "abort" in lab.server.done)
+        lab.lose()
+        assert lab.flow.websocket.close_code == 1000
+
+
+async def test_a_violation_is_answered_and_the_other_end_is_told() -> None:
+    lab = Lab()
+    good = encode(TEXT, b"good", masked=True)
+    lab.session.client.receive(good + b"\x83\x80abcd")
+    assert lab.server.sent.startswith(good)
+    assert lab.client.sent == close_frame(1002, "unknown opcode", masked=False)
+    assert lab.client.done == ["finish"]
+    lab.from_server(TEXT, b"too late")
+    lab.from_server(PING)
+    lab.from_server(CLOSE, close_payload(1002, ""))
+    assert lab.server.done == ["finish"]
+    assert lab.client.sent == close_frame(1002, "unknown opcode", masked=False)
+    lab.lose()
+    assert (lab.flow.websocket.close_code, lab.flow.websocket.closed_by_client) == (1002, False)
+
+
+async def test_the_gateways_own_close_goes_to_both_and_only_once() -> None:
+    lab = Lab()
+    lab.session.close(1012, "restart")
+    lab.session.close(1011, "again")
+    assert lab.client.sent == close_frame(1012, "restart", masked=False)
+    assert len(lab.server.sent) == len(close_frame(1012, "restart", masked=True))
+    lab.session.client.end_of_stream()
+    lab.from_server(CLOSE, close_payload(1012, ""))
+    assert lab.client.done == lab.server.done == ["finish"]
+    lab.lose()
+    lab.session.close(1011, "after the end")
+    assert lab.ended[0].ending.by == "gateway"
+
+
+async def test_kill_ends_both_and_a_second_kill_is_refused() -> None:
+    lab = Lab()
+    lab.flow.kill()
+    assert lab.client.done == lab.server.done == ["abort"]
+    lab.lose()
+    assert lab.flow.error.msg == "Connection killed."
+    assert lab.flow.websocket.close_code == 1006
+    with pytest.raises(exceptions.ControlException):
+        lab.flow.kill()
+
+
+async def test_a_message_whose_hook_killed_the_flow_goes_nowhere() -> None:
+    lab = Lab(websocket_message=lambda flow: flow.kill())
+    lab.from_client(TEXT, b"x")
+    assert lab.server.sent == b""
+
+
+async def test_pings_and_pongs_pass_and_are_shown() -> None:
+    shown = []
+    lab = Lab(websocket_control=lambda flow, frame: shown.append((frame.from_client, frame.is_ping, frame.payload)))
+    ping, pong = lab.from_client(PING, b"a"), lab.from_server(PONG, b"a")
+    assert (lab.server.sent, lab.client.sent) == (ping, pong)
+    assert shown == [(True, True, b"a"), (False, False, b"a")]
+    assert (lab.session.client.pings, lab.session.server.pongs) == (1, 1)
+
+
+async def test_an_async_control_hook_does_not_hold_anything_back() -> None:
+    lab = Lab(websocket_control=lambda flow, frame: asyncio.sleep(0))
+    assert lab.from_client(PING) == lab.server.sent
+    await turn(0.01)
+
+
+async def test_the_gateways_pings_and_a_missing_pong() -> None:
+    with quick():
+        lab = Lab(WebSocketLimits(ping_every=0.05))
+        await until(lambda: lab.client.sent and lab.server.sent)
+        key = lab.client.sent[2:18]
+        assert key.startswith(b"livegate")
+        before = lab.server.sent
+        lab.from_client(PONG, key)
+        assert lab.server.sent == before
+        assert lab.session.client.pong_due is None
+        await until(lambda: "abort" in lab.client.done)
+        lab.lose()
+        assert lab.ended[0].ending.reason == "no pong"
+
+
+async def test_idle_and_age_and_a_held_message_is_not_idle() -> None:
+    gate = asyncio.Event()
+    lab = Lab(WebSocketLimits(idle=0.05), websocket_message=lambda flow: gate.wait())
+    lab.from_client(TEXT, b"x")
+    await turn(0.2)
+    assert "abort" not in lab.client.done
+    gate.set()
+    await until(lambda: "abort" in lab.client.done)
+    assert lab.session.ending.reason == "idle"
+    old = Lab(WebSocketLimits(max_age=0.05, idle=None))
+    await until(lambda: old.client.sent)
+    assert old.client.sent == close_frame(1012, "open for as long as allowed", masked=False)
+
+
+@pytest.mark.parametrize("limit", [FrameRateLimit(messages=3), FrameRateLimit(bytes=40)])
+async def test_the_frame_rate_of_a_client_is_bounded_and_that_of_a_server_is_not(limit: FrameRateLimit) -> None:
+    lab = Lab(WebSocketLimits(frame_rate=limit))
+    for _ in range(10):
+        lab.from_server(TEXT, b"x" * 100)
+    assert not lab.server.sent
+    for _ in range(4):
+        lab.from_client(TEXT, b"x" * 5)
+    assert lab.session.ending.code == 1008
+    with patch("livegate.websocket.peer.time.monotonic", side_effect=[float(n) for n in range(1000, 1100)]):
+        slow = Lab(WebSocketLimits(frame_rate=limit))
+        for _ in range(10):
+            slow.from_client(TEXT, b"x" * 5)
+        assert slow.session.ending is None
+
+
+async def test_an_async_start_holds_back_both_directions() -> None:
+    gate = asyncio.Event()
+    lab = Lab(websocket_start=lambda flow: gate.wait())
+    lab.from_client(TEXT, b"a")
+    lab.from_server(TEXT, b"b")
+    assert (lab.client.sent, lab.server.sent) == (b"", b"")
+    assert lab.client.done == lab.server.done == ["pause"]
+    gate.set()
+    await until(lambda: lab.client.sent and lab.server.sent)
+
+
+async def test_an_async_end_is_awaited_before_the_flow_is_over() -> None:
+    gate = asyncio.Event()
+    lab = Lab(websocket_end=lambda flow: gate.wait())
+    lab.lose()
+    await turn()
+    assert lab.flow.live
+    gate.set()
+    await until(lambda: not lab.flow.live)
+
+
+async def test_an_end_that_does_not_read_stops_the_reading_from_the_other() -> None:
+    lab = Lab()
+    lab.session.client.block_writing(blocked=True)
+    assert (lab.client.done, lab.server.done) == ([], ["pause"])
+    lab.session.client.block_writing(blocked=False)
+    assert lab.server.done == ["pause", "resume"]
+
+
+async def test_the_history_is_bounded_while_it_lives_and_shortened_afterwards() -> None:
+    lab = Lab(
+        WebSocketLimits(history=MessageHistory(messages=32, bytes=1000)), keep=MessageHistory(messages=2, bytes=100)
+    )
+    for index in range(100):
+        lab.from_client(TEXT, b"%d" % index)
+        assert len(lab.flow.websocket.messages) <= 32
+    assert lab.flow.websocket.messages[-1].content == b"99"
+    assert lab.session.history.dropped + len(lab.flow.websocket.messages) == 100
+    lab.from_client(TEXT, b"x" * 2000)
+    assert lab.flow.websocket.messages == []
+    for index in range(5):
+        lab.from_client(TEXT, b"%d" % index)
+    lab.lose()
+    await turn()
+    assert [message.content for message in lab.flow.websocket.messages] == [b"3", b"4"]
+
+
+async def test_messages_that_an_addon_took_out_itself_confuse_nobody() -> None:
+    lab = Lab(WebSocketLimits(history=MessageHistory(messages=10, bytes=100)))
+    for _ in range(8):
+        lab.from_client(TEXT, b"x" * 10)
+        lab.flow.websocket.messages.clear()
+    for _ in range(20):
+        lab.from_client(TEXT, b"y" * 9)
+    assert 0 < len(lab.flow.websocket.messages) <= 10
+
+
+async def test_a_flow_that_is_no_websocket_has_no_session() -> None:
+    flow = make_flow()
+    flow.websocket = None
+    with pytest.raises(ValueError, match="not the flow of a WebSocket"):
+        session_module._websocket_of(flow)
+
+
+def test_logging_of_this_module_is_the_packages() -> None:
+    assert session_module.logger is logging.getLogger("livegate.websocket.session")
