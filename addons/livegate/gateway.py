@@ -7,6 +7,7 @@ from livegate.pipeline.certificates import Certificates
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.errors import Errors
 from livegate.pipeline.exchange import CurrentSettings
+from livegate.pipeline.flow_history import FlowHistory
 from livegate.pipeline.guard import Guard
 from livegate.pipeline.headers import Headers
 from livegate.pipeline.https_redirect import HttpsRedirect
@@ -44,4 +45,5 @@ def pipeline() -> list[Any]:
         Streaming(),
         Errors(),
         AccessLog(),
+        FlowHistory(),
     ]

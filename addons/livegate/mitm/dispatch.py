@@ -169,7 +169,7 @@ def install(manager: addonmanager.AddonManager) -> HookTable:
     table = HookTable(manager)
     setattr(replaced, _PLACE, table)
     replaced.master.options.changed.connect(table.options_changed)
-    for name in ("register", "remove", "clear"):
+    for name in ("register", "add", "remove", "clear"):
         setattr(replaced, name, table.then_forget(getattr(type(manager), name).__get__(manager)))
     replaced.trigger = table.trigger
     replaced.trigger_event = table.trigger_event
@@ -181,7 +181,7 @@ def uninstall(manager: addonmanager.AddonManager) -> None:
     """Give the dispatch back to mitmproxy's own code."""
     options: Any = manager.master.options
     options.changed.disconnect(table_of(manager).options_changed)
-    for name in ("register", "remove", "clear", "trigger", "trigger_event", "handle_lifecycle", _PLACE):
+    for name in ("register", "add", "remove", "clear", "trigger", "trigger_event", "handle_lifecycle", _PLACE):
         vars(manager).pop(name, None)
 
 

@@ -1,5 +1,6 @@
 """How many messages of a socket are kept on its flow: the newest, within a number and a size."""
 
+from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 
 from livegate.settings import MessageHistory
@@ -12,9 +13,11 @@ SPARE = 16
 
 
 class History:
-    """Trims `flow.websocket.messages` in place; the list itself stays the flow's."""
+    """Trims `flow.websocket.messages` in place, and says in the flow's comment how many are gone."""
 
-    def __init__(self, messages: list[WebSocketMessage], bounds: MessageHistory) -> None:
+    def __init__(self, flow: http.HTTPFlow, messages: list[WebSocketMessage], bounds: MessageHistory) -> None:
+        self._flow = flow
+        self._remark = ""
         self._messages = messages
         self._max_messages = bounds.messages
         self._max_bytes = bounds.bytes
@@ -45,5 +48,7 @@ class History:
             excess += 1
         del messages[:excess]
         self.dropped += excess
+        if self._flow.comment == self._remark:  # not one that somebody else has written
+            self._flow.comment = self._remark = f"{self.dropped:,} earlier messages not kept"
         if not messages or self._bytes < 0:  # somebody has changed or removed messages after they were counted
             self._bytes = sum(len(message.content) for message in messages)

@@ -68,7 +68,7 @@ class Session:
         self.websocket = _websocket_of(flow)
         self.hooks = hooks
         self.limits = limits
-        self.history = History(self.websocket.messages, limits.history)
+        self.history = History(flow, self.websocket.messages, limits.history)
         self.client = Peer(self, client, limits, deflate, from_client=True)
         self.server = Peer(self, server, limits, deflate, from_client=False)
         self.client.other, self.server.other = self.server, self.client

@@ -1,0 +1,271 @@
+"""The hook table does what mitmproxy's addon manager does; both run the same tests."""
+
+import asyncio
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from mitmproxy import addonmanager, exceptions, hooks, options
+from mitmproxy.addons import dumper, maplocal
+from mitmproxy.http import HTTPFlow
+from mitmproxy.master import Master
+from mitmproxy.proxy.layers.http import HttpRequestHook, HttpResponseHook
+from mitmproxy.test import taddons, tflow
+
+from livegate.mitm import dispatch
+
+
+class Recorder:
+    """Writes down the events it sees; its children are `addons`."""
+
+    def __init__(self, name: str, log: list[str], *children: Any) -> None:
+        self.name = name
+        self.log = log
+        self.addons = list(children)
+
+    def request(self, flow: HTTPFlow) -> None:
+        self.log.append(self.name)
+
+
+class Failing(Recorder):
+    def request(self, flow: HTTPFlow) -> None:
+        super().request(flow)
+        raise ValueError("on purpose")
+
+
+class Halting(Recorder):
+    def request(self, flow: HTTPFlow) -> None:
+        super().request(flow)
+        raise exceptions.AddonHalt
+
+
+class Slow(Recorder):
+    async def request(self, flow: HTTPFlow) -> None:  # type: ignore[override]
+        self.log.append(f"{self.name} begins")
+        await asyncio.sleep(0)
+        self.log.append(f"{self.name} ends")
+
+
+class SlowFailing(Slow):
+    async def request(self, flow: HTTPFlow) -> None:  # type: ignore[override]
+        await super().request(flow)
+        raise ValueError("on purpose")
+
+
+class SlowHalting(Slow):
+    async def request(self, flow: HTTPFlow) -> None:  # type: ignore[override]
+        await super().request(flow)
+        raise exceptions.AddonHalt
+
+
+class BadOption(Recorder):
+    def request(self, flow: HTTPFlow) -> None:
+        raise exceptions.OptionsError("an option")
+
+
+class SlowBadOption(Recorder):
+    async def request(self, flow: HTTPFlow) -> None:  # type: ignore[override]
+        await asyncio.sleep(0)
+        raise exceptions.OptionsError("an option")
+
+
+@pytest.fixture(params=["table", "stock"])
+async def master(request: pytest.FixtureRequest) -> Iterator[Master]:
+    with taddons.context(loadcore=False) as context:
+        if request.param == "table":
+            dispatch.install(context.master.addons)
+        yield context.master
+        if request.param == "table":
+            dispatch.uninstall(context.master.addons)
+            assert "trigger_event" not in vars(context.master.addons)
+
+
+async def request(master: Master) -> None:
+    await master.addons.trigger_event(HttpRequestHook(tflow.tflow()))
+
+
+async def test_addons_and_their_children_are_called_in_order(master: Master) -> None:
+    log: list[str] = []
+    master.addons.add(
+        Recorder("a", log, Recorder("b", log), Recorder("c", log, Recorder("d", log))), Recorder("e", log)
+    )
+    await request(master)
+    assert log == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize("kind", [Failing, SlowFailing])
+async def test_an_error_is_logged_ends_its_top_level_addon_and_no_other(master: Master, caplog, kind) -> None:
+    log: list[str] = []
+    master.addons.add(Recorder("a", log, kind("b", log), Recorder("skipped", log)), Recorder("c", log))
+    await request(master)
+    assert [entry for entry in log if "b " not in entry and entry != "b"] == ["a", "c"]
+    assert "Addon error: on purpose" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [Halting, SlowHalting])
+async def test_halt_ends_the_event(master: Master, kind) -> None:
+    log: list[str] = []
+    master.addons.add(Recorder("a", log), kind("b", log), Recorder("c", log))
+    await request(master)
+    assert log[0] == "a"
+    assert "c" not in log
+
+
+async def test_async_hooks_are_awaited_in_their_place(master: Master) -> None:
+    log: list[str] = []
+    master.addons.add(
+        Recorder("a", log), Slow("b", log, Slow("c", log), Recorder("d", log)), Failing("e", log), Slow("f", log)
+    )
+    await request(master)
+    assert log == ["a", "b begins", "b ends", "c begins", "c ends", "d", "e", "f begins", "f ends"]
+
+
+@pytest.mark.parametrize("kind", [BadOption, SlowBadOption])
+async def test_an_options_error_reaches_the_caller(master: Master, kind) -> None:
+    master.addons.add(kind("a", []))
+    with pytest.raises(exceptions.OptionsError):
+        await request(master)
+
+
+async def test_addons_that_come_and_go_are_seen_at_once(master: Master) -> None:
+    log: list[str] = []
+    first, second = Recorder("a", log), Recorder("b", log)
+    master.addons.add(first)
+    await request(master)
+    master.addons.add(second)
+    await request(master)
+    master.addons.remove(first)
+    await request(master)
+    master.addons.clear()
+    await request(master)
+    assert log == ["a", "a", "b", "b"]
+
+
+async def test_a_script_that_is_entered_after_its_registration_is_seen(master: Master) -> None:
+    """As mitmproxy's script loader does it: registered first, put among the children then."""
+    log: list[str] = []
+    parent, child = Recorder("parent", log), Recorder("child", log)
+    master.addons.add(parent)
+    master.addons.register(child)
+    await request(master)
+    parent.addons.append(child)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    log.clear()
+    master.addons.register(Recorder("unrelated", []))
+    parent.addons.append(master.addons.get("unrelated"))
+    await asyncio.sleep(0.01)
+    await request(master)
+    assert log == ["parent", "child"]
+
+
+async def test_modules_of_an_events_name_are_no_hooks_and_other_things_are_errors(master: Master, caplog) -> None:
+    addon = types.SimpleNamespace(name="odd", request=types, response=17)
+    master.addons.add(addon)
+    await request(master)
+    assert not caplog.text
+    await master.addons.trigger_event(HttpResponseHook(tflow.tflow()))
+    assert "not callable" in caplog.text
+
+
+async def test_lifecycle_tells_the_user_interfaces_of_flows_and_of_nothing_else(master: Master) -> None:
+    told: list[Any] = []
+    master.addons.add(types.SimpleNamespace(name="ui", update=told.extend))
+    flow = tflow.tflow()
+    await master.addons.handle_lifecycle(HttpRequestHook(flow))
+    assert told == [flow]
+    await master.addons.handle_lifecycle(hooks.ConfigureHook(set()))
+    assert told == [flow]
+
+
+async def test_lifecycle_waits_for_async_hooks_before_it_tells(master: Master) -> None:
+    log: list[Any] = []
+    master.addons.add(Slow("a", log), types.SimpleNamespace(name="ui", update=lambda flows: log.append("update")))
+    await master.addons.handle_lifecycle(HttpRequestHook(tflow.tflow()))
+    assert log == ["a begins", "a ends", "update"]
+
+
+async def test_sync_triggers_work_as_before(master: Master) -> None:
+    log: list[str] = []
+    master.addons.trigger(HttpRequestHook(tflow.tflow()))
+    master.addons.add(Recorder("a", log), Failing("b", log), Halting("c", log), Recorder("d", log))
+    master.addons.trigger(HttpRequestHook(tflow.tflow()))
+    assert log == ["a", "b", "c"]
+
+
+# What only the table does
+
+
+@pytest.fixture
+async def table() -> Iterator[tuple[Master, dispatch.HookTable]]:
+    with taddons.context(loadcore=False) as context:
+        yield context.master, dispatch.install(context.master.addons)
+        dispatch.uninstall(context.master.addons)
+
+
+async def test_updates_of_one_flow_are_merged_and_the_last_one_is_never_lost(table) -> None:
+    master, hook_table = table
+    told: list[Any] = []
+    master.addons.add(types.SimpleNamespace(name="ui", update=told.extend))
+    one, other = tflow.tflow(), tflow.tflow()
+    for _ in range(500):
+        hook_table.update(one)
+    hook_table.update(other)
+    assert told == [one, other]
+    await asyncio.sleep(0.3)
+    assert told == [one, other, one]
+    assert not hook_table._quiet
+
+
+async def test_an_async_update_hook_is_run_as_well(table) -> None:
+    master, hook_table = table
+    told: list[Any] = []
+
+    async def update(flows: Any) -> None:
+        await asyncio.sleep(0)
+        told.extend(flows)
+
+    master.addons.add(types.SimpleNamespace(name="ui", update=update))
+    flow = tflow.tflow()
+    hook_table.update(flow)
+    await asyncio.sleep(0.01)
+    assert told == [flow]
+
+
+async def test_nobody_is_told_when_nobody_wants_to_know(table) -> None:
+    _, hook_table = table
+    hook_table.update(tflow.tflow())
+    assert not hook_table._quiet
+    assert not hook_table.watched
+
+
+async def test_addons_of_mitmproxys_own_that_have_nothing_to_do_are_left_out_until_they_have(table) -> None:
+    master, hook_table = table
+    local, dump = maplocal.MapLocal(), dumper.Dumper()
+    master.addons.add(local, dump)
+    master.options.update(flow_detail=0)
+    assert hook_table._look_up("request") == ()
+    assert hook_table._look_up("websocket_message") == ()
+    master.options.update(flow_detail=1, map_local=["|x.test|/"])
+    assert hook_table._look_up("request") == ((local.request,),)
+    assert hook_table._look_up("websocket_message") == ((dump.websocket_message,),)
+
+
+def test_an_addon_manager_without_a_table_is_served_by_a_fresh_one() -> None:
+    async def run() -> None:
+        master = Master(options.Options())
+        log: list[str] = []
+        master.addons.add(Recorder("a", log))
+        assert dispatch.table_of(master.addons).run("request", tflow.tflow()) is None
+        assert log == ["a"]
+
+    asyncio.run(run())
+
+
+def test_the_manager_can_be_changed_before_any_loop_runs() -> None:
+    manager = types.SimpleNamespace(chain=[])
+    table = dispatch.HookTable(manager)  # type: ignore[arg-type]
+    assert table.then_forget(lambda: 7)() == 7
+    assert isinstance(addonmanager.traverse([]), types.GeneratorType)

@@ -1,0 +1,78 @@
+"""Finished flows in the user interfaces: the newest stay, marked ones stay, and none that is live is touched."""
+
+from pathlib import Path
+
+import pytest
+from flows import begun, flow, settings
+from mitmproxy import http
+from mitmproxy.addons.view import View
+from mitmproxy.test import taddons, tflow
+
+from livegate.pipeline.flow_history import FlowHistory
+
+
+def finished(history: FlowHistory, view: View, given: object, size: int = 10) -> http.HTTPFlow:
+    made = flow()
+    begun(made, given)  # type: ignore[arg-type]
+    made.response = http.Response.make(200, b"x" * size)
+    view.add([made])
+    made.live = False
+    history.response(made)
+    return made
+
+
+@pytest.mark.parametrize("bounds", [{"flows": 3}, {"flow_bytes": "16KiB"}])
+def test_the_oldest_go_first_and_marked_ones_stay(tmp_path: Path, bounds: dict[str, object]) -> None:
+    given = settings(tmp_path, history=bounds)
+    history, view = FlowHistory(), View()
+    with taddons.context(view):
+        marked = finished(history, view, given)
+        marked.marked = ":star:"
+        live = finished(history, view, given)
+        live.live = True
+        others = [finished(history, view, given) for _ in range(6)]
+        assert marked in view
+        assert live in view
+        assert [other for other in others if other in view] == others[-1:]
+        assert live.error is None
+
+
+def test_a_cleared_view_is_forgotten_and_strangers_are_left_alone(tmp_path: Path) -> None:
+    given = settings(tmp_path, history={"flows": 2})
+    history, view = FlowHistory(), View()
+    with taddons.context(view):
+        for _ in range(2):
+            finished(history, view, given)
+        view.clear()
+        stranger = tflow.tflow(resp=True)
+        history.response(stranger)
+        history.error(stranger)
+        assert len(history._sizes) == 2
+        kept = [finished(history, view, given) for _ in range(3)]
+        assert [one in view for one in kept] == [False, True, True]
+
+
+def test_a_websocket_counts_once_it_has_ended_with_its_messages(tmp_path: Path) -> None:
+    given = settings(tmp_path, history={"flow_bytes": "1MiB"})
+    history, view = FlowHistory(), View()
+    with taddons.context(view):
+        made = tflow.twebsocketflow()
+        begun(made, given)
+        history.response(made)
+        assert history._bytes == 0
+        made.websocket.messages[0].content = b"x" * 2_000_000
+        made.live = False
+        view.add([made])
+        history.websocket_end(made)
+        assert made not in view
+        assert history._bytes == 0
+
+
+def test_without_a_user_interface_nothing_is_kept(tmp_path: Path) -> None:
+    history = FlowHistory()
+    with taddons.context(history):
+        made = flow()
+        begun(made, settings(tmp_path))
+        made.response = http.Response.make(200)
+        history.response(made)
+        assert not history._sizes
