@@ -31,10 +31,17 @@ def held() -> dict[str, object]:
         "open": len(registry),
         "sockets": sockets,
         "tasks": len(tasks),
-        "task_names": sorted(tasks),
+        "waiting": sorted(_where(task) for task in asyncio.all_tasks() if "connection handler" in task.get_name()),
         "timers": len([timer for timer in getattr(loop, "_scheduled", ()) if not timer.cancelled()]),
         "handlers": sum(isinstance(each, server.ConnectionHandler) for each in gc.get_objects()),
     }
+
+
+def _where(task: asyncio.Task[object]) -> str:
+    frames = task.get_stack()
+    place = f"{frames[-1].f_code.co_name}:{frames[-1].f_lineno}" if frames else "-"
+    connection = frames[0].f_locals.get("connection") if frames else None
+    return f"{task.get_name()[:25]} at {place}, {connection}"
 
 
 def legs() -> list[str]:

@@ -98,9 +98,6 @@ class Peer(Protocol):
 class Socket(Protocol):
     """A WebSocket that passes through the gateway."""
 
-    over: bool
-    """Whether it has ended on both sides."""
-
     @property
     def client(self) -> Peer:
         """The end that asked for it."""

@@ -40,6 +40,11 @@ class LayerLeg:
         self._ended = False
         self._finished = False
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether either way of the connection is over or about to be."""
+        return self._ended or self._finished
+
     def _over(self) -> None:
         """Both ways are over, and mitmproxy has reported that already: it reports an end once only."""
         self._owner.emit(commands.CloseConnection(self.connection))
@@ -155,9 +160,9 @@ class GatewayWebsocketLayer(layer.Layer):
 
     def _hand_over(self) -> None:
         """Let the session have the transports themselves, if nothing is on its way to or from mitmproxy's layers."""
-        if self.socket.over:
-            return
         legs = (self.client, self.server)
+        if any(leg.is_ending for leg in legs):
+            return
         if self._output or not all(is_ready(self.handler, leg.connection) for leg in legs):
             if all(self.handler.transport_of(leg.connection) is not None for leg in legs):
                 asyncio.get_running_loop().call_later(HAND_OVER_EVERY_S, self._hand_over)

@@ -109,12 +109,12 @@ def accepted(response: Iterable[str], request: Iterable[str]) -> tuple[Parameter
     elements = parse(values)
     only = len([element for value in values for element in value.split(",") if element.strip()])
     if elements is None or len(elements) != 1 or only != 1:
-        return None, "chose extensions that were not offered, or cannot be read"
+        return None, "chose an extension that was not offered, or more than one"
     chosen = elements[0]
     if chosen.client_max_window_bits == 0:
-        return None, "answered client_max_window_bits without a value"
+        return None, "chose an extension with client_max_window_bits and no value"
     if not any(_fits(chosen, offered) for offered in parse(request) or ()):
-        return None, "chose permessage-deflate parameters that were not offered"
+        return None, "chose an extension, or parameters of it, that were not offered"
     return chosen, None
 
 
