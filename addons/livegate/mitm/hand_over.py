@@ -67,7 +67,14 @@ class RawLeg(asyncio.Protocol):
         if self._ended or not self._transport.can_write_eof():
             self._transport.close()
         elif not self._transport.is_closing():
+            self._write_eof()
+
+    def _write_eof(self) -> None:
+        try:
             self._transport.write_eof()
+        except OSError:  # the other end has reset the connection, and asyncio has not noticed yet
+            self._transport.abort()
+        else:
             self.resume_reading()
 
     def abort(self) -> None:
@@ -88,8 +95,8 @@ class RawLeg(asyncio.Protocol):
         return not self._finished  # true keeps it open for what is still to be sent
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._stock.connection_lost(error)  # first: mitmproxy's task must end, whatever the session makes of this
         self._peer.lost()
-        self._stock.connection_lost(error)
 
     def pause_writing(self) -> None:
         self._peer.block_writing(blocked=True)
