@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from backends import Backend, Scripted, read_request
 from gateway_process import Gateway, header_of, receive_all, status_of
+from websockets.sync.client import connect
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 MANY = {"user": "100000/minute", "ip": "100000/minute"}
@@ -383,21 +384,28 @@ def test_options_cannot_be_made_unsafe_while_it_runs(behind, tmp_path: Path) -> 
 
 
 def test_an_unknown_mitmproxy_runs_on_its_stock_layers_and_says_so(behind, tmp_path: Path) -> None:
-    """The fall-back: the policy holds, and the warning says what is lost."""
+    """The fall-back: the policy holds, WebSockets pass, and the warning says what is lost, once."""
     script = tmp_path / "old.py"
     script.write_text(
         "from livegate import mitm\nmitm.SHAPE_PROBLEMS = ('HttpStream.x is missing',)\n"
         "from livegate.gateway import pipeline\naddons = pipeline()\n"
     )
-    with Scripted(raw_answer(OK)) as backend:
+    with Scripted(raw_answer(OK)) as backend, Backend() as echo:
         gateway = Gateway(
             tmp_path,
-            {"services": {"app.test": backend.url}, "rate_limit": MANY},
+            {"services": {"app.test": backend.url, "echo.test": echo.url}, "rate_limit": MANY},
             command=[*Gateway(tmp_path, {}).command[:2], str(script)],
         )
         with gateway:
-            assert "unknown to livegate" in gateway.output.text
+            assert gateway.output.text.count("unknown to livegate") == 1
+            assert "no limits on WebSockets" in gateway.output.text
             assert status_of(gateway.raw(request())) == 200
             assert status_of(gateway.raw(b"GET / HTTP/1.1\r\nHost: no.test\r\nConnection: close\r\n\r\n")) == 404
             assert status_of(gateway.raw(b"TRACE / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")) == 405
             assert status_of(gateway.raw(b"GET / HTTP/1.2\r\nHost: app.test\r\nConnection: close\r\n\r\n")) == 400
+            raw = socket.create_connection(("127.0.0.1", gateway.port))
+            with connect(f"ws://echo.test:{gateway.port}/ws", sock=raw) as websocket:
+                websocket.send("hello")
+                assert websocket.recv() == "hello"
+                websocket.close(4001, "enough")
+            gateway.output.wait_for("close_code=4001")

@@ -1,9 +1,12 @@
 """Checks, at import, that the private parts of mitmproxy that the gateway builds on still look as they did."""
 
+import asyncio
+import dataclasses
 import inspect
 from collections.abc import Iterator
 
-from mitmproxy.proxy import tunnel
+from mitmproxy import addonmanager, http
+from mitmproxy.proxy import commands, mode_servers, server, tunnel
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import modes, tls, websocket
 from mitmproxy.proxy.layers.http import _http1
@@ -49,11 +52,57 @@ EXPECTED: tuple[tuple[object, str, tuple[str, ...]], ...] = (
     (tls.ClientTLSLayer, "__init__", ("self", "context")),
     (tunnel.LayerStack, "__truediv__", ("self", "other")),
     (modes.ReverseProxy, "_handle_event", ("self", "event")),
+    (addonmanager.AddonManager, "trigger", ("self", "event")),
+    (addonmanager.AddonManager, "trigger_event", ("self", "event")),
+    (addonmanager.AddonManager, "handle_lifecycle", ("self", "event")),
+    (addonmanager.AddonManager, "register", ("self", "addon")),
+    (addonmanager.AddonManager, "add", ("self", "addons")),
+    (addonmanager.AddonManager, "remove", ("self", "addon")),
+    (addonmanager.AddonManager, "clear", ("self",)),
+    (addonmanager, "traverse", ("chain",)),
+    (addonmanager, "cut_traceback", ("tb", "func_name")),
+    (mode_servers.ProxyConnectionHandler, "__init__", ("self", "master", "r", "w", "options", "mode")),
+    (mode_servers.ProxyConnectionHandler, "handle_hook", ("self", "hook")),
+    (server.ConnectionHandler, "handle_connection", ("self", "connection")),
+    (server.ConnectionHandler, "open_connection", ("self", "command")),
+    (server.ConnectionHandler, "close_connection", ("self", "connection", "half_close")),
+    (server.ConnectionHandler, "server_event", ("self", "event")),
+    (server.ConnectionHandler, "drain_writers", ("self",)),
+    (server.TimeoutWatchdog, "register_activity", ("self",)),
+    (server.TimeoutWatchdog, "disarm", ("self",)),
+    (commands.CloseTcpConnection, "__init__", ("self", "connection", "half_close")),
+    (asyncio.StreamReaderProtocol, "connection_lost", ("self", "exc")),
 )
 """Owner, name and parameters of everything that is subclassed, called or replaced."""
 
 
-def problems(expected: tuple[tuple[object, str, tuple[str, ...]], ...] = EXPECTED) -> Iterator[str]:
+def _fields(kind: type) -> frozenset[str]:
+    return frozenset(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else frozenset()
+
+
+def _names_in(function: object) -> frozenset[str]:
+    code = getattr(function, "__code__", None)
+    return frozenset(code.co_names) if code is not None else frozenset()
+
+
+NAMES: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = (
+    (
+        "ConnectionHandler",
+        frozenset(inspect.get_annotations(server.ConnectionHandler)),
+        frozenset({"transports", "timeout_watchdog", "client", "layer", "wakeup_timer"}),
+    ),
+    ("ConnectionIO", _fields(server.ConnectionIO), frozenset({"handler", "reader", "writer"})),
+    ("RequestData", _fields(http.RequestData), frozenset({"authority", "content", "headers", "path", "trailers"})),
+    ("ServerInstance", _names_in(mode_servers.ServerInstance.handle_stream), frozenset({"ProxyConnectionHandler"})),
+    ("StreamReader", _names_in(asyncio.StreamReader.__init__), frozenset({"_waiter", "_buffer", "_eof"})),
+)
+"""Owner, the names that it has, and those that are read or set."""
+
+
+def problems(
+    expected: tuple[tuple[object, str, tuple[str, ...]], ...] = EXPECTED,
+    names: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = NAMES,
+) -> Iterator[str]:
     """One sentence for each part that is missing or has other parameters than expected."""
     for owner, name, parameters in expected:
         place = f"{getattr(owner, '__name__', owner)}.{name}"
@@ -62,3 +111,6 @@ def problems(expected: tuple[tuple[object, str, tuple[str, ...]], ...] = EXPECTE
             yield f"{place} is missing"
         elif (actual := tuple(inspect.signature(found).parameters)) != parameters:
             yield f"{place} takes {actual}, expected {parameters}"
+    for place, found_names, needed in names:
+        if missing := needed - found_names:
+            yield f"{place} has no {', '.join(sorted(missing))}"

@@ -25,9 +25,11 @@ def test_a_part_that_is_missing_or_changed_is_named() -> None:
             pass
 
     expected = ((Owner, "missing", ("self",)), (Owner, "changed", ("self", "one")))
-    assert list(shape.problems(expected)) == [
+    names = (("Other", frozenset({"kept"}), frozenset({"kept", "lost", "gone"})),)
+    assert list(shape.problems(expected, names)) == [
         "Owner.missing is missing",
         "Owner.changed takes ('self', 'other'), expected ('self', 'one')",
+        "Other has no gone, lost",
     ]
 
 
