@@ -4,13 +4,15 @@ LOCK_PYTHON ?= $(shell scripts/find-python 3.12)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo run test check format lock clean
+.PHONY: help install demo run test check format bench fuzz lock clean
 
 help:
 	@echo "make demo     start the demo apps and the gateway in mitmweb in front of them"
 	@echo "make run      run the gateway with configs/gateway.yaml"
 	@echo "make test     all tests (a browser from Debian's chromium package is used when it is there)"
 	@echo "make check    ruff, ruff format, mypy --strict"
+	@echo "make bench    speed beside nginx, HAProxy and plain mitmdump, on this machine (ARGS=--quick for a glance)"
+	@echo "make fuzz     a million byte streams through the WebSocket codec (ARGS='--count 50000' for fewer)"
 	@echo "make install  only set up .venv"
 	@echo "make lock     write requirements.lock anew"
 
@@ -37,6 +39,12 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: install
+	$(BIN)/python tests/fuzz $(ARGS)
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -96,7 +96,8 @@ class Startup:
         if mitm.SHAPE_PROBLEMS:
             logger.warning(
                 "this version of mitmproxy is unknown to livegate, which runs on its stock layers: no limits on "
-                "request heads, no backend time limits, no limits on WebSockets, a lost backend looks like a clean close (%s)",
+                "request heads, no backend time limits, no limits on WebSockets, a lost backend looks like a clean "
+                "close (%s)",
                 "; ".join(mitm.SHAPE_PROBLEMS),
             )
         self._running = True

@@ -59,11 +59,15 @@ class Lab:
         ):
             yield
 
+    def client_tls(self) -> ssl.SSLContext:
+        """Trusts the lab's authority."""
+        return ssl.create_default_context(cadata=self.authority.pem.decode())
+
     async def connect(self, url: str, **options: Any) -> ClientConnection:
         """A client, whatever host the URL names."""
         given = {"compression": None, "close_timeout": 3, "ping_interval": None, "max_size": None, **options}
         if url.startswith("wss:"):
-            given["ssl"] = ssl.create_default_context(cadata=self.authority.pem.decode())
+            given["ssl"] = self.client_tls()
         port = int(url.split(":")[2].partition("/")[0])
         return await connect(url, host="127.0.0.1", port=port, proxy=None, **given)
 
@@ -78,6 +82,7 @@ def make_lab(folder: Path, **settings: Any) -> Lab:
     given = {
         "services": {
             "app.test": f"http://127.0.0.1:{port}",
+            "localhost": f"http://127.0.0.1:{port}",
             "tls.test": {
                 "backend": f"https://127.0.0.1:{tls_port}",
                 "tls": {"ca_file": "ca.pem", "server_name": "backend.test"},

@@ -77,7 +77,9 @@ EXPECTED: tuple[tuple[object, str, tuple[str, ...]], ...] = (
 
 
 def _fields(kind: type) -> frozenset[str]:
-    return frozenset(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else frozenset()
+    return (
+        frozenset(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else frozenset()
+    )
 
 
 def _names_in(function: object) -> frozenset[str]:
