@@ -1,5 +1,6 @@
 """A person in Chromium sees through the gateway what they see without it."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,25 @@ def test_a_killed_and_restarted_backend_costs_no_page_load_and_at_most_three_sec
             assert time_origin(page) == loaded
             assert recovered_after_ms < 3000
             gateway.output.wait_for("close_code=1006")
+
+
+def test_a_restarted_gateway_costs_no_page_load_and_at_most_three_seconds(chromium: str, folder: Path) -> None:
+    with DemoProcesses(0, 0) as apps:
+        settings = {"services": {"live.localhost": apps.live_url}, "rate_limit": MANY}
+        with Gateway(folder, settings) as gateway, browser_page(chromium) as page:
+            page.goto(f"http://live.localhost:{gateway.port}/count")
+            connected(page)
+            loaded = time_origin(page)
+            assert gateway.process
+            gateway.process.send_signal(signal.SIGTERM)
+            page.wait_for_selector("[data-phx-main]:not(.phx-connected)")
+            assert gateway.process.wait(20) == 0
+            assert "close_code=1012" in gateway.output.text
+            gateway.start().ready()
+            back = page.evaluate("performance.now()")
+            connected(page)
+            recovered_after_ms = page.evaluate("performance.now()") - back
+            page.click("#inc")
+            expect(page.locator("#count")).to_have_text("1")
+            assert time_origin(page) == loaded
+            assert recovered_after_ms < 3000

@@ -1,0 +1,169 @@
+"""Raw legs on real sockets: bytes at once, half-closes, and nothing left of mitmproxy's task when it is over."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from livegate.mitm.hand_over import RawLeg, is_ready
+
+
+@dataclass
+class PeerStub:
+    """What a leg told its end of the socket."""
+
+    received: bytes = b""
+    told: list[str] = field(default_factory=list)
+
+    def receive(self, data: bytes) -> None:
+        self.received += data
+
+    def end_of_stream(self) -> None:
+        self.told.append("end")
+
+    def lost(self) -> None:
+        self.told.append("lost")
+
+    def block_writing(self, *, blocked: bool) -> None:
+        self.told.append("blocked" if blocked else "free")
+
+
+@dataclass
+class Pair:
+    """A leg and the other end of its connection."""
+
+    leg: RawLeg
+    peer: PeerStub
+    reader: asyncio.StreamReader
+    transport: asyncio.Transport
+    other: socket.socket
+
+    async def read(self, size: int) -> bytes:
+        return await asyncio.get_running_loop().sock_recv(self.other, size)
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    ours, other = socket.socketpair()
+    other.setblocking(False)
+    reader, writer = await asyncio.open_connection(sock=ours)
+    peer = PeerStub()
+    transport = cast(asyncio.Transport, writer.transport)
+    yield Pair(RawLeg(transport, cast(Any, peer)), peer, reader, transport, other)
+    transport.abort()
+    other.close()
+    await asyncio.sleep(0)
+
+
+async def eventually(condition: Any) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_bytes_go_both_ways(pair: Pair) -> None:
+    pair.leg.write(b"to it")
+    assert await pair.read(100) == b"to it"
+    pair.other.send(b"from it")
+    await eventually(lambda: pair.peer.received == b"from it")
+
+
+async def test_what_the_socket_does_not_take_is_sent_later_and_in_order(pair: Pair) -> None:
+    data = [bytes([number]) * 300_000 for number in range(10)]
+    for piece in data:
+        pair.leg.write(piece)
+    assert "blocked" in pair.peer.told
+    received = b""
+    while len(received) < 3_000_000:
+        received += await pair.read(1 << 20)
+    assert received == b"".join(data)
+    await eventually(lambda: "free" in pair.peer.told)
+
+
+async def test_a_half_close_lets_the_other_end_finish(pair: Pair) -> None:
+    pair.leg.write(b"last words")
+    pair.leg.finish()
+    pair.leg.finish()
+    assert await pair.read(100) == b"last words"
+    assert await pair.read(100) == b""
+    pair.other.send(b"still here")
+    await eventually(lambda: pair.peer.received == b"still here")
+    pair.other.close()
+    await eventually(lambda: pair.peer.told == ["end", "lost"])
+    assert pair.reader.at_eof()
+
+
+async def test_an_end_of_the_stream_leaves_time_for_what_is_to_be_sent(pair: Pair) -> None:
+    pair.other.shutdown(socket.SHUT_WR)
+    await eventually(lambda: pair.peer.told == ["end"])
+    pair.leg.write(b"last words")
+    pair.leg.finish()
+    assert await pair.read(100) == b"last words"
+    await eventually(lambda: pair.peer.told == ["end", "lost"])
+
+
+async def test_an_aborted_leg_says_nothing_more(pair: Pair) -> None:
+    pair.leg.abort()
+    for late in (pair.leg.pause_reading, pair.leg.resume_reading, pair.leg.finish):
+        late()
+    pair.leg.write(b"too late")
+    await eventually(lambda: pair.peer.told == ["lost"])
+    assert pair.reader.at_eof()
+
+
+async def test_reading_can_wait(pair: Pair) -> None:
+    pair.leg.pause_reading()
+    pair.other.send(b"held back")
+    await asyncio.sleep(0.05)
+    assert pair.peer.received == b""
+    pair.leg.resume_reading()
+    await eventually(lambda: pair.peer.received == b"held back")
+
+
+@pytest.mark.parametrize("call", ["write", "finish"])
+async def test_a_reset_that_nobody_has_noticed_yet_is_no_exception(call: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        reader, writer = await asyncio.open_connection(*server.getsockname())
+        other, _ = server.accept()
+    peer = PeerStub()
+    leg = RawLeg(cast(asyncio.Transport, writer.transport), cast(Any, peer))
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    other.close()
+    await asyncio.to_thread(lambda: None)  # the loop has not looked at the socket since
+    if call == "write":
+        leg.write(b"to nobody")
+    leg.finish()
+    await eventually(lambda: "lost" in peer.told)
+    await eventually(lambda: reader.at_eof() or reader.exception() is not None)
+
+
+async def test_only_a_reader_that_waits_with_nothing_in_hand_is_taken_over() -> None:
+    ours, other = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=ours)
+    connection = object()
+    transports: dict[Any, Any] = {connection: SimpleNamespace(reader=reader, writer=writer)}
+    found: Any = writer.transport
+    handler: Any = SimpleNamespace(transports=transports, transport_of=lambda _: found)
+    assert not is_ready(handler, cast(Any, connection)), "nobody reads"
+    reading = asyncio.create_task(reader.read(100))
+    await asyncio.sleep(0)
+    assert is_ready(handler, cast(Any, connection))
+    other.send(b"x")
+    await eventually(lambda: not is_ready(handler, cast(Any, connection)))
+    assert await reading == b"x"
+    reading = asyncio.create_task(reader.read(100))
+    await asyncio.sleep(0)
+    assert is_ready(handler, cast(Any, connection))
+    writer.close()
+    assert not is_ready(handler, cast(Any, connection)), "it is being closed"
+    assert await reading == b""
+    found = None
+    assert not is_ready(handler, cast(Any, connection))
+    transports.clear()
+    assert not is_ready(handler, cast(Any, connection))
+    other.close()
