@@ -25,6 +25,7 @@ from mitmproxy.addons import (
     modifybody,
     modifyheaders,
     onboarding,
+    savehar,
     stickyauth,
     stickycookie,
 )
@@ -206,6 +207,7 @@ _IDLE_OPTIONS: tuple[tuple[type, str], ...] = (
     (onboarding.Onboarding, "onboarding"),
     (anticache.AntiCache, "anticache"),
     (anticomp.AntiComp, "anticomp"),
+    (savehar.SaveHar, "hardump"),
 )
 """Likewise for options; the console tools do not have them all."""
 

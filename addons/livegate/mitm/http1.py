@@ -27,6 +27,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from livegate.mitm.events import BodyOverdue, HeadOverdue, InformationalResponse, LingerOver
+from livegate.mitm.headers import quicken
 
 if TYPE_CHECKING:
     from livegate.mitm.http_layer import GatewayHttpLayer
@@ -145,6 +146,7 @@ class GatewayHttp1Server(_http1.Http1Server):
         request: http.Request | None = None
         try:
             request = http1.read_request_head([bytes(line) for line in lines])
+            quicken(request)
             expected = http1.expected_http_body_size(request)
         except ValueError as error:
             yield from self._unreadable(request, str(error))
@@ -201,8 +203,9 @@ class GatewayHttp1Server(_http1.Http1Server):
         if response.status_code == status_codes.SWITCHING:
             return
         until_eof = http1.expected_http_body_size(self.request, response) == -1
-        self.must_close = self.must_close or until_eof or "close" in response.headers.get("connection", "").lower()
-        if self.must_close and "close" not in response.headers.get("connection", "").lower():
+        says_close = "close" in response.headers.get("connection", "").lower()
+        self.must_close = self.must_close or until_eof or says_close
+        if self.must_close and not says_close:
             response.headers["Connection"] = "close"
 
     def _send_failure(self, event: ResponseProtocolError) -> Commands:
@@ -291,6 +294,7 @@ class GatewayHttp1Client(_http1.Http1Client):
         assert self.request is not None
         try:
             response = http1.read_response_head([bytes(line) for line in lines])
+            quicken(response)
             expected = http1.expected_http_body_size(self.request, response)
         except ValueError:  # whose text would put the answer's fields into the log
             yield from self._unusable("the head of the answer cannot be parsed")

@@ -7,14 +7,16 @@ from typing import Any
 
 from mitmproxy import http
 
+from livegate.mitm.headers import QuickHeaders
+
 type Types = frozenset[Any]
 
 _BYTES: Types = frozenset({bytes})
 _TEXT: Types = frozenset({str})
 _NUMBER: Types = frozenset({int})
 _MAYBE_BYTES: Types = frozenset({bytes, type(None)})
-_HEADERS: Types = frozenset({http.Headers})
-_MAYBE_HEADERS: Types = frozenset({http.Headers, type(None)})
+_HEADERS: Types = frozenset({http.Headers, QuickHeaders})
+_MAYBE_HEADERS: Types = frozenset({http.Headers, QuickHeaders, type(None)})
 _TIME: Types = frozenset({float})
 _MAYBE_TIME: Types = frozenset({float, type(None)})
 _COMMON: tuple[tuple[str, Types], ...] = (

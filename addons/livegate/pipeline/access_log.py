@@ -1,6 +1,7 @@
 """One log line for every request and one for every closed WebSocket; never a query, a cookie or a token."""
 
 import logging
+import re
 import time
 
 from mitmproxy import http
@@ -10,6 +11,8 @@ from livegate.pipeline.exchange import Exchange, SocketReport, exchange_of
 from livegate.pipeline.printable import printable
 
 logger = logging.getLogger("livegate.access")
+
+_SPECIAL = re.compile(r'[ "=]')
 
 type Fields = dict[str, str | int | float | None]
 
@@ -111,4 +114,4 @@ def render(fields: Fields) -> str:
 
 def _quoted(value: str | float) -> str:
     text = str(value)
-    return '"' + text.replace('"', '\\"') + '"' if not text or set(text) & set(' "=') else text
+    return '"' + text.replace('"', '\\"') + '"' if not text or _SPECIAL.search(text) else text

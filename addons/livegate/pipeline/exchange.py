@@ -4,7 +4,6 @@ import asyncio
 import functools
 import re
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -12,6 +11,7 @@ from typing import Literal
 
 from mitmproxy import http
 
+from livegate.pipeline.identifiers import random_hex
 from livegate.pipeline.refusal import Refusal
 from livegate.settings import Service, Settings
 from livegate.websocket.deflate import Parameters
@@ -215,4 +215,4 @@ def _request_id(flow: http.HTTPFlow, *, trusted: bool) -> str:
 
 def new_request_id() -> str:
     """A fresh request id: 32 hexadecimal digits."""
-    return uuid.uuid4().hex
+    return random_hex(16)

@@ -1,9 +1,9 @@
 """The header fields by which a proxy says for whom it asks: X-Forwarded-*, Forwarded (RFC 7239), traceparent."""
 
 import re
-import secrets
 from collections.abc import Iterable, Sequence
 
+from livegate.pipeline.identifiers import random_hex
 from livegate.pipeline.request_rules import split_authority
 
 MAX_HOPS = 64
@@ -71,4 +71,4 @@ def valid_trace(given: Sequence[str]) -> bool:
 
 def new_traceparent() -> str:
     """Begin a trace. The sampled flag is not set: whether to record is the backends' choice."""
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-00"
+    return f"00-{random_hex(16)}-{random_hex(8)}-00"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
+from livegate.mitm.headers import quick_headers
 from livegate.pipeline import forwarded
 from livegate.pipeline.exchange import Exchange, awaiting_backend, exchange_of
 from livegate.pipeline.safety import fail_closed
@@ -90,14 +91,14 @@ class Headers:
             (b"X-Request-Id", exchange.request_id.encode()),
             *_upgrade(taken_out, exchange, exchange.service),
         ]
-        flow.request.headers = http.Headers(fields)
+        flow.request.headers = quick_headers(fields)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is None or exchange.refused or flow.response is None:
             return
         exchange.answered_at = time.monotonic()
-        flow.response.headers = http.Headers(_answer_fields(flow.response, exchange, flow.request))
+        flow.response.headers = quick_headers(_answer_fields(flow.response, exchange, flow.request))
 
 
 def _sorted(fields: Fields, *, trusted: bool) -> tuple[list[Field], dict[bytes, list[bytes]]]:
