@@ -125,10 +125,11 @@ def test_an_edit_is_applied_without_dropping_a_connection(tmp_path: Path, backen
                     await ws.send_str("before")
                     assert await ws.receive_str(timeout=10) == "before"
                     mark = len(gateway.output.lines)
-                    gateway.write({"services": {"new.test": backend.url}, "rate_limit": MANY})
-                    gateway.output.wait_for("settings reloaded: 1 service(s)", since=mark)
+                    services = {"new.test": backend.url, "app.test": f"http://127.0.0.1:{free_port()}"}
+                    gateway.write({"services": services, "rate_limit": MANY})
+                    gateway.output.wait_for("settings reloaded: 2 service(s)", since=mark)
                     assert status_of(ask(gateway, "new.test")) == 200
-                    assert status_of(ask(gateway, "app.test")) == 404
+                    assert status_of(ask(gateway, "app.test")) == 502
                     await ws.send_str("after")
                     assert await ws.receive_str(timeout=10) == "after"
 

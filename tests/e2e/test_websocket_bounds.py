@@ -284,7 +284,7 @@ async def test_while_it_stops_a_request_under_way_is_finished_and_a_new_one_gets
         with contextlib.suppress(asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
             started.set()
-            await release.wait()
+            await asyncio.wait_for(release.wait(), 20)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
             await writer.drain()
         writer.close()
@@ -295,7 +295,7 @@ async def test_while_it_stops_a_request_under_way_is_finished_and_a_new_one_gets
             idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", lab.gateway.port)
             request = b"GET /x HTTP/1.1\r\nHost: app.test\r\n\r\n"
             writer.write(request)
-            await started.wait()
+            await asyncio.wait_for(started.wait(), 10)
             # A second request waits behind the first one; it comes too late.
             writer.write(request)
             assert lab.gateway.process

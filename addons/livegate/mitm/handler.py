@@ -41,6 +41,7 @@ class GatewayConnectionHandler(_STOCK):
         super().__init__(*args)  # type: ignore[no-untyped-call]  # it is not annotated
         self._waiting: deque[events.Event] = deque()
         self._handling = False
+        self._unsent: dict[Connection, list[bytes]] = {}
         self._table = table_of(self.master.addons)
 
     def never_time_out(self) -> None:
@@ -91,14 +92,26 @@ class GatewayConnectionHandler(_STOCK):
                     self._obey(command)
             except Exception:  # noqa: BLE001 - the connection is lost, the others are not; as in mitmproxy
                 self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
+        self._flush()
         self._handling = False
+
+    def _flush(self) -> None:
+        """Send what was gathered while events were handled: a head and its body leave as one packet."""
+        unsent, self._unsent = self._unsent, {}
+        for connection, pieces in unsent.items():
+            io = self.transports.get(connection)
+            if io is not None and io.writer is not None and not io.writer.is_closing():
+                io.writer.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def close_connection(self, connection: Connection, half_close: bool = False) -> None:
+        """Close a connection, or one way of it, after what is to be sent on it."""
+        self._flush()
+        super().close_connection(connection, half_close)
 
     def _obey(self, command: commands.Command) -> None:
         match command:
             case commands.SendData():
-                io = self.transports.get(command.connection)
-                if io is not None and io.writer is not None and not io.writer.is_closing():
-                    io.writer.write(command.data)
+                self._unsent.setdefault(command.connection, []).append(command.data)
             case commands.StartHook():
                 self._hook(command)
             case commands.OpenConnection():

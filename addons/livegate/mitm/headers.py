@@ -5,22 +5,21 @@ from functools import lru_cache
 from typing import Any
 
 from mitmproxy import http
+from mitmproxy.utils import strutils
 
 _NAMES_KEPT = 512
 
 
 @lru_cache(maxsize=_NAMES_KEPT)
 def _folded(name: str | bytes) -> bytes:
-    """A field name as it is compared."""
-    return (name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")).lower()
+    """A field name as it is compared. Raises TypeError for what is neither text nor bytes."""
+    return strutils.always_bytes(name, "utf-8", "surrogateescape").lower()
 
 
 class QuickHeaders(http.Headers):
     """The same answers as `Headers` gives, from the raw fields at once."""
 
-    def __contains__(self, name: object) -> bool:
-        if not isinstance(name, str | bytes):
-            return super().__contains__(name)
+    def __contains__(self, name: str | bytes) -> bool:  # type: ignore[override]  # a Mapping's may be anything
         wanted = _folded(name)
         for field, _ in self.fields:  # noqa: SIM110 - a generator would take longer than the rest
             if field.lower() == wanted:

@@ -4,7 +4,6 @@ It has our own HTTP/1 connections and streams, one watch for every time limit of
 backend connections apart by how TLS is spoken there.
 """
 
-import copy
 import time
 from collections.abc import Iterator
 from weakref import WeakSet
@@ -27,7 +26,8 @@ type DeadlineKey = str | tuple[str, int]
 
 def _fork(context: Context) -> Context:
     """`Context.fork`, which makes a server connection with an id of its own first, only to throw it away."""
-    fork = copy.copy(context)
+    fork = Context.__new__(Context)
+    vars(fork).update(vars(context))
     fork.layers = context.layers.copy()
     return fork
 

@@ -53,8 +53,8 @@ async def pair() -> AsyncIterator[Pair]:
     other.setblocking(False)
     reader, writer = await asyncio.open_connection(sock=ours)
     peer = PeerStub()
-    transport = cast(asyncio.Transport, writer.transport)
-    yield Pair(RawLeg(transport, cast(Any, peer)), peer, reader, transport, other)
+    transport = cast("asyncio.Transport", writer.transport)
+    yield Pair(RawLeg(transport, cast("Any", peer)), peer, reader, transport, other)
     transport.abort()
     other.close()
     await asyncio.sleep(0)
@@ -131,7 +131,7 @@ async def test_a_reset_that_nobody_has_noticed_yet_is_no_exception(call: str) ->
         reader, writer = await asyncio.open_connection(*server.getsockname())
         other, _ = server.accept()
     peer = PeerStub()
-    leg = RawLeg(cast(asyncio.Transport, writer.transport), cast(Any, peer))
+    leg = RawLeg(cast("asyncio.Transport", writer.transport), cast("Any", peer))
     other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     other.close()
     await asyncio.to_thread(lambda: None)  # the loop has not looked at the socket since
@@ -149,21 +149,21 @@ async def test_only_a_reader_that_waits_with_nothing_in_hand_is_taken_over() -> 
     transports: dict[Any, Any] = {connection: SimpleNamespace(reader=reader, writer=writer)}
     found: Any = writer.transport
     handler: Any = SimpleNamespace(transports=transports, transport_of=lambda _: found)
-    assert not is_ready(handler, cast(Any, connection)), "nobody reads"
+    assert not is_ready(handler, cast("Any", connection)), "nobody reads"
     reading = asyncio.create_task(reader.read(100))
     await asyncio.sleep(0)
-    assert is_ready(handler, cast(Any, connection))
+    assert is_ready(handler, cast("Any", connection))
     other.send(b"x")
-    await eventually(lambda: not is_ready(handler, cast(Any, connection)))
+    await eventually(lambda: not is_ready(handler, cast("Any", connection)))
     assert await reading == b"x"
     reading = asyncio.create_task(reader.read(100))
     await asyncio.sleep(0)
-    assert is_ready(handler, cast(Any, connection))
+    assert is_ready(handler, cast("Any", connection))
     writer.close()
-    assert not is_ready(handler, cast(Any, connection)), "it is being closed"
+    assert not is_ready(handler, cast("Any", connection)), "it is being closed"
     assert await reading == b""
     found = None
-    assert not is_ready(handler, cast(Any, connection))
+    assert not is_ready(handler, cast("Any", connection))
     transports.clear()
-    assert not is_ready(handler, cast(Any, connection))
+    assert not is_ready(handler, cast("Any", connection))
     other.close()
