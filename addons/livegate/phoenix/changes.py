@@ -1,0 +1,80 @@
+"""What a diff has changed, path by path."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from livegate.phoenix.nodes import Path
+
+MAX_PATHS = 500
+MAX_TEXT_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One place of the tree. A component's path begins with `c` and its number."""
+
+    path: Path
+    old: Any
+    """As it is in the tree; None when nothing was there."""
+    new: Any
+
+    @property
+    def size(self) -> int:
+        """Bytes of the new value in JSON."""
+        return len(json.dumps(self.new, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace"))
+
+    @property
+    def place(self) -> str:
+        """The path as text: `1.0`, `c2.0`, `4.k.3`."""
+        parts = [str(part) for part in self.path]
+        return ".".join([parts[0] + parts[1], *parts[2:]] if parts[:1] == ["c"] and len(parts) > 1 else parts)
+
+
+@dataclass(slots=True)
+class Changes:
+    """All that one diff has changed."""
+
+    paths: list[Change] = field(default_factory=list)
+    more: int = 0
+    """How many paths there are beyond those that are listed."""
+    components: set[int] = field(default_factory=set)
+    stream_inserts: list[str] = field(default_factory=list)
+    """DOM ids."""
+    stream_deletes: list[str] = field(default_factory=list)
+    stream_resets: int = 0
+    events: list[tuple[str, Any]] = field(default_factory=list)
+    """Pushed to hooks: name and payload."""
+    title: str | None = None
+    reply: Any = None
+    """To the hook whose event this answers."""
+
+    def add(self, path: Path, old: Any, new: Any) -> None:
+        """Note one place."""
+        if len(self.paths) < MAX_PATHS:
+            self.paths.append(Change(path, old, new))
+        else:
+            self.more += 1
+
+
+def value_text(value: Any) -> str:
+    """A value of the tree in a few words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        return _cut(json.dumps(value, ensure_ascii=False))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"component {value}"
+    if isinstance(value, dict):
+        statics = value.get("s")
+        parts = list(statics) if isinstance(statics, list) else []
+        shown = [
+            f"{part}{value.get(str(at), '') if isinstance(value.get(str(at)), str) else '…'}"
+            for at, part in enumerate(parts[:-1])
+        ]
+        return _cut("".join([*shown, *parts[-1:]]).strip() or "{}")
+    return _cut(json.dumps(value, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT_CHARACTERS else f"{text[:MAX_TEXT_CHARACTERS]}…"

@@ -1,0 +1,205 @@
+"""What is known of the LiveView sessions that went by: values that the tracker fills in and others read."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+from livegate.phoenix.tree import Tree
+
+type Outcome = Literal["pending", "ok", "error", "crash", "left", "closed", "forgotten"]
+"""Of a push: answered ok or with an error; never answered because the channel crashed, was left, or the socket closed;
+forgotten when too many others were under way."""
+type Kind = Literal["join", "event", "patch", "upload", "chunk", "progress", "leave", "heartbeat", "destroy", "push"]
+type ViewState = Literal["joining", "up", "crashed", "left", "refused", "closed"]
+type Transport = Literal["websocket", "longpoll"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is kept; what is older goes first, and is counted."""
+
+    sessions: int = 500
+    events: int = 1000
+    """Of one session."""
+    pending: int = 500
+    """Pushes of one socket without an answer."""
+    views: int = 100
+    """Channels of one session."""
+    pages: int = 1000
+    """Page loads that no session has claimed yet."""
+    tree_bytes: int = 32 * 1024 * 1024
+    """Of the frames that the pages kept of all sessions were made from."""
+
+
+@dataclass(slots=True)
+class Event:
+    """One push of the client, and what became of it. Times in seconds of the caller's clock, sizes in bytes."""
+
+    kind: Kind
+    name: str
+    """The event's name, for a patch its path, for a join the view."""
+    type: str
+    """What made it: click, form, hook, keydown and so on; else empty."""
+    view: str
+    topic: str
+    join_ref: str | None
+    ref: str | None
+    sent_at: float
+    size: int
+    answered_at: float | None = None
+    outcome: Outcome = "pending"
+    reply_size: int = 0
+    diff_size: int = 0
+    paths: int = 0
+    """How many places of the page its diff has touched."""
+    detail: str = ""
+    """Where it led (a redirect), or why it was refused."""
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds until its answer, as seen here."""
+        return None if self.answered_at is None else self.answered_at - self.sent_at
+
+
+@dataclass(slots=True)
+class View:
+    """One channel: a LiveView, an upload, or any other."""
+
+    topic: str
+    module: str | None = None
+    """Such as `DemoWeb.CountLive`, from the signed session that the page carries."""
+    path: str | None = None
+    """Of the page; a child view has none."""
+    version: str | None = None
+    """Of LiveView on the server, where it tells (0.20.15 on)."""
+    join_ref: str | None = None
+    state: ViewState = "joining"
+    joins: int = 0
+    rejoins: bool = False
+    """Whether its last join was one after a crash, a refusal or a lost socket."""
+    crashes: int = 0
+    joined_at: float = 0.0
+    tree: Tree | None = None
+    tree_problem: str | None = None
+    """Why the page cannot be shown."""
+    tree_bytes: int = 0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is a LiveView."""
+        return self.topic.startswith("lv:")
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: the last part of its module, else its path, else its topic."""
+        if self.module:
+            return self.module.rpartition(".")[2]
+        return self.path or self.topic
+
+
+@dataclass(slots=True)
+class Upload:
+    """One file on its way up."""
+
+    name: str
+    size: int
+    sent: int = 0
+    chunks: int = 0
+    progress: int = 0
+    """Per cent, as the client tells."""
+    began_at: float = 0.0
+    last_at: float = 0.0
+    error: str = ""
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes per second while it was sent; None before the second chunk."""
+        elapsed = self.last_at - self.began_at
+        return self.sent / elapsed if self.chunks > 1 and elapsed > 0 else None
+
+
+@dataclass(slots=True)
+class SocketSeen:
+    """One connection of a session."""
+
+    transport: Transport
+    vsn: str
+    opened_at: float
+    closed_at: float | None = None
+    close_code: int | None = None
+    close_reason: str = ""
+    closed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PageLoad:
+    """The HTTP answer that a session began with."""
+
+    path: str
+    status: int
+    at: float
+    seconds: float
+
+
+@dataclass(slots=True)
+class Session:
+    """One browser tab, from its page load over all its sockets."""
+
+    number: int
+    """Counts up."""
+    id: str
+    opened_at: float
+    last_at: float
+    page: PageLoad | None = None
+    views: dict[str, View] = field(default_factory=dict)
+    sockets: list[SocketSeen] = field(default_factory=list)
+    events: deque[Event] = field(default_factory=deque)
+    events_dropped: int = 0
+    uploads: dict[str, Upload] = field(default_factory=dict)
+    heartbeats: deque[float] = field(default_factory=lambda: deque(maxlen=64))
+    """Round trips of the transport itself, in seconds."""
+    crashes: int = 0
+    rejoins: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    unanswered: int = 0
+    pushed_diffs: int = 0
+    """Diffs that the server sent unasked."""
+    bytes_in: int = 0
+    """From the client."""
+    bytes_out: int = 0
+
+    @property
+    def main(self) -> View | None:
+        """The view of the page itself."""
+        live = [view for view in self.views.values() if view.is_live]
+        return next((view for view in live if view.path), live[0] if live else None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any of its connections is open."""
+        return any(socket.closed_at is None for socket in self.sockets)
+
+    @property
+    def state(self) -> str:
+        """In one word: refused, crashed, live or closed."""
+        main = self.main
+        if main is not None and main.state in ("refused", "crashed"):
+            return main.state
+        return "live" if self.is_open else "closed"
+
+    def timings(self) -> dict[tuple[str, str], list[float]]:
+        """Round trips in seconds of all answered events that are kept, by view and event."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for event in self.events:
+            if event.kind in ("event", "patch") and event.round_trip is not None:
+                found.setdefault((event.view, event.name), []).append(event.round_trip)
+        return found
+
+
+def percentile(values: list[float], part: float) -> float | None:
+    """The nearest-rank percentile; `part` is 0 to 1."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    rank = max(1, -(-len(ordered) * part // 1))
+    return ordered[int(rank) - 1]

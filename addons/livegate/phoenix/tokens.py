@@ -1,0 +1,136 @@
+"""What Phoenix's signed tokens and cookies say. They are signed, not encrypted: no key is needed to read them.
+
+Neither a signature nor any value of a session is kept. Sources: Phoenix.Token, Plug.Crypto.MessageVerifier (`SFMyNTY`
+is HS256 in base64), Phoenix.LiveView.Static 0.18 to 1.2.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from livegate.phoenix.terms import TermError, read_term
+
+PREFIX = "SFMyNTY."
+MAX_TOKEN_CHARACTERS = 64 * 1024
+_ELIXIR = "Elixir."
+
+
+@dataclass(frozen=True, slots=True)
+class SessionToken:
+    """The `session` of a join: which LiveView it is."""
+
+    id: str | None
+    view: str | None
+    """Module, without `Elixir.`; so are the router and the root view."""
+    router: str | None
+    live_session: str | None
+    root_view: str | None
+    is_child: bool
+    session_keys: tuple[str, ...]
+    signed_at: float | None
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaticToken:
+    """The `static` of a join."""
+
+    id: str | None
+    flash_keys: tuple[str, ...]
+    assign_new: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadToken:
+    """The token that an upload's channel is joined with."""
+
+    ref: str | None
+    cid: int | None
+
+
+def read_session(token: str) -> SessionToken | None:
+    """Read the `session` of a join; None when it is not one of Phoenix's."""
+    found = _signed(token)
+    if found is None:
+        return None
+    value, signed_at = found
+    session = value.get("session")
+    return SessionToken(
+        id=_text(value.get("id")),
+        view=_module(value.get("view")),
+        router=_module(value.get("router")),
+        live_session=_text(value.get("live_session_name")),
+        root_view=_module(value.get("root_view")),
+        is_child=value.get("parent_pid") is not None,
+        session_keys=_keys(session),
+        signed_at=signed_at,
+    )
+
+
+def read_static(token: str) -> StaticToken | None:
+    """Read the `static` of a join."""
+    found = _signed(token)
+    if found is None:
+        return None
+    value, _ = found
+    assign_new = value.get("assign_new")
+    names = tuple(str(name) for name in assign_new) if isinstance(assign_new, list) else ()
+    return StaticToken(_text(value.get("id")), _keys(value.get("flash")), names)
+
+
+def read_upload(token: str) -> UploadToken | None:
+    """Read the token of an upload's channel."""
+    found = _signed(token)
+    if found is None:
+        return None
+    value, _ = found
+    ref, cid = value.get("ref"), value.get("cid")
+    if isinstance(ref, tuple):  # the upload's and the entry's
+        ref = ref[-1] if ref else None
+    return UploadToken(_text(ref), cid if isinstance(cid, int) else None)
+
+
+def read_cookie(value: str) -> tuple[str, ...] | None:
+    """The keys of a session cookie; None when it is encrypted, or not one of Plug's."""
+    term = _payload(value)
+    return _keys(term) if isinstance(term, dict) else None
+
+
+def _signed(token: str) -> tuple[dict[str, object], float | None] | None:
+    """The map that Phoenix.Token has signed, by text, and when it was (in seconds)."""
+    term = _payload(token)
+    if not isinstance(term, tuple) or len(term) < 2:
+        return None
+    value, signed_at = term[0], term[1]
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict):
+        value = value[1]  # LiveView puts a version number before it
+    if not isinstance(value, dict):
+        return None
+    fields = {_text(key) or "": found for key, found in value.items()}
+    return fields, signed_at / 1000 if isinstance(signed_at, int) else None
+
+
+def _payload(token: str) -> object:
+    if not token.startswith(PREFIX) or len(token) > MAX_TOKEN_CHARACTERS:
+        return None
+    encoded = token[len(PREFIX) :].partition(".")[0]
+    try:
+        return read_term(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+    except (TermError, binascii.Error, ValueError):
+        return None
+
+
+def _text(value: object) -> str | None:
+    """A name, whether it is an atom or a binary."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value) if isinstance(value, str) else None
+
+
+def _module(value: object) -> str | None:
+    name = _text(value)
+    return name.removeprefix(_ELIXIR) if name is not None else None
+
+
+def _keys(value: object) -> tuple[str, ...]:
+    return tuple(_text(key) or repr(key) for key in value) if isinstance(value, dict) else ()

@@ -1,0 +1,97 @@
+"""Follows what browsers and LiveView servers say to each other: frames in, their meaning and the sessions out.
+
+Whoever carries the frames calls it, with times of its own clock; it opens nothing, waits for nothing and never raises
+because of what it was given.
+"""
+
+from collections import OrderedDict, deque
+
+from livegate.phoenix.channel import Channels
+from livegate.phoenix.model import Limits, PageLoad, Session, SocketSeen, Transport
+from livegate.phoenix.pages import topics_of, vsn_of_url
+
+MAX_SOCKETS_KEPT = 100
+"""Of one session."""
+
+
+class Tracker:
+    """All sessions of a process."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.sessions: OrderedDict[str, Session] = OrderedDict()
+        """By id, the one that was heard of last at the end."""
+        self.dropped = 0
+        """Sessions that are no longer kept."""
+        self.tree_bytes = 0
+        self._pages: OrderedDict[str, PageLoad] = OrderedDict()
+        self._modules: OrderedDict[str, str] = OrderedDict()
+        self._numbered = 0
+
+    def page(self, html: str, load: PageLoad) -> tuple[str, ...]:
+        """A page went to a browser: its LiveViews will be asked for by these topics."""
+        topics = topics_of(html)
+        for topic in topics:
+            self._pages[topic] = load
+        while len(self._pages) > self.limits.pages:
+            self._pages.popitem(last=False)
+        return topics
+
+    def learn(self, path: str | None, module: str | None) -> None:
+        """The page at a path is made by this module."""
+        if path is None or module is None:
+            return
+        self._modules[path] = module
+        self._modules.move_to_end(path)
+        if len(self._modules) > self.limits.pages:
+            self._modules.popitem(last=False)
+
+    def module_at(self, path: str | None) -> str | None:
+        """The module of the page at a path, if any browser has loaded it before."""
+        return self._modules.get(path or "")
+
+    def open(self, url: str, at: float, transport: Transport = "websocket") -> Channels:
+        """A socket was opened by a request for this URL; what comes on it goes to the value that is returned."""
+        vsn = vsn_of_url(url)
+        seen = SocketSeen(transport, vsn or "?", at)
+        return Channels(self, seen, vsn)
+
+    def session_of(self, topic: str, at: float) -> Session:
+        """The session of a root view's topic; a new one for a topic that was not seen yet."""
+        session = self.sessions.get(topic)
+        if session is None:
+            self._numbered += 1
+            session = Session(self._numbered, topic.removeprefix("lv:"), at, at, events=deque())
+            session.page = self._pages.pop(topic, None)
+            if session.page is not None:
+                session.opened_at = session.page.at
+            self.sessions[topic] = session
+            self._bound()
+        self.sessions.move_to_end(topic)
+        return session
+
+    def attach(self, session: Session, seen: SocketSeen) -> None:
+        """A socket turned out to be of this session."""
+        session.sockets.append(seen)
+        if len(session.sockets) > MAX_SOCKETS_KEPT:
+            del session.sockets[0]
+
+    def trees_grew(self, size: int) -> None:
+        """Bytes of frames went into pages that are kept; of the oldest sessions the pages go when it is too much."""
+        self.tree_bytes += size
+        if self.tree_bytes <= self.limits.tree_bytes:
+            return
+        for session in self.sessions.values():
+            for view in session.views.values():
+                if view.tree is not None:
+                    self.tree_bytes -= view.tree_bytes
+                    view.tree, view.tree_bytes = None, 0
+                    view.tree_problem = "too much to keep; it is known again after the next join"
+            if self.tree_bytes <= self.limits.tree_bytes:
+                return
+
+    def _bound(self) -> None:
+        while len(self.sessions) > self.limits.sessions:
+            _, gone = self.sessions.popitem(last=False)
+            self.dropped += 1
+            self.tree_bytes -= sum(view.tree_bytes for view in gone.views.values())

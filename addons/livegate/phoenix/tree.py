@@ -1,0 +1,120 @@
+"""The page that a LiveView shows: joined once, then changed by diffs; as HTML at any moment."""
+
+from typing import Any, Self
+
+from livegate.phoenix.changes import Changes
+from livegate.phoenix.merge import Merger
+from livegate.phoenix.nodes import COMPONENTS, STATICS, TEMPLATES, Node, TreeError, resolved
+from livegate.phoenix.render import Renderer
+
+__all__ = ["Tree", "TreeError"]
+
+MAX_COMPONENTS = 20_000
+
+
+class Tree:
+    """One LiveView's rendered tree, of LiveView 0.18 to 1.2."""
+
+    __slots__ = ("_generation", "components", "root", "title")
+
+    def __init__(self, root: Node, components: dict[int, Node], title: str | None, generation: int) -> None:
+        self.root = root
+        self.components = components
+        self.title = title
+        self._generation = generation
+
+    @classmethod
+    def join(cls, rendered: object) -> Self:
+        """The tree of a join's `rendered`. Raises TreeError."""
+        tree = cls({}, {}, None, 0)
+        tree.merge(rendered)
+        if STATICS not in tree.root:
+            raise TreeError("a page without statics")
+        return tree
+
+    def copy(self) -> "Tree":
+        """The tree as it is now, at no cost: what comes later does not change it."""
+        return Tree(self.root, self.components, self.title, self._generation)
+
+    def merge(self, diff: object) -> Changes:
+        """Change the page as the client does. Raises TreeError, and is then what it was before."""
+        if not isinstance(diff, dict):
+            raise TreeError("a diff that is no object")
+        try:
+            return self._merge(diff)
+        except RecursionError:
+            raise TreeError("nested too deeply") from None
+
+    def _merge(self, diff: dict[str, Any]) -> Changes:
+        changes = Changes()
+        rest = _taken_off(diff, changes)
+        table = diff.get(TEMPLATES)
+        given = _components(diff.get(COMPONENTS))
+        generation = self._generation + 1
+        components = dict(self.components) if given else self.components
+        merger = Merger(changes, components, generation)
+        made = {cid: merger.component(cid, given, self.components) for cid in given}
+        components.update(made)
+        if len(components) > MAX_COMPONENTS:
+            raise TreeError(f"more than {MAX_COMPONENTS} components")
+        change = resolved(rest, table)
+        if STATICS in change:
+            root = merger.replace(self.root, change, (), 0)
+            changes.add((), self.root or None, root)
+        else:
+            root = merger.merge(self.root, change, (), 0) if change else self.root
+        changes.components.update(given)
+        self.root, self.components, self._generation = root, components, generation
+        if changes.title is not None:
+            self.title = changes.title
+        return changes
+
+    def html(self, *, streams: bool = True) -> str:
+        """The page. `streams=False`: of streams only what came last, as the client's own renderer has it.
+
+        Raises TreeError for what cannot be shown.
+        """
+        return self._rendered(self.root, streams=streams)
+
+    def component_html(self, cid: int, *, streams: bool = True) -> str:
+        """One component. Raises TreeError."""
+        return self._rendered(cid, streams=streams)
+
+    def _rendered(self, value: object, *, streams: bool) -> str:
+        try:
+            return Renderer(self.components, self._generation, streams=streams).html(value)
+        except RecursionError:
+            raise TreeError("nested too deeply") from None
+
+    def delete_components(self, cids: list[int]) -> None:
+        """The client has told that these are gone."""
+        gone = set(cids)
+        self.components = {cid: node for cid, node in self.components.items() if cid not in gone}
+
+
+def _taken_off(diff: dict[str, Any], changes: Changes) -> dict[str, Any]:
+    """What stands at the top of a diff without being part of the tree: title, events, reply."""
+    rest = dict(diff)
+    title = rest.pop("t", None)
+    changes.title = title if isinstance(title, str) else None
+    events = rest.pop("e", None)
+    for event in events if isinstance(events, list) else ():
+        if isinstance(event, list) and event and isinstance(event[0], str):
+            changes.events.append((event[0], event[1] if len(event) > 1 else None))
+    if isinstance(rest.get("r"), dict):
+        changes.reply = rest.pop("r")
+    return rest
+
+
+def _components(value: object) -> dict[int, Node]:
+    """The components of a diff by number."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise TreeError("components that are no object")
+    found: dict[int, Node] = {}
+    for key, node in value.items():
+        if not key.isascii() or not key.isdigit() or len(key) > 15 or not isinstance(node, dict):
+            raise TreeError("a component that has no number, or is no object")
+        found[int(key)] = resolved(node, None, component=True)
+    return found

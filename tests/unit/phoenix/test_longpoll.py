@@ -1,0 +1,74 @@
+"""Long-poll exchanges, as phoenix.js and Phoenix write them."""
+
+import base64
+import json
+
+import pytest
+
+from livegate.phoenix.frames import Frame, NotPhoenix
+from livegate.phoenix.longpoll import Answer, Poll, parse_answer, parse_request
+
+TEXT = b'["1","1","room:a","phx_join",{}]'
+JOIN = Frame("1", "1", "room:a", "phx_join", {})
+BINARY = b"\0\x01\x02\x06\x03112room:abin\0\xff"
+PUSH = Frame("1", "12", "room:a", "bin", b"\0\xff")
+
+
+def test_a_poll_has_no_frames() -> None:
+    assert parse_request("GET", "vsn=2.0.0", b"", None) == Poll("poll", False, "2")
+    assert parse_request("GET", "vsn=2.0.0&token=SFMy", b"", None) == Poll("poll", True, "2")
+    assert parse_request("GET", "vsn=9", b"", None) == Poll("poll", False, None)
+
+
+def test_lines_are_text_or_the_base64_of_binary() -> None:
+    body = TEXT + b"\n" + base64.b64encode(BINARY) + b"\n\n!!"
+    found = parse_request("POST", "vsn=2.0.0&token=x", body, "application/x-ndjson; charset=utf-8")
+    assert isinstance(found, Poll)
+    assert found.frames[:2] == ((JOIN, len(TEXT)), (PUSH, len(BINARY)))
+    assert found.frames[2][0] == NotPhoenix("neither JSON nor base64")
+
+
+def test_the_older_clients_send_one_message() -> None:
+    found = parse_request("POST", "token=x", b'{"topic":"t","event":"e","payload":{},"ref":"1"}', "application/json")
+    assert isinstance(found, Poll)
+    assert found.vsn == "1"
+    assert [frame for frame, _ in found.frames] == [Frame(None, "1", "t", "e", {})]
+
+
+def test_more_lines_than_phoenix_takes_are_not_read() -> None:
+    found = parse_request("POST", "vsn=2.0.0", (TEXT + b"\n") * 500, "application/x-ndjson")
+    assert isinstance(found, Poll)
+    assert len(found.frames) == 100
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT"])
+def test_other_verbs_are_none_of_it(method: str) -> None:
+    assert isinstance(parse_request(method, "", b"", None), NotPhoenix)
+
+
+def test_a_query_of_too_many_fields_is_none_of_it() -> None:
+    assert isinstance(parse_request("GET", "a=1&" * 500, b"", None), NotPhoenix)
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        ({"messages": [], "status": 410, "token": "SFMy.x"}, Answer(410, "SFMy.x")),
+        ({"status": 200, "token": None, "messages": [TEXT.decode(), 7]}, Answer(200, None, ((JOIN, len(TEXT)),))),
+        ({"status": 204}, Answer(204, None)),
+        ({"status": 200, "messages": "x"}, Answer(200, None)),
+    ],
+)
+def test_an_answer_has_its_status_in_its_body(body: object, answer: Answer) -> None:
+    assert parse_answer(json.dumps(body).encode()) == answer
+
+
+def test_half_a_surrogate_in_an_answer_is_no_exception() -> None:
+    found = parse_answer(b'{"status":200,"messages":["\\ud800"]}')
+    assert isinstance(found, Answer)
+    assert isinstance(found.frames[0][0], NotPhoenix)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"status":true}', b"[" * 100_000, b"\xff"])
+def test_anything_else_is_none(body: bytes) -> None:
+    assert isinstance(parse_answer(body), NotPhoenix)
