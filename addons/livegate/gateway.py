@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from livegate.inspect.alone import inspectors
 from livegate.pipeline.access_log import AccessLog
 from livegate.pipeline.certificates import Certificates
 from livegate.pipeline.drain import Drain
@@ -45,5 +46,6 @@ def pipeline() -> list[Any]:
         Streaming(),
         Errors(),
         AccessLog(),
+        *inspectors(),
         FlowHistory(),
     ]

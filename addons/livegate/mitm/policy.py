@@ -77,6 +77,10 @@ class Leg(Protocol):
         """The opposite of `pause_reading`."""
 
 
+NOT_KEPT = "livegate_not_kept"
+"""Of a flow's metadata: how many messages of its socket are no longer there."""
+
+
 class Peer(Protocol):
     """One end of a WebSocket, told by its leg what happens there."""
 

@@ -3,6 +3,7 @@
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 
+from livegate.mitm.policy import NOT_KEPT
 from livegate.settings import MessageHistory
 
 NOTHING = MessageHistory(messages=0, bytes=0)
@@ -48,6 +49,7 @@ class History:
             excess += 1
         del messages[:excess]
         self.dropped += excess
+        self._flow.metadata[NOT_KEPT] = self.dropped
         if self._flow.comment == self._remark:  # not one that somebody else has written
             self._flow.comment = self._remark = f"{self.dropped:,} earlier messages not kept"
         if not messages or self._bytes < 0:  # somebody has changed or removed messages after they were counted

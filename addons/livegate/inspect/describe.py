@@ -1,0 +1,112 @@
+"""Notes and sessions as text, for the content view, comments, the terminal and commands."""
+
+import json
+
+from livegate.inspect.redaction import Redactor
+from livegate.phoenix.changes import Changes, value_text
+from livegate.phoenix.frames import Frame
+from livegate.phoenix.model import Session, percentile
+from livegate.phoenix.note import Note, seconds_text, shortened, size_text
+
+MAX_LINES = 60
+MAX_HEX_BYTES = 64
+MAX_RAW_CHARACTERS = 64 * 1024
+CRASHED, REFUSED, UNANSWERED = "💥", "⛔", "❓"
+
+
+def changes_text(changes: Changes, redactor: Redactor) -> list[str]:
+    """The tree of a diff: each path with its old and its new value."""
+    lines = []
+    for change in changes.paths[:MAX_LINES]:
+        old, new = (value_text(redactor.json(value)) for value in (change.old, change.new))
+        lines.append(
+            f"  {change.place or 'page'}: {old} → {new}"
+            if change.old is not None
+            else f"  {change.place or 'page'}: {new}"
+        )
+    hidden = len(changes.paths) - MAX_LINES + changes.more
+    if hidden > 0:
+        lines.append(f"  … and {hidden} more")
+    if changes.stream_resets:
+        lines.append("  stream reset")
+    lines += [f"  stream + {shortened(id_)}" for id_ in changes.stream_inserts[:20]]
+    lines += [f"  stream - {shortened(id_)}" for id_ in changes.stream_deletes[:20]]
+    if changes.title is not None:
+        lines.append(f"  title: {value_text(redactor.string(changes.title))}")
+    for name, payload in changes.events[:20]:
+        lines.append(f"  event {shortened(name)!r}: {value_text(redactor.json(payload))}")
+    if changes.reply is not None:
+        lines.append(f"  reply to the hook: {value_text(redactor.json(changes.reply))}")
+    return lines
+
+
+def raw_text(data: bytes, *, text: bool, redactor: Redactor) -> str:
+    """The frame itself, without its secrets."""
+    if not text:
+        more = " …" if len(data) > MAX_HEX_BYTES else ""
+        return f"{len(data)} bytes: {data[:MAX_HEX_BYTES].hex(' ')}{more}"
+    shown = redactor.frame(data[: 4 * MAX_RAW_CHARACTERS]).decode("utf-8", "replace")
+    return shown if len(shown) <= MAX_RAW_CHARACTERS else f"{shown[:MAX_RAW_CHARACTERS]}… ({size_text(len(data))})"
+
+
+def note_text(note: Note, data: bytes, *, text: bool, redactor: Redactor) -> str:
+    """What the content view shows: a sentence, what changed, the raw frame."""
+    if note.what == "heartbeat":
+        return f"♥ {note.sentence}"
+    arrow = "▲" if note.from_client else "▼"
+    lines = [f"{arrow} {redactor.text(note.sentence)}"]
+    if note.changes is not None:
+        lines += changes_text(note.changes, redactor)
+    if note.view is not None and note.view.tree_problem:
+        lines.append(f"  (the page cannot be shown: {note.view.tree_problem})")
+    value = _value(note)
+    if value is not None:
+        lines.append(f"  value: {value_text(redactor.json(value))}")
+    lines += ["", raw_text(data, text=text, redactor=redactor)]
+    return "\n".join(lines)
+
+
+def _value(note: Note) -> object:
+    """What an event carried."""
+    if note.what != "event" or not isinstance(note.frame, Frame) or not isinstance(note.frame.payload, dict):
+        return None
+    return note.frame.payload.get("value")
+
+
+def session_text(session: Session) -> str:
+    """A session in one line: view, path, events, p95, state."""
+    main = session.main
+    label = f"{main.label}{f' {main.path}' if main.path and main.module else ''}" if main is not None else session.id
+    count = sum(event.kind in ("event", "patch") for event in session.events) + session.events_dropped
+    trips = [trip for trips in session.timings().values() for trip in trips]
+    parts = [shortened(label), f"{count} event{'' if count == 1 else 's'}"]
+    slowest = percentile(trips, 0.95)
+    if slowest is not None:
+        parts.append(f"p95 {seconds_text(slowest)}")
+    if session.crashes:
+        parts.append(f"{session.crashes} crash{'' if session.crashes == 1 else 'es'}")
+    if session.unanswered:
+        parts.append(f"{session.unanswered} unanswered")
+    parts += [f"refused: {reason}" for reason in list(session.refusals)[:2]]
+    return " · ".join([*parts, session.state])
+
+
+def sign_of(session: Session) -> str:
+    """A sign for what went wrong in a session; empty when nothing did."""
+    if session.crashes:
+        return CRASHED
+    if session.refusals:
+        return REFUSED
+    return UNANSWERED if session.unanswered else ""
+
+
+def event_line(note: Note) -> str:
+    """One event in the terminal: view, event, round trip, diff bytes."""
+    event = note.event
+    if event is None:
+        return note.sentence
+    diff = f"  diff {size_text(event.diff_size)}" if event.diff_size else ""
+    end = "" if event.outcome == "ok" else f"  {event.outcome}"
+    detail = f"  {shortened(event.detail)}" if event.detail else ""
+    name = f"{event.type} {json.dumps(shortened(event.name), ensure_ascii=False)}" if event.type else event.kind
+    return f"{shortened(event.view)}  {name}  {seconds_text(event.round_trip)}{diff}{end}{detail}"

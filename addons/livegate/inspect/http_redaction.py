@@ -1,0 +1,116 @@
+"""Takes secrets out of HTTP: header fields and bodies."""
+
+import json
+import re
+
+from livegate.inspect.redaction import Redactor
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+_COOKIE = re.compile(r"([^=;\s]+)=([^;]*)")
+_URLS = frozenset({"location", "referer", "content-location", "refresh", "link"})
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
+_WHOLE = frozenset({"x-phoenix-authtoken", "x-phoenix-longpoll-token", "x-user-id"})
+_META = re.compile(r"""(<meta\b[^<>]*\bname=["']csrf-token["'][^<>]*\bcontent=["'])([^"'<>]*)""", re.IGNORECASE)
+_META_REVERSED = re.compile(
+    r"""(<meta\b[^<>]*\bcontent=["'])([^"'<>]*)(?=["'][^<>]*\bname=["']csrf-token["'])""", re.IGNORECASE
+)
+_INPUT = re.compile(r"<input\b[^<>]*>", re.IGNORECASE)
+_NAME = re.compile(r"""\bname=["']([^"'<>]*)""", re.IGNORECASE)
+_VALUE = re.compile(r"""(\bvalue=["'])([^"'<>]*)""", re.IGNORECASE)
+_DATA = re.compile(r"""(\bdata-(?:phx-session|phx-static|csrf)=["'])([^"'<>]*)""", re.IGNORECASE)
+_PART_NAME = re.compile(rb"""name="([^"]*)\"""", re.IGNORECASE)
+
+
+class HttpRedactor:
+    """Header fields and bodies."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self.redactor = redactor
+
+    def header(self, name: str, value: str) -> str:
+        """The value of a field; names of cookies and kinds of credentials stay."""
+        lower, redactor = name.lower(), self.redactor
+        if lower == "cookie":
+            return _COOKIE.sub(lambda match: f"{match[1]}={redactor.mark(match[2])}", value)
+        if lower == "set-cookie":
+            first, semicolon, attributes = value.partition(";")
+            key, equals, secret = first.partition("=")
+            return f"{key}{equals}{redactor.mark(secret)}{semicolon}{attributes}"
+        if lower in _CREDENTIALS:
+            scheme, space, secret = value.partition(" ")
+            return f"{scheme}{space}{redactor.mark(secret)}" if space else redactor.mark(value)
+        if lower in _WHOLE or redactor.is_secret(lower):
+            return redactor.mark(value)
+        if lower in _URLS:
+            return redactor.url(value)
+        return redactor.text(value)
+
+    def path(self, path: str) -> str:
+        """A request's target."""
+        return self.redactor.url(path)
+
+    def body(self, data: bytes, content_type: str | None) -> bytes:
+        """A body, by its type; binary ones stay, and so do those of more than 8 MiB but their start is not shown."""
+        kind = (content_type or "").partition(";")[0].strip().lower()
+        if len(data) > MAX_BODY_BYTES:
+            return f"⟪{len(data)} bytes, too many to look for secrets⟫".encode()
+        if kind == "multipart/form-data":
+            return self._multipart(data, content_type or "")
+        if not _is_text(kind):
+            return data
+        text = data.decode("utf-8", "surrogateescape")
+        if kind == "application/x-www-form-urlencoded":
+            found = self.redactor.form(text)
+        elif kind.endswith(("json", "ndjson")):
+            found = self._json(text)
+        else:
+            found = self._markup(text) if "<" in text else self.redactor.text(text)
+        return data if found == text else found.encode("utf-8", "surrogateescape")
+
+    def _json(self, text: str) -> str:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):  # as ndjson, of which each line is one
+            return "\n".join(self.redactor.frame(line.encode("utf-8", "replace")).decode() for line in text.split("\n"))
+        found = self.redactor.json(value)
+        return text if found is value else json.dumps(found, ensure_ascii=False)
+
+    def _markup(self, text: str) -> str:
+        def marked(match: re.Match[str]) -> str:
+            return f"{match[1]}{self.redactor.mark(match[2])}"
+
+        for pattern in (_META, _META_REVERSED, _DATA):
+            text = pattern.sub(marked, text)
+        return self.redactor.tokens(_INPUT.sub(self._input, text))
+
+    def _input(self, match: re.Match[str]) -> str:
+        name = _NAME.search(match[0])
+        if name is None or not self.redactor.is_secret(name[1]):
+            return match[0]
+        return _VALUE.sub(lambda value: f"{value[1]}{self.redactor.mark(value[2])}", match[0])
+
+    def _multipart(self, data: bytes, content_type: str) -> bytes:
+        boundary = re.search(r'boundary="?([^";]{1,200})', content_type)
+        if boundary is None:
+            return b"\xe2\x9f\xaaa form that cannot be read\xe2\x9f\xab"
+        delimiter = b"--" + boundary[1].encode("latin-1", "replace")
+        return delimiter.join(self._part(part) for part in data.split(delimiter))
+
+    def _part(self, part: bytes) -> bytes:
+        head, blank, body = part.partition(b"\r\n\r\n")
+        name = _PART_NAME.search(head)
+        if not blank or name is None:
+            return part
+        value = body.removesuffix(b"\r\n")
+        text = value.decode("utf-8", "surrogateescape")
+        if self.redactor.is_secret(name[1].decode("utf-8", "replace")):
+            found = self.redactor.mark(text)
+        elif b"filename=" in head:
+            return part
+        else:
+            found = self.redactor.string(text)
+        return head + blank + found.encode("utf-8", "surrogateescape") + body[len(value) :]
+
+
+def _is_text(kind: str) -> bool:
+    return not kind or kind.startswith("text/") or kind.endswith(("json", "xml", "javascript", "x-www-form-urlencoded"))

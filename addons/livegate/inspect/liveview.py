@@ -1,0 +1,117 @@
+"""The LiveView inspector: an addon that understands Phoenix's traffic and tells of it. No gateway is needed for it."""
+
+import logging
+import sys
+
+from mitmproxy import contentviews, ctx, exceptions, http
+from mitmproxy.addonmanager import Loader
+
+from livegate.inspect.describe import event_line, session_text, sign_of
+from livegate.inspect.recorder import Recorder, channels_of
+from livegate.inspect.redaction import Redactor
+from livegate.inspect.view import LiveViewContentview
+from livegate.mitm.policy import NOT_KEPT
+from livegate.phoenix.model import Session
+from livegate.phoenix.note import Note
+
+logger = logging.getLogger("livegate.liveview")
+
+COMMENT_EVERY_S = 0.5
+"""A session that is busy has its comment written anew so often."""
+_SHOWN = {"events": frozenset({"reply", "joined", "refused", "crash"}), "frames": None}
+_COLOURS = {"crash": "31;1", "refused": "31", "reply": "32", "joined": "36", "heartbeat": "2"}
+SLOW_S = 0.2
+SLOW_COLOUR = "33"
+
+
+class LiveViewInspector:
+    """Follows LiveView sessions: comments and marks on flows, lines in the terminal, the content view."""
+
+    def __init__(self, recorder: Recorder | None = None, redactor: Redactor | None = None) -> None:
+        self.recorder = recorder or Recorder()
+        self.redactor = redactor or Redactor()
+        self.recorder.listeners.append(self._tell)
+        self._commented: dict[str, float] = {}
+        self._colour = sys.stdout.isatty()
+
+    def load(self, loader: Loader) -> None:
+        loader.add_option(
+            "liveview_log",
+            str,
+            "off",
+            "LiveView in the terminal: off, events (a line each) or frames.",
+            ["off", "events", "frames"],
+        )
+        contentviews.add(LiveViewContentview(self.redactor))
+
+    def configure(self, updated: set[str]) -> None:
+        if "liveview_log" in updated and ctx.options.liveview_log not in ("off", *_SHOWN):
+            raise exceptions.OptionsError("liveview_log is off, events or frames")
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        if not self.recorder.page(flow):
+            self.recorder.longpoll(flow)
+
+    def websocket_start(self, flow: http.HTTPFlow) -> None:
+        self.recorder.opened(flow)
+
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        if flow.websocket is not None and flow.websocket.messages:
+            self.recorder.message(flow, flow.websocket.messages[-1])
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        channels = self.recorder.closed(flow)
+        self._commented.pop(flow.id, None)
+        if channels is not None and channels.session is not None:
+            self._comment(flow, channels.session)
+
+    def _tell(self, flow: http.HTTPFlow, note: Note) -> None:
+        session = note.session
+        if session is not None and flow.websocket is not None:
+            told_at = self._commented.get(flow.id, 0.0)
+            if note.at - told_at >= COMMENT_EVERY_S or note.what in ("crash", "refused", "joined"):
+                self._commented[flow.id] = note.at
+                self._comment(flow, session)
+        if ctx.options.liveview_log != "off":
+            self._print(note)
+
+    def _comment(self, flow: http.HTTPFlow, session: Session) -> None:
+        """What a person sees of the session in a list of flows."""
+        gone = flow.metadata.get(NOT_KEPT)
+        not_kept = f" · {gone:,} earlier messages not kept" if isinstance(gone, int) else ""
+        flow.comment = f"{self.redactor.text(session_text(session))}{not_kept}"
+        sign = sign_of(session)
+        if sign and not flow.marked:
+            flow.marked = sign
+
+    def _print(self, note: Note) -> None:
+        shown = _SHOWN[ctx.options.liveview_log]
+        if shown is not None and (note.what not in shown or (note.event is not None and note.event.kind not in _TIMED)):
+            return
+        line = note.sentence if shown is None else f"{_session(note)}{_line(note)}"
+        line = self.redactor.text(line)
+        logger.info("%s", f"\x1b[{_colour(note)}m{line}\x1b[0m" if self._colour else line)
+
+
+_TIMED = frozenset({"event", "patch", "join", "upload"})
+
+
+def _session(note: Note) -> str:
+    return f"[{note.session.number}] " if note.session is not None else ""
+
+
+def _line(note: Note) -> str:
+    return event_line(note) if note.what == "reply" else note.sentence
+
+
+def _colour(note: Note) -> str:
+    trip = note.event.round_trip if note.event is not None else None
+    if note.what == "reply" and trip is not None and trip > SLOW_S:
+        return SLOW_COLOUR
+    return _COLOURS.get(note.what, "0")
+
+
+def session_of(flow: http.HTTPFlow) -> Session | None:
+    """The session that a flow's socket belongs to, as far as it is known."""
+    channels = channels_of(flow)
+    return channels.session if channels is not None else None

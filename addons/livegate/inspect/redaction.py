@@ -1,0 +1,203 @@
+"""Takes secrets out of what is stored or shown. Shape and length stay, and a keyed hash: equal values look equal.
+
+Nothing here raises because of what it is given; what cannot be read is treated as plain text.
+"""
+
+import hashlib
+import json
+import re
+import secrets
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+from urllib.parse import quote, unquote_plus, urlsplit
+
+FIELDS = frozenset(
+    {"password", "passwd", "pwd", "passphrase", "token", "secret", "secrets", "card", "cvc", "cvv", "iban", "ssn"}
+    | {"otp", "pin", "pincode", "apikey", "authorization", "credential", "credentials", "csrf", "accesskey"}
+    | {"privatekey", "signature"}
+)
+"""Words that make the value of a field a secret: `user[password]`, `cardNumber`, `x-api-key`."""
+QUERY = frozenset({"code", "key", "sig", "state", "sid", "auth"})
+"""Further names that do in the query of a URL."""
+OPAQUE_KEYS = frozenset({"session", "static", "flash"})
+"""Keys of a LiveView join whose values are signed tokens, in whatever form a server writes them."""
+MIN_OPAQUE_CHARACTERS = 16
+MAX_DEPTH = 100
+MAX_FORM_FIELDS = 10_000
+HASH_BYTES = 3
+MAX_NAMES = 10_000
+"""Whose answer is remembered."""
+MAX_NAME_CHARACTERS = 200
+
+_MARK = re.compile(r"⟪redacted \d+ chars #[0-9a-f]{6}⟫")
+_TOKENS = re.compile(
+    r"SFMyNTY\.[\w-]{4,}(?:\.[\w-]*)?"  # Phoenix.Token, Plug.Session
+    r"|eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*){0,3}"  # a JSON web token, signed or encrypted
+    r"|(?<=base64url\.bearer\.phx\.)[\w=-]+"
+    r"|(?<=[Bb]earer )[\w.~+/=-]{8,}"
+    r"|(?<=[Bb]asic )[A-Za-z0-9+/=]{8,}"
+)
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_PAIR = re.compile(r"""([\w\[\].%+-]{1,200})=([^&\s"'<>;,]+)""")
+_QUOTED_PAIR = re.compile(r"""(["'])([\w\[\]. -]{1,100})\1\s*[:=]\s*(["'])((?:(?!\3)[^\\\n]|\\.)*)\3""")
+_URL = re.compile(r"https?://\S+|wss?://\S+|/[^\s?]*\?\S+")
+_LONG_SEGMENT = re.compile(r"(?<=/)(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{40,}(?=[/?#]|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class RedactionRules:
+    """What is a secret, and the key of the hashes (made anew for each process)."""
+
+    fields: frozenset[str] = FIELDS
+    """Words, lower case, without separators."""
+    query: frozenset[str] = QUERY
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+
+
+class Redactor:
+    """Takes secrets out of values of every kind."""
+
+    def __init__(self, rules: RedactionRules | None = None) -> None:
+        self.rules = rules or RedactionRules()
+        words = "|".join(sorted(re.escape(word) for word in self.rules.fields))
+        loose = words.replace("apikey", "api.{0,3}key")
+        self._suspicious = re.compile(
+            rf"(?i){loose}|access.?key|private.?key|\"(?:session|static|flash)\"|SFMyNTY|eyJ|bearer|basic|\\u|%|[?&]"
+        )
+        self._names: dict[str, bool] = {}
+
+    def mark(self, value: str) -> str:
+        """What stands for a secret."""
+        if not value or _MARK.fullmatch(value):
+            return value
+        digest = hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=self.rules.key, digest_size=HASH_BYTES)
+        return f"⟪redacted {len(value)} chars #{digest.hexdigest()}⟫"
+
+    def is_secret(self, name: str) -> bool:
+        """Whether a field of this name holds a secret: by its words, alone or two together."""
+        known = self._names.get(name)
+        if known is None:
+            words = [word.lower() for word in _WORDS.findall(unquote_plus(name))]
+            pairs = [first + second for first, second in pairwise(words)]
+            known = not self.rules.fields.isdisjoint([*words, *pairs])
+            if len(self._names) < MAX_NAMES and len(name) < MAX_NAME_CHARACTERS:
+                self._names[name] = known
+        return known
+
+    def json(self, value: Any) -> Any:
+        """A JSON value without its secrets; what holds none is the same object."""
+        return self._json(value, 0)
+
+    def _json(self, value: Any, depth: int) -> Any:
+        if isinstance(value, str):
+            return self.string(value)
+        if depth > MAX_DEPTH:
+            return "⟪nested too deeply⟫" if isinstance(value, dict | list) else value
+        if isinstance(value, dict):
+            found = {key: self._field(key, item, depth) for key, item in value.items()}
+            return found if any(found[key] is not item for key, item in value.items()) else value
+        if isinstance(value, list):
+            items = [self._json(item, depth + 1) for item in value]
+            return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
+        return value
+
+    def _field(self, key: str, value: Any, depth: int) -> Any:
+        if self.is_secret(key):
+            return self._all(value, depth)
+        if key in OPAQUE_KEYS and isinstance(value, str) and len(value) >= MIN_OPAQUE_CHARACTERS:
+            return self.mark(value)
+        return self._json(value, depth + 1)
+
+    def _all(self, value: Any, depth: int) -> Any:
+        """Everything below the name of a secret is one."""
+        if depth > MAX_DEPTH:
+            return "⟪nested too deeply⟫"
+        if isinstance(value, dict):
+            return {key: self._all(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._all(item, depth + 1) for item in value]
+        if value is None or isinstance(value, bool):
+            return value
+        return self.mark(str(value))
+
+    def string(self, text: str) -> str:
+        """A text within JSON: a form, a URL, or words that may hold tokens."""
+        if not self._suspicious.search(text) and not self._has_pair(text):
+            return text
+        if text.startswith(("http://", "https://", "ws://", "wss://", "/")):
+            return self.url(text)
+        if "=" in text and not any(character.isspace() for character in text) and "<" not in text:
+            return self.form(text)
+        return self.text(text)
+
+    def _has_pair(self, text: str) -> bool:
+        return "=" in text and any(self.is_secret(match[1]) for match in _PAIR.finditer(text))
+
+    def form(self, text: str) -> str:
+        """A URL-encoded form, or a query."""
+        return "&".join(self._pair(pair) for pair in text.split("&", MAX_FORM_FIELDS))
+
+    def _pair(self, pair: str, *, query: bool = False) -> str:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            return self.tokens(pair)
+        lower = unquote_plus(name).strip("_").lower()
+        if self.is_secret(name) or (query and lower in self.rules.query):
+            return f"{name}={self.mark(unquote_plus(value))}" if not _MARK.fullmatch(value) else pair
+        plain = unquote_plus(value)
+        redacted = self.string(plain) if plain != pair else plain
+        return pair if redacted == plain else f"{name}={quote(redacted, safe='⟪⟫ #/:.')}"
+
+    def url(self, text: str) -> str:
+        """A URL, or a reference to one: its query, its password, and what is long and random in its path."""
+        try:
+            parts = urlsplit(text)
+            credentials, at, host = parts.netloc.rpartition("@")
+        except ValueError:
+            return self.tokens(text)
+        path = self.tokens(_LONG_SEGMENT.sub(lambda match: self.mark(match[0]), parts.path))
+        query = "&".join(self._pair(pair, query=True) for pair in parts.query.split("&", MAX_FORM_FIELDS))
+        fragment = "&".join(self._pair(pair, query=True) for pair in parts.fragment.split("&", MAX_FORM_FIELDS))
+        if at:
+            user, colon, password = credentials.partition(":")
+            host = f"{user}{colon}{self.mark(password)}@{host}"
+        start = f"{parts.scheme}://{host}" if parts.netloc else ""
+        query_part = f"?{query}" if query else ""
+        return f"{start}{path}{query_part}{f'#{fragment}' if fragment else ''}"
+
+    def tokens(self, text: str) -> str:
+        """Free text: what looks like a token, wherever it stands."""
+        return _TOKENS.sub(lambda match: self.mark(match[0]), text)
+
+    def text(self, text: str) -> str:
+        """Free text: tokens, URLs, and pairs of a secret name and its value."""
+        if not self._suspicious.search(text) and not self._has_pair(text):
+            return text
+        found = _URL.sub(lambda match: self.url(match[0]), text)
+        found = _QUOTED_PAIR.sub(self._quoted, found)
+        found = _PAIR.sub(
+            lambda match: f"{match[1]}={self.mark(match[2])}" if self.is_secret(match[1]) else match[0], found
+        )
+        return self.tokens(found)
+
+    def _quoted(self, match: re.Match[str]) -> str:
+        if not self.is_secret(match[2]) or not match[4]:
+            return match[0]
+        start = match.start(4) - match.start()
+        return f"{match[0][:start]}{self.mark(match[4])}{match[3]}"
+
+    def frame(self, data: bytes) -> bytes:
+        """A WebSocket's text message: JSON or not. The same bytes when there is nothing to hide."""
+        text = data.decode("utf-8", "replace")
+        if not self._suspicious.search(text) and not self._has_pair(text):
+            return data
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            redacted = self.string(text)
+            return data if redacted == text else redacted.encode()
+        found = self.json(value)
+        if found is value:
+            return data
+        return json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
