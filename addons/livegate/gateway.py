@@ -2,7 +2,11 @@
 
 from typing import Any
 
-from livegate.inspect.alone import inspectors
+from livegate.inspect.commands import LiveViewCommands
+from livegate.inspect.liveview import LiveViewInspector
+from livegate.inspect.logging_frames import FrameLogger
+from livegate.inspect.recorder import Recorder
+from livegate.inspect.redaction import Redactor
 from livegate.pipeline.access_log import AccessLog
 from livegate.pipeline.certificates import Certificates
 from livegate.pipeline.drain import Drain
@@ -13,6 +17,7 @@ from livegate.pipeline.guard import Guard
 from livegate.pipeline.headers import Headers
 from livegate.pipeline.https_redirect import HttpsRedirect
 from livegate.pipeline.identity import ClientIdentity
+from livegate.pipeline.inspection import Inspection
 from livegate.pipeline.policy import RequestPolicy
 from livegate.pipeline.rate_limiter import RateLimiter
 from livegate.pipeline.router import DomainRouter
@@ -30,6 +35,8 @@ def pipeline() -> list[Any]:
     timeouts = Timeouts(current)
     sockets = Sockets()
     policy = RequestPolicy(current, sockets, timeouts.http_started)
+    recorder, redactor = Recorder(), Redactor()
+    frames = FrameLogger(recorder, redactor)
     return [
         Startup(current),
         Transport(policy, current.serving),
@@ -46,6 +53,9 @@ def pipeline() -> list[Any]:
         Streaming(),
         Errors(),
         AccessLog(),
-        *inspectors(),
+        LiveViewInspector(recorder, redactor),
+        LiveViewCommands(recorder, redactor),
+        frames,
+        Inspection(current, redactor, frames),
         FlowHistory(),
     ]

@@ -1,14 +1,46 @@
 """The LiveView inspector without the gateway, as a list of addons; `addons/liveview.py` loads it."""
 
+import logging
 from typing import Any
 
+from mitmproxy import ctx
+from mitmproxy.addonmanager import Loader
+
+from livegate import mitm
 from livegate.inspect.commands import LiveViewCommands
+from livegate.inspect.hiding import Hiding
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
+from livegate.mitm import showing
+
+logger = logging.getLogger(__name__)
+
+
+class Redaction:
+    """Takes secrets out of what is stored or shown, unless the option `liveview_redact` says otherwise."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+
+    def load(self, loader: Loader) -> None:
+        loader.add_option("liveview_redact", bool, True, "Take secrets out of everything that is stored or shown.")
+
+    def configure(self, updated: set[str]) -> None:
+        if "liveview_redact" not in updated:
+            return
+        self._redactor.enabled = ctx.options.liveview_redact
+        if not self._redactor.enabled:
+            showing.uninstall()
+            logger.warning("liveview_redact is off: passwords, cookies and tokens are shown and stored as they are")
+        elif not mitm.SHAPE_PROBLEMS:
+            showing.install(Hiding(self._redactor))
+
+    def done(self) -> None:
+        showing.uninstall()
 
 
 def inspectors() -> list[Any]:
     """Make a fresh set of addons that share what was recorded."""
     recorder, redactor = Recorder(), Redactor()
-    return [LiveViewInspector(recorder, redactor), LiveViewCommands(recorder, redactor)]
+    return [Redaction(redactor), LiveViewInspector(recorder, redactor), LiveViewCommands(recorder, redactor)]

@@ -16,6 +16,8 @@ from livegate.phoenix.note import Note
 
 logger = logging.getLogger("livegate.liveview")
 
+WEB_COLUMNS = ["tls", "icon", "path", "comment", "method", "status", "size", "time"]
+"""Of mitmweb: its own, and the comment that says what a session is up to."""
 COMMENT_EVERY_S = 0.5
 """A session that is busy has its comment written anew so often."""
 _SHOWN = {"events": frozenset({"reply", "joined", "refused", "crash"}), "frames": None}
@@ -47,6 +49,10 @@ class LiveViewInspector:
     def configure(self, updated: set[str]) -> None:
         if "liveview_log" in updated and ctx.options.liveview_log not in ("off", *_SHOWN):
             raise exceptions.OptionsError("liveview_log is off, events or frames")
+
+    def running(self) -> None:
+        if "web_columns" in ctx.options and not ctx.options.has_changed("web_columns"):
+            ctx.options.update(web_columns=WEB_COLUMNS)
 
     def response(self, flow: http.HTTPFlow) -> None:
         if not self.recorder.page(flow):

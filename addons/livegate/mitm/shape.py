@@ -5,7 +5,9 @@ import dataclasses
 import inspect
 from collections.abc import Iterator
 
-from mitmproxy import addonmanager, http
+from mitmproxy import addonmanager, contentviews, http
+from mitmproxy import io as flow_files
+from mitmproxy.addons import dumper, savehar
 from mitmproxy.proxy import commands, mode_servers, server, tunnel
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import modes, tls, websocket
@@ -70,6 +72,11 @@ EXPECTED: tuple[tuple[object, str, tuple[str, ...]], ...] = (
     (server.ConnectionHandler, "drain_writers", ("self",)),
     (server.TimeoutWatchdog, "register_activity", ("self",)),
     (server.TimeoutWatchdog, "disarm", ("self",)),
+    (flow_files.FlowWriter, "add", ("self", "f")),
+    (flow_files.FilteredFlowWriter, "add", ("self", "f")),
+    (savehar.SaveHar, "flow_entry", ("self", "flow", "servers_seen")),
+    (dumper.Dumper, "echo_flow", ("self", "f")),
+    (contentviews, "get_data", ("message",)),
     (commands.CloseTcpConnection, "__init__", ("self", "connection", "half_close")),
     (asyncio.StreamReaderProtocol, "connection_lost", ("self", "exc")),
 )

@@ -13,6 +13,8 @@ from livegate.settings.model import (
     Certificate,
     ClientTls,
     FlowHistory,
+    FrameLog,
+    Inspect,
     Limits,
     Log,
     RateLimits,
@@ -59,6 +61,7 @@ def build(
         limits=limits,
         websocket=websocket,
         history=FlowHistory(file.history.flows, file.history.flow_bytes),
+        inspect=_inspect(file, path.parent if path is not None else Path()),
         log=Log(file.log.format, file.log.level),
         watched=frozenset(watched),
     )
@@ -164,6 +167,16 @@ def _client_tls(file: SettingsFile, folder: Path, document: Document) -> ClientT
             document.problem(key, shown(name), "each name once")
         certificates[pattern] = certificate
     return ClientTls(tuple(certificates.values()), file.tls.redirect_http)
+
+
+def _inspect(file: SettingsFile, folder: Path) -> Inspect:
+    section = file.inspect.frame_log
+    frame_log = None
+    if section is not None:
+        path = folder / Path(section.path).expanduser()
+        frame_log = FrameLog(path, section.rotate, section.keep, section.payloads)
+    names = tuple("".join(letter for letter in name.lower() if letter.isalnum()) for name in file.inspect.redact_fields)
+    return Inspect(file.inspect.redact, names, frame_log)
 
 
 def _limits(file: SettingsFile, document: Document) -> Limits:

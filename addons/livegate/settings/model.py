@@ -146,6 +146,28 @@ class FlowHistory:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameLog:
+    """A file with one line a WebSocket frame, and one an HTTP exchange of a LiveView session."""
+
+    path: Path
+    rotate: int = 100 * 1024 * 1024
+    """Bytes after which a new file is begun."""
+    keep: int = 10
+    """How many files there are besides the one that is written."""
+    payloads: Literal["redacted", "none", "full"] = "redacted"
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """What is kept and shown of the traffic."""
+
+    redact: bool = True
+    redact_fields: tuple[str, ...] = ()
+    """Words, lower case, besides those that are always secret."""
+    frame_log: FrameLog | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """What the log looks like."""
 
@@ -215,6 +237,7 @@ class Settings:
     limits: Limits
     websocket: WebSocketLimits
     history: FlowHistory
+    inspect: Inspect
     log: Log
     watched: frozenset[Path]
     """The settings file and every file it names: a change of any of them is a reason to reload."""

@@ -201,6 +201,29 @@ class LimitsFile(Section):
     stream_above: Size = Field(1024 * 1024, description="Longer bodies are passed on as they come, both ways.")
 
 
+class FrameLogFile(Section):
+    """A file with one JSON object for every frame."""
+
+    path: Annotated[str, Field(min_length=1)] = Field(description="Relative to the settings file.")
+    format: Literal["jsonl"] = "jsonl"
+    rotate: Size = Field(100 * 1024 * 1024, description="A new file is begun past it.")
+    keep: Annotated[int, Field(ge=0, le=1000)] = Field(10, description="Older files that stay.")
+    payloads: Literal["redacted", "none", "full"] = Field(
+        "redacted", description="redacted: without secrets; none: sizes only; full: everything, secrets included."
+    )
+
+
+type FieldName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9 _.-]{0,63}$")]
+
+
+class InspectFile(Section):
+    """What is kept and shown of the traffic."""
+
+    redact: bool = Field(default=True, description="Take secrets out of everything that is stored or shown.")
+    redact_fields: list[FieldName] = Field([], description="Names of further fields whose values are secrets.")
+    frame_log: FrameLogFile | None = None
+
+
 class LogFile(Section):
     """The log."""
 
@@ -220,6 +243,7 @@ class SettingsFile(Section):
     limits: LimitsFile = LimitsFile()
     websocket: WebSocketFile = WebSocketFile()
     history: FlowHistoryFile = FlowHistoryFile()
+    inspect: InspectFile = InspectFile()
     log: LogFile = LogFile()
 
 
@@ -230,6 +254,7 @@ _SECTIONS = (
     ("WebSocketFile", "websocket"),
     ("MessageHistoryFile", "message_history"),
     ("FlowHistoryFile", "history"),
+    ("FrameLogFile", "frame_log"),
 )
 
 
@@ -267,4 +292,5 @@ def _file_defaults() -> dict[str, dict[str, Any]]:
         "websocket": {"max_message": "16MiB", "idle": "75s"},
         "message_history": {"bytes": "1MiB"},
         "history": {"flow_bytes": "256MiB"},
+        "frame_log": {"rotate": "100MiB"},
     }

@@ -1,0 +1,143 @@
+"""The frame log: one JSON object for every WebSocket frame and every HTTP exchange of a LiveView session.
+
+Written by a thread of its own, so that no disk holds up a frame; what it cannot keep up with is dropped and counted.
+Version 1 of a line:
+
+    {"v": 1, "kind": "frame", "at": seconds since 1970, "session": number or null, "flow": id, "dir": "up" or "down",
+     "size": bytes, "what": see Note.what, "text": the sentence, "view", "event", "ref", "ms": round trip or null,
+     "outcome", "diff": bytes, "data": the frame, "base64": true for a binary one}
+    {"v": 1, "kind": "open" or "close", "at", "session", "flow", "url", "code", "reason", "by"}
+    {"v": 1, "kind": "http", "at", "flow", "method", "url", "status", "ms", "views": topics of the page}
+    {"v": 1, "kind": "dropped", "at", "lines": how many were dropped before this one}
+"""
+
+import base64
+import contextlib
+import json
+import logging
+import os
+import queue
+import threading
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from livegate.inspect.redaction import Redactor
+from livegate.phoenix.note import Note
+from livegate.settings import FrameLog
+
+logger = logging.getLogger("livegate.frame_log")
+
+VERSION = 1
+MAX_QUEUED = 20_000
+"""Lines; beyond it they are dropped."""
+MAX_DATA_BYTES = 256 * 1024
+"""Of one frame; a longer one is logged without its data."""
+FILE_MODE = 0o600
+
+type Line = dict[str, Any]
+
+
+class FrameLogWriter:
+    """Writes lines to a file, and begins a new one when it is large."""
+
+    def __init__(self, settings: FrameLog, redactor: Redactor) -> None:
+        """Raises OSError when the file cannot be written."""
+        self.settings = settings
+        self.dropped = 0
+        self._redactor = redactor
+        self._queue: queue.Queue[tuple[Line, bytes | None, bool] | None] = queue.Queue(MAX_QUEUED)
+        self._file = _open(settings.path)
+        self._unsaid = 0
+        self._failed = False
+        self._thread = threading.Thread(target=self._run, name="livegate frame log", daemon=True)
+        self._thread.start()
+
+    def put(self, line: Line, data: bytes | None = None, *, text: bool = True) -> None:
+        """Log a line, with a frame's data; never waits."""
+        try:
+            self._queue.put_nowait((line, data, text))
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Write what is still to be written, and end. Waits for the disk for five seconds at most."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put(None, timeout=1)
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            line, data, text = item
+            try:
+                self._write(self._finished(line, data, text=text))
+            except Exception as error:  # noqa: BLE001 - the log must not end because of one line, nor the disk's day
+                if not self._failed:
+                    logger.warning("the frame log %s cannot be written: %s", self.settings.path, error)
+                self._failed = True
+                self.dropped += 1
+            if self._queue.empty():
+                with contextlib.suppress(OSError):
+                    self._file.flush()
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _finished(self, line: Line, data: bytes | None, *, text: bool) -> str:
+        payloads = self.settings.payloads
+        if data is not None and payloads != "none" and len(data) <= MAX_DATA_BYTES:
+            if text:
+                shown = self._redactor.frame(data) if payloads == "redacted" else data
+                line["data"] = shown.decode("utf-8", "replace")
+            else:
+                line |= {"data": base64.b64encode(data).decode(), "base64": True}
+        if payloads != "full" and "text" in line:
+            line["text"] = self._redactor.text(line["text"])
+        return json.dumps({"v": VERSION, **line}, ensure_ascii=False, separators=(",", ":"))
+
+    def _write(self, text: str) -> None:
+        if self.dropped > self._unsaid:
+            lost, self._unsaid = self.dropped - self._unsaid, self.dropped
+            self._file.write(json.dumps({"v": VERSION, "kind": "dropped", "at": time.time(), "lines": lost}) + "\n")
+        self._file.write(text + "\n")
+        if self._file.tell() >= self.settings.rotate:
+            self._rotate()
+
+    def _rotate(self) -> None:
+        self._file.close()
+        path, keep = self.settings.path, self.settings.keep
+        for number in range(keep, 0, -1):
+            older = path if number == 1 else path.with_name(f"{path.name}.{number - 1}")
+            if older.exists():
+                older.replace(path.with_name(f"{path.name}.{number}"))
+        if keep == 0:
+            path.unlink()
+        self._file = _open(path)
+
+
+def _open(path: Path) -> TextIO:
+    """Open for appending; nobody but its owner may read what is new."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
+    os.fchmod(descriptor, FILE_MODE)
+    return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+
+
+def frame_line(note: Note, flow_id: str) -> Line:
+    """The line of one frame, without its data."""
+    event = note.event
+    trip = event.round_trip if event is not None else None
+    return {
+        "kind": "frame",
+        "at": note.at,
+        "session": note.session.number if note.session is not None else None,
+        "flow": flow_id,
+        "dir": "up" if note.from_client else "down",
+        "size": note.size,
+        "what": note.what,
+        "text": note.sentence,
+        "view": note.view.label if note.view is not None else None,
+        "event": event.name if event is not None else None,
+        "ref": event.ref if event is not None else None,
+        "ms": round(trip * 1000, 3) if trip is not None else None,
+        "outcome": event.outcome if event is not None else None,
+        "diff": note.diff_size,
+    }

@@ -1,0 +1,100 @@
+"""Flows without their secrets, for everything that stores or shows them."""
+
+import hashlib
+from typing import Any
+
+from mitmproxy.net import encoding
+
+from livegate.inspect.http_redaction import HttpRedactor
+from livegate.inspect.redaction import Redactor
+
+type Field = tuple[bytes, bytes]
+
+
+class Hiding:
+    """What `livegate.mitm.showing` asks."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._http = HttpRedactor(redactor)
+
+    def state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state of a flow: it is changed in place, and returned."""
+        for name in ("request", "response"):
+            if state.get(name):
+                self._message(state[name])
+        if state.get("request"):
+            state["request"]["path"] = self._path(state["request"]["path"])
+        websocket = state.get("websocket")
+        if websocket:
+            websocket["messages"] = [self._frame(message) for message in websocket["messages"]]
+            websocket["close_reason"] = self._redactor.text(websocket.get("close_reason") or "") or None
+        if state.get("comment"):
+            state["comment"] = self._redactor.text(state["comment"])
+        if state.get("backup"):
+            state["backup"] = self.state(state["backup"])
+        return state
+
+    def _path(self, path: bytes) -> bytes:
+        return self._http.path(path.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+    def _frame(self, message: Any) -> Any:
+        kind, from_client, content, *rest = message
+        is_text = kind == 1
+        return (kind, from_client, self._redactor.frame(content) if is_text else content, *rest)
+
+    def _message(self, message: dict[str, Any]) -> None:
+        fields: tuple[Field, ...] = tuple(tuple(field) for field in message["headers"])
+        by_name = {name.lower(): value for name, value in fields}
+        content = message.get("content")
+        if content:
+            kind = by_name.get(b"content-type", b"").decode("latin-1")
+            plain = _decoded(content, by_name.get(b"content-encoding", b"").decode("latin-1"))
+            found = self._http.body(plain, kind) if plain is not None else content
+            if plain is not None and found != plain:
+                message["content"] = found
+                fields = tuple(field for field in fields if field[0].lower() != b"content-encoding")
+        message["headers"] = tuple((name, self._field(name, value)) for name, value in fields)
+
+    def _field(self, name: bytes, value: bytes) -> bytes:
+        found = self._http.header(name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
+        return found.encode("utf-8", "surrogateescape")
+
+    def shown(self, flow_json: dict[str, Any]) -> dict[str, Any]:
+        """What mitmweb's list and panes get: changed in place, and returned."""
+        for name in ("request", "response"):
+            message = flow_json.get(name)
+            if not isinstance(message, dict) or "headers" not in message:
+                continue
+            for fields in ("headers", "trailers"):
+                if fields in message:
+                    message[fields] = tuple((key, self._http.header(key, value)) for key, value in message[fields])
+            if message.get("contentHash"):  # of the body as it is: with a key, nobody can try bodies at it
+                message["contentHash"] = self._keyed(message["contentHash"])
+            if "path" in message:
+                message["path"] = self._http.path(message["path"])
+        if flow_json.get("comment"):
+            flow_json["comment"] = self._redactor.text(flow_json["comment"])
+        return flow_json
+
+    def _keyed(self, digest: str) -> str:
+        return hashlib.blake2b(digest.encode(), key=self._redactor.rules.key, digest_size=32).hexdigest()
+
+    def body(self, data: bytes, content_type: str | None) -> bytes:
+        """A decoded body."""
+        return self._http.body(data, content_type)
+
+    def frame(self, data: bytes) -> bytes:
+        """A WebSocket's text message."""
+        return self._redactor.frame(data)
+
+
+def _decoded(content: bytes, content_encoding: str) -> bytes | None:
+    """A body without its content coding; None when that cannot be read."""
+    if not content_encoding:
+        return content
+    try:
+        found = encoding.decode(content, content_encoding)
+    except ValueError:
+        return None
+    return found if isinstance(found, bytes) else None

@@ -1,0 +1,57 @@
+"""Inspection as the gateway's settings say: redaction, and the frame log."""
+
+import logging
+
+from livegate import mitm
+from livegate.inspect.frame_log import FrameLogWriter
+from livegate.inspect.hiding import Hiding
+from livegate.inspect.logging_frames import FrameLogger
+from livegate.inspect.redaction import FIELDS, RedactionRules, Redactor
+from livegate.mitm import showing
+from livegate.pipeline.exchange import CurrentSettings
+from livegate.settings import FrameLog, Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Inspection:
+    """Apply `inspect` of the settings, at the start and whenever they change."""
+
+    def __init__(self, current: CurrentSettings, redactor: Redactor, frames: FrameLogger) -> None:
+        self._current = current
+        self._redactor = redactor
+        self._frames = frames
+        current.on_change(self._apply)
+
+    def running(self) -> None:
+        if self._current.loaded:
+            self._apply(self._current.value)
+
+    def done(self) -> None:
+        showing.uninstall()
+        self._log(None)
+
+    def _apply(self, settings: Settings) -> None:
+        inspect = settings.inspect
+        self._redactor.use(RedactionRules(FIELDS.union(inspect.redact_fields), key=self._redactor.rules.key))
+        self._redactor.enabled = inspect.redact
+        if not inspect.redact:
+            showing.uninstall()
+            logger.warning("inspect.redact is off: passwords, cookies and tokens are shown and stored as they are")
+        elif not mitm.SHAPE_PROBLEMS:
+            showing.install(Hiding(self._redactor))
+        self._log(inspect.frame_log)
+
+    def _log(self, wanted: FrameLog | None) -> None:
+        writer = self._frames.writer
+        if writer is not None and writer.settings == wanted:
+            return
+        self._frames.writer = None
+        if writer is not None:
+            writer.close()
+        if wanted is None:
+            return
+        try:
+            self._frames.writer = FrameLogWriter(wanted, self._redactor)
+        except OSError as error:
+            logger.error("inspect.frame_log: %s cannot be written: %s", wanted.path, error.strerror)
