@@ -6,7 +6,6 @@ import re
 from livegate.inspect.redaction import Redactor
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-_COOKIE = re.compile(r"([^=;\s]+)=([^;]*)")
 _URLS = frozenset({"location", "referer", "content-location", "refresh", "link"})
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
 _WHOLE = frozenset({"x-phoenix-authtoken", "x-phoenix-longpoll-token", "x-user-id"})
@@ -31,7 +30,7 @@ class HttpRedactor:
         """The value of a field; names of cookies and kinds of credentials stay."""
         lower, redactor = name.lower(), self.redactor
         if lower == "cookie":
-            return _COOKIE.sub(lambda match: f"{match[1]}={redactor.mark(match[2])}", value)
+            return ";".join(self._cookie(cookie) for cookie in value.split(";"))
         if lower == "set-cookie":
             first, semicolon, attributes = value.partition(";")
             key, equals, secret = first.partition("=")
@@ -44,6 +43,10 @@ class HttpRedactor:
         if lower in _URLS:
             return redactor.url(value)
         return redactor.text(value)
+
+    def _cookie(self, cookie: str) -> str:
+        name, equals, secret = cookie.partition("=")
+        return f"{name}={self.redactor.mark(secret)}" if equals else self.redactor.tokens(cookie)
 
     def path(self, path: str) -> str:
         """A request's target."""

@@ -13,7 +13,7 @@ from mitmproxy import io as flow_files
 from mitmproxy.addons import dumper, export, savehar
 from mitmproxy.websocket import WebSocketMessage
 
-MARK = "⟪redacted "
+MARK = "⟪redacted-"
 """What a value that was taken out begins with."""
 REFUSED = "This would send redacted values in place of real ones. Edit something else, or set inspect.redact to false."
 
@@ -80,7 +80,7 @@ def _install_web(app: Any, hide: Hide) -> None:
 
     def unless_marked(stock: Any, given: Callable[[Any], bytes]) -> Any:
         def edit(self: Any, *args: Any) -> Any:
-            if MARK.encode() in given(self) or b"\\u27earedacted " in given(self).lower():
+            if MARK.encode() in given(self) or b"\\u27earedacted-" in given(self).lower():
                 raise app.APIError(400, REFUSED)
             return stock(self, *args)
 
