@@ -20,6 +20,7 @@ from livegate.settings import (
     load_settings,
     route_table,
 )
+from livegate.settings.quantities import duration
 
 app = typer.Typer(
     name="livegate",
@@ -133,6 +134,38 @@ def _settings_or_exit(config: Path | None) -> tuple[Path | None, Settings]:
         count = len(error.problems)
         errors.print(f"{count} problem{'s' if count > 1 else ''} found; nothing was started.", style="bold red")
         raise typer.Exit(1) from None
+
+
+@app.command(
+    epilog="Example: `livegate read frames.jsonl --slow 200ms`, `livegate read frames.jsonl --html 42 > page.html`"
+)
+def read(
+    log: Annotated[Path, typer.Argument(help="A frame log, or a flow file of mitmproxy.", metavar="LOG")],
+    *,
+    session: Annotated[int | None, typer.Option(help="Only this session.")] = None,
+    event: Annotated[str | None, typer.Option(help="Only this event.")] = None,
+    slow: Annotated[str | None, typer.Option(help="Only answers that took at least so long, such as 200ms.")] = None,
+    html: Annotated[int | None, typer.Option(help="Print the page as it was at this line.", metavar="N")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
+) -> None:
+    """Read a frame log: what was said, by whom, how long it took, and the page at any moment."""
+    from livegate.inspect import reading
+
+    try:
+        slow_ms = duration(slow) * 1000 if slow is not None else None
+        lines = reading.read_lines(log, follow=follow and html is None)
+        if html is not None:
+            typer.echo(reading.page_at(lines, html))
+            return
+        wanted = reading.Wanted(session, event, slow_ms)
+        for line in lines:
+            if wanted.fits(line):
+                typer.echo(reading.line_text(line))
+    except (reading.ReadError, ValueError) as error:
+        errors.print(str(error))
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit from None
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import json
 
 from livegate.inspect.redaction import Redactor
-from livegate.phoenix.changes import Changes, value_text
+from livegate.phoenix.changes import Changes, json_text, value_text
 from livegate.phoenix.frames import Frame
 from livegate.phoenix.model import Session, percentile
 from livegate.phoenix.note import Note, seconds_text, shortened, size_text
@@ -34,9 +34,9 @@ def changes_text(changes: Changes, redactor: Redactor) -> list[str]:
     if changes.title is not None:
         lines.append(f"  title: {value_text(redactor.string(changes.title))}")
     for name, payload in changes.events[:20]:
-        lines.append(f"  event {shortened(name)!r}: {value_text(redactor.json(payload))}")
+        lines.append(f"  event {shortened(name)!r}: {json_text(redactor.json(payload))}")
     if changes.reply is not None:
-        lines.append(f"  reply to the hook: {value_text(redactor.json(changes.reply))}")
+        lines.append(f"  reply to the hook: {json_text(redactor.json(changes.reply))}")
     return lines
 
 
@@ -61,7 +61,7 @@ def note_text(note: Note, data: bytes, *, text: bool, redactor: Redactor) -> str
         lines.append(f"  (the page cannot be shown: {note.view.tree_problem})")
     value = _value(note)
     if value is not None:
-        lines.append(f"  value: {value_text(redactor.json(value))}")
+        lines.append(f"  value: {json_text(redactor.json(value))}")
     lines += ["", raw_text(data, text=text, redactor=redactor)]
     return "\n".join(lines)
 

@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+from mitmproxy import http
 from mitmproxy.net import encoding
 
 from livegate.inspect.http_redaction import HttpRedactor
@@ -59,6 +60,15 @@ class Hiding:
     def _field(self, name: bytes, value: bytes) -> bytes:
         found = self._http.header(name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
         return found.encode("utf-8", "surrogateescape")
+
+    def message(self, message: http.Message) -> http.Message:
+        """A copy of a request or response."""
+        state = message.get_state()
+        self._message(state)
+        if "path" in state:
+            state["path"] = self._path(state["path"])
+        copy: http.Message = type(message).from_state(state)
+        return copy
 
     def shown(self, flow_json: dict[str, Any]) -> dict[str, Any]:
         """What mitmweb's list and panes get: changed in place, and returned."""

@@ -113,8 +113,8 @@ class Redactor:
 
     def _json(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):
-            found = self.string(value)
-            return value if found == value else found
+            text = self.string(value)
+            return value if text == value else text
         if depth > MAX_DEPTH:
             return "⟪nested too deeply⟫" if isinstance(value, dict | list) else value
         if isinstance(value, dict):

@@ -77,6 +77,7 @@ EXPECTED: tuple[tuple[object, str, tuple[str, ...]], ...] = (
     (savehar.SaveHar, "flow_entry", ("self", "flow", "servers_seen")),
     (dumper.Dumper, "echo_flow", ("self", "f")),
     (contentviews, "get_data", ("message",)),
+    (contentviews, "make_metadata", ("message", "flow")),
     (commands.CloseTcpConnection, "__init__", ("self", "connection", "half_close")),
     (asyncio.StreamReaderProtocol, "connection_lost", ("self", "exc")),
 )

@@ -25,6 +25,10 @@ class Hide(Protocol):
         """Of the state of a flow."""
         ...
 
+    def message(self, message: http.Message) -> http.Message:
+        """A copy of a request or response."""
+        ...
+
     def shown(self, flow_json: dict[str, Any]) -> dict[str, Any]:
         """Of what mitmweb is told of a flow."""
         ...
@@ -69,6 +73,7 @@ def install(hide: Hide) -> None:
     for name in list(export.formats):
         _replace(export.formats, name, lambda stock: lambda f: stock(copy(f)))
     _replace(contentviews, "get_data", lambda stock: lambda message: _data(stock, message, hide))
+    _replace(contentviews, "make_metadata", lambda stock: lambda message, f: _metadata(stock(message, f), hide))
     app = sys.modules.get("mitmproxy.tools.web.app")  # loaded in mitmweb only
     if app is not None:
         _install_web(app, hide)
@@ -104,6 +109,13 @@ def _data(stock: Any, message: Any, hide: Hide) -> tuple[bytes | None, str]:
     elif data and isinstance(message, WebSocketMessage) and message.is_text:
         data = hide.frame(data)
     return data, description
+
+
+def _metadata(metadata: contentviews.Metadata, hide: Hide) -> contentviews.Metadata:
+    """Some content views ask the message itself, not the content that they are given."""
+    if metadata.http_message is not None:
+        metadata.http_message = hide.message(metadata.http_message)
+    return metadata
 
 
 def _download(stock: Any, handler: Any, args: tuple[Any, ...], hide: Hide) -> None:

@@ -62,7 +62,7 @@ def value_text(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, str):
-        return _cut(json.dumps(value, ensure_ascii=False))
+        return json_text(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"component {value}"
     if isinstance(value, dict):
@@ -73,6 +73,11 @@ def value_text(value: Any) -> str:
             for at, part in enumerate(parts[:-1])
         ]
         return _cut("".join([*shown, *parts[-1:]]).strip() or "{}")
+    return json_text(value)
+
+
+def json_text(value: Any) -> str:
+    """A value that is no part of the tree, as JSON."""
     return _cut(json.dumps(value, ensure_ascii=False))
 
 
