@@ -37,7 +37,8 @@ class Redaction:
             showing.install(Hiding(self._redactor))
 
     def done(self) -> None:
-        showing.uninstall()
+        if not ctx.master.should_exit.is_set():  # else others still write when this is done: a HAR file, for one
+            showing.uninstall()
 
 
 def inspectors() -> list[Any]:

@@ -2,6 +2,8 @@
 
 import logging
 
+from mitmproxy import ctx
+
 from livegate import mitm
 from livegate.inspect.frame_log import FrameLogWriter
 from livegate.inspect.hiding import Hiding
@@ -28,7 +30,8 @@ class Inspection:
             self._apply(self._current.value)
 
     def done(self) -> None:
-        showing.uninstall()
+        if not ctx.master.should_exit.is_set():  # else others still write when this is done: a HAR file, for one
+            showing.uninstall()
         self._log(None)
 
     def _apply(self, settings: Settings) -> None:
