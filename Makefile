@@ -4,7 +4,7 @@ LOCK_PYTHON ?= $(shell scripts/find-python 3.12)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo run test check format bench fuzz lock clean
+.PHONY: help install demo run test check format bench bench-frames fuzz lock clean
 
 help:
 	@echo "make demo     start the demo apps and the gateway in mitmweb in front of them"
@@ -12,6 +12,7 @@ help:
 	@echo "make test     all tests (a browser from Debian's chromium package is used when it is there)"
 	@echo "make check    ruff, ruff format, mypy --strict"
 	@echo "make bench    speed beside nginx, HAProxy and plain mitmdump, on this machine (ARGS=--quick for a glance)"
+	@echo "make bench-frames  what it costs to understand a LiveView frame"
 	@echo "make fuzz     a million byte streams through the WebSocket codec (ARGS='--count 50000' for fewer)"
 	@echo "make install  only set up .venv"
 	@echo "make lock     write requirements.lock anew"
@@ -42,6 +43,9 @@ check: install
 
 bench: install
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-frames: install
+	$(BIN)/python -m tests.bench.inspection
 
 fuzz: install
 	$(BIN)/python tests/fuzz $(ARGS)

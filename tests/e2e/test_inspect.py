@@ -32,7 +32,14 @@ class Web:
         self.log, self.flows, self.har = folder / "frames.jsonl", folder / "flows", folder / "out.har"
         self.port = free_port()
         options = ["--web-port", str(self.port), "--no-web-open-browser", "--set", "web_password=secret"]
-        options += ["--set", "liveview_log=frames", "--set", f"save_stream_file={self.flows}", "--set", f"hardump={self.har}"]
+        options += [
+            "--set",
+            "liveview_log=frames",
+            "--set",
+            f"save_stream_file={self.flows}",
+            "--set",
+            f"hardump={self.har}",
+        ]
         settings = {"services": services, "rate_limit": MANY, "inspect": {"frame_log": {"path": "frames.jsonl"}}}
         command = [str(MITMDUMP.with_name("mitmweb")), "-s", GATEWAY_SCRIPT]
         self.gateway = Gateway(folder, settings, *options, *arguments, command=command)
@@ -45,7 +52,9 @@ class Web:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def read(self, *arguments: str) -> str:
-        ran = subprocess.run([LIVEGATE, "read", str(self.log), *arguments], capture_output=True, text=True, timeout=60, check=True)
+        ran = subprocess.run(
+            [LIVEGATE, "read", str(self.log), *arguments], capture_output=True, text=True, timeout=60, check=True
+        )
         return ran.stdout
 
 
@@ -117,10 +126,20 @@ def read_until(web: Web, event: str) -> list[dict[str, Any]]:
     raise AssertionError("the log does not grow")
 
 
-JOIN = {"url": f"http://ws.test/p?token={CANARY}01", "params": {"_csrf_token": f"{CANARY}02"}, "session": f"SFMyNTY.{CANARY}03.{CANARY}04"}
+JOIN = {
+    "url": f"http://ws.test/p?token={CANARY}01",
+    "params": {"_csrf_token": f"{CANARY}02"},
+    "session": f"SFMyNTY.{CANARY}03.{CANARY}04",
+}
 FRAMES = [
     ["4", "4", "lv:phx-1", "phx_join", JOIN],
-    ["4", "5", "lv:phx-1", "event", {"type": "form", "event": "save", "value": f"user%5Bpassword%5D={CANARY}05&name=zed"}],
+    [
+        "4",
+        "5",
+        "lv:phx-1",
+        "event",
+        {"type": "form", "event": "save", "value": f"user%5Bpassword%5D={CANARY}05&name=zed"},
+    ],
     ["4", "6", "lv:phx-1", "event", {"type": "hook", "event": "pay", "value": {"card": {"number": f"{CANARY}06"}}}],
     ["4", None, "lv:phx-1", "diff", {"e": [["login", {"api_key": f"{CANARY}07"}]]}],
     {"plain": {"secret": f"{CANARY}08"}},
@@ -140,7 +159,9 @@ async def talk(port: int, ws_port: int) -> list[str]:
     async with serve(handler, "127.0.0.1", ws_port, compression=None):
         url = f"ws://ws.test:{port}/live/websocket?_csrf_token={CANARY}09&vsn=2.0.0"
         headers = {"Cookie": f"_demo_key={CANARY}10", "X-Api-Key": f"{CANARY}11"}
-        async with connect(url, host="127.0.0.1", port=port, proxy=None, additional_headers=headers, compression=None) as client:
+        async with connect(
+            url, host="127.0.0.1", port=port, proxy=None, additional_headers=headers, compression=None
+        ) as client:
             for frame in FRAMES:
                 await client.send(json.dumps(frame))
                 await asyncio.wait_for(client.recv(), 10)
@@ -151,10 +172,16 @@ def ask(port: int) -> None:
     requests = [
         (f"/a?access_token={CANARY}12", b"", {"Authorization": f"Bearer {CANARY}13"}),
         ("/form", f"user[password]={CANARY}14".encode(), {"Content-Type": "application/x-www-form-urlencoded"}),
-        ("/json", json.dumps({"deep": [{"client_secret": f"{CANARY}15"}]}).encode(), {"Content-Type": "application/json"}),
+        (
+            "/json",
+            json.dumps({"deep": [{"client_secret": f"{CANARY}15"}]}).encode(),
+            {"Content-Type": "application/json"},
+        ),
     ]
     for path, body, headers in requests:
-        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body or None, {"Host": "app.test", **headers})
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}{path}", body or None, {"Host": "app.test", **headers}
+        )
         with urllib.request.urlopen(request, timeout=20) as answer:
             answer.read()
 
@@ -187,14 +214,18 @@ def test_no_secret_is_stored_or_shown_and_every_one_arrives(chromium: str, tmp_p
         told = json.dumps(backend.requests)
         assert f"{CANARY}12" in told
         assert f"{CANARY}13" in told
-    surfaces = {"terminal": gateway.output.text, "flows": web.flows.read_bytes().decode("utf-8", "replace"), "har": web.har.read_text()}
+    surfaces = {
+        "terminal": gateway.output.text,
+        "flows": web.flows.read_bytes().decode("utf-8", "replace"),
+        "har": web.har.read_text(),
+    }
     surfaces["page"] = "\n".join(shown)
     if redact:
         surfaces["log"] = web.log.read_text()
     assert all(surfaces.values())
     leaks = {name: sorted(set(re.findall(rf"{CANARY}\d\d", text))) for name, text in surfaces.items()}
     if redact:
-        assert leaks == dict.fromkeys(surfaces, [])
+        assert leaks == {name: [] for name in surfaces}
     else:
         assert "inspect.redact is off" in gateway.output.text
         assert leaks["flows"], "this test can see a leak"

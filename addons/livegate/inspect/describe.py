@@ -11,7 +11,8 @@ from livegate.phoenix.note import Note, seconds_text, shortened, size_text
 MAX_LINES = 60
 MAX_HEX_BYTES = 64
 MAX_RAW_CHARACTERS = 64 * 1024
-CRASHED, REFUSED, UNANSWERED = "💥", "⛔", "❓"
+CRASHED, REFUSED, UNANSWERED = ":boom:", ":no_entry:", ":question:"
+"""Markers as mitmproxy names them."""
 
 
 def changes_text(changes: Changes, redactor: Redactor) -> list[str]:

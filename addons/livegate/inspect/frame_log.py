@@ -17,10 +17,13 @@ import json
 import logging
 import os
 import queue
+import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
+
+import orjson
 
 from livegate.inspect.redaction import Redactor
 from livegate.phoenix.note import Note
@@ -34,6 +37,8 @@ MAX_QUEUED = 20_000
 MAX_DATA_BYTES = 256 * 1024
 """Of one frame; a longer one is logged without its data."""
 FILE_MODE = 0o600
+SWITCH_INTERVAL_S = 0.001
+"""After so long the event loop gets the interpreter back from the writing thread; Python waits for 5 ms."""
 
 type Line = dict[str, Any]
 
@@ -50,6 +55,7 @@ class FrameLogWriter:
         self._file = _open(settings.path)
         self._unsaid = 0
         self._failed = False
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._thread = threading.Thread(target=self._run, name="livegate frame log", daemon=True)
         self._thread.start()
 
@@ -82,7 +88,7 @@ class FrameLogWriter:
         with contextlib.suppress(OSError):
             self._file.close()
 
-    def _finished(self, line: Line, data: bytes | None, *, text: bool) -> str:
+    def _finished(self, line: Line, data: bytes | None, *, text: bool) -> bytes:
         payloads = self.settings.payloads
         if data is not None and payloads != "none" and len(data) <= MAX_DATA_BYTES:
             if text:
@@ -92,13 +98,13 @@ class FrameLogWriter:
                 line |= {"data": base64.b64encode(data).decode(), "base64": True}
         if payloads != "full" and "text" in line:
             line["text"] = self._redactor.text(line["text"])
-        return json.dumps({"v": VERSION, **line}, ensure_ascii=False, separators=(",", ":"))
+        return _line({"v": VERSION, **line})
 
-    def _write(self, text: str) -> None:
+    def _write(self, line: bytes) -> None:
         if self.dropped > self._unsaid:
             lost, self._unsaid = self.dropped - self._unsaid, self.dropped
-            self._file.write(json.dumps({"v": VERSION, "kind": "dropped", "at": time.time(), "lines": lost}) + "\n")
-        self._file.write(text + "\n")
+            self._file.write(_line({"v": VERSION, "kind": "dropped", "at": time.time(), "lines": lost}))
+        self._file.write(line)
         if self._file.tell() >= self.settings.rotate:
             self._rotate()
 
@@ -114,11 +120,18 @@ class FrameLogWriter:
         self._file = _open(path)
 
 
-def _open(path: Path) -> TextIO:
+def _line(line: Line) -> bytes:
+    try:
+        return orjson.dumps(line) + b"\n"
+    except orjson.JSONEncodeError:  # half of a surrogate pair
+        return json.dumps(line).encode() + b"\n"
+
+
+def _open(path: Path) -> BinaryIO:
     """Open for appending; nobody but its owner may read what is new."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
     os.fchmod(descriptor, FILE_MODE)
-    return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+    return os.fdopen(descriptor, "ab")
 
 
 def frame_line(note: Note, flow_id: str) -> Line:

@@ -1,13 +1,12 @@
 """The channels on one socket: pairs every push with its answer and keeps the page that each LiveView shows."""
 
-import json
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from livegate.phoenix import frames, tokens
 from livegate.phoenix.frames import Frame, NotPhoenix, Vsn
 from livegate.phoenix.model import Event, Kind, Outcome, Session, SocketSeen, Upload, View
-from livegate.phoenix.note import Note, shortened, size_text
+from livegate.phoenix.note import Note, sentence_of, shortened, size_text
 from livegate.phoenix.pages import path_of
 from livegate.phoenix.tree import Tree, TreeError
 
@@ -59,6 +58,7 @@ class Channels:
             session.last_at = at
             session.bytes_in += size if from_client else 0
             session.bytes_out += 0 if from_client else size
+        note.sentence = sentence_of(note)
         return note
 
     def close(self, code: int | None, reason: str, by: str, at: float) -> list[Event]:
@@ -337,7 +337,7 @@ class Channels:
             note.view.tree.delete_components([cid for cid in cids if isinstance(cid, int)])
 
     def _merge(self, diff: object, note: Note) -> None:
-        note.diff_size = len(json.dumps(diff, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace"))
+        note.diff_size = frames.json_size(diff)
         view = note.view
         if view is None or view.tree is None:
             return

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
+
 type Vsn = Literal["1", "2"]
 
 MAX_NAME_BYTES = 255
@@ -50,7 +52,7 @@ def decode(data: bytes, *, text: bool, from_client: bool, vsn: Vsn) -> Frame | N
     if not text:
         return _binary(data, from_client) if vsn == "2" else NotPhoenix("a binary frame, which serializer V1 has not")
     try:
-        value = json.loads(data, parse_constant=_no_constant)
+        value = _read(data)
     except RecursionError:
         return NotPhoenix("JSON that is nested too deeply")
     except ValueError:  # also for bytes that are no UTF-8, and for numbers of thousands of digits
@@ -58,6 +60,14 @@ def decode(data: bytes, *, text: bool, from_client: bool, vsn: Vsn) -> Frame | N
     if vsn == "2":
         return _of_list(value)
     return _of_object(value, from_client)
+
+
+def _read(data: bytes) -> Any:
+    """JSON; what orjson does not take, such as half of a surrogate pair, the slower reader may."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data, parse_constant=_no_constant)
 
 
 def _no_constant(name: str) -> object:
@@ -172,6 +182,14 @@ def _packed(kind: int, names: tuple[str, ...], payload: bytes) -> bytes:
         if len(name) > MAX_NAME_BYTES:
             raise ValueError(f"{name[:40]!r}… is {len(name)} bytes long; a name in a binary frame has at most 255")
     return bytes([kind, *(len(name) for name in encoded)]) + b"".join(encoded) + payload
+
+
+def json_size(value: object) -> int:
+    """Bytes of a JSON value as Phoenix writes it."""
+    try:
+        return len(orjson.dumps(value))
+    except orjson.JSONEncodeError:  # half of a surrogate pair, a number of more than 64 bits, or nested very deeply
+        return len(_json(value))
 
 
 def _json(value: object) -> bytes:

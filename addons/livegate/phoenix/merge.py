@@ -75,7 +75,8 @@ class Merger:
                 found[key] = value
             elif key == DYNAMICS:
                 found[key] = self._rows(value, path, depth)
-                self.changes.add((*path, key), old.get(key), found[key])
+                if STREAM not in diff:  # whose items are told one by one
+                    self.changes.add((*path, key), old.get(key), found[key])
             else:
                 found[key] = self._one(old.get(key), value, (*path, key), depth)
         return self._streamed(old, found) if STREAM in diff else found
@@ -98,12 +99,14 @@ class Merger:
             raise TreeError("a comprehension without a count")
         after: Node = {key: value for key, value in before.items() if key.isdigit() and int(key) < count}
         after[COUNT] = count
+        told = len(self.changes.paths)
         for key, entry in changed.items():
             if key.isdigit():
                 after[key] = self._entry(before, key, entry, (*path, KEYED, int(key)), depth)
         found = {**old, KEYED: after}
         if STREAM in diff:
             found[STREAM] = diff[STREAM]
+            del self.changes.paths[told:]  # a stream's items are told one by one
             return self._streamed(old, found)
         for key in before.keys() - after.keys():
             if key.isdigit():

@@ -27,17 +27,17 @@ class Note:
     changes: Changes | None = None
     diff_size: int = 0
     detail: str = ""
-    _sentence: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """One line that says it all."""
-        return self._sentence or _SENTENCES.get(self.what, _push)(self)
+    sentence: str = ""
+    """One line that says it all, as things stood when the frame came."""
 
     def shorten(self) -> None:
         """Keep the sentence, and let go of what it was made from."""
-        self._sentence = self.sentence
         self.frame = self.changes = None
+
+
+def sentence_of(note: Note) -> str:
+    """A note as a sentence."""
+    return _SENTENCES.get(note.what, _push)(note)
 
 
 def size_text(size: int) -> str:
@@ -77,9 +77,9 @@ def diff_text(note: Note) -> str:
     count = len(changes.paths) + changes.more
     parts = [f"{count} path{'' if count == 1 else 's'}"] if count else []
     if changes.stream_inserts:
-        parts.append(f"{len(changes.stream_inserts)} stream inserts")
+        parts.append(f"{len(changes.stream_inserts)} into a stream")
     if changes.stream_deletes:
-        parts.append(f"{len(changes.stream_deletes)} stream deletes")
+        parts.append(f"{len(changes.stream_deletes)} out of a stream")
     parts += [f"pushed {shortened(name)!r}" for name, _ in changes.events[:3]]
     if changes.title is not None:
         parts.append("title")

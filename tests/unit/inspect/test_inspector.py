@@ -160,7 +160,7 @@ def test_a_crash_marks_the_flow_and_the_comment_says_how_it_ended(inspector: Liv
     browser.session()
     browser.say(["4", "13", TOPIC, "event", {"type": "click", "event": "crash"}])
     browser.say(["4", "4", TOPIC, "phx_error", {}], up=False)
-    assert browser.flow.marked == "💥"
+    assert browser.flow.marked == ":boom:"
     browser.flow.metadata[NOT_KEPT] = 1234
     browser.close()
     assert browser.flow.comment == (
@@ -176,9 +176,9 @@ def test_a_crash_marks_the_flow_and_the_comment_says_how_it_ended(inspector: Liv
                 (JOIN, True),
                 (["4", "4", TOPIC, "phx_reply", {"status": "error", "response": {"reason": "stale"}}], False),
             ],
-            "⛔",
+            ":no_entry:",
         ),
-        ([(JOIN, True), (JOINED, False), (CLICK, True)], "❓"),
+        ([(JOIN, True), (JOINED, False), (CLICK, True)], ":question:"),
         ([(JOIN, True), (JOINED, False)], ""),
     ],
 )

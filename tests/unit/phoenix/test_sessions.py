@@ -365,6 +365,7 @@ def test_a_note_that_was_shortened_keeps_its_sentence() -> None:
     tab = Tab()
     tab.join()
     note = tab.click("12")
+    tab.session.views[TOPIC].path = "/elsewhere"
     note.shorten()
     assert note.frame is None
     assert note.sentence == 'click "inc" on /count (#12)'

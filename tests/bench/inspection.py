@@ -1,0 +1,110 @@
+"""`python -m tests.bench.inspection`: what understanding a LiveView frame costs, beside reading its JSON only."""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "addons"))
+
+from mitmproxy.test import taddons, tflow
+from mitmproxy.websocket import WebSocketMessage
+from wsproto.frame_protocol import Opcode
+
+from livegate.inspect.frame_log import FrameLogWriter
+from livegate.inspect.liveview import LiveViewInspector
+from livegate.inspect.logging_frames import FrameLogger
+from livegate.inspect.recorder import Recorder
+from livegate.inspect.redaction import Redactor
+from livegate.settings import FrameLog
+
+FRAMES = 20_000
+KEPT = 1000
+TOPIC = "lv:phx-GOqaHTHhskxEawlB"
+TARGET_US = 60
+TARGET_LARGE_MS = 5
+
+
+def frame(*parts: Any) -> bytes:
+    return json.dumps(parts, separators=(",", ":")).encode()
+
+
+JOIN = frame("4", "4", TOPIC, "phx_join", {"url": "http://app.test/count", "params": {"_mounts": 0}})
+RENDERED = {
+    "s": ["<div>", "", "", "", "", "</div>"],
+    "0": "0",
+    "1": {"s": ["<b>", "</b>"], "0": "0"},
+    "2": "",
+    "3": "",
+    "4": "",
+}
+JOINED = frame("4", "4", TOPIC, "phx_reply", {"status": "ok", "response": {"rendered": RENDERED}})
+
+
+def pair(number: int, size: int) -> tuple[bytes, bytes]:
+    """A click and its answer; both of about `size` bytes."""
+    ref = str(number)
+    value = {"amount": "1", "text": "x" * (size - 120)}
+    click = frame("4", ref, TOPIC, "event", {"type": "click", "event": "inc", "value": value})
+    diff = {"0": ref, "1": {"0": ref}, "3": {"s": ["<p id=many>more: ", "</p>"], "0": ref}, "4": "y" * (size - 180)}
+    return click, frame("4", ref, TOPIC, "phx_reply", {"status": "ok", "response": {"diff": diff}})
+
+
+def timed(work: Callable[[bytes, bool], object], frames: list[tuple[bytes, bool]]) -> float:
+    """Microseconds of this thread a frame."""
+    began = time.perf_counter()
+    for data, up in frames:
+        work(data, up)
+    return (time.perf_counter() - began) / len(frames) * 1e6
+
+
+def main() -> int:
+    recorder, redactor = Recorder(), Redactor()
+    inspector, logger = LiveViewInspector(recorder, redactor), FrameLogger(recorder, redactor)
+    with taddons.context(inspector, logger), tempfile.TemporaryDirectory() as folder:
+        logger.writer = FrameLogWriter(FrameLog(Path(folder) / "frames.jsonl"), redactor)
+        flow = tflow.twebsocketflow(close_code=None)
+        flow.request.path = "/live/websocket?vsn=2.0.0"
+        messages = flow.websocket.messages = []
+        inspector.websocket_start(flow)
+
+        def hooks(data: bytes, up: bool) -> None:
+            messages.append(WebSocketMessage(Opcode.TEXT, up, data))
+            inspector.websocket_message(flow)
+            logger.websocket_message(flow)
+            if len(messages) > KEPT:
+                del messages[:100]
+
+        hooks(JOIN, True)
+        hooks(JOINED, False)
+        small = [(data, at == 0) for number in range(FRAMES // 2) for at, data in enumerate(pair(number, 300))]
+        plain = timed(lambda data, up: json.loads(data), small)
+        began, cpu = time.perf_counter(), time.process_time()
+        cost = timed(hooks, small)
+        logger.writer.close()
+        dropped = logger.writer.dropped
+        whole = (time.process_time() - cpu) / len(small) * 1e6
+        logger.writer = FrameLogWriter(FrameLog(Path(folder) / "large.jsonl"), redactor)
+        large = [(data, at == 0) for number in range(20) for at, data in enumerate(pair(number, 256 * 1024))]
+        worst = 0.0
+        for data, up in large:
+            began = time.perf_counter()
+            hooks(data, up)
+            worst = max(worst, time.perf_counter() - began)
+        logger.writer.close()
+    size = sum(len(data) for data, _ in small) // len(small)
+    print(f"json.loads of {size} bytes: {plain:.1f} us")
+    print(
+        f"session, page, redaction and log: {cost:.1f} us of the event loop a frame (target {TARGET_US}); all threads {whole:.1f} us"
+    )
+    print(
+        f"a frame of 256 KiB holds the event loop for {worst * 1000:.1f} ms at most (target {TARGET_LARGE_MS}); lines dropped: {dropped}"
+    )
+    return 0 if cost <= TARGET_US and worst * 1000 <= TARGET_LARGE_MS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
