@@ -107,7 +107,8 @@ class Recorder:
         if not isinstance(answer, Answer):
             return []
         at = response.timestamp_end or response.timestamp_start or time.time()
-        token = str(request.query.get("token") or request.headers.get("x-phoenix-longpoll-token") or "")
+        given = request.query.get_all("token")  # the last one is the transport's; the app may have a `token` of its own
+        token = str(request.headers.get("x-phoenix-longpoll-token") or (given[-1] if given else ""))
         if answer.status == status_codes.GONE and answer.token is not None:  # a session begins, or has to begin again
             gone = self._longpolls.pop(token, None)
             if gone is not None:

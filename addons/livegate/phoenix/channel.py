@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MAX_UPLOADS = 100
 """Kept of one session."""
 _UPLOAD = "lvu:"
+LIVE = "lv:"
 _KINDS: dict[str, Kind] = {
     "phx_join": "join",
     "phx_leave": "leave",
@@ -26,7 +27,8 @@ _KINDS: dict[str, Kind] = {
     "cids_will_destroy": "destroy",
     "cids_destroyed": "destroy",
 }
-type Key = tuple[str | None, str | None]
+type Key = tuple[str, str | None]
+"""Topic and ref. V1's replies have no join_ref; refs are counted for the whole socket."""
 
 
 class Channels:
@@ -38,6 +40,8 @@ class Channels:
         """None until the first join tells which one."""
         self._tracker = tracker
         self._vsn: Vsn = vsn or "2"
+        self._provisional = False
+        """Whether the session was only guessed, from a channel that is no LiveView."""
         self._pending: OrderedDict[Key, Event] = OrderedDict()
 
     def frame(self, data: bytes, *, text: bool, from_client: bool, at: float) -> Note:
@@ -101,18 +105,25 @@ class Channels:
 
     def _join(self, frame: Frame, payload: dict[str, Any], at: float) -> View:
         topic = frame.topic
-        if self.session is None:
-            self.session = self._tracker.session_of(topic, at)
-            self._tracker.attach(self.session, self.seen)
+        if self._provisional and topic.startswith(LIVE):
+            self._found(topic, at)
         view = self._view(topic, at)
         view.rejoins = view.joins > 0 and view.state in ("crashed", "closed", "refused")
-        self.session.rejoins += view.rejoins
+        self._own.rejoins += view.rejoins
         view.state, view.join_ref, view.joined_at = "joining", frame.join_ref, at
         path = path_of(payload.get("url") or payload.get("redirect"))
         if path is not None:
             view.path = path
         self._name(view, payload, path)
         return view
+
+    def _found(self, topic: str, at: float) -> None:
+        """A LiveView tells whose socket it is; what came before it, as the end of an old upload, belongs there too."""
+        before, self._provisional = self._own, False
+        if not topic.removeprefix(LIVE) or before.id == topic.removeprefix(LIVE):
+            return
+        self.session = self._tracker.session_of(topic, at)
+        self._tracker.adopt(before, self.session)
 
     def _name(self, view: View, payload: dict[str, Any], path: str | None) -> None:
         """Find out which LiveView it is.
@@ -129,9 +140,10 @@ class Channels:
             self._tracker.learn(path, view.module)
 
     def _view(self, topic: str, at: float) -> View:
-        if self.session is None:  # a push on a channel that was never joined here, as when the gateway came later
+        if self.session is None:
             self.session = self._tracker.session_of(topic, at)
             self._tracker.attach(self.session, self.seen)
+            self._provisional = not topic.startswith(LIVE)
         views = self.session.views
         view = views.get(topic)
         if view is None:
@@ -150,7 +162,7 @@ class Channels:
                 events.popleft()
                 self.session.events_dropped += 1
         if frame.ref is not None:
-            self._pending[(frame.join_ref, frame.ref)] = event
+            self._pending[(frame.topic, frame.ref)] = event
             if len(self._pending) > self._tracker.limits.pending:
                 _, oldest = self._pending.popitem(last=False)
                 oldest.outcome = "forgotten"
@@ -245,7 +257,7 @@ class Channels:
 
     def _crash(self, frame: Frame, note: Note) -> None:
         note.what = "crash"
-        lost = self._lose(lambda event: event.topic == frame.topic and event.join_ref == frame.join_ref, "crash")
+        lost = self._lose(lambda event: _is_of(event.topic, event.join_ref, frame), "crash")
         note.detail = ", ".join(f'"{shortened(event.name)}"' for event in lost[:3] if event.kind != "join")
         if note.view is not None and note.view.state != "crashed":
             note.view.state = "crashed"
@@ -255,12 +267,12 @@ class Channels:
 
     def _closed(self, frame: Frame, note: Note) -> None:
         note.what = "close"
-        leaves = self._lose(
-            lambda event: (event.topic, event.join_ref) == (frame.topic, frame.join_ref) and event.kind != "leave",
-            "left",
-        )
-        del leaves
-        if note.view is not None and note.view.join_ref == frame.join_ref and note.view.state != "crashed":
+        self._lose(lambda event: _is_of(event.topic, event.join_ref, frame) and event.kind != "leave", "left")
+        if (
+            note.view is not None
+            and _is_of(note.view.topic, note.view.join_ref, frame)
+            and note.view.state != "crashed"
+        ):
             note.view.state = "left"
 
     def _lose(self, which: Any, outcome: Outcome) -> list[Event]:
@@ -274,7 +286,7 @@ class Channels:
         return [event for _, event in lost]
 
     def _reply(self, frame: Frame, note: Note) -> None:
-        event = self._pending.pop((frame.join_ref, frame.ref), None) or self._pending.pop((None, frame.ref), None)
+        event = self._pending.pop((frame.topic, frame.ref), None)
         note.what, note.event = "reply", event
         payload = frame.payload if isinstance(frame.payload, dict) else {}
         response = payload.get("response")
@@ -365,6 +377,11 @@ def _described(kind: Kind, frame: Frame, payload: dict[str, Any], view: View) ->
             return "event", path_of(payload.get("url")) or "?", "patch"
         case _:
             return "push", frame.event, ""
+
+
+def _is_of(topic: str, join_ref: str | None, frame: Frame) -> bool:
+    """Whether a frame of the server is about this join of a channel; V1's do not say which join."""
+    return topic == frame.topic and frame.join_ref in (join_ref, None)
 
 
 def _reason(response: dict[str, Any]) -> str:

@@ -49,7 +49,7 @@ def parse_request(method: str, query: str, body: bytes, content_type: str | None
     except ValueError:
         return NotPhoenix("a query of too many fields")
     vsn = vsn_of(fields["vsn"][0] if "vsn" in fields else None)
-    has_token = bool(fields.get("token", [""])[0])
+    has_token = bool(fields.get("token", [""])[-1])
     if method == "GET":
         return Poll("poll", has_token, vsn)
     if method != "POST":

@@ -71,10 +71,22 @@ class Tracker:
         return session
 
     def attach(self, session: Session, seen: SocketSeen) -> None:
-        """A socket turned out to be of this session."""
+        """A socket is one of this session."""
         session.sockets.append(seen)
-        if len(session.sockets) > MAX_SOCKETS_KEPT:
-            del session.sockets[0]
+        del session.sockets[:-MAX_SOCKETS_KEPT]
+
+    def adopt(self, guessed: Session, found: Session) -> None:
+        """What was taken for a session of its own turned out to be part of another one."""
+        for topic, session in list(self.sessions.items()):
+            if session is guessed:
+                del self.sessions[topic]
+        found.sockets += guessed.sockets
+        found.events += guessed.events
+        found.views = {**guessed.views, **found.views}
+        found.bytes_in += guessed.bytes_in
+        found.bytes_out += guessed.bytes_out
+        found.unanswered += guessed.unanswered
+        del found.sockets[:-MAX_SOCKETS_KEPT]
 
     def trees_grew(self, size: int) -> None:
         """Bytes of frames went into pages that are kept; of the oldest sessions the pages go when it is too much."""

@@ -226,6 +226,27 @@ def test_an_upload_is_followed_to_its_end() -> None:
     assert tab.session.uploads["1"].rate is None
 
 
+def test_an_old_uploads_end_on_a_new_socket_is_of_the_session_that_follows() -> None:
+    """The client leaves its upload's channel first when it has reconnected."""
+    tab = Tab()
+    tab.join()
+    session = tab.session
+    tab.channels.close(1006, "", "server", tab.now)
+    tab.open()
+    tab.up("6", "49", "lvu:0", "phx_leave", {})
+    assert tab.session is not session
+    assert tab.up("50", "50", TOPIC, "phx_join", {"url": "http://h/count"}).sentence == "rejoin /count (#50)"
+    assert tab.session is session
+    assert list(tab.tracker.sessions) == [TOPIC]
+    assert len(session.sockets) == 2
+    assert "lvu:0" in session.views
+    plain = Tab()
+    plain.up("1", "1", "room:a", "phx_join", {})
+    plain.up(None, "2", "lv:", "phx_leave", {})
+    plain.up("3", "3", "lv:", "phx_join", {})
+    assert list(plain.tracker.sessions) == ["room:a"]
+
+
 def test_components_that_are_gone_are_forgotten() -> None:
     tab = Tab()
     tab.up("4", "4", TOPIC, "phx_join", {"url": "http://h/"})

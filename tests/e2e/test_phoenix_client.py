@@ -1,0 +1,77 @@
+"""Phoenix's own JavaScript client through the gateway: it sees what it sees without, and its frames are understood."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_process import Gateway, free_port
+from phoenix_server import PhoenixServer
+
+ORACLE = Path(__file__).parents[1] / "oracle"
+
+
+@pytest.fixture(scope="module")
+def client() -> list[str]:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        message = "Phoenix's client needs node and npm: apt-get install nodejs npm"
+        if os.environ.get("LIVEGATE_TESTS_NEED_ALL"):
+            pytest.fail(message)
+        pytest.skip(message)
+    if not (ORACLE / "node_modules" / "ws").is_dir():
+        subprocess.run(
+            ["npm", "ci", "--no-audit", "--no-fund"], cwd=ORACLE, check=True, timeout=300, capture_output=True
+        )
+    return ["node", str(ORACLE / "phoenix_client.mjs")]
+
+
+async def seen_by(client: list[str], url: str, transport: str, vsn: str) -> list[Any]:
+    process = await asyncio.create_subprocess_exec(*client, url, transport, vsn, stdout=asyncio.subprocess.PIPE)
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    found: list[Any] = json.loads(output)
+    return found
+
+
+@pytest.mark.parametrize(("transport", "vsn"), [("websocket", "2.0.0"), ("websocket", "1.0.0"), ("longpoll", "2.0.0")])
+async def test_the_client_sees_what_it_sees_without_and_is_understood(
+    client: list[str], tmp_path: Path, transport: str, vsn: str
+) -> None:
+    port, log = free_port(), tmp_path / "frames.jsonl"
+    settings = {
+        "services": {"default": f"http://127.0.0.1:{port}"},
+        "rate_limit": {"user": None, "ip": None},
+        "inspect": {"frame_log": {"path": str(log)}},
+    }
+    gateway = Gateway(tmp_path, settings, "--set", "liveview_log=frames")
+    async with PhoenixServer(port):
+        scheme = "http" if transport == "longpoll" else "ws"
+        directly = await seen_by(client, f"{scheme}://127.0.0.1:{port}/socket", transport, vsn)
+        with gateway:
+            through = await seen_by(client, f"{scheme}://127.0.0.1:{gateway.port}/socket", transport, vsn)
+            if transport == "websocket":
+                await asyncio.to_thread(gateway.output.wait_for, "method=WEBSOCKET")
+    assert through == directly
+    assert ["error", {"reason": "unauthorized"}] in through
+    sentences = [line["text"] for line in map(json.loads, log.read_text().splitlines()) if "text" in line]
+    expected = [
+        "join room:a",
+        "join of private:b refused: unauthorized",
+        "joined /fake, LiveView 1.1.0",
+        'click "swap" on /fake',
+    ]
+    expected += ['client pushes "echo" on room:a', 'server pushes "news" on room:a', "CRASH of /fake", "leaves room:a"]
+    expected += ["reply ok to #"] if transport == "longpoll" else ["heartbeat answered after"]
+    for start in expected:
+        assert any(sentence.startswith(start) for sentence in sentences), (start, sentences)
+    assert not [
+        sentence
+        for sentence in sentences
+        if "not a Phoenix" in sentence or "cannot" in sentence or "nobody waits" in sentence
+    ]
+    if vsn == "2.0.0":
+        swapped = [sentence for sentence in sentences if "2 paths" in sentence]
+        assert swapped, "the keyed list has changed in two places"

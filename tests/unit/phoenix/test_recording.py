@@ -1,0 +1,50 @@
+"""A recording of a person's way through the demo, made by the frame log itself: read without a gap, always."""
+
+import base64
+import gzip
+import json
+from pathlib import Path
+
+from livegate.inspect import reading
+from livegate.phoenix.tracker import Tracker
+
+RECORDING = Path(__file__).parents[2] / "fixtures" / "demo.jsonl.gz"
+
+
+def test_the_demos_recording_gives_its_sessions_views_crash_and_upload() -> None:
+    tracker, sockets = Tracker(), {}
+    for line in map(json.loads, gzip.decompress(RECORDING.read_bytes()).decode().splitlines()):
+        if line["kind"] == "open":
+            sockets[line["flow"]] = tracker.open(line["url"], line["at"])
+        elif line["kind"] == "close":
+            sockets[line["flow"]].close(line["code"], line["reason"], line["by"], line["at"])
+        elif line["kind"] == "frame":
+            data = base64.b64decode(line["data"]) if line.get("base64") else line["data"].encode()
+            note = sockets[line["flow"]].frame(
+                data, text=not line.get("base64"), from_client=line["dir"] == "up", at=line["at"]
+            )
+            assert note.what == line["what"]
+            assert note.view is None or note.view.tree_problem is None
+            assert note.sentence.split(" after ")[0] == line["text"].split(" after ")[0]
+    sessions = sorted(tracker.sessions.values(), key=lambda session: session.number)
+    main = [session.main.path for session in sessions if session.main is not None]
+    assert main[0] == "/slow"
+    assert set(main[1:]) == {"/login"}
+    first = sessions[0]
+    assert (first.crashes + first.rejoins, first.unanswered) == (1, 1)
+    names = {event.name for event in first.events}
+    assert {"inc", "dec", "slow", "crash", "add"} <= names
+    (upload,) = first.uploads.values()
+    assert (upload.name, upload.size, upload.sent) == ("picture.bin", 204800, 204800)
+    slow = [trip for (_, name), trips in first.timings().items() for trip in trips if name == "slow"]
+    assert 0.65 < slow[0] < 0.75
+
+
+def test_the_page_at_each_line_can_be_shown(tmp_path: Path) -> None:
+    path = tmp_path / "demo.jsonl"
+    path.write_bytes(gzip.decompress(RECORDING.read_bytes()))
+    lines = list(reading.read_lines(path))
+    joined = [line["n"] for line in lines if line.get("what") == "joined" and line["view"].startswith("/")]
+    pages = [reading.page_at(iter(lines), number) for number in joined]
+    assert all("<main>" in page for page in pages)
+    assert "Crash the view" in pages[-2] + pages[-3] + pages[-4]
