@@ -3,15 +3,19 @@
 import base64
 import gzip
 import json
+import math
 from pathlib import Path
 
+import pytest
+
 from livegate.inspect import reading
+from livegate.phoenix.model import percentile
 from livegate.phoenix.tracker import Tracker
 
 RECORDING = Path(__file__).parents[2] / "fixtures" / "demo.jsonl.gz"
 
 
-def test_the_demos_recording_gives_its_sessions_views_crash_and_upload() -> None:
+def replayed() -> Tracker:
     tracker, sockets = Tracker(), {}
     for line in map(json.loads, gzip.decompress(RECORDING.read_bytes()).decode().splitlines()):
         if line["kind"] == "open":
@@ -26,6 +30,11 @@ def test_the_demos_recording_gives_its_sessions_views_crash_and_upload() -> None
             assert note.what == line["what"]
             assert note.view is None or note.view.tree_problem is None
             assert note.sentence.split(" after ")[0] == line["text"].split(" after ")[0]
+    return tracker
+
+
+def test_the_demos_recording_gives_its_sessions_views_crash_and_upload() -> None:
+    tracker = replayed()
     sessions = sorted(tracker.sessions.values(), key=lambda session: session.number)
     main = [session.main.path for session in sessions if session.main is not None]
     assert main[0] == "/slow"
@@ -38,6 +47,31 @@ def test_the_demos_recording_gives_its_sessions_views_crash_and_upload() -> None
     assert (upload.name, upload.size, upload.sent) == ("picture.bin", 204800, 204800)
     slow = [trip for (_, name), trips in first.timings().items() for trip in trips if name == "slow"]
     assert 0.65 < slow[0] < 0.75
+
+
+def test_round_trips_are_those_of_an_independent_calculation() -> None:
+    lines = [json.loads(line) for line in gzip.decompress(RECORDING.read_bytes()).decode().splitlines()]
+    frames = [(line, json.loads(line["data"])) for line in lines if line["kind"] == "frame" and not line.get("base64")]
+    sent = {
+        (line["flow"], frame[1]): (line["at"], frame[4])
+        for line, frame in frames
+        if line["dir"] == "up" and frame[3] == "event"
+    }
+    expected: dict[str, list[float]] = {}
+    for line, frame in frames:
+        if line["dir"] == "down" and frame[3] == "phx_reply" and (line["flow"], frame[1]) in sent:
+            at, payload = sent[line["flow"], frame[1]]
+            expected.setdefault(payload["event"], []).append(line["at"] - at)
+    assert sum(map(len, expected.values())) > 10
+    found: dict[str, list[float]] = {}
+    for session in replayed().sessions.values():
+        for (_, event), trips in session.timings().items():
+            found.setdefault(event, []).extend(trips)
+    for event, trips in expected.items():
+        assert sorted(found[event]) == pytest.approx(sorted(trips))
+        ordered = sorted(trips)
+        for part in (0.5, 0.95):
+            assert percentile(found[event], part) == pytest.approx(ordered[math.ceil(part * len(ordered)) - 1])
 
 
 def test_the_page_at_each_line_can_be_shown(tmp_path: Path) -> None:
