@@ -114,6 +114,12 @@ def test_a_session_is_understood_from_its_page_to_its_crash(chromium: str, demo:
     assert 'click "crash"' in web.read("--event", "crash")
     assert web.read("--slow", "600ms", "--event", "slow").count("\n") == 1
     assert "rejoined" in gateway.output.text
+    saved = [str(MITMDUMP), "-s", GATEWAY_SCRIPT.replace("gateway.py", "liveview.py"), "-n", "-r", str(web.flows)]
+    told = subprocess.run(
+        [*saved, "--set", "liveview_log=events"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert 'click "inc"' in told.stdout, "a saved flow file is understood as well"
+    assert "CRASH" in told.stdout or "rejoined" in told.stdout
 
 
 def read_until(web: Web, event: str) -> list[dict[str, Any]]:

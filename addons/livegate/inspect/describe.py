@@ -20,11 +20,8 @@ def changes_text(changes: Changes, redactor: Redactor) -> list[str]:
     lines = []
     for change in changes.paths[:MAX_LINES]:
         old, new = (value_text(redactor.json(value)) for value in (change.old, change.new))
-        lines.append(
-            f"  {change.place or 'page'}: {old} → {new}"
-            if change.old is not None
-            else f"  {change.place or 'page'}: {new}"
-        )
+        was = f"{old} → " if change.old is not None else ""
+        lines.append(f"  {change.place or 'page'}: {was}{new}  ({size_text(change.size)})")
     hidden = len(changes.paths) - MAX_LINES + changes.more
     if hidden > 0:
         lines.append(f"  … and {hidden} more")

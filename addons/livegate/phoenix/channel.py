@@ -341,7 +341,8 @@ class Channels:
         for kind in ("redirect", "live_redirect", "live_patch"):
             told = response.get(kind)
             if isinstance(told, dict):
-                note.detail = event.detail = f"{kind} to {path_of(told.get('to'))}"
+                flash = " with flash" if told.get("flash") else ""
+                note.detail = event.detail = f"{kind} to {path_of(told.get('to'))}{flash}"
         if event.outcome == "error" and not note.detail:
             note.detail = event.detail = _reason(response)
         cids = response.get("cids")

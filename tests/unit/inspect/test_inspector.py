@@ -105,7 +105,7 @@ def test_a_frame_is_shown_as_a_sentence_what_changed_and_itself(inspector: LiveV
     assert shown[click].startswith('▲ click "inc" on /count (#12)\n  value: {"password": "⟪redacted-')
     lines = shown[answer].split("\n")
     assert lines[0].startswith("▼ reply ok to #12 after 3.0 ms, diff ")
-    assert lines[1] == '  0: "0" → "1"'
+    assert lines[1] == '  0: "0" → "1"  (3 B)'
     assert lines[2].startswith('  event \'toast\': {"token": "⟪redacted-')
     assert lines[-1].startswith('["4","12"')
     assert CANARY not in str(list(shown.values()))

@@ -132,8 +132,8 @@ def test_navigation_is_another_view_and_no_rejoin() -> None:
     tab = Tab()
     tab.join()
     tab.click("12", "nav")
-    answer = tab.reply("4", "12", {"live_redirect": {"kind": "push", "to": "/feed?x=1"}})
-    assert answer.sentence.endswith("live_redirect to /feed")
+    answer = tab.reply("4", "12", {"live_redirect": {"kind": "push", "to": "/feed?x=1", "flash": "SFMy"}})
+    assert answer.sentence.endswith("live_redirect to /feed with flash")
     assert tab.up("4", "13", TOPIC, "phx_leave", {}).sentence == "leaves /count (#13)"
     joined = tab.up("14", "14", TOPIC, "phx_join", {"redirect": "http://h/feed", "params": {}})
     assert joined.sentence == "join /feed (#14)"
