@@ -97,7 +97,7 @@ class Startup:
             logger.warning(
                 "this version of mitmproxy is unknown to livegate, which runs on its stock layers: no limits on "
                 "request heads, no backend time limits, no limits on WebSockets, a lost backend looks like a clean "
-                "close (%s)",
+                "close, and secrets are stored and shown by mitmproxy as they are (%s)",
                 "; ".join(mitm.SHAPE_PROBLEMS),
             )
         self._running = True

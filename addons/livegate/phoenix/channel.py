@@ -332,6 +332,8 @@ class Channels:
             return
         before, view.tree_bytes = view.tree_bytes, note.size
         self._tracker.trees_grew(note.size - before)
+        if not self._own.kept:
+            self._tracker.forget_page(view, "too many sessions are open")
 
     def _answered(self, response: dict[str, Any], note: Note, event: Event) -> None:
         if "diff" in response:

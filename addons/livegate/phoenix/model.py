@@ -18,8 +18,8 @@ type Transport = Literal["websocket", "longpoll"]
 class Limits:
     """How much is kept; what is older goes first, and is counted."""
 
-    sessions: int = 500
-    events: int = 1000
+    sessions: int = 1000
+    events: int = 200
     """Of one session."""
     pending: int = 500
     """Pushes of one socket without an answer."""
@@ -27,7 +27,7 @@ class Limits:
     """Channels of one session."""
     pages: int = 1000
     """Page loads that no session has claimed yet."""
-    tree_bytes: int = 32 * 1024 * 1024
+    tree_bytes: int = 16 * 1024 * 1024
     """Of the frames that the pages kept of all sessions were made from."""
 
 
@@ -151,6 +151,8 @@ class Session:
     opened_at: float
     last_at: float
     page: PageLoad | None = None
+    kept: bool = True
+    """Whether the tracker still knows it; one that has gone is followed without its page."""
     views: dict[str, View] = field(default_factory=dict)
     sockets: list[SocketSeen] = field(default_factory=list)
     events: deque[Event] = field(default_factory=deque)

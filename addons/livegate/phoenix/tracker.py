@@ -7,7 +7,7 @@ because of what it was given.
 from collections import OrderedDict, deque
 
 from livegate.phoenix.channel import Channels
-from livegate.phoenix.model import Limits, PageLoad, Session, SocketSeen, Transport
+from livegate.phoenix.model import Limits, PageLoad, Session, SocketSeen, Transport, View
 from livegate.phoenix.pages import topics_of, vsn_of_url
 
 MAX_SOCKETS_KEPT = 100
@@ -95,15 +95,20 @@ class Tracker:
             return
         for session in self.sessions.values():
             for view in session.views.values():
-                if view.tree is not None:
-                    self.tree_bytes -= view.tree_bytes
-                    view.tree, view.tree_bytes = None, 0
-                    view.tree_problem = "too much to keep; it is known again after the next join"
+                self.forget_page(view, "too much to keep; it is known again after the next join")
             if self.tree_bytes <= self.limits.tree_bytes:
                 return
+
+    def forget_page(self, view: View, problem: str) -> None:
+        """Keep the page of a view no longer, and say why."""
+        if view.tree is not None:
+            self.tree_bytes -= view.tree_bytes
+            view.tree, view.tree_bytes, view.tree_problem = None, 0, problem
 
     def _bound(self) -> None:
         while len(self.sessions) > self.limits.sessions:
             _, gone = self.sessions.popitem(last=False)
             self.dropped += 1
-            self.tree_bytes -= sum(view.tree_bytes for view in gone.views.values())
+            gone.kept = False
+            for view in gone.views.values():
+                self.forget_page(view, "too many sessions are open")

@@ -1,5 +1,6 @@
 """Inspection as the gateway's settings say: redaction, and the frame log."""
 
+import asyncio
 import logging
 
 from mitmproxy import ctx
@@ -10,6 +11,7 @@ from livegate.inspect.hiding import Hiding
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.redaction import FIELDS, RedactionRules, Redactor
 from livegate.mitm import showing
+from livegate.mitm.dispatch import keep
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.settings import FrameLog, Settings
 
@@ -32,7 +34,9 @@ class Inspection:
     def done(self) -> None:
         if not ctx.master.should_exit.is_set():  # else others still write when this is done: a HAR file, for one
             showing.uninstall()
-        self._log(None)
+        writer, self._frames.writer = self._frames.writer, None
+        if writer is not None:
+            writer.close()
 
     def _apply(self, settings: Settings) -> None:
         inspect = settings.inspect
@@ -50,8 +54,8 @@ class Inspection:
         if writer is not None and writer.settings == wanted:
             return
         self._frames.writer = None
-        if writer is not None:
-            writer.close()
+        if writer is not None:  # the disk may take its time, and sockets go on
+            keep(asyncio.ensure_future(asyncio.to_thread(writer.close)))
         if wanted is None:
             return
         try:

@@ -367,6 +367,21 @@ def test_the_pages_of_the_oldest_sessions_go_when_they_are_too_large() -> None:
     assert tabs[3].session.views["lv:phx-3"].tree_problem is not None
 
 
+def test_a_session_that_is_no_longer_kept_is_followed_without_its_page() -> None:
+    tracker = Tracker(Limits(sessions=1))
+    first, second = Tab(tracker), Tab(tracker)
+    first.join(topic="lv:phx-1")
+    second.join(topic="lv:phx-2")
+    kept = tracker.tree_bytes
+    assert not first.session.kept
+    for _ in range(3):
+        first.join("20", topic="lv:phx-1")
+        first.down("20", None, "lv:phx-1", "diff", {"0": "x" * 100})
+    assert tracker.tree_bytes == kept
+    assert first.session.views["lv:phx-1"].tree_problem == "too many sessions are open"
+    assert second.session.views["lv:phx-2"].tree is not None
+
+
 def test_numbers_for_people() -> None:
     assert [size_text(size) for size in (34, 4301, 3 << 20)] == ["34 B", "4.2 KiB", "3.0 MiB"]
     assert [seconds_text(each) for each in (None, 0.00042, 0.0031, 0.7, 12.34)] == [

@@ -1,0 +1,92 @@
+"""Inspection follows the settings: redaction on and off, and the frame log where they say."""
+
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from flows import settings
+from mitmproxy.test import taddons
+
+from livegate import mitm
+from livegate.inspect.logging_frames import FrameLogger
+from livegate.inspect.recorder import Recorder
+from livegate.inspect.redaction import Redactor
+from livegate.mitm import showing
+from livegate.pipeline.exchange import CurrentSettings
+from livegate.pipeline.inspection import Inspection
+from livegate.settings import FrameLog, Inspect, Settings
+
+
+class Made:
+    def __init__(self, folder: Path) -> None:
+        self.base = settings(folder)
+        self.current = CurrentSettings()
+        self.redactor = Redactor()
+        self.frames = FrameLogger(Recorder(), self.redactor)
+        self.addon = Inspection(self.current, self.redactor, self.frames)
+
+    def use(self, inspect: Inspect) -> None:
+        self.current.value = dataclasses.replace(self.base, inspect=inspect)
+
+
+@pytest.fixture
+async def made(tmp_path: Path) -> AsyncIterator[Made]:
+    found = Made(tmp_path)
+    with taddons.context(found.addon):
+        yield found
+        found.addon.done()
+    showing.uninstall()
+
+
+async def test_nothing_is_applied_before_there_are_settings(made: Made) -> None:
+    made.addon.running()
+    assert showing._STOCK == []
+
+
+async def test_redaction_is_on_by_default_and_off_with_a_warning(made: Made, caplog: pytest.LogCaptureFixture) -> None:
+    made.use(Inspect(redact_fields=("shoesize",)))
+    made.addon.running()
+    assert showing._STOCK
+    assert made.redactor.is_secret("shoe_size")
+    made.use(Inspect(redact=False))
+    assert showing._STOCK == []
+    assert made.redactor.json({"password": "x"}) == {"password": "x"}
+    assert "inspect.redact is off" in caplog.text
+
+
+async def test_an_unknown_mitmproxy_is_left_alone(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mitm, "SHAPE_PROBLEMS", ("something is missing",))
+    made.use(Inspect())
+    made.addon.running()
+    assert showing._STOCK == []
+
+
+async def test_the_frame_log_is_where_the_settings_say(made: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = FrameLog(tmp_path / "a"), FrameLog(tmp_path / "b")
+    made.use(Inspect(frame_log=first))
+    made.addon.running()
+    writer = made.frames.writer
+    assert writer is not None
+    made.use(Inspect(frame_log=first))
+    assert made.frames.writer is writer, "the same stays open"
+    made.use(Inspect(frame_log=second))
+    assert made.frames.writer is not writer
+    assert (tmp_path / "b").is_file()
+    made.use(Inspect(frame_log=FrameLog(tmp_path / "none" / "c")))
+    assert made.frames.writer is None
+    assert "cannot be written: No such file or directory" in caplog.text
+    made.use(Inspect())
+    assert made.frames.writer is None
+
+
+def test_the_settings_have_it(tmp_path: Path) -> None:
+    from livegate.settings import load_settings
+
+    file = tmp_path / "gateway.yaml"
+    file.write_text(
+        "services: {app.test: http://127.0.0.1:9}\n"
+        "inspect: {redact: false, redact_fields: [Shoe Size], frame_log: {path: f.jsonl, rotate: 1MiB, keep: 2, payloads: none}}\n"
+    )
+    found: Settings = load_settings(file, {})
+    assert found.inspect == Inspect(False, ("shoesize",), FrameLog(tmp_path / "f.jsonl", 1024 * 1024, 2, "none"))
