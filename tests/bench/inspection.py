@@ -72,7 +72,6 @@ def main() -> int:
         flow = tflow.twebsocketflow(close_code=None)
         flow.request.path = "/live/websocket?vsn=2.0.0"
         messages = flow.websocket.messages = []
-        inspector.websocket_start(flow)
 
         def hooks(data: bytes, up: bool) -> None:
             messages.append(WebSocketMessage(Opcode.TEXT, up, data))
@@ -102,7 +101,6 @@ def main() -> int:
         many = tflow.twebsocketflow(close_code=None)
         many.request.path = "/live/websocket?vsn=2.0.0"
         messages = many.websocket.messages = []
-        inspector.websocket_start(many)
         for data, up in [(JOIN, True), (JOINED, False), *(small[at % len(small)] for at in range(50_000))]:
             messages.append(WebSocketMessage(Opcode.TEXT, up, data))
             inspector.websocket_message(many)

@@ -7,7 +7,7 @@ from mitmproxy import contentviews, ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 
 from livegate.inspect.describe import event_line, session_text, sign_of
-from livegate.inspect.recorder import Recorder, channels_of
+from livegate.inspect.recorder import FOLLOWING, Recorder, channels_of
 from livegate.inspect.redaction import Redactor
 from livegate.inspect.view import LiveViewContentview
 from livegate.mitm.policy import NOT_KEPT
@@ -58,11 +58,8 @@ class LiveViewInspector:
         if not self.recorder.page(flow):
             self.recorder.longpoll(flow)
 
-    def websocket_start(self, flow: http.HTTPFlow) -> None:
-        self.recorder.opened(flow)
-
     def websocket_message(self, flow: http.HTTPFlow) -> None:
-        if flow.websocket is not None and flow.websocket.messages:
+        if vars(flow).get(FOLLOWING) is not False and flow.websocket is not None and flow.websocket.messages:
             self.recorder.message(flow, flow.websocket.messages[-1])
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from typing import Literal
 from urllib.parse import urlsplit
 
 from mitmproxy import http
@@ -18,8 +19,10 @@ from livegate.phoenix.tracker import Tracker
 
 NOTE = "livegate_note"
 """Attribute of a WebSocketMessage: what it meant."""
-CHANNELS = "livegate_channels"
-"""Attribute of a flow: its channels."""
+FOLLOWING = "livegate_following"
+"""Attribute of a flow: a Following, or False for a socket that is not Phoenix's."""
+STRANGE_FRAMES = 8
+"""So many frames at the start that are none of Phoenix's, and the socket is taken for another's."""
 FULL_NOTES = 100
 """Of one socket: so many of the last frames keep all that they changed, those before only their sentence."""
 MAX_PAGE_BYTES = 2 * 1024 * 1024
@@ -27,6 +30,17 @@ MAX_LONGPOLLS = 1000
 PAGE_MARK = b"data-phx-session"
 
 type Listener = Callable[[http.HTTPFlow, Note], None]
+
+
+class Following:
+    """A flow whose frames are understood."""
+
+    __slots__ = ("channels", "recent", "strange")
+
+    def __init__(self, channels: Channels) -> None:
+        self.channels = channels
+        self.recent: deque[Note] = deque(maxlen=FULL_NOTES)
+        self.strange = 0
 
 
 class Recorder:
@@ -54,23 +68,21 @@ class Recorder:
         self.tracker.page(content.decode("utf-8", "replace"), PageLoad(path, response.status_code, began, at - began))
         return True
 
-    def opened(self, flow: http.HTTPFlow) -> Channels | None:
-        """A WebSocket was opened; None when it cannot be one of Phoenix's, whose path ends in `/websocket`."""
-        if not is_phoenix(flow):
-            return None
-        channels = self.tracker.open(flow.request.path, _opened_at(flow))
-        setattr(flow, CHANNELS, (channels, deque(maxlen=FULL_NOTES)))
-        return channels
-
     def message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> Note | None:
         """A message went by; returns what it meant, or None on a socket that is not Phoenix's."""
-        known = vars(flow).get(CHANNELS)
-        if known is None:
+        following = vars(flow).get(FOLLOWING)
+        if following is None:
+            following = self._first(flow)
+        if not following:
             return None
-        channels, recent = known
+        channels, recent = following.channels, following.recent
         note: Note = channels.frame(
             message.content, text=message.is_text, from_client=message.from_client, at=message.timestamp
         )
+        if note.what == "broken" and channels.session is None:
+            following.strange += 1
+            if following.strange >= STRANGE_FRAMES:
+                setattr(flow, FOLLOWING, False)  # whoever speaks there, it is not Phoenix
         if len(recent) == FULL_NOTES:
             recent[0].shorten()
         recent.append(note)
@@ -79,13 +91,19 @@ class Recorder:
             listener(flow, note)
         return note
 
+    def _first(self, flow: http.HTTPFlow) -> Following | Literal[False]:
+        """The first message of a socket: only now is it worth any memory."""
+        following: Following | Literal[False] = False
+        if is_phoenix(flow):
+            following = Following(self.tracker.open(flow.request.path, _opened_at(flow)))
+        setattr(flow, FOLLOWING, following)
+        return following
+
     def closed(self, flow: http.HTTPFlow) -> Channels | None:
         """A WebSocket has ended."""
-        known = vars(flow).get(CHANNELS)
-        websocket = flow.websocket
-        if known is None or websocket is None:
+        channels, websocket = channels_of(flow), flow.websocket
+        if channels is None or websocket is None:
             return None
-        channels: Channels = known[0]
         by = "client" if websocket.closed_by_client else "server"
         at = websocket.timestamp_end or time.time()
         channels.close(websocket.close_code, websocket.close_reason or "", by, at)
@@ -141,8 +159,8 @@ def is_phoenix(flow: http.HTTPFlow) -> bool:
 
 def channels_of(flow: http.HTTPFlow) -> Channels | None:
     """The channels of a flow that is being recorded."""
-    known = vars(flow).get(CHANNELS)
-    return known[0] if known is not None else None
+    following = vars(flow).get(FOLLOWING)
+    return following.channels if following else None
 
 
 def note_of(message: WebSocketMessage) -> Note | None:
@@ -153,7 +171,7 @@ def note_of(message: WebSocketMessage) -> Note | None:
 def replay(flow: http.HTTPFlow) -> Recorder:
     """Go through a saved flow, so that its messages have notes."""
     recorder = Recorder()
-    if recorder.opened(flow) is not None and flow.websocket is not None:
+    if flow.websocket is not None:
         for message in flow.websocket.messages:
             recorder.message(flow, message)
         recorder.closed(flow)

@@ -302,6 +302,20 @@ def test_only_so_many_long_polls_are_followed(monkeypatch: pytest.MonkeyPatch) -
     assert list(made._longpolls) == ["2", "3"]
 
 
+def test_a_socket_that_speaks_something_else_is_left_alone_after_a_few_frames(inspector: LiveViewInspector) -> None:
+    browser = Browser(inspector)
+    messages = [browser.say({"n": number}) for number in range(recorder.STRANGE_FRAMES + 5)]
+    notes = [recorder.note_of(message) is not None for message in messages]
+    assert notes == [True] * recorder.STRANGE_FRAMES + [False] * 5
+    assert session_of(browser.flow) is None
+    browser.close()
+    late = Browser(inspector)
+    late.session()
+    for number in range(recorder.STRANGE_FRAMES + 5):
+        late.say({"n": number})
+    assert recorder.note_of(late.say({"n": 0})) is not None, "it has spoken Phoenix before"
+
+
 def test_old_notes_keep_their_sentence_only(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector)
     first, *_ = browser.session()

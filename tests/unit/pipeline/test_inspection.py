@@ -62,7 +62,9 @@ async def test_an_unknown_mitmproxy_is_left_alone(made: Made, monkeypatch: pytes
     assert showing._STOCK == []
 
 
-async def test_the_frame_log_is_where_the_settings_say(made: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_frame_log_is_where_the_settings_say(
+    made: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     first, second = FrameLog(tmp_path / "a"), FrameLog(tmp_path / "b")
     made.use(Inspect(frame_log=first))
     made.addon.running()
