@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 help:
 	@echo "make demo     start the demo apps and the gateway in mitmweb in front of them"
 	@echo "make run      run the gateway with configs/gateway.yaml"
-	@echo "make test     all tests (a browser from Debian's chromium package is used when it is there)"
+	@echo "make test     all tests (chromium, node and npm are used when they are there)"
 	@echo "make check    ruff, ruff format, mypy --strict"
 	@echo "make bench    speed beside nginx, HAProxy and plain mitmdump, on this machine (ARGS=--quick for a glance)"
 	@echo "make bench-frames  what it costs to understand a LiveView frame"
