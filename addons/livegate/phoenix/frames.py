@@ -185,11 +185,14 @@ def _packed(kind: int, names: tuple[str, ...], payload: bytes) -> bytes:
 
 
 def json_size(value: object) -> int:
-    """Bytes of a JSON value as Phoenix writes it."""
+    """Bytes of a JSON value as Phoenix writes it; 0 for one that is nested too deeply to be written."""
     try:
         return len(orjson.dumps(value))
     except orjson.JSONEncodeError:  # half of a surrogate pair, a number of more than 64 bits, or nested very deeply
-        return len(_json(value))
+        try:
+            return len(_json(value))
+        except ValueError:
+            return 0
 
 
 def _json(value: object) -> bytes:

@@ -34,8 +34,8 @@ class Opaque(str):
 def read_term(data: bytes) -> object:
     """Read one term. Raises TermError.
 
-    Maps become dicts, lists lists, tuples tuples, binaries bytes; charlists become lists of numbers. A key that Python
-    cannot hash is kept by its text.
+    Maps become dicts, lists lists, tuples tuples, binaries bytes; charlists become lists of numbers. Keys that are
+    neither atoms nor binaries are kept by their text.
     """
     if len(data) > MAX_BYTES:
         raise TermError(f"more than {MAX_BYTES} bytes")
@@ -123,10 +123,8 @@ class _Reader:
         found: dict[object, object] = {}
         for _ in range(count):
             key, value = self.read(depth + 1), self.read(depth + 1)
-            try:
-                found[key] = value
-            except TypeError:
-                found[repr(key)] = value
+            # Only the hashes of texts and bytes are secret: of numbers, many that collide could be sent.
+            found[key if isinstance(key, str | bytes) else repr(key)] = value
         return found
 
     def _placeholder(self, tag: int, depth: int) -> Opaque:

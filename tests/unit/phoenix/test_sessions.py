@@ -272,6 +272,23 @@ def test_a_page_that_cannot_be_followed_is_said_so_and_the_rest_goes_on() -> Non
     assert tab.down("6", None, TOPIC, "diff", {"0": "x"}).sentence == "/count sends diff 9 B"
 
 
+@pytest.mark.parametrize("depth", [200, 300, 900, 5000, 100_000])
+@pytest.mark.parametrize("around", ["[", '{"0":'])
+def test_nesting_of_any_depth_raises_nothing(depth: int, around: str) -> None:
+    tab = Tab()
+    tab.join()
+    tab.click("12")
+    close = "]" if around == "[" else "}"
+    deep = around * depth + "1" + close * depth
+    for text in (
+        f'["4","12","{TOPIC}","phx_reply",{{"status":"ok","response":{{"diff":{{"0":{deep}}}}}}}]',
+        f'["4",null,"{TOPIC}","diff",{deep}]',
+    ):
+        assert tab.channels.frame(text.encode(), text=True, from_client=False, at=tab.now).sentence
+    data = f'["4","4","{TOPIC}","phx_reply",{{"status":"ok","response":{{"rendered":{deep}}}}}]'.encode()
+    assert tab.channels.frame(data, text=True, from_client=False, at=tab.now).sentence
+
+
 def test_what_is_not_phoenix_is_shown_as_that() -> None:
     tab = Tab()
     note = tab.up(b"\xff\xff")

@@ -117,6 +117,14 @@ def test_no_bytes_whatever_raise_anything_else() -> None:
             read_term(bytes(data[: chance.randrange(1, len(data) + 1)]))
 
 
+def test_numbers_that_collide_as_keys_cost_no_time() -> None:
+    entries = [b"n\x10\0" + (number * (2**61 - 1)).to_bytes(16, "little") + b"j" for number in range(1, 3200)]
+    found = read_term(term(b"t" + len(entries).to_bytes(4) + b"".join(entries)))
+    assert isinstance(found, dict)
+    assert len(found) == len(entries)
+    assert all(isinstance(key, str) for key in found)
+
+
 def test_an_atom_is_only_text() -> None:
     assert type(read_term(term(atom("some_atom")))) is Atom
 
