@@ -107,6 +107,8 @@ class Backend:
 
     def __init__(self, *, tls: ssl.SSLContext | None = None, keepalive_s: float = 75, port: int = 0) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.bodies: list[bytes] = []
+        """The first 64 KiB of each."""
         self.open_sockets = 0
         self.closes: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self.port = port
@@ -164,9 +166,11 @@ class Backend:
         self._loop.close()
 
     async def _describe(self, request: web.Request) -> web.Response:
-        size = 0
+        size, body = 0, b""
         async for chunk in request.content.iter_any():
             size += len(chunk)
+            body += chunk[: 65536 - len(body)]
+        self.bodies.append(body)
         seen = {
             "method": request.method,
             "path": request.raw_path,

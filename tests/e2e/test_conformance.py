@@ -7,7 +7,7 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ async def send(writer: asyncio.StreamWriter, case: Case) -> None:
                 await asyncio.sleep(0)
 
 
-async def run(lab: Lab, url: str, case: Case) -> Outcome:
+async def run(lab: Lab, url: str, case: Case, *, at_once: bool = False) -> Outcome:
     """One case, by hand: neither side's library helps the client."""
     scheme, _, place = url.partition("://")
     host, _, port = place.rstrip("/").partition(":")
@@ -107,10 +107,10 @@ async def run(lab: Lab, url: str, case: Case) -> Outcome:
     )
     outcome = Outcome([])
     try:
-        writer.write(HANDSHAKE.format(host=f"{host}:{port}").encode())
+        writer.write(HANDSHAKE.format(host=f"{host}:{port}").encode() + (case.sent if at_once else b""))
         answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
         assert answer.startswith(b"HTTP/1.1 101 "), answer
-        sending = asyncio.create_task(send(writer, case))
+        sending = asyncio.create_task(send(writer, replace(case, sent=b"") if at_once else case))
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             await asyncio.wait_for(read_until_closed(reader, writer, case, outcome), 20)
         await sending
@@ -179,6 +179,17 @@ async def test_compression_is_what_it_is_without_a_gateway(lab: Lab, way: str, s
                             await client.send(sent)
                             assert await asyncio.wait_for(client.recv(), 20) == message
     assert agreed[0] == agreed[1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_a_client_sends_before_its_101_is_held_and_delivered_first(lab: Lab, way: str) -> None:
+    early = Case("early", put(1, b"early") + put(1, b"bird"), ((1, b"early"), (1, b"bird")))
+
+    async def slow(connection: ServerConnection, request: object) -> None:
+        await asyncio.sleep(0.3)
+
+    async with lab.serving(echo, process_request=slow):
+        assert (await run(lab, lab.url(way), early, at_once=True)).is_good(early)
 
 
 RANKS = {

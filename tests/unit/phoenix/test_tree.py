@@ -91,6 +91,17 @@ def test_entries_move_change_and_go() -> None:
     assert tree.html() == "<li>c</li><li>new</li>"
 
 
+def test_entries_of_a_keyed_stream_are_not_merged_onto_those_that_the_client_forgot() -> None:
+    stream = {
+        "s": ["<i>", "", "</i>"],
+        "k": {"0": {"0": "a", "1": "A"}, "kc": 1},
+        "stream": ["0", [["x", -1, None, False]], []],
+    }
+    tree = Tree.join({"s": ["", ""], "0": stream})
+    tree.merge({"0": {"k": {"0": {"0": "b"}, "kc": 1}, "stream": ["0", [["y", -1, None, False]], []]}})
+    assert tree.html(streams=False) == "<i>b</i>"
+
+
 FORMS = {
     "0.18": lambda inserts, deletes, reset: [{id_: at for id_, at, _, _ in inserts}, deletes],
     "0.20.1": lambda inserts, deletes, reset: [
