@@ -348,3 +348,25 @@ async def test_the_drain_ends_at_its_deadline_and_at_once_with_a_second_signal(f
                 assert await asyncio.to_thread(process.wait, 15) == 0
                 writer.close()
                 server.close()
+
+
+@pytest.mark.parametrize("way", ["raw", "layer", "client-tls", "backend-tls"])
+async def test_an_end_that_does_not_read_stops_the_other_and_memory_stays(folder: Path, way: str) -> None:
+    release = asyncio.Event()
+
+    async def deaf(server: ServerConnection) -> None:
+        await asyncio.wait_for(release.wait(), 60)
+
+    with running(folder) as lab:
+        gateway = lab.layered if way == "layer" else lab.gateway
+        async with lab.serving(deaf, max_queue=2):
+            client = await lab.connect(lab.url(way))
+            before, sent = gateway.rss, 0
+            with contextlib.suppress(TimeoutError):
+                while sent < 256:
+                    await asyncio.wait_for(client.send(b"x" * (1 << 20)), 3)
+                    sent += 1
+            assert sent < 256, "the client was never held up"
+            assert gateway.rss - before < 48 << 20
+            release.set()
+            client.transport.abort()
