@@ -6,11 +6,11 @@ import sys
 from mitmproxy import contentviews, ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 
-from livegate.inspect.describe import event_line, session_text, sign_of
+from livegate.inspect.comments import Comments
+from livegate.inspect.describe import event_line
 from livegate.inspect.recorder import FOLLOWING, Recorder, channels_of
 from livegate.inspect.redaction import Redactor
 from livegate.inspect.view import LiveViewContentview
-from livegate.mitm.policy import NOT_KEPT
 from livegate.phoenix.model import Session
 from livegate.phoenix.note import Note
 
@@ -18,8 +18,7 @@ logger = logging.getLogger("livegate.liveview")
 
 WEB_COLUMNS = ["tls", "icon", "path", "comment", "method", "status", "size", "time"]
 """Of mitmweb: its own, and the comment that says what a session is up to."""
-COMMENT_EVERY_S = 0.5
-"""A session that is busy has its comment written anew so often."""
+_AT_ONCE = frozenset({"crash", "refused", "joined"})
 _SHOWN = {"events": frozenset({"reply", "joined", "refused", "crash"}), "frames": None}
 _COLOURS = {"crash": "31;1", "refused": "31", "reply": "32", "joined": "36", "heartbeat": "2"}
 SLOW_S = 0.2
@@ -33,7 +32,7 @@ class LiveViewInspector:
         self.recorder = recorder or Recorder()
         self.redactor = redactor or Redactor()
         self.recorder.listeners.append(self._tell)
-        self._commented: dict[str, float] = {}
+        self._comments = Comments(self.redactor)
         self._colour = sys.stdout.isatty()
 
     def load(self, loader: Loader) -> None:
@@ -64,28 +63,17 @@ class LiveViewInspector:
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         channels = self.recorder.closed(flow)
-        self._commented.pop(flow.id, None)
-        if channels is not None and channels.session is not None:
-            self._comment(flow, channels.session)
+        self._comments.last(flow, channels.session if channels is not None else None)
 
     def _tell(self, flow: http.HTTPFlow, note: Note) -> None:
         session = note.session
         if session is not None and flow.websocket is not None:
-            told_at = self._commented.get(flow.id, 0.0)
-            if note.at - told_at >= COMMENT_EVERY_S or note.what in ("crash", "refused", "joined"):
-                self._commented[flow.id] = note.at
-                self._comment(flow, session)
+            if note.what in _AT_ONCE:
+                self._comments.write(flow, session)
+            else:
+                self._comments.soon(flow, session)
         if ctx.options.liveview_log != "off":
             self._print(note)
-
-    def _comment(self, flow: http.HTTPFlow, session: Session) -> None:
-        """What a person sees of the session in a list of flows."""
-        gone = flow.metadata.get(NOT_KEPT)
-        not_kept = f" · {gone:,} earlier messages not kept" if isinstance(gone, int) else ""
-        flow.comment = f"{self.redactor.text(session_text(session))}{not_kept}"
-        sign = sign_of(session)
-        if sign and not flow.marked:
-            flow.marked = sign
 
     def _print(self, note: Note) -> None:
         shown = _SHOWN[ctx.options.liveview_log]

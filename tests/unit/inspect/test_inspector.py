@@ -1,10 +1,11 @@
 """From mitmproxy's hooks to what a person sees: notes, comments, marks, lines, content views, commands, the frame log."""
 
+import asyncio
 import base64
 import json
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from mitmproxy import contentviews, exceptions, http
 from mitmproxy import io as flow_files
 from mitmproxy.contentviews import Metadata
+from mitmproxy.flow import Flow
 from mitmproxy.test import taddons, tflow
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
@@ -666,3 +668,29 @@ def test_a_body_in_an_unknown_coding_is_left_as_it_is() -> None:
     flow.response.raw_content = b"not gzip"
     state = Hiding(Redactor()).state(flow.get_state())
     assert state["response"]["content"] == b"not gzip"
+
+
+async def test_the_last_comment_of_a_burst_is_written_though_nothing_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livegate.inspect.comments.EVERY_S", 0.05)
+    inspector = LiveViewInspector()
+    shown: list[str] = []
+    updated = asyncio.Event()
+
+    class Listener:
+        def update(self, flows: Sequence[Flow]) -> None:
+            shown.extend(flow.comment for flow in flows)
+            updated.set()
+
+    with taddons.context(inspector, Listener()):
+        browser = Browser(inspector)
+        browser.session()
+        for number in range(20, 120):
+            browser.say(["4", str(number), *CLICK[2:]])
+        assert browser.flow.comment == "/count · 0 events · live"
+        await asyncio.wait_for(updated.wait(), 10)
+        assert shown == ["/count · 101 events · p95 3.0 ms · live"]
+        browser.say(["4", "200", *CLICK[2:]])
+        browser.close()
+        assert browser.flow.comment == "/count · 102 events · p95 3.0 ms · 101 unanswered · closed"
+        await asyncio.sleep(0.1)
+        assert len(shown) == 1
