@@ -6,8 +6,8 @@ Version 1 of a line:
     {"v": 1, "kind": "frame", "at": seconds since 1970, "session": number or null, "flow": id, "dir": "up" or "down",
      "size": bytes, "what": see Note.what, "text": the sentence, "view", "event", "ref", "ms": round trip or null,
      "outcome", "diff": bytes, "data": the frame, "base64": true for a binary one}
-    {"v": 1, "kind": "open" or "close", "at", "session", "flow", "url", "code", "reason", "by"}
-    {"v": 1, "kind": "http", "at", "flow", "method", "url", "status", "ms", "views": topics of the page}
+    {"v": 1, "kind": "open" or "close", "at", "session", "flow", "transport", "url", "code", "reason", "by"}
+    {"v": 1, "kind": "http", "at", "session", "flow", "method", "url", "status", "ms", "size", "views": its topics}
     {"v": 1, "kind": "dropped", "at", "lines": how many were dropped before this one}
 """
 
@@ -27,7 +27,7 @@ import orjson
 
 from livegate.inspect.redaction import Redactor
 from livegate.phoenix.note import Note
-from livegate.settings import FrameLog
+from livegate.settings import FrameLog, Payloads
 
 logger = logging.getLogger("livegate.frame_log")
 
@@ -76,7 +76,7 @@ class FrameLogWriter:
         while (item := self._queue.get()) is not None:
             line, data, text = item
             try:
-                self._write(self._finished(line, data, text=text))
+                self._write(_line(finished(line, data, self.settings.payloads, self._redactor, text=text)))
             except Exception as error:  # noqa: BLE001 - the log must not end because of one line, nor the disk's day
                 if not self._failed:
                     logger.warning("the frame log %s cannot be written: %s", self.settings.path, error)
@@ -87,18 +87,6 @@ class FrameLogWriter:
                     self._file.flush()
         with contextlib.suppress(OSError):
             self._file.close()
-
-    def _finished(self, line: Line, data: bytes | None, *, text: bool) -> bytes:
-        payloads = self.settings.payloads
-        if data is not None and payloads != "none" and len(data) <= MAX_DATA_BYTES:
-            if text:
-                shown = self._redactor.frame(data) if payloads == "redacted" else data
-                line["data"] = shown.decode("utf-8", "replace")
-            else:
-                line |= {"data": base64.b64encode(data).decode(), "base64": True}
-        if payloads != "full" and "text" in line:
-            line["text"] = self._redactor.text(line["text"])
-        return _line({"v": VERSION, **line})
 
     def _write(self, line: bytes) -> None:
         if self.dropped > self._unsaid:
@@ -118,6 +106,19 @@ class FrameLogWriter:
         if keep == 0:
             path.unlink()
         self._file = _open(path)
+
+
+def finished(line: Line, data: bytes | None, payloads: Payloads, redactor: Redactor, *, text: bool) -> Line:
+    """A line with its version and its data, without secrets unless `payloads` is `full`."""
+    if data is not None and payloads != "none" and len(data) <= MAX_DATA_BYTES:
+        if text:
+            shown = redactor.frame(data) if payloads == "redacted" else data
+            line["data"] = shown.decode("utf-8", "replace")
+        else:
+            line |= {"data": base64.b64encode(data).decode(), "base64": True}
+    if payloads != "full" and "text" in line:
+        line["text"] = redactor.text(line["text"])
+    return {"v": VERSION, **line}
 
 
 def _line(line: Line) -> bytes:

@@ -8,7 +8,7 @@ from mitmproxy.addonmanager import Loader
 
 from livegate.inspect.comments import Comments
 from livegate.inspect.describe import event_line
-from livegate.inspect.recorder import FOLLOWING, Recorder, channels_of
+from livegate.inspect.recorder import FOLLOWING, FrameSeen, Recorder, channels_of
 from livegate.inspect.redaction import Redactor
 from livegate.inspect.view import LiveViewContentview
 from livegate.phoenix.model import Session
@@ -31,7 +31,7 @@ class LiveViewInspector:
     def __init__(self, recorder: Recorder | None = None, redactor: Redactor | None = None) -> None:
         self.recorder = recorder or Recorder()
         self.redactor = redactor or Redactor()
-        self.recorder.listeners.append(self._tell)
+        self.recorder.on_frame.append(self._tell)
         self._comments = Comments(self.redactor)
         self._colour = sys.stdout.isatty()
 
@@ -54,8 +54,11 @@ class LiveViewInspector:
             ctx.options.update(web_columns=WEB_COLUMNS)
 
     def response(self, flow: http.HTTPFlow) -> None:
-        if not self.recorder.page(flow):
-            self.recorder.longpoll(flow)
+        self.recorder.exchange(flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        if flow.websocket is None:
+            self.recorder.exchange(flow)
 
     def websocket_message(self, flow: http.HTTPFlow) -> None:
         if vars(flow).get(FOLLOWING) is not False and flow.websocket is not None and flow.websocket.messages:
@@ -65,7 +68,8 @@ class LiveViewInspector:
         channels = self.recorder.closed(flow)
         self._comments.last(flow, channels.session if channels is not None else None)
 
-    def _tell(self, flow: http.HTTPFlow, note: Note) -> None:
+    def _tell(self, seen: FrameSeen) -> None:
+        flow, note = seen.flow, seen.note
         session = note.session
         if session is not None and flow.websocket is not None:
             if note.what in _AT_ONCE:

@@ -1,72 +1,98 @@
-"""Feeds the frame log from mitmproxy's hooks: every WebSocket, Phoenix's or not, and the pages of LiveViews."""
+"""Feeds the frame log from mitmproxy's hooks: every WebSocket, and the HTTP exchanges of LiveView tabs."""
+
+from typing import Any, Protocol
 
 from mitmproxy import http
+from mitmproxy.websocket import WebSocketMessage
 
-from livegate.inspect.frame_log import FrameLogWriter, frame_line
-from livegate.inspect.recorder import PAGE_MARK, Recorder, channels_of, note_of
+from livegate.inspect.frame_log import Line, frame_line
+from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of, note_of
 from livegate.inspect.redaction import Redactor
-from livegate.phoenix.note import Note
+from livegate.phoenix.channel import Channels
+
+
+class Sink(Protocol):
+    """Takes lines."""
+
+    def put(self, line: Line, data: bytes | None = None, *, text: bool = True) -> None:
+        """Log a line, with a frame's data; never waits."""
+        ...
 
 
 class FrameLogger:
     """Logs frames as long as there is a `writer`."""
 
-    def __init__(self, recorder: Recorder, redactor: Redactor) -> None:
-        self.writer: FrameLogWriter | None = None
+    def __init__(self, recorder: Recorder, redactor: Redactor, writer: Sink | None = None) -> None:
+        self.writer = writer
         self._redactor = redactor
-        recorder.listeners.append(self._polled)
-
-    def response(self, flow: http.HTTPFlow) -> None:
-        response = flow.response
-        if self.writer is None or response is None or "html" not in response.headers.get("content-type", ""):
-            return
-        content = response.get_content(strict=False) or b""
-        if PAGE_MARK not in content:
-            return
-        began = flow.request.timestamp_start
-        ended = response.timestamp_end or response.timestamp_start or began
-        line = {"kind": "http", "at": began, "flow": flow.id, "method": flow.request.method, "url": self._url(flow)}
-        self.writer.put(line | {"status": response.status_code, "ms": round((ended - began) * 1000, 3)})
+        recorder.on_frame.append(self._polled)
+        recorder.on_exchange.append(self._exchange)
 
     def websocket_start(self, flow: http.HTTPFlow) -> None:
         if self.writer is not None:
             at = flow.response.timestamp_start if flow.response is not None else flow.request.timestamp_start
-            self.writer.put({"kind": "open", "at": at, "flow": flow.id, "url": self._url(flow)})
+            self.writer.put(self._opened(flow, at, "websocket"))
 
     def websocket_message(self, flow: http.HTTPFlow) -> None:
-        if self.writer is None or flow.websocket is None or not flow.websocket.messages:
-            return
-        message = flow.websocket.messages[-1]
+        if self.writer is not None and flow.websocket is not None and flow.websocket.messages:
+            self.message(flow, flow.websocket.messages[-1])
+
+    def message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> None:
+        """Log one message of a WebSocket."""
         note = note_of(message)
-        if note is not None:
-            line = frame_line(note, flow.id)
-        else:
-            way = "up" if message.from_client else "down"
-            line = {
-                "kind": "frame",
-                "at": message.timestamp,
-                "session": None,
-                "flow": flow.id,
-                "dir": way,
-                "size": len(message.content),
-            }
-        self.writer.put(line, message.content, text=message.is_text)
+        line = frame_line(note, flow.id) if note is not None else _plain(message, flow.id)
+        if self.writer is not None:
+            self.writer.put(line, message.content, text=message.is_text)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         websocket = flow.websocket
         if self.writer is None or websocket is None:
             return
         channels = channels_of(flow)
-        session = channels.session if channels is not None else None
-        line = {"kind": "close", "at": websocket.timestamp_end, "flow": flow.id}
-        line |= {"session": session.number if session is not None else None, "code": websocket.close_code}
+        line = {"kind": "close", "at": websocket.timestamp_end, "flow": flow.id, "session": _number(channels)}
         reason = self._redactor.text(websocket.close_reason or "")
-        self.writer.put(line | {"reason": reason, "by": "client" if websocket.closed_by_client else "server"})
+        by = "client" if websocket.closed_by_client else "server"
+        self.writer.put(line | {"code": websocket.close_code, "reason": reason, "by": by})
 
-    def _polled(self, flow: http.HTTPFlow, note: Note) -> None:
-        """A frame of a long-poll session; the HTTP exchange that carried it has its body in the flow."""
-        if self.writer is not None and flow.websocket is None:
-            self.writer.put(frame_line(note, flow.id))
+    # Long-poll, and all other HTTP
+
+    def _polled(self, seen: FrameSeen) -> None:
+        """A frame; those of WebSockets are logged by mitmproxy's hook, with those that are not Phoenix's."""
+        if self.writer is not None and seen.flow.websocket is None:
+            line = frame_line(seen.note, seen.channels.seen.id) | {"via": seen.flow.id}
+            self.writer.put(line, seen.data, text=seen.text)
+
+    def _exchange(self, seen: ExchangeSeen) -> None:
+        if self.writer is None:
+            return
+        found, polled = seen.exchange, seen.polled
+        line: dict[str, Any] = {"kind": "http", "at": found.at, "session": seen.number, "flow": found.id}
+        line |= {"method": found.method, "url": self._url(seen.flow), "status": found.status}
+        line |= {"ms": round(found.seconds * 1000, 3), "size": found.size}
+        if seen.page is not None:
+            line["views"] = seen.page.topics
+        self.writer.put(line)
+        if polled is not None and polled.ended is not None:
+            gone = polled.ended
+            line = {"kind": "close", "at": polled.at, "flow": gone.seen.id, "session": _number(gone)}
+            self.writer.put(line | {"code": gone.seen.close_code, "reason": gone.seen.close_reason, "by": "server"})
+        if polled is not None and polled.opened:
+            self.writer.put(self._opened(seen.flow, polled.at, "longpoll"))
+
+    def _opened(self, flow: http.HTTPFlow, at: float, transport: str) -> Line:
+        return {"kind": "open", "at": at, "flow": flow.id, "transport": transport, "url": self._url(flow)}
 
     def _url(self, flow: http.HTTPFlow) -> str:
         return self._redactor.url(flow.request.pretty_url)
+
+
+def _number(channels: Channels | None) -> int | None:
+    session = channels.session if channels is not None else None
+    return session.number if session is not None else None
+
+
+def _plain(message: WebSocketMessage, flow_id: str) -> Line:
+    """The line of a frame that is none of Phoenix's."""
+    way = "up" if message.from_client else "down"
+    line = {"kind": "frame", "at": message.timestamp, "session": None, "flow": flow_id}
+    return line | {"dir": way, "size": len(message.content)}

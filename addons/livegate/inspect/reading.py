@@ -11,10 +11,11 @@ from typing import Any
 
 from mitmproxy import exceptions, http
 from mitmproxy.io import FlowReader
-from mitmproxy.websocket import WebSocketMessage
 
-from livegate.inspect.frame_log import VERSION, frame_line
-from livegate.inspect.recorder import note_of, replay
+from livegate.inspect.frame_log import VERSION, finished
+from livegate.inspect.logging_frames import FrameLogger
+from livegate.inspect.recorder import Recorder
+from livegate.inspect.redaction import Redactor
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.note import shortened
 from livegate.phoenix.tracker import Tracker
@@ -98,40 +99,48 @@ def _parsed(text: str, path: Path, number: int) -> Line:
     return line
 
 
+class _Collected:
+    """Lines as a frame log would have them."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self.lines: list[Line] = []
+        self._redactor = redactor
+
+    def put(self, line: Line, data: bytes | None = None, *, text: bool = True) -> None:
+        """Keep a line."""
+        self.lines.append(finished(line, data, "redacted", self._redactor, text=text))
+
+    def taken(self) -> list[Line]:
+        """What has come since."""
+        lines, self.lines = self.lines, []
+        return lines
+
+
 def _of_flows(path: Path) -> Iterator[Line]:
+    redactor, recorder = Redactor(), Recorder()
+    collected = _Collected(redactor)
+    logger = FrameLogger(recorder, redactor, collected)
     try:
         with path.open("rb") as file:
             for flow in FlowReader(file).stream():
-                if isinstance(flow, http.HTTPFlow) and flow.websocket is not None:
-                    yield from _of_flow(flow, flow.websocket.messages)
+                if isinstance(flow, http.HTTPFlow):
+                    _replay(flow, recorder, logger)
+                yield from collected.taken()
     except exceptions.FlowReadException as error:
         raise ReadError(f"{path}: neither a frame log nor a flow file: {error}") from error
 
 
-def _of_flow(flow: http.HTTPFlow, messages: list[WebSocketMessage]) -> Iterator[Line]:
-    replay(flow)
-    began = flow.request.timestamp_start
-    yield {"v": VERSION, "kind": "open", "at": began, "flow": flow.id, "url": flow.request.pretty_url}
-    for message in messages:
-        note = note_of(message)
-        line = frame_line(note, flow.id) if note is not None else _plain(message, flow.id)
-        if message.is_text:
-            line["data"] = message.content.decode("utf-8", "replace")
-        else:
-            line |= {"data": base64.b64encode(message.content).decode(), "base64": True}
-        yield {"v": VERSION, **line}
-
-
-def _plain(message: WebSocketMessage, flow_id: str) -> Line:
-    way = "up" if message.from_client else "down"
-    return {
-        "kind": "frame",
-        "at": message.timestamp,
-        "session": None,
-        "flow": flow_id,
-        "dir": way,
-        "size": len(message.content),
-    }
+def _replay(flow: http.HTTPFlow, recorder: Recorder, logger: FrameLogger) -> None:
+    if flow.websocket is None:
+        recorder.exchange(flow)
+        return
+    logger.websocket_start(flow)
+    for message in flow.websocket.messages:
+        recorder.message(flow, message)
+        logger.message(flow, message)
+    recorder.closed(flow)
+    if flow.websocket.close_code is not None:
+        logger.websocket_end(flow)
 
 
 def line_text(line: Line) -> str:
@@ -148,12 +157,13 @@ def line_text(line: Line) -> str:
             arrow = "▲" if line.get("dir") == "up" else "▼"
             text = line.get("text") or f"{line.get('size')} B"
         case "open":
-            arrow, text = "●", f"socket opened: {line.get('url')}"
+            arrow, text = "●", f"{line.get('transport') or 'websocket'} opened: {line.get('url')}"
         case "close":
             who = f"closed by {line.get('by')}, {line.get('code')}"
             arrow, text = "○", f"socket {who}{f': {line.get("reason")}' if line.get('reason') else ''}"
         case "http":
-            arrow, text = "→", f"{line.get('method')} {line.get('url')} {line.get('status')} after {line.get('ms')} ms"
+            status = line.get("status") or "no answer"
+            arrow, text = "→", f"{line.get('method')} {line.get('url')} {status} after {line.get('ms')} ms"
         case _:
             arrow, text = "!", f"{line.get('lines')} lines were dropped here"
     return f"{line.get('n', 0):>6}  {clock}  {session:>5} {arrow} {shortened_line(str(text))}"

@@ -1,18 +1,18 @@
 """Gives the frames of mitmproxy's flows to the tracker and remembers what each one meant, for as long as it is kept."""
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from mitmproxy import http
-from mitmproxy.net.http import status_codes
 from mitmproxy.websocket import WebSocketMessage
 
+from livegate.inspect.polling import LongPolls, Polled
+from livegate.inspect.visits import Visits
 from livegate.phoenix.channel import Channels
-from livegate.phoenix.longpoll import Answer, Poll, parse_answer, parse_request
-from livegate.phoenix.model import Limits, PageLoad
+from livegate.phoenix.model import Exchange, Limits, PageLoad
 from livegate.phoenix.note import Note
 from livegate.phoenix.pages import path_of
 from livegate.phoenix.tracker import Tracker
@@ -26,10 +26,33 @@ STRANGE_FRAMES = 8
 FULL_NOTES = 100
 """Of one socket: so many of the last frames keep all that they changed, those before only their sentence."""
 MAX_PAGE_BYTES = 2 * 1024 * 1024
-MAX_LONGPOLLS = 1000
 PAGE_MARK = b"data-phx-session"
 
-type Listener = Callable[[http.HTTPFlow, Note], None]
+
+@dataclass(frozen=True, slots=True)
+class FrameSeen:
+    """A frame that was understood, and its bytes."""
+
+    flow: http.HTTPFlow
+    """The WebSocket's, or the exchange whose body it was in."""
+    channels: Channels
+    note: Note
+    data: bytes
+    text: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeSeen:
+    """An HTTP exchange of a browser tab."""
+
+    flow: http.HTTPFlow
+    exchange: Exchange
+    number: int | None
+    """Of the session, as far as it is known."""
+    page: PageLoad | None = None
+    """When it was a page with LiveViews."""
+    polled: Polled | None = None
+    """When it was one of the long-poll transport."""
 
 
 class Following:
@@ -44,29 +67,63 @@ class Following:
 
 
 class Recorder:
-    """Knows which flows speak Phoenix; tells listeners of every frame."""
+    """Knows which flows speak Phoenix; tells of every frame, and of every exchange of a tab."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.tracker = Tracker(limits)
-        self.listeners: list[Listener] = []
-        self._longpolls: OrderedDict[str, Channels] = OrderedDict()
+        self.on_frame: list[Callable[[FrameSeen], None]] = []
+        self.on_exchange: list[Callable[[ExchangeSeen], None]] = []
+        self._longpolls = LongPolls(self.tracker)
+        self._visits = Visits(self.tracker)
 
-    def page(self, flow: http.HTTPFlow) -> bool:
-        """An answer went by; returns whether it was a page with LiveViews."""
+    # HTTP
+
+    def exchange(self, flow: http.HTTPFlow) -> ExchangeSeen | None:
+        """An exchange is over, with an answer or an error; returns None when it is of no tab that is known."""
+        load = page = self._page(flow)
+        polled = self._longpolls.exchange(flow) if page is None else None
+        if polled is not None:
+            self._polled(flow, polled)
+        elif load is None:
+            load = self._visits.of(flow)
+        session = polled.channels.session if polled is not None else None
+        if load is None and polled is None:
+            return None
+        found = _exchange(flow)
+        kept = session or load
+        if kept is not None:
+            kept.exchanges.append(found)
+        seen = ExchangeSeen(flow, found, kept.number if kept is not None else None, page, polled)
+        for listener in self.on_exchange:
+            listener(seen)
+        return seen
+
+    def _page(self, flow: http.HTTPFlow) -> PageLoad | None:
         response = flow.response
         if response is None or "html" not in response.headers.get("content-type", ""):
-            return False
+            return None
         raw = response.raw_content
         if not raw or len(raw) > MAX_PAGE_BYTES:
-            return False
+            return None
         content = response.get_content(strict=False) or b""
         if PAGE_MARK not in content or len(content) > MAX_PAGE_BYTES:
-            return False
-        began = flow.request.timestamp_start
-        at = response.timestamp_end or response.timestamp_start or time.time()
+            return None
         path = path_of(flow.request.path) or "/"
-        self.tracker.page(content.decode("utf-8", "replace"), PageLoad(path, response.status_code, began, at - began))
-        return True
+        load = PageLoad(path, response.status_code, flow.request.timestamp_start, _seconds(flow))
+        if not self.tracker.page(content.decode("utf-8", "replace"), load):
+            return None
+        self._visits.remember(flow, load)
+        return load
+
+    def _polled(self, flow: http.HTTPFlow, polled: Polled) -> None:
+        channels, at = polled.channels, polled.at
+        sent_at = flow.request.timestamp_end or flow.request.timestamp_start
+        sent = [(each, True, sent_at) for each in polled.poll.frames]
+        for each, from_client, when in sent + [(each, False, at) for each in polled.answer.frames]:
+            note = channels.message(each.frame, size=len(each.data), from_client=from_client, at=when)
+            self._tell(FrameSeen(flow, channels, note, each.data, each.text))
+
+    # WebSockets
 
     def message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> Note | None:
         """A message went by; returns what it meant, or None on a socket that is not Phoenix's."""
@@ -87,15 +144,14 @@ class Recorder:
             recent[0].shorten()
         recent.append(note)
         setattr(message, NOTE, note)
-        for listener in self.listeners:
-            listener(flow, note)
+        self._tell(FrameSeen(flow, channels, note, message.content, message.is_text))
         return note
 
     def _first(self, flow: http.HTTPFlow) -> Following | Literal[False]:
         """The first message of a socket: only now is it worth any memory."""
         following: Following | Literal[False] = False
         if is_phoenix(flow):
-            following = Following(self.tracker.open(flow.request.path, _opened_at(flow)))
+            following = Following(self.tracker.open(flow.request.path, _opened_at(flow), id_=flow.id))
         setattr(flow, FOLLOWING, following)
         return following
 
@@ -109,47 +165,9 @@ class Recorder:
         channels.close(websocket.close_code, websocket.close_reason or "", by, at)
         return channels
 
-    # Long-poll
-
-    def longpoll(self, flow: http.HTTPFlow) -> list[Note]:
-        """An exchange with an answer that may be one of Phoenix's long-poll transport."""
-        request, response = flow.request, flow.response
-        parts = urlsplit(request.path)
-        if response is None or not parts.path.endswith("/longpoll"):
-            return []
-        body = request.get_content(strict=False) or b""
-        poll = parse_request(request.method, parts.query, body, request.headers.get("content-type"))
-        if not isinstance(poll, Poll):
-            return []
-        answer = parse_answer(response.get_content(strict=False) or b"", poll.vsn or "2")
-        if not isinstance(answer, Answer):
-            return []
-        at = response.timestamp_end or response.timestamp_start or time.time()
-        given = request.query.get_all("token")  # the last one is the transport's; the app may have a `token` of its own
-        token = str(request.headers.get("x-phoenix-longpoll-token") or (given[-1] if given else ""))
-        if answer.status == status_codes.GONE and answer.token is not None:  # a session begins, or has to begin again
-            gone = self._longpolls.pop(token, None)
-            if gone is not None:
-                gone.close(3410, "the long-poll session is gone", "server", at)
-            token = answer.token
-            self._longpolls[token] = self.tracker.open(request.path, request.timestamp_start, "longpoll")
-            if len(self._longpolls) > MAX_LONGPOLLS:
-                _, oldest = self._longpolls.popitem(last=False)
-                oldest.close(None, "forgotten", "gateway", at)
-        channels = self._longpolls.get(token)
-        if channels is None:
-            return []
-        self._longpolls.move_to_end(token)
-        return self._exchanged(flow, channels, poll, answer, at)
-
-    def _exchanged(self, flow: http.HTTPFlow, channels: Channels, poll: Poll, answer: Answer, at: float) -> list[Note]:
-        sent_at = flow.request.timestamp_end or flow.request.timestamp_start
-        notes = [channels.message(frame, size=size, from_client=True, at=sent_at) for frame, size in poll.frames]
-        notes += [channels.message(frame, size=size, from_client=False, at=at) for frame, size in answer.frames]
-        for note in notes:
-            for listener in self.listeners:
-                listener(flow, note)
-        return notes
+    def _tell(self, seen: FrameSeen) -> None:
+        for listener in self.on_frame:
+            listener(seen)
 
 
 def is_phoenix(flow: http.HTTPFlow) -> bool:
@@ -176,6 +194,20 @@ def replay(flow: http.HTTPFlow) -> Recorder:
             recorder.message(flow, message)
         recorder.closed(flow)
     return recorder
+
+
+def _seconds(flow: http.HTTPFlow) -> float:
+    response = flow.response
+    ended = (response.timestamp_end or response.timestamp_start) if response is not None else None
+    return max(0.0, (ended or time.time()) - flow.request.timestamp_start)
+
+
+def _exchange(flow: http.HTTPFlow) -> Exchange:
+    request, response = flow.request, flow.response
+    status = response.status_code if response is not None else None
+    size = len(response.raw_content or b"") if response is not None else 0
+    path = path_of(request.path) or "/"
+    return Exchange(flow.id, request.timestamp_start, request.method, path, status, _seconds(flow), size)
 
 
 def _opened_at(flow: http.HTTPFlow) -> float:

@@ -17,8 +17,14 @@ MAX_LINES = 100
 MAX_MESSAGES = 10_000
 MAX_QUERY_FIELDS = 200
 
-type Decoded = tuple[Frame | NotPhoenix, int]
-"""A frame and its bytes."""
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """A frame in a body, and its bytes as a WebSocket would have carried them."""
+
+    frame: Frame | NotPhoenix
+    data: bytes
+    text: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,7 @@ class Poll:
     verb: Literal["poll", "send"]
     has_token: bool
     vsn: Vsn | None
-    frames: tuple[Decoded, ...] = ()
+    frames: tuple[Polled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class Answer:
     """200, 204 (nothing in time), 403, 408, 410 (a new session, or the one asked for is gone)."""
     token: str | None
     """Of a session; it names whose the next requests are, and is a secret."""
-    frames: tuple[Decoded, ...] = ()
+    frames: tuple[Polled, ...] = ()
 
 
 def parse_request(method: str, query: str, body: bytes, content_type: str | None) -> Poll | NotPhoenix:
@@ -78,13 +84,13 @@ def parse_answer(body: bytes, vsn: Vsn = "2") -> Answer | NotPhoenix:
     return Answer(status, token if isinstance(token, str) else None, frames)
 
 
-def _line(line: bytes, *, from_client: bool, vsn: Vsn) -> Decoded:
+def _line(line: bytes, *, from_client: bool, vsn: Vsn) -> Polled:
     """One frame: text begins with a bracket or a brace, all else is the base64 of a binary one."""
     stripped = line.strip()
     if stripped[:1] in (b"[", b"{"):
-        return decode(stripped, text=True, from_client=from_client, vsn=vsn), len(stripped)
+        return Polled(decode(stripped, text=True, from_client=from_client, vsn=vsn), stripped)
     try:
         data = base64.b64decode(stripped, validate=True)
     except (binascii.Error, ValueError):
-        return NotPhoenix("neither JSON nor base64"), len(stripped)
-    return decode(data, text=False, from_client=from_client, vsn=vsn), len(data)
+        return Polled(NotPhoenix("neither JSON nor base64"), stripped)
+    return Polled(decode(data, text=False, from_client=from_client, vsn=vsn), data, text=False)

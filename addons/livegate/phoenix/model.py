@@ -14,6 +14,10 @@ type ViewState = Literal["joining", "up", "crashed", "left", "refused", "closed"
 type Transport = Literal["websocket", "longpoll"]
 
 
+MAX_EXCHANGES = 200
+"""HTTP requests of a session that are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much is kept; what is older goes first, and is counted."""
@@ -125,6 +129,8 @@ class SocketSeen:
     transport: Transport
     vsn: str
     opened_at: float
+    id: str = ""
+    """As whoever carries the frames calls it."""
     closed_at: float | None = None
     close_code: int | None = None
     close_reason: str = ""
@@ -132,6 +138,27 @@ class SocketSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP request of a session and its answer. Times in seconds, sizes in bytes."""
+
+    id: str
+    """As whoever carries it calls it."""
+    at: float
+    method: str
+    path: str
+    """Without the query."""
+    status: int | None
+    """None when no answer came."""
+    seconds: float
+    size: int
+    """Of the answer's body."""
+
+
+def _exchanges() -> deque[Exchange]:
+    return deque(maxlen=MAX_EXCHANGES)
+
+
+@dataclass(slots=True)
 class PageLoad:
     """The HTTP answer that a session began with."""
 
@@ -139,6 +166,12 @@ class PageLoad:
     status: int
     at: float
     seconds: float
+    number: int = 0
+    """Of the session that it is the beginning of."""
+    topics: tuple[str, ...] = ()
+    """Of the LiveViews in it, in its order."""
+    exchanges: deque[Exchange] = field(default_factory=_exchanges)
+    """Its own and those that followed from it."""
 
 
 @dataclass(slots=True)
@@ -151,6 +184,8 @@ class Session:
     opened_at: float
     last_at: float
     page: PageLoad | None = None
+    exchanges: deque[Exchange] = field(default_factory=_exchanges)
+    """The last ones that are known to be of this tab."""
     kept: bool = True
     """Whether the tracker still knows it; one that has gone is followed without its page."""
     views: dict[str, View] = field(default_factory=dict)

@@ -4,7 +4,7 @@ Whoever carries the frames calls it, with times of its own clock; it opens nothi
 because of what it was given.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.model import Limits, PageLoad, Session, SocketSeen, Transport, View
@@ -28,14 +28,18 @@ class Tracker:
         self._modules: OrderedDict[str, str] = OrderedDict()
         self._numbered = 0
 
-    def page(self, html: str, load: PageLoad) -> tuple[str, ...]:
-        """A page went to a browser: its LiveViews will be asked for by these topics."""
-        topics = topics_of(html)
-        for topic in topics:
+    def page(self, html: str, load: PageLoad) -> bool:
+        """A page went to a browser; returns whether LiveViews are in it. Then the load gets a session's number."""
+        load.topics = topics_of(html)
+        if not load.topics:
+            return False
+        self._numbered += 1
+        load.number = self._numbered
+        for topic in load.topics:
             self._pages[topic] = load
         while len(self._pages) > self.limits.pages:
             self._pages.popitem(last=False)
-        return topics
+        return True
 
     def learn(self, path: str | None, module: str | None) -> None:
         """The page at a path is made by this module."""
@@ -50,25 +54,30 @@ class Tracker:
         """The module of the page at a path, if any browser has loaded it before."""
         return self._modules.get(path or "")
 
-    def open(self, url: str, at: float, transport: Transport = "websocket") -> Channels:
+    def open(self, url: str, at: float, transport: Transport = "websocket", id_: str = "") -> Channels:
         """A socket was opened by a request for this URL; what comes on it goes to the value that is returned."""
         vsn = vsn_of_url(url)
-        seen = SocketSeen(transport, vsn or "?", at)
+        seen = SocketSeen(transport, vsn or "?", at, id_)
         return Channels(self, seen, vsn)
 
     def session_of(self, topic: str, at: float) -> Session:
         """The session of a root view's topic; a new one for a topic that was not seen yet."""
         session = self.sessions.get(topic)
         if session is None:
-            self._numbered += 1
-            session = Session(self._numbered, topic.removeprefix("lv:"), at, at, events=deque())
-            session.page = self._pages.pop(topic, None)
-            if session.page is not None:
-                session.opened_at = session.page.at
+            session = self._begin(topic, at)
             self.sessions[topic] = session
             self._bound()
         self.sessions.move_to_end(topic)
         return session
+
+    def _begin(self, topic: str, at: float) -> Session:
+        load = self._pages.get(topic)
+        if load is None:
+            self._numbered += 1
+            return Session(self._numbered, topic.removeprefix("lv:"), at, at)
+        for each in load.topics:  # the page's other views belong to the same tab
+            self._pages.pop(each, None)
+        return Session(load.number, topic.removeprefix("lv:"), load.at, at, page=load, exchanges=load.exchanges)
 
     def attach(self, session: Session, seen: SocketSeen) -> None:
         """A socket is one of this session."""

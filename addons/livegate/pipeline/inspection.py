@@ -25,6 +25,7 @@ class Inspection:
         self._current = current
         self._redactor = redactor
         self._frames = frames
+        self._writer: FrameLogWriter | None = None
         current.on_change(self._apply)
 
     def running(self) -> None:
@@ -34,9 +35,9 @@ class Inspection:
     def done(self) -> None:
         if not ctx.master.should_exit.is_set():  # else others still write when this is done: a HAR file, for one
             showing.uninstall()
-        writer, self._frames.writer = self._frames.writer, None
-        if writer is not None:
-            writer.close()
+        if self._writer is not None:
+            self._frames.writer = None
+            self._writer.close()
 
     def _apply(self, settings: Settings) -> None:
         inspect = settings.inspect
@@ -50,15 +51,15 @@ class Inspection:
         self._log(inspect.frame_log)
 
     def _log(self, wanted: FrameLog | None) -> None:
-        writer = self._frames.writer
+        writer = self._writer
         if writer is not None and writer.settings == wanted:
             return
-        self._frames.writer = None
+        self._frames.writer = self._writer = None
         if writer is not None:  # the disk may take its time, and sockets go on
             keep(asyncio.ensure_future(asyncio.to_thread(writer.close)))
         if wanted is None:
             return
         try:
-            self._frames.writer = FrameLogWriter(wanted, self._redactor)
+            self._frames.writer = self._writer = FrameLogWriter(wanted, self._redactor)
         except OSError as error:
             logger.error("inspect.frame_log: %s cannot be written: %s", wanted.path, error.strerror)

@@ -14,6 +14,8 @@ DEFAULT_USER_RATE = Rate(100, 60)
 DEFAULT_IP_RATE = Rate(500, 60)
 
 type HostPolicy = Literal["rewrite", "keep"]
+type Payloads = Literal["redacted", "none", "full"]
+"""What a frame log keeps of the frames themselves."""
 type OriginPolicy = Literal["preserve", "passthrough", "rewrite", "drop"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -154,7 +156,7 @@ class FrameLog:
     """Bytes after which a new file is begun."""
     keep: int = 10
     """How many files there are besides the one that is written."""
-    payloads: Literal["redacted", "none", "full"] = "redacted"
+    payloads: Payloads = "redacted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from mitmproxy.test import taddons, tflow
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
-from livegate.inspect import reading, recorder
+from livegate.inspect import polling, reading, recorder
 from livegate.inspect.alone import inspectors
 from livegate.inspect.commands import LiveViewCommands
 from livegate.inspect.frame_log import FrameLogWriter
@@ -279,29 +279,28 @@ def test_pages_and_long_polls(inspector: LiveViewInspector) -> None:
 def test_what_is_no_page_is_none() -> None:
     made = Recorder()
     flow = tflow.tflow(resp=True)
-    assert not made.page(flow)
+    assert not made.exchange(flow)
     flow.response = http.Response.make(200, b"<p>", {"Content-Type": "text/html"})
-    assert not made.page(flow)
+    assert not made.exchange(flow)
     flow.response = http.Response.make(
         200, PAGE.encode() + b" " * recorder.MAX_PAGE_BYTES, {"Content-Type": "text/html"}
     )
-    assert not made.page(flow)
-    assert not made.page(tflow.tflow())
-    assert made.longpoll(tflow.tflow()) == []
+    assert not made.exchange(flow)
+    assert not made.exchange(tflow.tflow())
     plain = tflow.twebsocketflow()
     assert made.closed(plain) is None
     assert made.message(plain, plain.websocket.messages[0]) is None  # type: ignore[union-attr]
 
 
 def test_only_so_many_long_polls_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "MAX_LONGPOLLS", 2)
+    monkeypatch.setattr(polling, "MAX_LONGPOLLS", 2)
     made = Recorder()
     for number in range(4):
         flow = tflow.tflow(resp=True)
         flow.request.path = "/live/longpoll?vsn=2.0.0"
         flow.response = http.Response.make(200, json.dumps({"status": 410, "token": str(number)}))
-        made.longpoll(flow)
-    assert list(made._longpolls) == ["2", "3"]
+        made.exchange(flow)
+    assert list(made._longpolls._by_token) == ["2", "3"]
 
 
 def test_a_socket_that_speaks_something_else_is_left_alone_after_a_few_frames(inspector: LiveViewInspector) -> None:
@@ -385,9 +384,13 @@ def test_every_frame_is_a_line_without_secrets(logged: tuple[Path, Browser, Fram
     page = tflow.tflow(resp=True)
     page.request.path = f"/count?token={CANARY}"
     page.response = http.Response.make(200, PAGE, {"Content-Type": "text/html"})
-    frames.response(page)
-    frames.response(tflow.tflow(resp=True))
+    inspector = browser.addons[0]
+    inspector.response(page)
+    inspector.response(tflow.tflow(resp=True))
     browser.session()
+    followed = tflow.tflow(err=True)
+    followed.request.headers["Referer"] = "http://app.test/count?token=x"
+    inspector.error(followed)
     browser.say(b"\0\x01\x02\x05\x05414lvu:0chunk\xff")
     browser.close()
     assert frames.writer
@@ -396,7 +399,19 @@ def test_every_frame_is_a_line_without_secrets(logged: tuple[Path, Browser, Fram
     assert CANARY not in text
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     lines = [json.loads(line) for line in text.splitlines()]
-    assert [line["kind"] for line in lines] == ["open", "http", "frame", "frame", "frame", "frame", "frame", "close"]
+    assert [line["kind"] for line in lines] == [
+        "open",
+        "http",
+        "frame",
+        "frame",
+        "frame",
+        "frame",
+        "http",
+        "frame",
+        "close",
+    ]
+    assert [line.get("session") for line in lines] == [None, *[1] * 8]
+    assert (lines[1]["views"], lines[6]["status"]) == ([TOPIC], None)
     answer = lines[5]
     assert (answer["v"], answer["session"], answer["dir"], answer["event"], answer["ms"], answer["outcome"]) == (
         1,
@@ -407,8 +422,8 @@ def test_every_frame_is_a_line_without_secrets(logged: tuple[Path, Browser, Fram
         "ok",
     )
     assert json.loads(answer["data"])[:2] == ["4", "12"]
-    assert base64.b64decode(lines[6]["data"]).endswith(b"chunk\xff")
-    assert (lines[7]["code"], lines[7]["by"]) == (1006, "server")
+    assert base64.b64decode(lines[7]["data"]).endswith(b"chunk\xff")
+    assert (lines[8]["code"], lines[8]["by"]) == (1006, "server")
 
 
 @pytest.mark.parametrize(("payloads", "has"), [("none", False), ("full", True)])
@@ -472,7 +487,9 @@ def test_without_a_log_nothing_is_logged() -> None:
         browser = Browser(inspector, frames)
         browser.session()
         browser.close()
-        frames.response(tflow.tflow(resp=True))
+        page = tflow.tflow(resp=True)
+        page.response = http.Response.make(200, PAGE, {"Content-Type": "text/html"})
+        inspector.response(page)
 
 
 # Reading it
@@ -486,7 +503,7 @@ def test_a_log_is_read_filtered_and_shown(logged: tuple[Path, Browser, FrameLogg
     frames.writer.close()
     lines = list(reading.read_lines(path))
     texts = [reading.line_text(line) for line in lines]
-    assert "socket opened: http://app.test" in texts[0]
+    assert "websocket opened: http://app.test" in texts[0]
     assert "▲ join /count (#4)" in texts[1]
     assert "○ socket closed by server, 1006" in texts[5]
     assert [line["n"] for line in lines] == list(range(1, 7))
@@ -510,9 +527,60 @@ def test_a_flow_file_is_read_as_a_log(tmp_path: Path) -> None:
         for flow in (browser.flow, tflow.tflow(), plain.flow):
             flow_files.FlowWriter(file).add(flow)
     lines = list(reading.read_lines(path))
-    assert [line["kind"] for line in lines] == ["open", *["frame"] * 5, "open", "frame"]
+    assert [line["kind"] for line in lines] == ["open", *["frame"] * 5, "close", "open", "frame", "close"]
     assert reading.page_at(iter(lines), 5) == "<p>1</p>"
-    assert "7 B" in reading.line_text(lines[-1])
+    assert "7 B" in reading.line_text(lines[-2])
+    assert CANARY not in str(lines)
+
+
+def _polls() -> list[http.HTTPFlow]:
+    """A page and a session over long-poll, as mitmproxy sees them."""
+    url, token = "http://app.test/live/longpoll?vsn=2.0.0", f"&token={CANARY}"
+    binary = base64.b64encode(b"\0\x01\x02\x05\x05414lvu:0chunk\xff")
+    said = [
+        ("GET", "http://app.test/count", b"", PAGE),
+        ("GET", url, b"", {"status": 410, "token": CANARY, "messages": []}),
+        ("POST", url + token, json.dumps(JOIN).encode(), {"status": 200}),
+        ("GET", url + token, b"", {"status": 200, "token": CANARY, "messages": [json.dumps(JOINED)]}),
+        ("POST", url + token, json.dumps(CLICK).encode() + b"\n" + binary, {"status": 200}),
+        ("GET", url + token, b"", {"status": 200, "token": CANARY, "messages": [json.dumps(ANSWER)]}),
+        ("GET", url + token, b"", {"status": 410, "token": CANARY + "2", "messages": []}),
+    ]
+    flows = []
+    for method, where, body, answer in said:
+        flow = tflow.tflow(resp=True)
+        flow.request = http.Request.make(method, where, body, {"Content-Type": "application/x-ndjson"})
+        kind = "text/html" if isinstance(answer, str) else "application/json"
+        flow.response = http.Response.make(
+            200, answer if isinstance(answer, str) else json.dumps(answer), {"Content-Type": kind}
+        )
+        flows.append(flow)
+    return flows
+
+
+def test_a_long_poll_session_is_logged_and_its_page_shown(tmp_path: Path) -> None:
+    path, saved = tmp_path / "frames.jsonl", tmp_path / "flows"
+    made, redactor = Recorder(), Redactor()
+    logger = FrameLogger(made, redactor, FrameLogWriter(FrameLog(path), redactor))
+    with saved.open("wb") as file:
+        for flow in _polls():
+            made.exchange(flow)
+            flow_files.FlowWriter(file).add(flow)
+    assert isinstance(logger.writer, FrameLogWriter)
+    logger.writer.close()
+    lines, of_flows = list(reading.read_lines(path)), list(reading.read_lines(saved))
+    kinds = ["http", "http", "open", "frame", "http", "frame", "http", "frame", "frame", "http", "frame", "http"]
+    assert [line["kind"] for line in lines] == [*kinds, "http", "close", "open"]
+    assert [line["kind"] for line in of_flows] == [line["kind"] for line in lines]
+    socket = lines[2]["flow"]
+    frames = [line for line in lines if line["kind"] == "frame"]
+    assert {(line["flow"], line["session"]) for line in frames} == {(socket, 1)}
+    assert len({line["via"] for line in frames}) == 4
+    assert CANARY not in path.read_text()
+    assert "longpoll opened: http://app.test/live/longpoll?vsn=2.0.0" in reading.line_text(lines[2])
+    for each in (lines, of_flows):
+        assert [reading.page_at(iter(each), number) for number in (6, 11)] == ["<p>0</p>", "<p>1</p>"]
+    assert [line["code"] for line in lines if line["kind"] == "close"] == [3410]
 
 
 @pytest.mark.parametrize(

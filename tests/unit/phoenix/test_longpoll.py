@@ -6,7 +6,7 @@ import json
 import pytest
 
 from livegate.phoenix.frames import Frame, NotPhoenix
-from livegate.phoenix.longpoll import Answer, Poll, parse_answer, parse_request
+from livegate.phoenix.longpoll import Answer, Poll, Polled, parse_answer, parse_request
 
 TEXT = b'["1","1","room:a","phx_join",{}]'
 JOIN = Frame("1", "1", "room:a", "phx_join", {})
@@ -24,15 +24,18 @@ def test_lines_are_text_or_the_base64_of_binary() -> None:
     body = TEXT + b"\n" + base64.b64encode(BINARY) + b"\n\n!!"
     found = parse_request("POST", "vsn=2.0.0&token=x", body, "application/x-ndjson; charset=utf-8")
     assert isinstance(found, Poll)
-    assert found.frames[:2] == ((JOIN, len(TEXT)), (PUSH, len(BINARY)))
-    assert found.frames[2][0] == NotPhoenix("neither JSON nor base64")
+    assert found.frames == (
+        Polled(JOIN, TEXT),
+        Polled(PUSH, BINARY, text=False),
+        Polled(NotPhoenix("neither JSON nor base64"), b"!!"),
+    )
 
 
 def test_the_older_clients_send_one_message() -> None:
     found = parse_request("POST", "token=x", b'{"topic":"t","event":"e","payload":{},"ref":"1"}', "application/json")
     assert isinstance(found, Poll)
     assert found.vsn == "1"
-    assert [frame for frame, _ in found.frames] == [Frame(None, "1", "t", "e", {})]
+    assert [each.frame for each in found.frames] == [Frame(None, "1", "t", "e", {})]
 
 
 def test_more_lines_than_phoenix_takes_are_not_read() -> None:
@@ -54,7 +57,7 @@ def test_a_query_of_too_many_fields_is_none_of_it() -> None:
     ("body", "answer"),
     [
         ({"messages": [], "status": 410, "token": "SFMy.x"}, Answer(410, "SFMy.x")),
-        ({"status": 200, "token": None, "messages": [TEXT.decode(), 7]}, Answer(200, None, ((JOIN, len(TEXT)),))),
+        ({"status": 200, "token": None, "messages": [TEXT.decode(), 7]}, Answer(200, None, (Polled(JOIN, TEXT),))),
         ({"status": 204}, Answer(204, None)),
         ({"status": 200, "messages": "x"}, Answer(200, None)),
     ],
@@ -66,7 +69,7 @@ def test_an_answer_has_its_status_in_its_body(body: object, answer: Answer) -> N
 def test_half_a_surrogate_in_an_answer_is_no_exception() -> None:
     found = parse_answer(b'{"status":200,"messages":["\\ud800"]}')
     assert isinstance(found, Answer)
-    assert isinstance(found.frames[0][0], NotPhoenix)
+    assert isinstance(found.frames[0].frame, NotPhoenix)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"status":true}', b"[" * 100_000, b"\xff"])

@@ -305,8 +305,12 @@ def test_a_page_load_is_the_beginning_of_its_session() -> None:
     tab = Tab()
     html = '<div data-phx-main id="phx-1" class="a" data-phx-session="S" data-phx-static="T"><p id="x">'
     load = PageLoad("/count", 200, 90.0, 0.02)
-    assert tab.tracker.page(html, load) == (TOPIC,)
+    assert tab.tracker.page(html, load)
+    assert (load.topics, load.number) == ((TOPIC,), 1)
+    assert not tab.tracker.page("<p>", PageLoad("/", 200, 91.0, 0.02))
     tab.join()
+    assert tab.session.number == 1
+    assert tab.session.exchanges is load.exchanges
     assert (tab.session.page, tab.session.opened_at) == (load, 90.0)
 
 
