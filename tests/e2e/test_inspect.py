@@ -6,7 +6,7 @@ import re
 import subprocess
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from backends import Backend
@@ -239,15 +239,66 @@ def test_no_secret_is_stored_or_shown_and_every_one_arrives(chromium: str, tmp_p
         assert leaks["har"]
 
 
-def test_the_inspector_alone_needs_no_gateway(demo: DemoProcesses, chromium: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["reverse", "regular"])
+def test_the_inspector_alone_needs_no_gateway(
+    demo: DemoProcesses, chromium: str, tmp_path: Path, mode: Literal["reverse", "regular"]
+) -> None:
+    """Before one app, and as a developer's own forward proxy."""
     port = free_port()
     script = str(Path(GATEWAY_SCRIPT).with_name("liveview.py"))
-    command = [str(MITMDUMP), "-s", script, "--mode", f"reverse:{demo.live_url}@{port}", "--set", "liveview_log=events"]
+    where = f"reverse:{demo.live_url}@{port}" if mode == "reverse" else f"regular@{port}"
+    command = [str(MITMDUMP), "-s", script, "--mode", where, "--set", "liveview_log=events"]
     alone = Gateway(tmp_path, {}, command=command)
     alone.port = port
-    with alone, browser_page(chromium) as page:
-        page.goto(f"http://localhost:{port}/count")
+    through = ["--proxy-bypass-list=<-loopback>", f"--proxy-server=http://127.0.0.1:{port}"]
+    base = f"http://localhost:{port}" if mode == "reverse" else demo.live_url
+    with alone, browser_page(chromium, [] if mode == "reverse" else through) as page:
+        page.goto(f"{base}/count")
         connected(page)
         page.click("#inc")
         expect(page.locator("#count")).to_have_text("1")
         alone.output.wait_for('click "inc"')
+
+
+FRAMES = 50_000
+
+
+def test_mitmweb_stays_quick_with_fifty_thousand_frames_on_one_flow(chromium: str, tmp_path: Path) -> None:
+    """Time-outs only, and generous ones: stock mitmweb needs minutes for as many."""
+
+    async def answer(socket: ServerConnection) -> None:
+        async for message in socket:
+            join_ref, ref, topic, event, _ = json.loads(message)
+            joins = event == "phx_join"
+            response = {"rendered": {"0": "0", "s": ["<p>", "</p>"]}} if joins else {"diff": {"0": ref}}
+            await socket.send(json.dumps([join_ref, ref, topic, "phx_reply", {"status": "ok", "response": response}]))
+
+    async def talk(port: int) -> None:
+        async with connect(f"ws://127.0.0.1:{port}/live/websocket?vsn=2.0.0", proxy=None, ping_interval=None) as socket:
+            await socket.send(json.dumps(["1", "1", "lv:phx-A", "phx_join", {"url": "http://x/count"}]))
+            await socket.recv()
+            for first in range(2, FRAMES // 2 + 2, 100):
+                for ref in range(first, first + 100):
+                    payload = {"type": "click", "event": "inc", "value": {}}
+                    await socket.send(json.dumps(["1", str(ref), "lv:phx-A", "event", payload]))
+                for _ in range(100):
+                    await socket.recv()
+            await asyncio.to_thread(look)
+
+    def look() -> None:
+        with browser_page(chromium) as page:
+            pane = socket_pane(page, web)
+            expect(pane.get_by_text(re.compile(r'click "inc" on /count')).first).to_be_visible()
+            row = pane.locator("tbody tr", has_text="websocket").first
+            expect(row).to_contain_text(f"{FRAMES // 2} events")
+            pane.get_by_text("Request", exact=True).first.click()
+            expect(pane.get_by_text("Sec-WebSocket-Key").first).to_be_visible()
+
+    async def run() -> None:
+        async with serve(answer, "127.0.0.1", backend, ping_interval=None):
+            with web.gateway:
+                await talk(web.gateway.port)
+
+    backend = free_port()
+    web = Web(tmp_path, {"default": f"http://127.0.0.1:{backend}"})
+    asyncio.run(run())

@@ -75,7 +75,7 @@ def session_text(session: Session) -> str:
     """A session in one line: view, path, events, p95, state."""
     main = session.main
     label = f"{main.label}{f' {main.path}' if main.path and main.module else ''}" if main is not None else session.id
-    count = sum(event.kind in ("event", "patch") for event in session.events) + session.events_dropped
+    count = session.event_count
     trips = [trip for trips in session.timings().values() for trip in trips]
     parts = [shortened(label), f"{count} event{'' if count == 1 else 's'}"]
     slowest = percentile(trips, 0.95)

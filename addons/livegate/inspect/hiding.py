@@ -70,6 +70,10 @@ class Hiding:
         copy: http.Message = type(message).from_state(state)
         return copy
 
+    def url(self, url: str) -> str:
+        """A URL, or its path and query alone."""
+        return self._http.path(url)
+
     def shown(self, flow_json: dict[str, Any]) -> dict[str, Any]:
         """What mitmweb's list and panes get: changed in place, and returned."""
         for name in ("request", "response"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from mitmproxy import addonmanager, contentviews, http
 from mitmproxy import io as flow_files
-from mitmproxy.addons import dumper, savehar
+from mitmproxy.addons import cut, dumper, savehar
 from mitmproxy.proxy import commands, mode_servers, server, tunnel
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import modes, tls, websocket
@@ -76,6 +76,7 @@ EXPECTED: tuple[tuple[object, str, tuple[str, ...]], ...] = (
     (flow_files.FilteredFlowWriter, "add", ("self", "f")),
     (savehar.SaveHar, "flow_entry", ("self", "flow", "servers_seen")),
     (dumper.Dumper, "echo_flow", ("self", "f")),
+    (cut, "extract", ("cut", "f")),
     (contentviews, "get_data", ("message",)),
     (contentviews, "make_metadata", ("message", "flow")),
     (commands.CloseTcpConnection, "__init__", ("self", "connection", "half_close")),

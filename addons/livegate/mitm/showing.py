@@ -1,17 +1,26 @@
 """Puts itself between mitmproxy's flows and everything that stores or shows them, so that secrets can be taken out.
 
-Covered are flow files, HAR, exports, mitmdump's own output, and mitmweb: its list, its panes, its downloads. Live flows
-stay as they are: what is on the wire is never touched.
+Covered are flow files, HAR, exports, cuts, mitmdump's own output, mitmweb's list, panes and downloads, and the lists
+and views of the console. Live flows stay as they are: what is on the wire is never touched, and the console's editor
+opens the real thing, because what it saves is sent.
 """
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from mitmproxy import contentviews, flow, http
 from mitmproxy import io as flow_files
-from mitmproxy.addons import dumper, export, savehar
+from mitmproxy.addons import cut, dumper, export, savehar
 from mitmproxy.websocket import WebSocketMessage
+
+from livegate.mitm import shape
+
+logger = logging.getLogger(__name__)
+
+type Expected = tuple[tuple[object, str, tuple[str, ...]], ...]
+"""As `shape.EXPECTED`."""
 
 MARK = "⟪redacted-"
 """What a value that was taken out begins with."""
@@ -27,6 +36,10 @@ class Hide(Protocol):
 
     def message(self, message: http.Message) -> http.Message:
         """A copy of a request or response."""
+        ...
+
+    def url(self, url: str) -> str:
+        """Of a URL, or of its path and query alone."""
         ...
 
     def shown(self, flow_json: dict[str, Any]) -> dict[str, Any]:
@@ -70,13 +83,58 @@ def install(hide: Hide) -> None:
         _replace(writer, "add", lambda stock: lambda self, f: stock(self, copy(f)))
     _replace(savehar.SaveHar, "flow_entry", lambda stock: lambda self, f, seen: stock(self, copy(f), seen))
     _replace(dumper.Dumper, "echo_flow", lambda stock: lambda self, f: stock(self, copy(f)))
+    _replace(cut, "extract", lambda stock: lambda what, f: stock(what, copy(f)))
     for name in list(export.formats):
         _replace(export.formats, name, lambda stock: lambda f: stock(copy(f)))
     _replace(contentviews, "get_data", lambda stock: lambda message: _data(stock, message, hide))
     _replace(contentviews, "make_metadata", lambda stock: lambda message, f: _metadata(stock(message, f), hide))
     app = sys.modules.get("mitmproxy.tools.web.app")  # loaded in mitmweb only
-    if app is not None:
+    if app is not None and _is_known("mitmweb", web_shape(app)):
         _install_web(app, hide)
+    console = sys.modules.get("mitmproxy.tools.console.flowview")  # in the console only
+    if console is not None and _is_known("the console", console_shape(console)):
+        _install_console(console, hide)
+
+
+def web_shape(app: Any) -> Expected:
+    """What is replaced in mitmweb."""
+    return (
+        (app, "flow_to_json", ("flow",)),
+        (app.FlowContent, "get", ("self", "flow_id", "message")),
+        (app.FlowContent, "post", ("self", "flow_id", "message")),
+        (app.FlowHandler, "put", ("self", "flow_id")),
+    )
+
+
+def console_shape(console: Any) -> Expected:
+    """What is replaced in mitmproxy's console; its two functions are only looked for, as they take what they show."""
+    return (
+        (console.FlowDetails, "conn_text", ("self", "conn")),
+        (console.common, "format_flow", ("f", "render_mode", "hostheader", "focused")),
+    )
+
+
+def _is_known(what: str, expected: Expected) -> bool:
+    found = list(shape.problems(expected, ()))
+    if found:
+        logger.warning("secrets are not hidden in %s, this mitmproxy is not known: %s", what, "; ".join(found))
+    return not found
+
+
+def _install_console(console: Any, hide: Hide) -> None:
+    def without_secrets(stock: Any) -> Any:
+        def format_flow(*, request_path: str, request_url: str, **others: Any) -> Any:
+            return stock(request_path=hide.url(request_path), request_url=hide.url(request_url), **others)
+
+        return format_flow
+
+    for name in ("format_http_flow_list", "format_http_flow_table"):
+        _replace(console.common, name, without_secrets)
+    _replace(
+        console.FlowDetails,
+        "conn_text",
+        lambda stock: lambda self, message: stock(self, hide.message(message) if message else None),
+    )
 
 
 def _install_web(app: Any, hide: Hide) -> None:

@@ -92,7 +92,7 @@ class Channels:
         else:
             note.view = self._view(frame.topic, note.at)
         if note.view.topic.startswith(_UPLOAD):
-            self._upload_push(frame, payload, note)
+            self._upload_push(frame, note)
             return
         note.what, name, type_ = _described(kind, frame, payload, note.view)
         note.event = self._remember(kind, frame, note, name, type_)
@@ -158,6 +158,7 @@ class Channels:
         if kind not in ("heartbeat", "chunk") and self.session is not None:
             events = self.session.events
             events.append(event)
+            self.session.event_count += kind in ("event", "patch")
             if len(events) > self._tracker.limits.events:
                 events.popleft()
                 self.session.events_dropped += 1
@@ -194,7 +195,7 @@ class Channels:
         if len(uploads) > MAX_UPLOADS:
             del uploads[next(iter(uploads))]
 
-    def _upload_push(self, frame: Frame, payload: dict[str, Any], note: Note) -> None:
+    def _upload_push(self, frame: Frame, note: Note) -> None:
         """On a channel of an upload: the join, chunks and the leave."""
         upload = self._own.uploads.get(frame.topic.removeprefix(_UPLOAD))
         note.what = "upload"
@@ -208,7 +209,6 @@ class Channels:
                 upload.chunks += 1
                 upload.last_at = note.at
             return
-        del payload
         kind = _KINDS.get(frame.event, "push")
         note.event = self._remember(kind, frame, note, name, "upload")
         note.detail = {"join": f"{name} begins", "leave": f"{name} ends"}.get(kind, f"{frame.event} of {name}")

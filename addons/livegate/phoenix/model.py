@@ -192,6 +192,8 @@ class Session:
     sockets: list[SocketSeen] = field(default_factory=list)
     events: deque[Event] = field(default_factory=deque)
     events_dropped: int = 0
+    event_count: int = 0
+    """Events and patches of all time."""
     uploads: dict[str, Upload] = field(default_factory=dict)
     heartbeats: deque[float] = field(default_factory=lambda: deque(maxlen=64))
     """Round trips of the transport itself, in seconds."""

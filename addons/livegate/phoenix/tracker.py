@@ -91,6 +91,7 @@ class Tracker:
                 del self.sessions[topic]
         found.sockets += guessed.sockets
         found.events += guessed.events
+        found.event_count += guessed.event_count
         found.views = {**guessed.views, **found.views}
         found.bytes_in += guessed.bytes_in
         found.bytes_out += guessed.bytes_out
