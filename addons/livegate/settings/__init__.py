@@ -3,6 +3,7 @@
 from livegate.settings.build import route_table
 from livegate.settings.load import find_settings_file, load_settings
 from livegate.settings.model import (
+    Admin,
     Backend,
     BackendTls,
     Certificate,
@@ -31,6 +32,7 @@ from livegate.settings.shape import json_schema
 from livegate.settings.watch import watch
 
 __all__ = [
+    "Admin",
     "Backend",
     "BackendTls",
     "Certificate",

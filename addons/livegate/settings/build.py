@@ -8,6 +8,7 @@ from livegate.settings import names
 from livegate.settings.certificates import check_authority, read_certificate
 from livegate.settings.document import Document
 from livegate.settings.model import (
+    Admin,
     Backend,
     BackendTls,
     Certificate,
@@ -38,7 +39,10 @@ def build(
     timeouts = Timeouts(**{name: getattr(file.timeouts, name) for name in type(file.timeouts).model_fields})
     rates = RateLimits(file.rate_limit.user, file.rate_limit.ip, file.rate_limit.dry_run)
     websocket = _websocket_limits(file.websocket, WebSocketLimits())
-    builder = _Builder(document, folder, timeouts, rates, websocket, [(file.listen.host, file.listen.port), *forbidden])
+    admin = _admin(file, document)
+    own = [file.listen, *([admin.listen] if admin is not None else [])]
+    listeners = [*((each.host, each.port) for each in own), *forbidden]
+    builder = _Builder(document, folder, timeouts, rates, websocket, listeners)
     found = tuple(builder.service(name, entry) for name, entry in file.services.items())
     tls = _client_tls(file, folder, document)
     limits = _limits(file, document)
@@ -62,6 +66,7 @@ def build(
         websocket=websocket,
         history=FlowHistory(file.history.flows, file.history.flow_bytes),
         inspect=_inspect(file, path.parent if path is not None else Path()),
+        admin=admin,
         log=Log(file.log.format, file.log.level),
         watched=frozenset(watched),
     )
@@ -131,7 +136,7 @@ def _refuse_own_listener(name: str, backend: Backend, document: Document, listen
             document.problem(
                 ("services", name, "backend"),
                 shown(backend.url),
-                "a backend that is not the gateway itself (its own listener, or mitmweb's)",
+                "a backend that is not the gateway itself (its own listener, the admin's, or mitmweb's)",
             )
             return
 
@@ -177,6 +182,18 @@ def _inspect(file: SettingsFile, folder: Path) -> Inspect:
         frame_log = FrameLog(path, section.rotate, section.keep, section.payloads)
     names = tuple("".join(letter for letter in name.lower() if letter.isalnum()) for name in file.inspect.redact_fields)
     return Inspect(file.inspect.redact, names, frame_log)
+
+
+def _admin(file: SettingsFile, document: Document) -> Admin | None:
+    section = file.admin
+    if section is None:
+        return None
+    listen = section.listen
+    if listen.port == file.listen.port and names.same_place(listen.host, file.listen.host):
+        document.problem(("admin", "listen"), shown(str(listen)), "another port than `listen`")
+    if section.token is None and not names.is_loopback(listen.host):
+        document.problem(("admin",), f"no token for {shown(str(listen))}", "a token, unless it listens on loopback")
+    return Admin(listen, section.token, tuple(name.lower() for name in section.hosts))
 
 
 def _limits(file: SettingsFile, document: Document) -> Limits:

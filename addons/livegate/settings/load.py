@@ -4,7 +4,8 @@ import copy
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -22,6 +23,8 @@ FILE_VARIABLE = "GATEWAY_CONFIG_FILE"
 MITMWEB = ("127.0.0.1", 8081)
 SERVICES_ALLOWED = 'services as in GATEWAY_SERVICES="app.example.com=>http://127.0.0.1:4000;default=>http://…"'
 
+ADMIN_TOKEN: Key = ("admin", "token")
+"""Of which no message shows the value."""
 MAX_ROUNDS = 20
 """How often the file is read again without the keys that were wrong; each level of nesting may need one."""
 SERVICE_DEPTH = 2
@@ -163,6 +166,8 @@ def _note(document: Document, detail: ErrorDetails) -> Key:
             found = "nothing"
         case "extra_forbidden":
             found = "an unknown key"
+        case _ if key == ADMIN_TOKEN:
+            found = "something else (secrets are not shown)"
         case _:
             found = shown(detail["input"])
     document.problem(key, found, _allowed(detail, key))
@@ -195,6 +200,8 @@ def _allowed(detail: ErrorDetails, key: Key) -> str:
         near = difflib.get_close_matches(str(key[-1]), known, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         return f"{', '.join(known)}{hint}"
+    if key == ADMIN_TOKEN:
+        return "16 to 256 visible ASCII characters"
     if kind == "literal_error":
         return str(context["expected"]).replace("'", "")
     if kind in ("greater_than_equal", "less_than_equal"):
@@ -210,7 +217,8 @@ def _known_keys(section: Key) -> list[str]:
         if section[0] == "services" and depth < SERVICE_DEPTH:
             model = ServiceFile
         else:
-            model = model.model_fields[part].annotation
+            wanted = model.model_fields[part].annotation
+            model = next((each for each in get_args(wanted) if each is not NoneType), wanted)
     return list(model.model_fields)
 
 

@@ -1,6 +1,6 @@
 """The settings as the gateway uses them: frozen values, checked and complete, swapped whole on a reload."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -170,6 +170,17 @@ class Inspect:
 
 
 @dataclass(frozen=True, slots=True)
+class Admin:
+    """Where operators look: a listener of its own."""
+
+    listen: Listen
+    token: str | None = field(default=None, repr=False)
+    """What a request has to bring; None only on a loopback address."""
+    hosts: tuple[str, ...] = ()
+    """Names, lower case, that a request's Host may have besides addresses and localhost."""
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """What the log looks like."""
 
@@ -240,6 +251,7 @@ class Settings:
     websocket: WebSocketLimits
     history: FlowHistory
     inspect: Inspect
+    admin: Admin | None
     log: Log
     watched: frozenset[Path]
     """The settings file and every file it names: a change of any of them is a reason to reload."""

@@ -114,6 +114,12 @@ def same_place(host: str, other: str) -> bool:
     return host == other or (_is_here(host) and _is_here(other))
 
 
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach a listener at this host."""
+    address = _address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
 def _is_here(host: str) -> bool:
     address = _address(host)
     return host in ("", "localhost") or (address is not None and (address.is_loopback or address.is_unspecified))

@@ -224,6 +224,18 @@ class InspectFile(Section):
     frame_log: FrameLogFile | None = None
 
 
+class AdminFile(Section):
+    """A listener of its own for operators: the page, metrics, health, and an API."""
+
+    listen: ListenAddress = Field(Listen("127.0.0.1", 9091), description="Beyond loopback a token is needed.")
+    token: Annotated[str, Field(min_length=16, max_length=256, pattern=r"^[!-~]+$")] | None = Field(
+        default=None, description="What a request has to bring, best as ${LIVEGATE_ADMIN_TOKEN}."
+    )
+    hosts: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,253}$")]] = Field(
+        [], description="Names under which it is asked for, besides addresses and localhost."
+    )
+
+
 class LogFile(Section):
     """The log."""
 
@@ -244,6 +256,7 @@ class SettingsFile(Section):
     websocket: WebSocketFile = WebSocketFile()
     history: FlowHistoryFile = FlowHistoryFile()
     inspect: InspectFile = InspectFile()
+    admin: AdminFile | None = Field(default=None, description="null: no such listener.")
     log: LogFile = LogFile()
 
 
@@ -273,6 +286,7 @@ def json_schema() -> dict[str, Any]:
         for key, value in defaults[name].items():
             schema["$defs"][section]["properties"][key]["default"] = value
     schema["properties"]["listen"]["default"] = "127.0.0.1:8080"
+    schema["$defs"]["AdminFile"]["properties"]["listen"]["default"] = "127.0.0.1:9091"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

@@ -340,3 +340,37 @@ def test_no_text_makes_it_raise_anything_else(tmp_path_factory: pytest.TempPathF
 def test_values_are_shown_short() -> None:
     assert shown(None) == "nothing"
     assert len(shown("x" * 500)) < 100
+
+
+def test_the_admin_listener(tmp_path: Path) -> None:
+    services = "services: {a.test: http://10.0.0.1:1}\n"
+    assert load(tmp_path, services).admin is None
+    admin = load(tmp_path, f"{services}admin: {{}}\n").admin
+    assert (str(admin.listen), admin.token, admin.hosts) == ("127.0.0.1:9091", None, ())
+    text = f"{services}admin: {{listen: ':9', token: '${{TOKEN}}', hosts: [Ops.test]}}\n"
+    admin = load(tmp_path, text, {"TOKEN": "s" * 16}).admin
+    assert (admin.token, admin.hosts) == ("s" * 16, ("ops.test",))
+    assert "s" * 16 not in repr(admin)
+
+
+@pytest.mark.parametrize(
+    ("admin", "fragment"),
+    [
+        ("{listen: '0.0.0.0:9091'}", "a token, unless it listens on loopback"),
+        ("{listen: ':9091'}", "a token, unless"),
+        ("{listen: '[2001:db8::1]:9091'}", "a token, unless"),
+        ("{listen: '127.0.0.1:8080'}", "another port than `listen`"),
+        ("{listen: '127.0.0.1:7', token: hunter2}", "found something else (secrets are not shown), allowed: 16 to 256"),
+        ("{listen: '127.0.0.1:7', token: 77777}", "found something else (secrets are not shown), allowed: 16 to 256"),
+        ("{lisen: '127.0.0.1:7'}", "listen, token, hosts (did you mean listen?)"),
+        ("{listen: 'localhost:1'}", "a backend that is not the gateway itself"),
+        ("{hosts: ['a/b']}", "hosts"),
+    ],
+)
+def test_an_admin_listener_that_would_be_open_or_a_backend_is_refused(
+    tmp_path: Path, admin: str, fragment: str
+) -> None:
+    found = "\n".join(problems(tmp_path, f"services: {{a.test: http://127.0.0.1:1}}\nadmin: {admin}\n"))
+    assert fragment in found
+    assert "hunter2" not in found
+    assert "77777" not in found
