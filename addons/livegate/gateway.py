@@ -2,11 +2,17 @@
 
 from typing import Any
 
+from mitmproxy.connection import Client
+
 from livegate.inspect.commands import LiveViewCommands
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
+from livegate.operate.admin import AdminListener
+from livegate.operate.desk import Desk
+from livegate.operate.metrics import Metrics
+from livegate.operate.watch import Watch
 from livegate.pipeline.access_log import AccessLog
 from livegate.pipeline.certificates import Certificates
 from livegate.pipeline.drain import Drain
@@ -20,6 +26,7 @@ from livegate.pipeline.identity import ClientIdentity
 from livegate.pipeline.inspection import Inspection
 from livegate.pipeline.policy import RequestPolicy
 from livegate.pipeline.rate_limiter import RateLimiter
+from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.router import DomainRouter
 from livegate.pipeline.streaming import Streaming
 from livegate.pipeline.timeouts import Timeouts
@@ -34,15 +41,23 @@ def pipeline() -> list[Any]:
     current = CurrentSettings()
     timeouts = Timeouts(current)
     sockets = Sockets()
-    policy = RequestPolicy(current, sockets, timeouts.http_started)
     recorder, redactor = Recorder(), Redactor()
     frames = FrameLogger(recorder, redactor)
+    metrics, watch, drain = Metrics(current, sockets), Watch(recorder, redactor), Drain(current, sockets)
+    recorder.on_frame.append(metrics.frame)
+
+    def refused_early(client: Client, refusal: Refusal) -> None:
+        metrics.refused_early(refusal)
+        watch.refused_early(client.peername[0], refusal)
+
+    policy = RequestPolicy(current, sockets, timeouts.http_started, refused_early)
+    desk = Desk(current, sockets, drain=drain, watch=watch, metrics=metrics, redactor=redactor)
     return [
         Startup(current),
         Transport(policy, current.serving),
         Certificates(current),
         Guard(current),
-        Drain(current, sockets),
+        drain,
         ClientIdentity(),
         RateLimiter(),
         DomainRouter(),
@@ -57,5 +72,8 @@ def pipeline() -> list[Any]:
         LiveViewCommands(recorder, redactor),
         frames,
         Inspection(current, redactor, frames),
+        metrics,
+        watch,
+        AdminListener(current, desk),
         FlowHistory(),
     ]

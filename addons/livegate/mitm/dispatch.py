@@ -11,6 +11,7 @@ import inspect
 import logging
 import sys
 import types
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -260,11 +261,16 @@ async def _go_on(first: Awaitable[Any], groups: tuple[Group, ...], args: tuple[A
             _log(error)
 
 
+hook_errors: Counter[str] = Counter()
+"""How often a hook of this name has raised."""
+
+
 def _log(error: Exception) -> None:
     """As mitmproxy does it: without its own frames."""
     _, _, trace = sys.exc_info()
     for function in ("run", "_go_on"):
         trace = addonmanager.cut_traceback(trace, function)
+    hook_errors[trace.tb_frame.f_code.co_name if trace is not None else "?"] += 1
     logger.error("Addon error: %s", error, exc_info=(type(error), error, trace))
 
 

@@ -111,6 +111,8 @@ class Channels:
         view.rejoins = view.joins > 0 and view.state in ("crashed", "closed", "refused")
         self._own.rejoins += view.rejoins
         view.state, view.join_ref, view.joined_at = "joining", frame.join_ref, at
+        if isinstance(params := payload.get("params"), dict):
+            view.modern_client = "_mount_attempts" in params
         path = path_of(payload.get("url") or payload.get("redirect"))
         if path is not None:
             view.path = path
@@ -353,6 +355,8 @@ class Channels:
 
     def _merge(self, diff: object, note: Note) -> None:
         note.diff_size = frames.json_size(diff)
+        if self.session is not None:
+            self.session.diff_bytes += note.diff_size
         view = note.view
         if view is None or view.tree is None:
             return

@@ -76,6 +76,8 @@ class View:
     """Of the page; a child view has none."""
     version: str | None = None
     """Of LiveView on the server, where it tells (0.20.15 on)."""
+    modern_client: bool | None = None
+    """Whether the client is LiveView 1.0 or later: it tells how often it tried to mount."""
     join_ref: str | None = None
     state: ViewState = "joining"
     joins: int = 0
@@ -203,6 +205,8 @@ class Session:
     unanswered: int = 0
     pushed_diffs: int = 0
     """Diffs that the server sent unasked."""
+    diff_bytes: int = 0
+    """Of all diffs, asked for or not."""
     bytes_in: int = 0
     """From the client."""
     bytes_out: int = 0

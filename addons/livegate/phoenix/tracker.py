@@ -93,6 +93,7 @@ class Tracker:
         found.events += guessed.events
         found.event_count += guessed.event_count
         found.views = {**guessed.views, **found.views}
+        found.diff_bytes += guessed.diff_bytes
         found.bytes_in += guessed.bytes_in
         found.bytes_out += guessed.bytes_out
         found.unanswered += guessed.unanswered

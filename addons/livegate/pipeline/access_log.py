@@ -7,7 +7,7 @@ import time
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
 
-from livegate.pipeline.exchange import Exchange, SocketReport, exchange_of
+from livegate.pipeline.exchange import Exchange, exchange_of, report_of
 from livegate.pipeline.printable import printable
 
 logger = logging.getLogger("livegate.access")
@@ -57,7 +57,7 @@ def _request_fields(flow: http.HTTPFlow, exchange: Exchange, status: int) -> Fie
 
 
 def _websocket_fields(flow: http.HTTPFlow, exchange: Exchange, websocket: WebSocketData) -> Fields:
-    report = exchange.socket or _counted(websocket)
+    report = report_of(exchange, websocket)
     return {
         "method": "WEBSOCKET",
         **_place(flow, exchange),
@@ -69,26 +69,11 @@ def _websocket_fields(flow: http.HTTPFlow, exchange: Exchange, websocket: WebSoc
         "frames_out": report.messages_out,
         "bytes_in": report.bytes_in,
         "bytes_out": report.bytes_out,
-        "pings": report.pings or None,
+        "pings": report.controls_in + report.controls_out or None,
         "route": exchange.service.name if exchange.service else None,
         "client": str(exchange.client),
         "request_id": exchange.request_id,
     }
-
-
-def _counted(websocket: WebSocketData) -> SocketReport:
-    """The report on a socket that mitmproxy's own layer has carried: it keeps every message."""
-    sizes_in = [len(message.content) for message in websocket.messages if message.from_client]
-    sizes_out = [len(message.content) for message in websocket.messages if not message.from_client]
-    return SocketReport(
-        messages_in=len(sizes_in),
-        messages_out=len(sizes_out),
-        bytes_in=sum(sizes_in),
-        bytes_out=sum(sizes_out),
-        pings=0,
-        closed_by="client" if websocket.closed_by_client else "backend",
-        dropped=0,
-    )
 
 
 def _place(flow: http.HTTPFlow, exchange: Exchange) -> Fields:

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Literal
 
 from mitmproxy import http
+from mitmproxy.websocket import WebSocketData
 
 from livegate.pipeline.identifiers import random_hex
 from livegate.pipeline.refusal import Refusal
@@ -92,8 +93,9 @@ class SocketReport:
     messages_out: int
     bytes_in: int
     bytes_out: int
-    pings: int
-    """Pings and pongs of both ends."""
+    controls_in: int
+    """Pings and pongs, likewise."""
+    controls_out: int
     closed_by: str
     """`client`, `backend` or `gateway`."""
     dropped: int
@@ -126,6 +128,8 @@ class Exchange:
     """Whether the request body is passed on as it arrives (set by Streaming)."""
     counted: bool = False
     """Whether the rate limiter has counted this flow; it counts each once."""
+    limit_decisions: tuple[tuple[str, str], ...] = ()
+    """Of each budget: its policy, and `allowed`, `refused` or `would_refuse`."""
     limit_fields: tuple[tuple[str, str], ...] = ()
     """Rate limit header fields that the answer shall carry."""
     refused: str = ""
@@ -176,6 +180,24 @@ def begin(flow: http.HTTPFlow, settings: Settings) -> Exchange:
 def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
     """The record of a flow, or None for one that did not come through the gateway (loaded from a file, replayed)."""
     return getattr(flow, _PLACE, None)
+
+
+def report_of(exchange: Exchange, websocket: WebSocketData) -> SocketReport:
+    """The report on a socket that has ended; one that mitmproxy's own layer has carried still has every message."""
+    if exchange.socket is not None:
+        return exchange.socket
+    sizes_in = [len(message.content) for message in websocket.messages if message.from_client]
+    sizes_out = [len(message.content) for message in websocket.messages if not message.from_client]
+    return SocketReport(
+        messages_in=len(sizes_in),
+        messages_out=len(sizes_out),
+        bytes_in=sum(sizes_in),
+        bytes_out=sum(sizes_out),
+        controls_in=0,
+        controls_out=0,
+        closed_by="client" if websocket.closed_by_client else "backend",
+        dropped=0,
+    )
 
 
 def awaiting_backend(flow: http.HTTPFlow) -> Exchange | None:

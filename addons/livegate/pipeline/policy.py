@@ -33,9 +33,16 @@ WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 class RequestPolicy:
     """Implements `livegate.mitm.policy.GatewayPolicy` on the settings in force."""
 
-    def __init__(self, current: CurrentSettings, sockets: Sockets, http_started: Callable[[Client], None]) -> None:
+    def __init__(
+        self,
+        current: CurrentSettings,
+        sockets: Sockets,
+        http_started: Callable[[Client], None],
+        refused_early: Callable[[Client, Refusal], None],
+    ) -> None:
         self._current = current
         self._sockets = sockets
+        self._refused_early = refused_early
         self.http_started = http_started
 
     def bounds(self) -> ConnectionBounds:
@@ -70,6 +77,7 @@ class RequestPolicy:
             "reason": refusal.reason,
         }
         write(fields)
+        self._refused_early(client, refusal)
         return answer
 
     def plan(self, flow: http.HTTPFlow) -> Plan | None:
@@ -124,7 +132,8 @@ class RequestPolicy:
                 messages_out=server.messages,
                 bytes_in=client.bytes,
                 bytes_out=server.bytes,
-                pings=client.pings + client.pongs + server.pings + server.pongs,
+                controls_in=client.pings + client.pongs,
+                controls_out=server.pings + server.pongs,
                 closed_by=session.ending.by if session.ending else "gateway",
                 dropped=session.history.dropped,
             )

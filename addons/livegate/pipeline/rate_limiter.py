@@ -48,6 +48,9 @@ class RateLimiter:
             return
         decision = self._budgets.check(budgets)
         exchange.limit_fields = fields(decision.levels)
+        exchange.limit_decisions = tuple(
+            (each.policy, "allowed" if each != decision.violated else _refused_word(limits.rates)) for each in budgets
+        )
         if decision.violated is not None:
             _refuse(flow, exchange, limits, decision, decision.violated)
 
@@ -88,6 +91,11 @@ def _budgets_of(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits) -> lis
     if limits.rates.ip is not None:
         budgets.append(Budget("ip", limits.rates.ip, f"{limits.ip_scope}/{hashed('address', address)}"))
     return budgets
+
+
+def _refused_word(rates: RateLimits) -> str:
+    """What becomes of a request past its rate."""
+    return "would_refuse" if rates.dry_run else "refused"
 
 
 def _refuse(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits, decision: Decision, violated: Budget) -> None:

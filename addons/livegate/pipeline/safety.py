@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mitmproxy import http
 
+from livegate.mitm.dispatch import hook_errors
 from livegate.pipeline import errors
 from livegate.pipeline.exchange import exchange_of
 
@@ -26,6 +27,7 @@ def fail_closed[Addon](
             hook(self, flow)
         except Exception:
             exchange = exchange_of(flow)
+            hook_errors[hook.__name__] += 1
             logger.exception(
                 "%s.%s failed for request %s; answered 500",
                 type(self).__name__,

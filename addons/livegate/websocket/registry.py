@@ -68,6 +68,10 @@ class Sockets:
         """A socket of a service has begun."""
         self._open[session] = service
 
+    def open_now(self) -> list[tuple[Session, str]]:
+        """Those that are open, with their services."""
+        return list(self._open.items())
+
     def ended(self, session: Session) -> None:
         """It has ended."""
         self._open.pop(session, None)

@@ -1,0 +1,311 @@
+"""What the admin listener answers, as a table of paths; documented in page/openapi.json."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import orjson
+from mitmproxy import version
+
+from livegate import __version__
+from livegate.inspect.describe import changes_text, raw_text
+from livegate.operate import told
+from livegate.operate.desk import Desk
+from livegate.operate.export import export_page
+from livegate.phoenix.tree import Tree, TreeError
+
+MAX_ROWS = 500
+MAX_FRAMES = 500
+MAX_BODY_BYTES = 64 * 1024
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class ProblemError(Exception):
+    """The question cannot be answered."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request, taken apart."""
+
+    parts: tuple[str, ...]
+    """What the placeholders of the path stand for."""
+    query: dict[str, str]
+    body: Any = None
+
+    def number(self, name: str, default: int, *, most: int) -> int:
+        """A whole number of the query, from 0 to `most`. Raises ProblemError."""
+        text = self.query.get(name, "")
+        if not text:
+            return default
+        if not text.isascii() or not text.isdigit() or len(text) > 15:  # noqa: PLR2004 - far beyond any count
+            raise ProblemError(400, f"{name} has to be a whole number")
+        return min(int(text), most)
+
+
+type Handler = Callable[[Question], Awaitable[Answer]]
+
+
+class Api:
+    """Finds who answers a path."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._routes: list[tuple[str, re.Pattern[str], Handler]] = [
+            (method, re.compile(re.sub(r"\{\w+\}", r"([^/]{1,100})", path)), handler)
+            for method, path, handler in (
+                ("GET", "/metrics", self._metrics),
+                ("GET", "/healthz", self._health),
+                ("GET", "/readyz", self._ready),
+                ("GET", "/version", self._version),
+                ("GET", "/api/v1/overview", self._overview),
+                ("GET", "/api/v1/routes", self._backends),
+                ("GET", "/api/v1/sockets", self._sockets),
+                ("POST", "/api/v1/sockets/{id}/close", self._close),
+                ("GET", "/api/v1/sessions", self._sessions),
+                ("GET", "/api/v1/sessions/{number}", self._session),
+                ("GET", "/api/v1/sessions/{number}/frames", self._frames),
+                ("GET", "/api/v1/sessions/{number}/frames/{frame}", self._frame),
+                ("GET", "/api/v1/sessions/{number}/export", self._export),
+                ("GET", "/api/v1/incidents", self._incidents),
+                ("GET", "/api/v1/settings", self._settings),
+                ("POST", "/api/v1/drain", self._drain),
+            )
+        ]
+
+    async def answer(self, method: str, path: str, query: str = "", body: bytes = b"") -> Answer:
+        """Answer a request; never raises because of what was asked."""
+        try:
+            handler, question = self._found(method, path, query, body)
+            return await handler(question)
+        except ProblemError as problem:
+            return _json({"error": str(problem)}, problem.status)
+
+    def _found(self, method: str, path: str, query: str, body: bytes) -> tuple[Handler, Question]:
+        allowed = []
+        for verb, pattern, handler in self._routes:
+            match = pattern.fullmatch(path)
+            if match is None:
+                continue
+            allowed.append(verb)
+            if verb == method or (verb == "GET" and method == "HEAD"):
+                parts = tuple(unquote(part) for part in match.groups())
+                return handler, Question(parts, _query(query), _body(body) if method == "POST" else None)
+        if allowed:
+            raise ProblemError(405, f"{path} takes {', '.join(allowed)}")
+        raise ProblemError(404, f"there is nothing at {path}")
+
+    # Health and metrics
+
+    async def _metrics(self, question: Question) -> Answer:
+        del question
+        await self._desk.ask(self._desk.metrics.refresh)
+        return Answer(200, self._desk.metrics.text(), PROMETHEUS)
+
+    async def _health(self, question: Question) -> Answer:
+        """That the event loop answers is what is to be known."""
+        del question
+        await self._desk.ask(lambda: None)
+        return _json({"status": "ok"})
+
+    async def _ready(self, question: Question) -> Answer:
+        del question
+        checks = await self._desk.checks()
+        ready = all(check.good for check in checks)
+        return _json({"ready": ready, "checks": [asdict(check) for check in checks]}, 200 if ready else 503)
+
+    async def _version(self, question: Question) -> Answer:
+        del question
+        return _json({"livegate": __version__, "mitmproxy": version.VERSION})
+
+    # What there is
+
+    async def _overview(self, question: Question) -> Answer:
+        del question
+        return _json(await self._desk.ask(self._desk.overview) | {"backends": await self._desk.backend_states()})
+
+    async def _backends(self, question: Question) -> Answer:
+        del question
+        return _json({"routes": await self._desk.backend_states()})
+
+    async def _sockets(self, question: Question) -> Answer:
+        del question
+        return _json({"sockets": await self._desk.ask(self._desk.sockets)})
+
+    async def _close(self, question: Question) -> Answer:
+        wanted = question.body if isinstance(question.body, dict) else {}
+        code, reason = wanted.get("code", 1012), wanted.get("reason", "closed by an operator")
+        if not isinstance(code, int) or not isinstance(reason, str):
+            raise ProblemError(400, "code has to be a whole number, reason a text")
+        try:
+            found = await self._desk.ask(self._desk.close_socket, question.parts[0], code, reason)
+        except ValueError as error:
+            raise ProblemError(400, str(error)) from None
+        if not found:
+            raise ProblemError(404, "no such socket is open")
+        return _json({"closing": question.parts[0], "code": code}, 202)
+
+    async def _drain(self, question: Question) -> Answer:
+        del question
+        await self._desk.ask(self._desk.drain)
+        return _json({"draining": True}, 202)
+
+    async def _incidents(self, question: Question) -> Answer:
+        after = question.number("after", 0, most=2**53)
+        found = await self._desk.ask(lambda: list(self._desk.watch.incidents))
+        return _json({"incidents": [each for each in found if each["id"] > after]})
+
+    async def _settings(self, question: Question) -> Answer:
+        del question
+        return _json({"settings": await self._desk.ask(self._desk.settings_told)})
+
+    # Sessions
+
+    async def _sessions(self, question: Question) -> Answer:
+        """All of them, in the order of their numbers; asked for in parts, so that the event loop is not held."""
+        after, limit = question.number("after", 0, most=2**53), question.number("limit", MAX_ROWS, most=MAX_ROWS)
+        numbers = [number for number in await self._desk.ask(self._desk.watch.numbers) if number > after]
+        numbers.sort()
+        chosen = numbers[:limit]
+        return _json({"sessions": await self.rows(chosen), "more": len(numbers) > len(chosen)})
+
+    async def rows(self, numbers: list[int]) -> list[dict[str, Any]]:
+        """Rows of the table."""
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(numbers), _AT_ONCE):
+            found += await self._desk.ask(self._rows, numbers[start : start + _AT_ONCE])
+        return found
+
+    def _rows(self, numbers: list[int]) -> list[dict[str, Any]]:
+        rows = self._desk.watch.rows(numbers)
+        return [told.row(session, service, self._desk.redactor) for session, service in rows]
+
+    async def _session(self, question: Question) -> Answer:
+        return _json(await self._desk.ask(self.detail, _number(question)))
+
+    def detail(self, number: int) -> dict[str, Any]:
+        """Of one session, on the event loop. Raises ProblemError."""
+        found = self._desk.watch.session(number)
+        if found is None:
+            raise ProblemError(404, f"no session {number} is known")
+        recording = self._desk.watch.recordings.of(number)
+        frames = {"first": recording.first, "end": recording.end} if recording is not None else {"first": 0, "end": 0}
+        return told.detail(*found, self._desk.redactor) | {"frames": frames}
+
+    async def _frames(self, question: Question) -> Answer:
+        start = question.number("from", 0, most=2**53)
+        count = question.number("count", MAX_FRAMES, most=MAX_FRAMES)
+        return _json({"frames": await self.lines(_number(question), start, count)})
+
+    async def lines(self, number: int, start: int, count: int) -> list[dict[str, Any]]:
+        """What is told of frames."""
+        recording = await self._desk.ask(self._desk.watch.recordings.of, number)
+        lines = await self._desk.ask(recording.lines, start, count) if recording is not None else []
+        for line in lines:
+            for name in ("text", "event", "view"):
+                if line.get(name):
+                    line[name] = self._desk.redactor.text(line[name])
+        return lines
+
+    async def _frame(self, question: Question) -> Answer:
+        number, index = _number(question), _whole(question.parts[1])
+        return _json(await self.frame(number, index))
+
+    async def frame(self, number: int, index: int) -> dict[str, Any]:
+        """One frame, and the page before and after it. Raises ProblemError."""
+        recording = await self._desk.ask(self._desk.watch.recordings.of, number)
+        kept, before = await self._desk.ask(
+            lambda: (recording.at(index), recording.at(index - 1)) if recording is not None else (None, None)
+        )
+        if kept is None:
+            raise ProblemError(404, f"frame {index} of session {number} is not kept")
+        redactor = self._desk.redactor
+        (line,) = await self.lines(number, index, 1) or [dict(kept.line)]
+        return {
+            "line": line,
+            "raw": raw_text(kept.data, text=kept.text, redactor=redactor),
+            "changes": changes_text(kept.changes, redactor) if kept.changes is not None else [],
+            "page": self._page(kept.page),
+            "before": self._page(before.page if before is not None else None),
+        }
+
+    def _page(self, tree: Tree | None) -> dict[str, str]:
+        if tree is None:
+            return {"html": "", "why": "no join has been answered yet, or the page could not be followed"}
+        try:
+            return {"html": self._desk.redactor.text(tree.html()), "why": ""}
+        except TreeError as error:
+            return {"html": "", "why": str(error)}
+
+    async def _export(self, question: Question) -> Answer:
+        number = _number(question)
+        detail = await self._desk.ask(self.detail, number)
+        first, end = detail["frames"]["first"], detail["frames"]["end"]
+        first = max(first, end - MAX_FRAMES)
+        lines = await self.lines(number, first, MAX_FRAMES)
+        frames = [await self.frame(number, line["n"]) for line in lines]
+        body = export_page({"session": detail, "frames": lines, "full": frames})
+        name = {"Content-Disposition": f'attachment; filename="livegate-session-{number}.html"'}
+        return Answer(200, body, "text/html; charset=utf-8", name)
+
+
+_AT_ONCE = 100
+"""Rows that are made without letting the event loop do anything else."""
+
+
+def _number(question: Question) -> int:
+    return _whole(question.parts[0])
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 15:  # noqa: PLR2004 - far beyond any count
+        raise ProblemError(404, "numbers are whole here")
+    return int(text)
+
+
+def _query(query: str) -> dict[str, str]:
+    try:
+        return {name: values[-1] for name, values in parse_qs(query, max_num_fields=20).items()}
+    except ValueError:
+        raise ProblemError(400, "the query has too many fields") from None
+
+
+def _body(body: bytes) -> Any:
+    if len(body) > MAX_BODY_BYTES:
+        raise ProblemError(413, "the body is too long")
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise ProblemError(400, "the body is not JSON") from None
+
+
+def dumped(value: Any) -> bytes:
+    """JSON, for values that may hold halves of surrogate pairs, too."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return json.dumps(value).encode()
+
+
+def _json(value: Any, status: int = 200) -> Answer:
+    return Answer(status, dumped(value))

@@ -1,0 +1,117 @@
+"""What open pages are told as it happens: one round every half second for all of them."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from livegate.operate.api import Api, ProblemError
+from livegate.operate.desk import Desk
+
+EVERY_S = 0.5
+MAX_NEWS = 1000
+"""Sessions told of in one round; the others are told later."""
+MAX_LINES = 500
+
+
+@dataclass(slots=True)
+class Viewer:
+    """One open page."""
+
+    send: Callable[[dict[str, Any]], None]
+    watching: int | None = None
+    """The session that it shows."""
+    next_frame: int = 0
+    seen: int = 0
+    """The serial of the news that it has."""
+    step: float = 0.0
+    incident: int = 0
+    greeted: bool = False
+
+
+class Live:
+    """The pages that are open on one event loop."""
+
+    def __init__(self, desk: Desk, api: Api) -> None:
+        self._desk = desk
+        self._api = api
+        self._viewers: set[Viewer] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._viewers)
+
+    def join(self, viewer: Viewer) -> None:
+        """A page was opened."""
+        self._viewers.add(viewer)
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self._run())
+
+    def leave(self, viewer: Viewer) -> None:
+        """It was closed."""
+        self._viewers.discard(viewer)
+
+    def said(self, viewer: Viewer, message: Any) -> None:
+        """The page shows another session."""
+        wanted = message.get("watch") if isinstance(message, dict) else None
+        start = message.get("from", 0) if isinstance(message, dict) else 0
+        viewer.watching = wanted if isinstance(wanted, int) and not isinstance(wanted, bool) else None
+        viewer.next_frame = start if isinstance(start, int) and start >= 0 else 0
+
+    async def _run(self) -> None:
+        while self._viewers:
+            for viewer in list(self._viewers):
+                with contextlib.suppress(ProblemError):
+                    await self._tell(viewer)
+            await asyncio.sleep(EVERY_S)
+
+    async def _tell(self, viewer: Viewer) -> None:
+        if not viewer.greeted:
+            await self._greet(viewer)
+        watch = self._desk.watch
+        serial, numbers, steps, incidents = await self._desk.ask(
+            lambda: (
+                watch.serial,
+                watch.changed_since(viewer.seen, MAX_NEWS),
+                [step for step in watch.trend.steps if step["at"] > viewer.step],
+                [each for each in watch.incidents if each["id"] > viewer.incident],
+            )
+        )
+        viewer.seen = serial
+        if numbers:
+            viewer.send({"type": "sessions", "rows": await self._api.rows(numbers)})
+        if steps:
+            viewer.step = steps[-1]["at"]
+            overview = {"backends": await self._desk.backend_states(), "sockets": steps[-1]["sockets"]}
+            viewer.send({"type": "steps", "steps": steps, **overview})
+        if incidents:
+            viewer.incident = incidents[-1]["id"]
+            viewer.send({"type": "incidents", "list": incidents})
+        if viewer.watching is not None:
+            await self._tell_session(viewer, viewer.watching, changed=viewer.watching in numbers)
+
+    async def _greet(self, viewer: Viewer) -> None:
+        viewer.greeted = True
+        overview = await self._desk.ask(self._desk.overview)
+        incidents = await self._desk.ask(lambda: list(self._desk.watch.incidents))
+        viewer.step = overview["steps"][-1]["at"] if overview["steps"] else 0.0
+        viewer.incident = incidents[-1]["id"] if incidents else 0
+        serial = await self._desk.ask(lambda: self._desk.watch.serial)
+        backends = await self._desk.backend_states()
+        viewer.send({"type": "hello", "overview": overview, "backends": backends, "incidents": incidents})
+        numbers = sorted(await self._desk.ask(self._desk.watch.numbers))
+        for start in range(0, len(numbers), MAX_NEWS):
+            viewer.send({"type": "sessions", "rows": await self._api.rows(numbers[start : start + MAX_NEWS])})
+        viewer.seen = serial
+
+    async def _tell_session(self, viewer: Viewer, number: int, *, changed: bool) -> None:
+        lines = await self._api.lines(number, viewer.next_frame, MAX_LINES)
+        if not lines and not changed:
+            return
+        detail = await self._desk.ask(self._api.detail, number)
+        if viewer.watching != number:  # it has gone on while this was gathered
+            return
+        if lines:
+            viewer.next_frame = lines[-1]["n"] + 1
+        viewer.send({"type": "session", "detail": detail, "frames": lines})

@@ -1,0 +1,95 @@
+"""The frames of LiveView sessions and the page at each, kept for a while, so that a person can go back to any of them.
+
+Frames are kept as they came, as mitmproxy keeps them on its flows; whoever shows one takes its secrets out. A page
+costs next to nothing: trees are never changed, a diff makes a new one that shares all but what it touched.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from livegate.phoenix.changes import Changes
+from livegate.phoenix.tree import Tree
+
+MAX_FRAMES = 2000
+"""Of one session."""
+MAX_SESSION_BYTES = 2 * 1024 * 1024
+OVERHEAD_BYTES = 1000
+"""What a frame takes besides its data, about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A frame."""
+
+    line: dict[str, Any]
+    """As in the frame log."""
+    data: bytes
+    text: bool
+    changes: Changes | None
+    """What it changed on the page of its view."""
+    page: Tree | None
+    """The page of the session's main view when the frame had come."""
+
+
+@dataclass(slots=True)
+class Recording:
+    """The last frames of a session."""
+
+    frames: deque[Kept] = field(default_factory=deque)
+    first: int = 0
+    """The number of the first that is kept; frames are numbered from 0 in the order of their coming."""
+    size: int = 0
+
+    @property
+    def end(self) -> int:
+        """The number that the next frame will have."""
+        return self.first + len(self.frames)
+
+    def add(self, kept: Kept) -> None:
+        """Keep a frame; the oldest go."""
+        self.frames.append(kept)
+        self.size += len(kept.data) + OVERHEAD_BYTES
+        while len(self.frames) > MAX_FRAMES or (self.size > MAX_SESSION_BYTES and len(self.frames) > 1):
+            self.size -= len(self.frames.popleft().data) + OVERHEAD_BYTES
+            self.first += 1
+
+    def at(self, number: int) -> Kept | None:
+        """A frame by its number; None when it is no longer kept, or not yet there."""
+        index = number - self.first
+        return self.frames[index] if 0 <= index < len(self.frames) else None
+
+    def lines(self, start: int, count: int) -> list[dict[str, Any]]:
+        """What is told of up to `count` frames from a number on."""
+        first = max(start, self.first) - self.first
+        last = min(first + count, len(self.frames))
+        return [{**self.frames[index].line, "n": self.first + index} for index in range(first, last)]
+
+
+class Recordings:
+    """Of all sessions; those that were quiet longest go first."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.forgotten = 0
+        """Sessions whose frames had to go."""
+        self._sessions: OrderedDict[int, Recording] = OrderedDict()
+        self._size = 0
+
+    def add(self, number: int, kept: Kept) -> None:
+        """Keep a frame of a session."""
+        recording = self._sessions.get(number)
+        if recording is None:
+            recording = self._sessions[number] = Recording()
+        self._sessions.move_to_end(number)
+        before = recording.size
+        recording.add(kept)
+        self._size += recording.size - before
+        while self._size > self.max_bytes and self._sessions:
+            _, gone = self._sessions.popitem(last=False)
+            self._size -= gone.size
+            self.forgotten += 1
+
+    def of(self, number: int) -> Recording | None:
+        """The frames of a session."""
+        return self._sessions.get(number)

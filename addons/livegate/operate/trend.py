@@ -1,0 +1,69 @@
+"""The last quarter of an hour in small steps: what the page draws."""
+
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from livegate.phoenix.model import percentile
+
+STEP_S = 5.0
+STEPS = 180
+MAX_TRIPS = 2000
+"""Round trips of one step that its percentiles are taken from."""
+
+
+@dataclass(slots=True)
+class Step:
+    """What happened in one step."""
+
+    requests: Counter[str] = field(default_factory=Counter)
+    """By service."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """By reason."""
+    closes: Counter[str] = field(default_factory=Counter)
+    """By code and side, as `1006 backend`."""
+    causes: Counter[str] = field(default_factory=Counter)
+    """By cause, of what was closed or refused."""
+    trips: list[float] = field(default_factory=list)
+    """Seconds, of LiveView events."""
+    lag: float = 0.0
+    """Seconds that the event loop was late, at worst."""
+
+
+class Trend:
+    """Steps that are over, and the one that is filled now."""
+
+    def __init__(self) -> None:
+        self.now = Step()
+        self.steps: deque[dict[str, Any]] = deque(maxlen=STEPS)
+
+    def trip(self, seconds: float) -> None:
+        """An event was answered."""
+        if len(self.now.trips) < MAX_TRIPS:
+            self.now.trips.append(seconds)
+
+    def end_step(self, sockets: dict[str, int], sessions: int) -> dict[str, Any]:
+        """Close a step; what is open at its end is given. Returns what the page is told of it."""
+        step, self.now = self.now, Step()
+        trips = sorted(step.trips)
+        told: dict[str, Any] = {
+            "at": time.time(),
+            "requests": dict(step.requests),
+            "sockets": sockets,
+            "sessions": sessions,
+            "refused": dict(step.refused),
+            "closes": dict(step.closes),
+            "causes": dict(step.causes),
+            "events": len(trips),
+            "p50": _ms(percentile(trips, 0.5)),
+            "p95": _ms(percentile(trips, 0.95)),
+            "p99": _ms(percentile(trips, 0.99)),
+            "lag": _ms(step.lag),
+        }
+        self.steps.append(told)
+        return told
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 2)

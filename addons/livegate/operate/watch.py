@@ -1,0 +1,179 @@
+"""Notices, on the event loop, what operators are told later: who is there, what was refused, what closed and why."""
+
+import itertools
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from mitmproxy import http
+from mitmproxy.net.http import status_codes
+
+from livegate.inspect.frame_log import frame_line
+from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of
+from livegate.inspect.redaction import Redactor
+from livegate.operate.causes import Case, Cause, causes_of
+from livegate.operate.metrics import route_of
+from livegate.operate.recordings import Kept, Recordings
+from livegate.operate.trend import Trend
+from livegate.phoenix.model import Session
+from livegate.pipeline.exchange import Exchange, exchange_of, report_of
+from livegate.pipeline.printable import printable
+from livegate.pipeline.refusal import Refusal
+
+MAX_INCIDENTS = 500
+MAX_RECORDED_BYTES = 64 * 1024 * 1024
+
+
+class Watch:
+    """A mitmproxy addon; all that it has is for the event loop only."""
+
+    def __init__(self, recorder: Recorder, redactor: Redactor) -> None:
+        self.recordings = Recordings(MAX_RECORDED_BYTES)
+        self.active = False
+        """Whether anybody could look; frames are only kept then."""
+        self.trend = Trend()
+        self.incidents: deque[dict[str, Any]] = deque(maxlen=MAX_INCIDENTS)
+        self.serial = 0
+        """Counts news of sessions."""
+        self._news: OrderedDict[int, int] = OrderedDict()
+        self._redactor = redactor
+        self._tracker = recorder.tracker
+        self._sessions: OrderedDict[int, tuple[Session, str]] = OrderedDict()
+        self._counting = itertools.count(1)
+        recorder.on_frame.append(self.frame)
+        recorder.on_exchange.append(self.exchange)
+
+    # Sessions
+
+    def frame(self, seen: FrameSeen) -> None:
+        """A frame was understood."""
+        note = seen.note
+        session = note.session
+        if session is None or not self.active:
+            return
+        number = session.number
+        if number not in self._sessions:
+            self._remember(session, seen.flow)
+        self._changed(number)
+        event = note.event
+        if (
+            event is not None
+            and not note.from_client
+            and event.kind in ("event", "patch")
+            and event.round_trip is not None
+        ):
+            self.trend.trip(event.round_trip)
+        main = session.main
+        page = main.tree.copy() if main is not None and main.tree is not None else None
+        line = frame_line(note, seen.flow.id) | {"socket": seen.channels.seen.id}
+        self.recordings.add(number, Kept(line, seen.data, seen.text, note.changes, page))
+
+    def exchange(self, seen: ExchangeSeen) -> None:
+        """An HTTP exchange of a tab went by."""
+        if seen.number is not None and seen.number in self._sessions:
+            self._changed(seen.number)
+
+    def _remember(self, session: Session, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        self._sessions[session.number] = (session, route_of(exchange) if exchange is not None else "")
+        if len(self._sessions) > self._tracker.limits.sessions:
+            for number in [number for number, (each, _) in self._sessions.items() if not each.kept]:
+                del self._sessions[number]
+                self._news.pop(number, None)
+
+    def _changed(self, number: int) -> None:
+        self.serial += 1
+        self._news[number] = self.serial
+        self._news.move_to_end(number)
+
+    def changed_since(self, serial: int, limit: int) -> list[int]:
+        """Sessions with news since then, the latest first."""
+        found: list[int] = []
+        for number in reversed(self._news):
+            if self._news[number] <= serial or len(found) == limit:
+                break
+            found.append(number)
+        return found
+
+    def numbers(self) -> list[int]:
+        """All sessions, the newest last."""
+        return list(self._sessions)
+
+    def session(self, number: int) -> tuple[Session, str] | None:
+        """A session and its service."""
+        return self._sessions.get(number)
+
+    def rows(self, numbers: Iterable[int]) -> list[tuple[Session, str]]:
+        """Those of these sessions that are known."""
+        found: Iterable[tuple[Session, str] | None] = (self._sessions.get(number) for number in numbers)
+        return [each for each in found if each is not None]
+
+    # What went wrong
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and flow.response is not None:
+            self._request(flow, exchange, flow.response.status_code, exchange.refused)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and flow.websocket is None:
+            failure = exchange.failure
+            self._request(flow, exchange, failure.status if failure else 0, failure.reason if failure else "")
+
+    def _request(self, flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> None:
+        service = route_of(exchange)
+        self.trend.now.requests[service] += 1
+        failed_upgrade = exchange.upgrade and status != status_codes.SWITCHING
+        if not refused and not failed_upgrade:
+            return
+        name = exchange.service.name if exchange.service is not None else ""
+        case = Case(service=name, refused=refused, status=status, upgrade=exchange.upgrade)
+        slug = refused or f"upgrade-{status}"
+        self.trend.now.refused[slug] += 1
+        self._incident(flow, exchange, "refused", causes_of(case), {"reason": slug, "status": status})
+
+    def refused_early(self, client: str, refusal: Refusal) -> None:
+        """A request that never became a flow."""
+        self.trend.now.refused[refusal.reason] += 1
+        told = {"kind": "refused", "service": "", "host": "-", "path": "-", "client": client, "request": ""}
+        self._tell(told | {"reason": refusal.reason, "status": refusal.status}, causes_of(Case(refused=refusal.reason)))
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        exchange, websocket = exchange_of(flow), flow.websocket
+        if exchange is None or websocket is None:
+            return
+        by = report_of(exchange, websocket).closed_by
+        code = websocket.close_code or 1006
+        self.trend.now.closes[f"{code} {by}"] += 1
+        channels = channels_of(flow)
+        session = channels.session if channels is not None else None
+        if channels is not None and session is not None:
+            channels.seen.closed_by = by
+            self._changed(session.number)
+        name = exchange.service.name if exchange.service is not None else ""
+        case = Case(service=name, code=code, by=by, reason=websocket.close_reason or "", session=session)
+        facts = {"code": code, "by": by, "reason": printable(websocket.close_reason or "", 123)}
+        facts["session"] = session.number if session is not None else None
+        self._incident(flow, exchange, "closed", causes_of(case), facts)
+
+    def _incident(
+        self, flow: http.HTTPFlow, exchange: Exchange, kind: str, causes: list[Cause], facts: dict[str, Any]
+    ) -> None:
+        told = {
+            "kind": kind,
+            "service": exchange.service.name if exchange.service is not None else "",
+            "host": printable(exchange.authority, 261),
+            "path": printable(self._redactor.url(flow.request.path.partition("?")[0])),
+            "client": str(exchange.client),
+            "request": exchange.request_id,
+        }
+        self._tell(told | facts, causes)
+
+    def _tell(self, told: dict[str, Any], causes: list[Cause]) -> None:
+        self.trend.now.causes.update(cause.slug for cause in causes)
+        told |= {"id": next(self._counting), "at": time.time(), "causes": [asdict(cause) for cause in causes]}
+        told["reason"] = self._redactor.text(told["reason"])
+        self.incidents.append(told)
