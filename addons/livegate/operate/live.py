@@ -15,7 +15,7 @@ MAX_NEWS = 1000
 MAX_LINES = 500
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Viewer:
     """One open page."""
 
