@@ -9,6 +9,7 @@ from typing import Literal
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 
+from livegate.inspect.content import content_of
 from livegate.inspect.polling import LongPolls, Polled
 from livegate.inspect.visits import Visits
 from livegate.phoenix.channel import Channels
@@ -102,11 +103,8 @@ class Recorder:
         response = flow.response
         if response is None or "html" not in response.headers.get("content-type", ""):
             return None
-        raw = response.raw_content
-        if not raw or len(raw) > MAX_PAGE_BYTES:
-            return None
-        content = response.get_content(strict=False) or b""
-        if PAGE_MARK not in content or len(content) > MAX_PAGE_BYTES:
+        content = content_of(response, MAX_PAGE_BYTES)
+        if content is None or PAGE_MARK not in content:
             return None
         path = path_of(flow.request.path) or "/"
         load = PageLoad(path, response.status_code, flow.request.timestamp_start, _seconds(flow))

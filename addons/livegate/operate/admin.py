@@ -6,7 +6,9 @@ import logging
 from mitmproxy import ctx
 
 from livegate.mitm.dispatch import keep
+from livegate.operate.api import Api
 from livegate.operate.desk import Desk
+from livegate.operate.live import Live
 from livegate.operate.server import AdminServer
 from livegate.operate.trend import STEP_S
 from livegate.pipeline.exchange import CurrentSettings
@@ -32,6 +34,8 @@ class AdminListener:
             return
         loop = asyncio.get_running_loop()
         self._desk.open(loop)
+        if "web_port" in ctx.options:
+            self._join_mitmweb()
         self._tasks = [loop.create_task(self._step()), loop.create_task(self._measure_lag())]
         self._apply(self._current.value)
 
@@ -40,7 +44,16 @@ class AdminListener:
             task.cancel()
         self._replace(None)
 
+    def _join_mitmweb(self) -> None:
+        """Show the page in mitmweb as well, where its login protects it."""
+        from livegate.operate import in_mitmweb
+
+        api = Api(self._desk)
+        in_mitmweb.install(ctx.master.app, api, Live(self._desk, api))
+        logger.info("operators' page in mitmweb: http://%s:%d/livegate", ctx.options.web_host, ctx.options.web_port)
+
     def _apply(self, settings: Settings) -> None:
+        self._desk.watch.active = settings.admin is not None or "web_port" in ctx.options
         if self._tasks:
             self._replace(settings.admin)
 

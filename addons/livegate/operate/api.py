@@ -14,7 +14,8 @@ from livegate import __version__
 from livegate.inspect.describe import changes_text, raw_text
 from livegate.operate import told
 from livegate.operate.desk import Desk
-from livegate.operate.export import export_page
+from livegate.operate.dress import dressed
+from livegate.operate.export import Pages, export_page
 from livegate.phoenix.tree import Tree, TreeError
 
 MAX_ROWS = 500
@@ -84,6 +85,7 @@ class Api:
                 ("GET", "/api/v1/sessions/{number}", self._session),
                 ("GET", "/api/v1/sessions/{number}/frames", self._frames),
                 ("GET", "/api/v1/sessions/{number}/frames/{frame}", self._frame),
+                ("GET", "/api/v1/sessions/{number}/dress", self._dress),
                 ("GET", "/api/v1/sessions/{number}/export", self._export),
                 ("GET", "/api/v1/incidents", self._incidents),
                 ("GET", "/api/v1/settings", self._settings),
@@ -255,14 +257,24 @@ class Api:
         except TreeError as error:
             return {"html": "", "why": str(error)}
 
+    async def _dress(self, question: Question) -> Answer:
+        return _json(await self.dress(_number(question)))
+
+    async def dress(self, number: int) -> dict[str, Any]:
+        """How the session's page looks: `css`, and attributes of its `html` and `body`; all empty when not known."""
+        found = dressed(*await self._desk.ask(self._desk.watch.wardrobe.of, number))
+        return found | {"css": self._desk.redactor.text(found["css"])}
+
     async def _export(self, question: Question) -> Answer:
         number = _number(question)
         detail = await self._desk.ask(self.detail, number)
         first, end = detail["frames"]["first"], detail["frames"]["end"]
         first = max(first, end - MAX_FRAMES)
         lines = await self.lines(number, first, MAX_FRAMES)
-        frames = [await self.frame(number, line["n"]) for line in lines]
-        body = export_page({"session": detail, "frames": lines, "full": frames})
+        pages = Pages()
+        full = [pages.without(await self.frame(number, line["n"])) for line in lines]
+        dress = await self.dress(number)
+        body = export_page({"session": detail, "frames": lines, "full": full, "pages": pages.texts, "dress": dress})
         name = {"Content-Disposition": f'attachment; filename="livegate-session-{number}.html"'}
         return Answer(200, body, "text/html; charset=utf-8", name)
 

@@ -62,7 +62,6 @@ class Desk:
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The gateway runs on this loop."""
         self._main = loop
-        self.watch.active = True
 
     async def ask[**P, T](self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a short function on the gateway's event loop, from any loop."""

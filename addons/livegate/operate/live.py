@@ -80,7 +80,9 @@ class Live:
         )
         viewer.seen = serial
         if numbers:
-            viewer.send({"type": "sessions", "rows": await self._api.rows(numbers)})
+            rows = await self._api.rows(numbers)
+            gone = sorted(set(numbers) - {row["number"] for row in rows})
+            viewer.send({"type": "sessions", "rows": rows, "gone": gone})
         if steps:
             viewer.step = steps[-1]["at"]
             overview = {"backends": await self._desk.backend_states(), "sockets": steps[-1]["sockets"]}

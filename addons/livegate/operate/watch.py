@@ -10,10 +10,12 @@ from typing import Any
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
+from livegate.inspect.content import content_of
 from livegate.inspect.frame_log import frame_line
-from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of
+from livegate.inspect.recorder import MAX_PAGE_BYTES, ExchangeSeen, FrameSeen, Recorder, channels_of
 from livegate.inspect.redaction import Redactor
 from livegate.operate.causes import Case, Cause, causes_of
+from livegate.operate.dress import Wardrobe
 from livegate.operate.metrics import route_of
 from livegate.operate.recordings import Kept, Recordings
 from livegate.operate.trend import Trend
@@ -34,6 +36,7 @@ class Watch:
         self.active = False
         """Whether anybody could look; frames are only kept then."""
         self.trend = Trend()
+        self.wardrobe = Wardrobe()
         self.incidents: deque[dict[str, Any]] = deque(maxlen=MAX_INCIDENTS)
         self.serial = 0
         """Counts news of sessions."""
@@ -72,8 +75,19 @@ class Watch:
 
     def exchange(self, seen: ExchangeSeen) -> None:
         """An HTTP exchange of a tab went by."""
-        if seen.number is not None and seen.number in self._sessions:
+        if not self.active or seen.number is None:
+            return
+        if seen.page is not None:
+            self._dress(seen.number, seen.flow)
+        if seen.number in self._sessions:
             self._changed(seen.number)
+
+    def _dress(self, number: int, flow: http.HTTPFlow) -> None:
+        """Note how the page of a session looks."""
+        exchange, response = exchange_of(flow), flow.response
+        if exchange is not None and response is not None:
+            html = content_of(response, MAX_PAGE_BYTES) or b""
+            self.wardrobe.page(number, route_of(exchange), flow.request.path, html)
 
     def _remember(self, session: Session, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
@@ -81,7 +95,9 @@ class Watch:
         if len(self._sessions) > self._tracker.limits.sessions:
             for number in [number for number, (each, _) in self._sessions.items() if not each.kept]:
                 del self._sessions[number]
-                self._news.pop(number, None)
+                self._changed(number)  # which tells that it is gone
+            while len(self._news) > 2 * self._tracker.limits.sessions:
+                self._news.popitem(last=False)
 
     def _changed(self, number: int) -> None:
         self.serial += 1
@@ -114,8 +130,12 @@ class Watch:
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
-        if exchange is not None and flow.response is not None:
-            self._request(flow, exchange, flow.response.status_code, exchange.refused)
+        response = flow.response
+        if exchange is None or response is None:
+            return
+        self._request(flow, exchange, response.status_code, exchange.refused)
+        if self.active and response.headers.get("content-type", "").startswith("text/css"):
+            self.wardrobe.sheet(route_of(exchange), flow.request.path, response)
 
     def error(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
