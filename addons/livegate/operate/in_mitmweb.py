@@ -41,7 +41,7 @@ class PageInMitmweb(RequestHandler):
         self.finish(asset(name))
 
     def post(self, name: str | None) -> None:
-        """mitmweb's login form comes back here."""
+        """Mitmweb's login form comes back here."""
         self.redirect(f"{PATH}/{name or ''}")
 
 
