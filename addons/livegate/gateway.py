@@ -71,7 +71,7 @@ def pipeline() -> list[Any]:
         LiveViewInspector(recorder, redactor),
         LiveViewCommands(recorder, redactor),
         frames,
-        Inspection(current, redactor, frames),
+        Inspection(current, recorder, redactor, frames),
         metrics,
         watch,
         AdminListener(current, desk),

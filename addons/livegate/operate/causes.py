@@ -132,7 +132,7 @@ def host_unknown(case: Case) -> Cause | None:
         "host-unknown",
         "No service for this Host",
         "The Host of the request is in no entry of `services`, and there is no `default`.",
-        "Add the host to `services`, or correct the address in the browser; `livegate routes` lists them.",
+        "Add the host to `services`, or correct the address in the browser; `livegate check` lists them.",
     )
 
 

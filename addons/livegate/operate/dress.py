@@ -13,7 +13,7 @@ from livegate.phoenix.pages import path_of
 MAX_SHEET_BYTES = 512 * 1024
 """Of one stylesheet as it is sent, and again as it is shown."""
 MAX_SHEETS_BYTES = 8 * 1024 * 1024
-MAX_PAGES = 1000
+MAX_PAGES = 5000
 MAX_LINKS = 10
 HEAD_BYTES = 64 * 1024
 """Where a page's links and opening tags are looked for."""

@@ -5,6 +5,7 @@ because of what it was given.
 """
 
 from collections import OrderedDict
+from dataclasses import replace
 
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.model import Limits, PageLoad, Session, SocketSeen, Transport, View
@@ -27,6 +28,11 @@ class Tracker:
         self._pages: OrderedDict[str, PageLoad] = OrderedDict()
         self._modules: OrderedDict[str, str] = OrderedDict()
         self._numbered = 0
+
+    def keep(self, sessions: int) -> None:
+        """Change how many sessions are kept, and as many page loads that no session has claimed yet."""
+        self.limits = replace(self.limits, sessions=sessions, pages=sessions)
+        self._bound()
 
     def page(self, html: str, load: PageLoad) -> bool:
         """A page went to a browser; returns whether LiveViews are in it. Then the load gets a session's number."""

@@ -9,6 +9,7 @@ from livegate import mitm
 from livegate.inspect.frame_log import FrameLogWriter
 from livegate.inspect.hiding import Hiding
 from livegate.inspect.logging_frames import FrameLogger
+from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import FIELDS, RedactionRules, Redactor
 from livegate.mitm import showing
 from livegate.mitm.dispatch import keep
@@ -21,8 +22,11 @@ logger = logging.getLogger(__name__)
 class Inspection:
     """Apply `inspect` of the settings, at the start and whenever they change."""
 
-    def __init__(self, current: CurrentSettings, redactor: Redactor, frames: FrameLogger) -> None:
+    def __init__(
+        self, current: CurrentSettings, recorder: Recorder, redactor: Redactor, frames: FrameLogger
+    ) -> None:
         self._current = current
+        self._recorder = recorder
         self._redactor = redactor
         self._frames = frames
         self._writer: FrameLogWriter | None = None
@@ -41,6 +45,7 @@ class Inspection:
 
     def _apply(self, settings: Settings) -> None:
         inspect = settings.inspect
+        self._recorder.tracker.keep(inspect.sessions)
         self._redactor.use(RedactionRules(FIELDS.union(inspect.redact_fields), key=self._redactor.rules.key))
         self._redactor.enabled = inspect.redact
         if not inspect.redact:

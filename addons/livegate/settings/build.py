@@ -181,7 +181,7 @@ def _inspect(file: SettingsFile, folder: Path) -> Inspect:
         path = folder / Path(section.path).expanduser()
         frame_log = FrameLog(path, section.rotate, section.keep, section.payloads)
     names = tuple("".join(letter for letter in name.lower() if letter.isalnum()) for name in file.inspect.redact_fields)
-    return Inspect(file.inspect.redact, names, frame_log)
+    return Inspect(file.inspect.redact, names, frame_log, file.inspect.sessions)
 
 
 def _admin(file: SettingsFile, document: Document) -> Admin | None:

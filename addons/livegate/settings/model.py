@@ -167,6 +167,8 @@ class Inspect:
     redact_fields: tuple[str, ...] = ()
     """Words, lower case, besides those that are always secret."""
     frame_log: FrameLog | None = None
+    sessions: int = 2000
+    """LiveView sessions that are kept; those that were quiet longest go first."""
 
 
 @dataclass(frozen=True, slots=True)

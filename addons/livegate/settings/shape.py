@@ -222,6 +222,7 @@ class InspectFile(Section):
     redact: bool = Field(default=True, description="Take secrets out of everything that is stored or shown.")
     redact_fields: list[FieldName] = Field([], description="Names of further fields whose values are secrets.")
     frame_log: FrameLogFile | None = None
+    sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(2000, description="LiveView sessions that are kept.")
 
 
 class AdminFile(Section):

@@ -23,8 +23,9 @@ class Made:
         self.base = settings(folder)
         self.current = CurrentSettings()
         self.redactor = Redactor()
-        self.frames = FrameLogger(Recorder(), self.redactor)
-        self.addon = Inspection(self.current, self.redactor, self.frames)
+        self.recorder = Recorder()
+        self.frames = FrameLogger(self.recorder, self.redactor)
+        self.addon = Inspection(self.current, self.recorder, self.redactor, self.frames)
 
     def use(self, inspect: Inspect) -> None:
         self.current.value = dataclasses.replace(self.base, inspect=inspect)
@@ -92,3 +93,16 @@ def test_the_settings_have_it(tmp_path: Path) -> None:
     )
     found: Settings = load_settings(file, {})
     assert found.inspect == Inspect(False, ("shoesize",), FrameLog(tmp_path / "f.jsonl", 1024 * 1024, 2, "none"))
+
+
+async def test_as_many_sessions_are_kept_as_the_settings_say(made: Made) -> None:
+    made.use(Inspect())
+    made.addon.running()
+    tracker = made.recorder.tracker
+    for number in range(5):
+        tracker.session_of(f"lv:phx-{number}", float(number))
+    made.use(Inspect(sessions=3))
+    assert [session.id for session in tracker.sessions.values()] == ["phx-2", "phx-3", "phx-4"]
+    tracker.session_of("lv:phx-5", 5.0)
+    assert len(tracker.sessions) == 3
+    assert tracker.dropped == 3

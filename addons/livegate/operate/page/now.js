@@ -12,7 +12,7 @@ export class Now {
     this.backends = el("tbody")
     this.lately = el("div")
     const heads = ["Service", "Backend", "State"].map(text => el("th", { scope: "col" }, text))
-    this.root = el("div", {}, el("h1", { class: "unseen" }, "Now"), this.tiles, this.plots, el("div", { class: "cards" },
+    this.root = el("div", {}, el("h1", { class: "unseen" }, "Now"), this.tiles, this.plots, el("div", { class: "cards pair" },
       el("section", { class: "card" }, el("header", {}, el("h2", {}, "Backends")), el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), this.backends))),
       el("section", { class: "card" }, el("header", {}, el("h2", {}, "Lately"), el("a", { href: "#/causes" }, "all causes")), this.lately)))
   }

@@ -23,7 +23,7 @@ function path(values, steps, x, y) {
 
 // series: [{name, values: [number or null], show: latest as text}]; width in CSS pixels
 export function plot(title, series, steps, format, note, width) {
-  const top = nice(Math.max(0, ...series.flatMap(one => one.values.filter(value => value !== null))))
+  const top = nice(1.02 * Math.max(0, ...series.flatMap(one => one.values.filter(value => value !== null))))
   const now = steps.length ? steps[steps.length - 1].at : Date.now() / 1000
   const x = at => LEFT + (width - LEFT - RIGHT) * (1 - (now - at) / (STEPS * STEP_S))
   const y = value => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top)
