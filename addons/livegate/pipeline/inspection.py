@@ -22,9 +22,7 @@ logger = logging.getLogger(__name__)
 class Inspection:
     """Apply `inspect` of the settings, at the start and whenever they change."""
 
-    def __init__(
-        self, current: CurrentSettings, recorder: Recorder, redactor: Redactor, frames: FrameLogger
-    ) -> None:
+    def __init__(self, current: CurrentSettings, recorder: Recorder, redactor: Redactor, frames: FrameLogger) -> None:
         self._current = current
         self._recorder = recorder
         self._redactor = redactor
