@@ -11,8 +11,9 @@ const state = { overview: {}, steps: [], backends: [], incidents: [], sessions: 
 const stale = new Set()
 let socket = null, wait = 250, view = null, session = null, drawn = 0
 
-function go(hash) {
+function go(hash, instead = false) {
   if (location.hash === hash) route()
+  else if (instead) location.replace(hash)
   else location.hash = hash
 }
 
@@ -144,7 +145,7 @@ function exported(data) {
     const { page, why, ...frame } = data.full[place]
     return { ...frame, line: data.frames[place], page: why ? { html: "", why } : shown(page), before: shown(place ? data.full[place - 1].page : null) }
   }
-  session = new SessionView(data.session.number, find, hash => { session.select(Number(hash.split("/").pop())) }, true)
+  session = new SessionView(data.session.number, find, () => {}, true)
   session.dress = data.dress
   view = "session"
   main.replaceChildren(session.root)

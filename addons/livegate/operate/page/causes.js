@@ -1,7 +1,7 @@
 // Why things were refused or closed, and what to do.
 import { el, clock, code } from "./dom.js"
 
-const LISTED = 200
+const MOST_INCIDENTS = 200
 
 export function causeCard(cause, times = 0) {
   return el("section", { class: "card cause" },
@@ -34,7 +34,7 @@ export class Causes {
     this.cards.replaceChildren(...cards)
     const kind = this.kind.value
     const fits = one => !kind || (kind === "ill" ? one.causes.length > 0 : one.kind === kind)
-    this.list.replaceChildren(...this.state.incidents.filter(fits).slice(-LISTED).reverse().map(incident))
+    this.list.replaceChildren(...this.state.incidents.filter(fits).slice(-MOST_INCIDENTS).reverse().map(incident))
   }
 }
 

@@ -2,7 +2,7 @@
 import { el, ms, count, summed, clock } from "./dom.js"
 import { plot, STEP_S } from "./plots.js"
 
-const SHOWN = 5, GAP = 12, NARROWEST = 380, INSET = 30, LATELY = 7
+const MOST_LINES = 5, GAP = 12, NARROWEST = 380, INSET = 30, LATELY = 7
 
 export class Now {
   constructor(state) {
@@ -13,7 +13,7 @@ export class Now {
     this.lately = el("div")
     const heads = ["Service", "Backend", "State"].map(text => el("th", { scope: "col" }, text))
     this.root = el("div", {}, el("h1", { class: "unseen" }, "Now"), this.tiles, this.plots, el("div", { class: "cards pair" },
-      el("section", { class: "card" }, el("header", {}, el("h2", {}, "Backends")), el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), this.backends))),
+      el("section", { class: "card" }, el("header", {}, el("h2", {}, "Backends")), el("div", { class: "wide", tabindex: 0, role: "group", "aria-label": "Backends" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), this.backends))),
       el("section", { class: "card" }, el("header", {}, el("h2", {}, "Lately"), el("a", { href: "#/causes" }, "all causes")), this.lately)))
   }
 
@@ -22,7 +22,7 @@ export class Now {
     this.tiles.replaceChildren(...this.numbers(steps, last, recent))
     this.plots.replaceChildren(...this.drawn(steps, last))
     this.backends.replaceChildren(...this.state.backends.map(backend))
-    const rows = this.state.incidents.slice(-LATELY).reverse().map(incident)
+    const rows = this.state.incidents.slice(-LATELY).reverse().map(happened)
     this.lately.replaceChildren(rows.length ? el("table", { class: "lately" }, el("tbody", {}, rows)) : el("p", { class: "empty" }, "Nothing was refused or closed so far."))
   }
 
@@ -62,7 +62,7 @@ function total(steps, key) {
 
 function byName(steps, key, scale) {
   const names = Object.entries(summed(steps.map(step => step[key]))).sort((a, b) => b[1] - a[1]).map(([name]) => name)
-  return names.slice(0, SHOWN).map(name => ({ name, values: steps.map(step => (step[key][name] || 0) * scale) }))
+  return names.slice(0, MOST_LINES).map(name => ({ name, values: steps.map(step => (step[key][name] || 0) * scale) }))
 }
 
 function plain(value) {
@@ -79,7 +79,7 @@ function backend(one) {
     el("td", {}, el("span", { class: `dot ${one.up ? "up" : "down"}` }, one.up ? "up" : `down: ${one.why}`)))
 }
 
-function incident(one) {
+function happened(one) {
   const what = one.causes.length ? one.causes[0].title : one.kind === "closed" ? `closed ${one.code} by ${one.by}` : one.reason
   return el("tr", {}, el("td", { class: "num" }, clock(one.at)), el("td", {}, one.service || one.host), el("td", {}, one.session ? el("a", { href: `#/session/${one.session}` }, what) : what))
 }

@@ -7,7 +7,7 @@ import { causeCard } from "./causes.js"
 const LISTED = 400, MOST_ZOOM = 512
 
 export class SessionView {
-  // ask(frame number) gives a frame with its pages; go(hash) moves on; exported: nothing more will come
+  // ask(frame number) gives a frame with its pages; go(hash, instead of this place) moves on; exported: nothing more will come
   constructor(number, ask, go, exported) {
     Object.assign(this, { number, ask, go, exported, frames: [], detail: null, dress: null, selected: null, zoom: 1, follow: true, shown: null })
     this.facts = el("div", { class: "facts" })
@@ -100,7 +100,8 @@ export class SessionView {
 
   choose(number) {
     this.follow = false
-    this.go(`#/session/${this.number}/frame/${number}`)
+    this.select(number)
+    this.go(`#/session/${this.number}/frame/${number}`, true)
   }
 
   async select(number, redraw = true) {
