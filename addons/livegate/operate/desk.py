@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -244,7 +245,8 @@ async def _connection_problem(host: str, port: int) -> str:
     except TimeoutError:
         return f"no connection within {PROBE_WITHIN_S:g} s"
     except (OSError, UnicodeError) as error:
-        return (getattr(error, "strerror", None) or str(error)).lower()
+        number = getattr(error, "errno", None) or 0
+        return (os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)).lower()
     return ""
 
 

@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 
+from livegate.pipeline.headers import ADMIN_COOKIE
 from livegate.settings import Admin
 
-COOKIE = "livegate_admin"
+COOKIE = ADMIN_COOKIE.decode()
 _SAFE = frozenset({"GET", "HEAD"})
 _HOST = re.compile(r"(?P<name>\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|[A-Za-z0-9_.-]{1,254})(?::[0-9]{0,5})?")
 
