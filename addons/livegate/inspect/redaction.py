@@ -50,7 +50,7 @@ _NEEDLES = ('"session"', '"static"', '"flash"', "sfmynty", "eyj", "bearer", "bas
 """What there must be in a text, lower case and without separators, for it to hold a secret; or one of the words."""
 _PLACES = re.compile(r"/[\w-]{40}|//[^/\s\"]{0,200}@")
 _URL_STARTS = ("http://", "https://", "ws://", "wss://", "/")
-_LONG_SEGMENT = re.compile(r"(?<=/)(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{40,}(?=[/?#]|$)")
+_LONG_SEGMENT = re.compile(r"(?<=/)(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{40,}(?=[/?#\s\"'<>)]|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +196,11 @@ class Redactor:
         return _TOKENS.sub(lambda match: self.mark(match[0]), text)
 
     def text(self, text: str) -> str:
-        """Free text: tokens, URLs, and pairs of a secret name and its value."""
+        """Free text: tokens, URLs, what is long and random in a path, and pairs of a secret name and its value."""
         if self.is_clean(text):
             return text
         found = _URL.sub(lambda match: self.url(match[0]), text)
+        found = _LONG_SEGMENT.sub(lambda match: self.mark(match[0]), found)
         found = _QUOTED_PAIR.sub(self._quoted, found)
         found = _PAIR.sub(
             lambda match: f"{match[1]}={self.mark(match[2])}" if self.is_secret(match[1]) else match[0], found

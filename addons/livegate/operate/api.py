@@ -1,5 +1,6 @@
 """What the admin listener answers, as a table of paths; documented in page/openapi.json."""
 
+import contextlib
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -13,14 +14,21 @@ from mitmproxy import version
 from livegate import __version__
 from livegate.inspect.describe import changes_text, raw_text
 from livegate.operate import told
-from livegate.operate.desk import Desk
+from livegate.operate.desk import Desk, SilentError
 from livegate.operate.dress import dressed
 from livegate.operate.export import Pages, export_page
+from livegate.phoenix.model import Session
 from livegate.phoenix.tree import Tree, TreeError
+from livegate.pipeline.printable import printable
+from livegate.websocket import closing
 
 MAX_ROWS = 500
 MAX_FRAMES = 500
+MAX_SOCKETS = 1000
 MAX_BODY_BYTES = 64 * 1024
+MAX_NUMBER = 2**53
+MAX_EXPORTED_BYTES = 24 * 1024 * 1024
+"""Of frames and their pages in one file; later frames come without their pages."""
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 JSON = "application/json"
 
@@ -38,9 +46,10 @@ class Answer:
 class ProblemError(Exception):
     """The question cannot be answered."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, **headers: str) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +102,29 @@ class Api:
             )
         ]
 
-    async def answer(self, method: str, path: str, query: str = "", body: bytes = b"") -> Answer:
-        """Answer a request; never raises because of what was asked."""
+    async def answer(self, method: str, path: str, query: str = "", body: bytes = b"", kind: str = "") -> Answer:
+        """Answer a request with a body of a `kind` (its Content-Type); never raises because of what was asked."""
         try:
-            handler, question = self._found(method, path, query, body)
+            handler, question = self._found(method, path, query, (body, kind))
             return await handler(question)
         except ProblemError as problem:
-            return _json({"error": str(problem)}, problem.status)
+            return Answer(problem.status, dumped({"error": str(problem)}), headers=problem.headers)
+        except SilentError as problem:
+            return Answer(503, dumped({"error": str(problem)}))
 
-    def _found(self, method: str, path: str, query: str, body: bytes) -> tuple[Handler, Question]:
+    def _found(self, method: str, path: str, query: str, given: tuple[bytes, str]) -> tuple[Handler, Question]:
         allowed = []
         for verb, pattern, handler in self._routes:
             match = pattern.fullmatch(path)
             if match is None:
                 continue
-            allowed.append(verb)
-            if verb == method or (verb == "GET" and method == "HEAD"):
+            allowed += ["GET", "HEAD"] if verb == "GET" else [verb]
+            if method in allowed:
                 parts = tuple(unquote(part) for part in match.groups())
-                return handler, Question(parts, _query(query), _body(body) if method == "POST" else None)
+                return handler, Question(parts, _query(query), _body(*given) if method == "POST" else None)
         if allowed:
-            raise ProblemError(405, f"{path} takes {', '.join(allowed)}")
-        raise ProblemError(404, f"there is nothing at {path}")
+            raise ProblemError(405, f"this takes {', '.join(allowed)} only", Allow=", ".join(allowed))
+        raise ProblemError(404, f"there is nothing at {printable(path, 100)}")
 
     # Health and metrics
 
@@ -129,8 +140,10 @@ class Api:
         return _json({"status": "ok"})
 
     async def _ready(self, question: Question) -> Answer:
-        del question
-        checks = await self._desk.checks()
+        wanted = question.query.get("backends", "any")
+        if wanted not in ("any", "all"):
+            raise ProblemError(400, "backends has to be any or all")
+        checks = await self._desk.checks(every_backend=wanted == "all")
         ready = all(check.good for check in checks)
         return _json({"ready": ready, "checks": [asdict(check) for check in checks]}, 200 if ready else 503)
 
@@ -149,83 +162,81 @@ class Api:
         return _json({"routes": await self._desk.backend_states()})
 
     async def _sockets(self, question: Question) -> Answer:
-        del question
-        return _json({"sockets": await self._desk.ask(self._desk.sockets)})
+        start, count = question.number("from", 0, most=MAX_NUMBER), question.number("count", 500, most=MAX_SOCKETS)
+        opened = await self._desk.ask(self._desk.open_sockets)
+        chosen = opened[start : start + count]
+        sockets = await self._desk.ask_each(chosen, self._desk.socket)
+        return self._clean({"sockets": sockets, "open": len(opened), "more": start + len(chosen) < len(opened)})
 
     async def _close(self, question: Question) -> Answer:
-        wanted = question.body if isinstance(question.body, dict) else {}
-        code, reason = wanted.get("code", 1012), wanted.get("reason", "closed by an operator")
-        if not isinstance(code, int) or not isinstance(reason, str):
-            raise ProblemError(400, "code has to be a whole number, reason a text")
-        try:
-            found = await self._desk.ask(self._desk.close_socket, question.parts[0], code, reason)
-        except ValueError as error:
-            raise ProblemError(400, str(error)) from None
-        if not found:
+        code, reason = _wanted_close(question.body)
+        if not await self._desk.ask(self._desk.close_socket, question.parts[0], code, reason):
             raise ProblemError(404, "no such socket is open")
         return _json({"closing": question.parts[0], "code": code}, 202)
 
     async def _drain(self, question: Question) -> Answer:
-        del question
+        if question.body:
+            raise ProblemError(400, "there is nothing to say about a drain: send no body")
         await self._desk.ask(self._desk.drain)
         return _json({"draining": True}, 202)
 
     async def _incidents(self, question: Question) -> Answer:
-        after = question.number("after", 0, most=2**53)
+        after = question.number("after", 0, most=MAX_NUMBER)
         found = await self._desk.ask(lambda: list(self._desk.watch.incidents))
         return _json({"incidents": [each for each in found if each["id"] > after]})
 
     async def _settings(self, question: Question) -> Answer:
         del question
-        return _json({"settings": await self._desk.ask(self._desk.settings_told)})
+        return self._clean({"settings": await self._desk.ask(self._desk.settings_told)})
 
     # Sessions
 
     async def _sessions(self, question: Question) -> Answer:
         """All of them, in the order of their numbers; asked for in parts, so that the event loop is not held."""
-        after, limit = question.number("after", 0, most=2**53), question.number("limit", MAX_ROWS, most=MAX_ROWS)
-        numbers = [number for number in await self._desk.ask(self._desk.watch.numbers) if number > after]
-        numbers.sort()
+        after = question.number("after", 0, most=MAX_NUMBER)
+        limit = question.number("limit", MAX_ROWS, most=MAX_ROWS)
+        numbers = sorted(number for number in await self._desk.ask(self._desk.watch.numbers) if number > after)
         chosen = numbers[:limit]
         return _json({"sessions": await self.rows(chosen), "more": len(numbers) > len(chosen)})
 
     async def rows(self, numbers: list[int]) -> list[dict[str, Any]]:
         """Rows of the table."""
-        found: list[dict[str, Any]] = []
-        for start in range(0, len(numbers), _AT_ONCE):
-            found += await self._desk.ask(self._rows, numbers[start : start + _AT_ONCE])
-        return found
+        found = await self._desk.ask_each(numbers, self._row)
+        return [told.clean(row, self._desk.redactor) for row in found]
 
-    def _rows(self, numbers: list[int]) -> list[dict[str, Any]]:
-        rows = self._desk.watch.rows(numbers)
-        return [told.row(session, service, self._desk.redactor) for session, service in rows]
+    def _row(self, number: int) -> dict[str, Any] | None:
+        known: tuple[Session, str] | None = self._desk.watch.session(number)
+        return told.row(*known) if known is not None else None
 
     async def _session(self, question: Question) -> Answer:
-        return _json(await self._desk.ask(self.detail, _number(question)))
+        return _json(await self.detail(_number(question)))
 
-    def detail(self, number: int) -> dict[str, Any]:
-        """Of one session, on the event loop. Raises ProblemError."""
+    async def detail(self, number: int) -> dict[str, Any]:
+        """Of one session. Raises ProblemError."""
+        found: dict[str, Any] = told.clean(await self._desk.ask(self._detail, number), self._desk.redactor)
+        return found
+
+    def _detail(self, number: int) -> dict[str, Any]:
         found = self._desk.watch.session(number)
         if found is None:
             raise ProblemError(404, f"no session {number} is known")
         recording = self._desk.watch.recordings.of(number)
         frames = {"first": recording.first, "end": recording.end} if recording is not None else {"first": 0, "end": 0}
-        return told.detail(*found, self._desk.redactor) | {"frames": frames}
+        return told.detail(*found) | {"frames": frames}
 
     async def _frames(self, question: Question) -> Answer:
-        start = question.number("from", 0, most=2**53)
+        start = question.number("from", 0, most=MAX_NUMBER)
         count = question.number("count", MAX_FRAMES, most=MAX_FRAMES)
-        return _json({"frames": await self.lines(_number(question), start, count)})
+        number = _number(question)
+        if await self._desk.ask(self._desk.watch.session, number) is None:
+            raise ProblemError(404, f"no session {number} is known")
+        return _json({"frames": await self.lines(number, start, count)})
 
     async def lines(self, number: int, start: int, count: int) -> list[dict[str, Any]]:
         """What is told of frames."""
         recording = await self._desk.ask(self._desk.watch.recordings.of, number)
         lines = await self._desk.ask(recording.lines, start, count) if recording is not None else []
-        for line in lines:
-            for name in ("text", "event", "view"):
-                if line.get(name):
-                    line[name] = self._desk.redactor.text(line[name])
-        return lines
+        return [told.clean(line, self._desk.redactor) for line in lines]
 
     async def _frame(self, question: Question) -> Answer:
         number, index = _number(question), _whole(question.parts[1])
@@ -234,15 +245,18 @@ class Api:
     async def frame(self, number: int, index: int) -> dict[str, Any]:
         """One frame, and the page before and after it. Raises ProblemError."""
         recording = await self._desk.ask(self._desk.watch.recordings.of, number)
-        kept, before = await self._desk.ask(
-            lambda: (recording.at(index), recording.at(index - 1)) if recording is not None else (None, None)
+        kept, before, lines = await self._desk.ask(
+            lambda: (
+                (recording.at(index), recording.at(index - 1), recording.lines(index, 1))
+                if recording is not None
+                else (None, None, [])
+            )
         )
-        if kept is None:
+        if kept is None or not lines:
             raise ProblemError(404, f"frame {index} of session {number} is not kept")
         redactor = self._desk.redactor
-        (line,) = await self.lines(number, index, 1) or [dict(kept.line)]
         return {
-            "line": line,
+            "line": told.clean(lines[0], redactor),
             "raw": raw_text(kept.data, text=kept.text, redactor=redactor),
             "changes": changes_text(kept.changes, redactor) if kept.changes is not None else [],
             "page": self._page(kept.page),
@@ -267,20 +281,47 @@ class Api:
 
     async def _export(self, question: Question) -> Answer:
         number = _number(question)
-        detail = await self._desk.ask(self.detail, number)
+        detail = await self.detail(number)
         first, end = detail["frames"]["first"], detail["frames"]["end"]
         first = max(first, end - MAX_FRAMES)
         lines = await self.lines(number, first, MAX_FRAMES)
-        pages = Pages()
-        full = [pages.without(await self.frame(number, line["n"])) for line in lines]
+        pages = Pages(MAX_EXPORTED_BYTES)
+        full = []
+        for line in lines:
+            with contextlib.suppress(ProblemError):  # it has just gone
+                full.append(pages.without(await self.frame(number, line["n"])))
         dress = await self.dress(number)
         body = export_page({"session": detail, "frames": lines, "full": full, "pages": pages.texts, "dress": dress})
         name = {"Content-Disposition": f'attachment; filename="livegate-session-{number}.html"'}
         return Answer(200, body, "text/html; charset=utf-8", name)
 
+    def _clean(self, value: dict[str, Any]) -> Answer:
+        return _json(told.clean(value, self._desk.redactor))
 
-_AT_ONCE = 100
-"""Rows that are made without letting the event loop do anything else."""
+
+def _wanted_close(body: Any) -> tuple[int, str]:
+    """Code and reason of a close, as they fit into its frame. Raises ProblemError."""
+    wanted: dict[str, Any] = {"code": closing.SERVICE_RESTART, "reason": "closed by an operator", **_object(body)}
+    if wanted.keys() != {"code", "reason"}:
+        raise ProblemError(400, "the body has code and reason, and nothing else")
+    code, reason = wanted["code"], wanted["reason"]
+    if not isinstance(code, int) or isinstance(code, bool) or not closing.is_sendable(code):
+        raise ProblemError(400, "code has to be one that a close frame may carry: 1000-1003, 1007-1014, 3000-4999")
+    try:
+        fits = isinstance(reason, str) and len(reason.encode()) <= closing.MAX_REASON_BYTES
+    except UnicodeEncodeError:  # half of a surrogate pair
+        fits = False
+    if not fits:
+        raise ProblemError(400, f"reason has to be a text of at most {closing.MAX_REASON_BYTES} bytes of UTF-8")
+    return code, reason
+
+
+def _object(body: Any) -> dict[str, Any]:
+    if body is None:
+        return {}
+    if not isinstance(body, dict):
+        raise ProblemError(400, "the body has to be a JSON object")
+    return body
 
 
 def _number(question: Question) -> int:
@@ -300,9 +341,12 @@ def _query(query: str) -> dict[str, str]:
         raise ProblemError(400, "the query has too many fields") from None
 
 
-def _body(body: bytes) -> Any:
+def _body(body: bytes, kind: str) -> Any:
+    """What a body says. One of another type than JSON is refused: a page of another site can send that unasked."""
     if len(body) > MAX_BODY_BYTES:
         raise ProblemError(413, "the body is too long")
+    if (body or kind) and kind.partition(";")[0].strip().lower() != JSON:
+        raise ProblemError(415, f"the body has to be JSON, with Content-Type: {JSON}")
     if not body:
         return None
     try:

@@ -2,12 +2,11 @@
 
 import asyncio
 import concurrent.futures
+import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from ipaddress import IPv4Network, IPv6Network
-from pathlib import Path
 from typing import Any
 
 from mitmproxy import ctx
@@ -18,13 +17,23 @@ from livegate.operate.watch import Watch
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.exchange import CurrentSettings, exchange_of
 from livegate.settings import Settings
-from livegate.websocket import closing
 from livegate.websocket.registry import Sockets
+from livegate.websocket.session import Session
 
 PROBE_WITHIN_S = 2.0
 PROBE_KEPT_S = 5.0
+MAX_TOLD_DOWN = 5
+MAX_PROBES = 20
+"""At a time."""
+ASK_WITHIN_S = 5.0
+PORTION_S = 0.002
+"""How long the event loop may be held to answer one question; frames wait meanwhile."""
 _SECRET = frozenset({"token", "key_pem", "chain_pem", "routes"})
 """Fields of the settings that are not told."""
+
+
+class SilentError(Exception):
+    """The gateway's event loop does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ class Desk:
         self._sockets = sockets
         self._drain = drain
         self._main: asyncio.AbstractEventLoop | None = None
-        self._probed: dict[str, tuple[float, str]] = {}
+        self._probed: dict[tuple[str, int], tuple[float, str]] = {}
         self._began = time.time()
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -64,22 +73,40 @@ class Desk:
         self._main = loop
 
     async def ask[**P, T](self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a short function on the gateway's event loop, from any loop."""
+        """Call a short function on the gateway's event loop, from any loop. Raises SilentError, and what it raises."""
         main = self._main
         if main is None:
-            raise RuntimeError("the gateway does not run yet")
+            raise SilentError("the gateway does not run yet")
         if asyncio.get_running_loop() is main:
             return question(*args, **kwargs)
         answered: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def answer() -> None:
+            if not answered.set_running_or_notify_cancel():
+                return  # whoever asked has gone
             try:
                 answered.set_result(question(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001 - whoever asked gets it
+            except Exception as error:  # noqa: BLE001 - whoever asked gets it
                 answered.set_exception(error)
 
-        main.call_soon_threadsafe(answer)
-        return await asyncio.wrap_future(answered)
+        try:
+            main.call_soon_threadsafe(answer)
+        except RuntimeError:
+            raise SilentError("the gateway has ended") from None
+        try:
+            async with asyncio.timeout(ASK_WITHIN_S):
+                return await asyncio.wrap_future(answered)
+        except TimeoutError:
+            raise SilentError(f"the gateway's event loop has not answered within {ASK_WITHIN_S:g} s") from None
+
+    async def ask_each[T](self, items: Sequence[T], tell: Callable[[T], dict[str, Any] | None]) -> list[dict[str, Any]]:
+        """What `tell` says of each item, asked in portions; for None nothing."""
+        found: list[dict[str, Any]] = []
+        start = 0
+        while start < len(items):
+            start = await self.ask(_portion, items, start, tell, found)
+            await asyncio.sleep(0)  # this may be the gateway's own loop
+        return found
 
     # Questions for the event loop
 
@@ -89,34 +116,39 @@ class Desk:
 
     def settings_told(self) -> dict[str, Any]:
         """The same as plain values, without secrets."""
-        told = _plain(self._current.value)
-        return told if isinstance(told, dict) else {}
-
-    def sockets(self) -> list[dict[str, Any]]:
-        """The WebSockets that are open."""
-        now, told = time.monotonic(), []
-        for session, service in self._sockets.open_now():
-            exchange = exchange_of(session.flow)
-            told.append(
-                {
-                    "id": session.flow.id,
-                    "service": service,
-                    "path": self.redactor.url(session.flow.request.path.partition("?")[0]),
-                    "client": str(exchange.client) if exchange is not None else "",
-                    "request": exchange.request_id if exchange is not None else "",
-                    "age": round(now - exchange.started, 3) if exchange is not None else None,
-                    "quiet": round(now - session.heard, 3),
-                    "up": {"messages": session.client.messages, "bytes": session.client.bytes},
-                    "down": {"messages": session.server.messages, "bytes": session.server.bytes},
-                    "closing": session.ending is not None,
-                }
-            )
+        settings = self._current.value
+        told: dict[str, Any] = _plain(settings)
+        if settings.admin is not None:
+            told["admin"]["token"] = "set" if settings.admin.token else None
         return told
 
+    def open_sockets(self) -> list[tuple[Session, str]]:
+        """The WebSockets that are open, with their services, in the order of their coming."""
+        return self._sockets.open_now()
+
+    @staticmethod
+    def socket(opened: tuple[Session, str]) -> dict[str, Any] | None:
+        """What is told of one, before its secrets are taken out."""
+        session, service = opened
+        exchange = exchange_of(session.flow)
+        if session.over or exchange is None:
+            return None
+        now = time.monotonic()
+        return {
+            "id": session.flow.id,
+            "service": service,
+            "path": session.flow.request.path.partition("?")[0],
+            "client": str(exchange.client),
+            "request": exchange.request_id,
+            "age": round(now - exchange.started, 3),
+            "quiet": round(now - session.heard, 3),
+            "up": {"messages": session.client.messages, "bytes": session.client.bytes},
+            "down": {"messages": session.server.messages, "bytes": session.server.bytes},
+            "closing": session.ending is not None,
+        }
+
     def close_socket(self, id_: str, code: int, reason: str) -> bool:
-        """Close a socket with a code; returns whether it was open. Raises ValueError for a code that cannot be sent."""
-        if not closing.is_sendable(code):
-            raise ValueError(f"{code} cannot be sent in a close frame (RFC 6455 section 7.4)")
+        """Close a socket with a code; returns whether it was open. Both have to fit into a close frame."""
         found = next((session for session, _ in self._sockets.open_now() if session.flow.id == id_), None)
         if found is not None:
             found.close(code, reason)
@@ -163,34 +195,66 @@ class Desk:
     async def backend_states(self) -> list[dict[str, Any]]:
         """Whether each backend accepts connections; looked at again after five seconds."""
         backends = await self.ask(self.backends)
-        problems = await asyncio.gather(*(self._probe(host, port) for _, host, port, _ in backends))
+        places = {(host, port) for _, host, port, _ in backends}
+        self._probed = {place: known for place, known in self._probed.items() if place in places}
+        limit = asyncio.Semaphore(MAX_PROBES)
+        looked_at = sorted(places)
+        problems = await asyncio.gather(*(self._probe(place, limit) for place in looked_at))
+        problem_of = dict(zip(looked_at, problems, strict=True))
         return [
-            {"service": service, "backend": url, "up": not problem, "why": problem}
-            for (service, _, _, url), problem in zip(backends, problems, strict=True)
+            {"service": service, "backend": url, "up": not problem_of[host, port], "why": problem_of[host, port]}
+            for service, host, port, url in backends
         ]
 
-    async def _probe(self, host: str, port: int) -> str:
-        key, now = f"{host}:{port}", time.monotonic()
-        known = self._probed.get(key)
-        if known is not None and now - known[0] < PROBE_KEPT_S:
+    async def _probe(self, place: tuple[str, int], limit: asyncio.Semaphore) -> str:
+        known = self._probed.get(place)
+        if known is not None and time.monotonic() - known[0] < PROBE_KEPT_S:
             return known[1]
-        try:
-            async with asyncio.timeout(PROBE_WITHIN_S):
-                _, writer = await asyncio.open_connection(host, port)
-            writer.close()
-            problem = ""
-        except TimeoutError:
-            problem = f"no connection within {PROBE_WITHIN_S:g} s"
-        except OSError as error:
-            problem = (error.strerror or str(error)).lower()
-        self._probed[key] = (now, problem)
+        async with limit:
+            problem = await _connection_problem(*place)
+        self._probed[place] = (time.monotonic(), problem)
         return problem
 
-    async def checks(self) -> list[Check]:
-        """All that has to hold."""
+    async def checks(self, *, every_backend: bool = False) -> list[Check]:
+        """All that has to hold. Of the backends one is enough: the apps that are up are not to suffer from another."""
         own = await self.ask(self.own_checks)
-        states = await self.backend_states()
-        return own + [Check(f"backend {each['service']}", each["up"], each["why"]) for each in states]
+        return [*own, _backends_check(await self.backend_states(), every=every_backend)]
+
+
+def _portion[T](
+    items: Sequence[T], start: int, tell: Callable[[T], dict[str, Any] | None], found: list[dict[str, Any]]
+) -> int:
+    """Tell of items as long as there is time; returns the place of the next."""
+    end = time.perf_counter() + PORTION_S
+    for place in range(start, len(items)):
+        said = tell(items[place])
+        if said is not None:
+            found.append(said)
+        if time.perf_counter() > end:
+            return place + 1
+    return len(items)
+
+
+async def _connection_problem(host: str, port: int) -> str:
+    """Why a place accepts no connection; empty when it does."""
+    try:
+        async with asyncio.timeout(PROBE_WITHIN_S):
+            _, writer = await asyncio.open_connection(host, port)
+        writer.close()
+    except TimeoutError:
+        return f"no connection within {PROBE_WITHIN_S:g} s"
+    except (OSError, UnicodeError) as error:
+        number = getattr(error, "errno", None) or 0
+        return (os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)).lower()
+    return ""
+
+
+def _backends_check(states: list[dict[str, Any]], *, every: bool) -> Check:
+    down = [f"{each['service']} ({each['why']})" for each in states if not each["up"]]
+    good = not down or (not every and len(down) < len(states))
+    more = f" and {len(down) - MAX_TOLD_DOWN} more" if len(down) > MAX_TOLD_DOWN else ""
+    why = f"{len(down)} of {len(states)} down: {', '.join(down[:MAX_TOLD_DOWN])}{more}" if down else ""
+    return Check("backends", good, why)
 
 
 def _listening() -> str:
@@ -203,14 +267,13 @@ def _listening() -> str:
 
 
 def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        if hasattr(value, "__str__") and type(value).__str__ is not object.__str__ and "__str__" in vars(type(value)):
-            return str(value)
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.name not in _SECRET}
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    """Settings as JSON has them: what prints as it stands in the file is a text, another dataclass an object."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
-    if isinstance(value, Path | IPv4Network | IPv6Network):
-        return str(value)
-    return value
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, value))
+    if is_dataclass(value) and "__str__" not in vars(type(value)):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.name not in _SECRET}
+    return str(value)

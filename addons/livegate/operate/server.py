@@ -5,10 +5,11 @@ import contextlib
 import json
 import logging
 import mimetypes
+import sys
 import threading
 from typing import Any, override
 
-from tornado import web, websocket
+from tornado import httputil, iostream, web, websocket
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
@@ -17,6 +18,7 @@ from livegate.operate.desk import Desk
 from livegate.operate.export import MODULES, asset
 from livegate.operate.gatekeeper import COOKIE, Gatekeeper
 from livegate.operate.live import Live, Viewer
+from livegate.pipeline.printable import printable
 from livegate.settings import Admin
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,17 @@ HEADERS = {
 }
 WRONG_TOKEN_S = 0.5
 """How long a wrong token waits for its answer."""
+MAX_CONNECTIONS = 100
+"""Of HTTP; open pages are counted apart."""
+HEAD_WITHIN_S = 15.0
+"""The time for the head of a request, and for which an idle connection is kept."""
+BODY_WITHIN_S = 10.0
+MAX_UNSENT_BYTES = 4 * 1024 * 1024
+"""To an open page; one that is further behind is told nothing more until it has caught up."""
 START_WITHIN_S = 5.0
+END_WITHIN_S = 2.0
+SWITCH_INTERVAL_S = 0.001
+"""After so long the gateway's event loop gets the interpreter back from this thread; Python waits for 5 ms."""
 
 
 class Guarded(web.RequestHandler):
@@ -55,14 +67,15 @@ class Guarded(web.RequestHandler):
             self.set_header(name, value)
 
     @override
+    def compute_etag(self) -> None:
+        """Nothing is to be cached."""
+
+    @override
     async def prepare(self) -> None:
-        request = self.request
-        why = self.keeper.stranger(request.method or "", dict(request.headers.items()), navigates=self.navigates)
+        why = stranger_of(self.keeper, self.request, navigates=self.navigates)
         if why:
             self.refuse(403, why)
-            return
-        cookie = self.get_cookie(COOKIE) or ""
-        if not self.keeper.knows(request.headers.get("Authorization", ""), cookie):
+        elif not self.keeper.knows(self.request.headers.get("Authorization", ""), self.get_cookie(COOKIE) or ""):
             await self.stranger()
 
     async def stranger(self) -> None:
@@ -86,29 +99,23 @@ class Guarded(web.RequestHandler):
     def log_exception(self, *args: Any) -> None:
         error = args[1]
         if not isinstance(error, web.HTTPError):
-            logger.error("the admin listener failed at %s: %s", self.request.path[:200], error, exc_info=error)
+            logger.error("the admin listener failed at %s", printable(self.request.path, 200), exc_info=error)
 
 
 class ApiHandler(Guarded):
     """Everything that the API knows."""
 
-    async def get(self) -> None:
-        await self._answer()
-
-    async def head(self) -> None:
-        await self._answer()
-
-    async def post(self) -> None:
-        await self._answer()
-
     async def _answer(self) -> None:
         request = self.request
-        found: Answer = await self.api.answer(request.method or "", request.path, request.query, request.body)
+        kind = request.headers.get("Content-Type", "")
+        found: Answer = await self.api.answer(request.method or "", request.path, request.query, request.body, kind)
         self.set_status(found.status)
         self.set_header("Content-Type", found.content_type)
         for name, value in found.headers.items():
             self.set_header(name, value)
-        await self.finish(found.body if request.method != "HEAD" else b"")
+        await self.finish(found.body)
+
+    get = head = post = put = patch = delete = options = _answer
 
 
 class PageHandler(Guarded):
@@ -118,11 +125,9 @@ class PageHandler(Guarded):
 
     @override
     async def prepare(self) -> None:
-        token = self.get_query_argument("token", "")
-        if token and self.keeper.is_token(token) and self.request.path == "/":
-            self._admit()
-            return
         await super().prepare()
+        if not self._finished and self.request.path == "/" and self.get_query_argument("token", ""):
+            self.redirect("/", status=303)  # known already: the token need not stay in the address
 
     def get(self, name: str) -> None:
         name = name or "index.html"
@@ -132,21 +137,32 @@ class PageHandler(Guarded):
         self.set_header("Content-Type", mimetypes.guess_type(name)[0] or "application/octet-stream")
         self.finish(asset(name))
 
-    async def post(self, name: str) -> None:
-        if name != "login":
-            self.refuse(405, "the page is only read")
+    head = get
+
+    def post(self, name: str) -> None:
+        if name == "login":
+            self.redirect("/", status=303)
+            return
+        self.set_header("Allow", "GET, HEAD")
+        self.refuse(405, "the page is only read")
 
     @override
     async def stranger(self) -> None:
         """People get a page that asks for the token."""
-        if self.request.path == "/login" and self.request.method == "POST":
-            if self.keeper.is_token(self.get_body_argument("token", "")):
-                self._admit()
-                return
-            await asyncio.sleep(WRONG_TOKEN_S)
-        elif self.request.path == "/app.css":
+        request = self.request
+        given = ""
+        if request.path == "/login" and request.method == "POST":
+            given = self.get_body_argument("token", "")
+        elif request.path == "/":
+            given = self.get_query_argument("token", "")
+        elif request.path == "/app.css":
             return
-        if self.request.path not in ("/", "/login"):
+        if given and self.keeper.is_token(given):
+            self._admit()
+            return
+        if given:
+            await asyncio.sleep(WRONG_TOKEN_S)
+        if request.path not in ("/", "/login"):
             await super().stranger()
             return
         self.set_status(401)
@@ -164,20 +180,34 @@ class LiveHandler(websocket.WebSocketHandler):
     def initialize(self, keeper: Gatekeeper, api: Api, live: Live) -> None:
         del api
         self.keeper, self.live = keeper, live
-        self.viewer = Viewer(self._send)
+        self.viewer = Viewer(self._send, self._is_behind, self._end)
+        self._unsent = 0
+
+    @override
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
 
     @override
     def check_origin(self, origin: str) -> bool:
         return True  # judged in `prepare`, with all else
 
     @override
-    def prepare(self) -> None:
-        headers = dict(self.request.headers.items())
-        why = self.keeper.stranger(self.request.method or "", headers, navigates=False)
-        known = self.keeper.knows(headers.get("Authorization", ""), self.get_cookie(COOKIE) or "")
-        if why or not known:
-            self.set_status(403 if why else 401)
-            self.finish(dumped({"error": why or "a token is needed"}))
+    async def prepare(self) -> None:
+        authorization = self.request.headers.get("Authorization", "")
+        why = stranger_of(self.keeper, self.request, navigates=False)
+        if why:
+            self._refuse(403, why)
+        elif not self.keeper.knows(authorization, self.get_cookie(COOKIE) or ""):
+            if authorization:
+                await asyncio.sleep(WRONG_TOKEN_S)
+            self._refuse(401, "a token is needed")
+        elif self.live.is_full:
+            self._refuse(503, "too many pages are open")
+
+    def _refuse(self, status: int, why: str) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(dumped({"error": why}))
 
     @override
     def open(self, *args: str, **kwargs: str) -> None:
@@ -185,7 +215,7 @@ class LiveHandler(websocket.WebSocketHandler):
 
     @override
     def on_message(self, message: str | bytes) -> None:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             self.live.said(self.viewer, json.loads(message))
 
     @override
@@ -193,8 +223,30 @@ class LiveHandler(websocket.WebSocketHandler):
         self.live.leave(self.viewer)
 
     def _send(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(websocket.WebSocketClosedError):
-            self.write_message(dumped(message).decode())
+        text = dumped(message).decode()
+        try:
+            sent = self.write_message(text)
+        except websocket.WebSocketClosedError:
+            return
+        self._unsent += len(text)
+
+        def taken(future: asyncio.Future[None]) -> None:
+            self._unsent -= len(text)
+            if not future.cancelled():
+                future.exception()  # it has closed: `on_close` tells
+
+        sent.add_done_callback(taken)
+
+    def _is_behind(self) -> bool:
+        return self._unsent > MAX_UNSENT_BYTES
+
+    def _end(self) -> None:
+        self.close(1012, "the admin listener ends")
+
+
+def stranger_of(keeper: Gatekeeper, request: httputil.HTTPServerRequest, *, navigates: bool) -> str:
+    """See `Gatekeeper.stranger`."""
+    return keeper.stranger(request.method or "", dict(request.headers.items()), navigates=navigates)
 
 
 def application(keeper: Gatekeeper, api: Api, live: Live) -> web.Application:
@@ -212,6 +264,27 @@ def application(keeper: Gatekeeper, api: Api, live: Live) -> web.Application:
     )
 
 
+class BoundedServer(HTTPServer):
+    """Takes so many connections and no more, so that strangers cannot use up the gateway's files."""
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        super().initialize(*args, **kwargs)
+        self._count = 0
+
+    @override
+    def handle_stream(self, stream: iostream.IOStream, address: Any) -> None:
+        if self._count >= MAX_CONNECTIONS:
+            stream.close()
+            return
+        self._count += 1
+        super().handle_stream(stream, address)
+
+    @override
+    def on_close(self, server_conn: object) -> None:
+        self._count -= 1
+        super().on_close(server_conn)
+
+
 class AdminServer:
     """A thread that listens for operators."""
 
@@ -220,31 +293,48 @@ class AdminServer:
         self._desk = desk
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
+        self._serving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="livegate admin", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen. Raises OSError when that cannot be."""
+        """Begin to listen; may look up a name. Raises OSError when that cannot be."""
         listen = self.settings.listen
         self._sockets = bind_sockets(listen.port, listen.host or None)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._thread.start()
+        self._serving.wait(START_WITHIN_S)
 
     def stop(self) -> None:
         """End, and wait for it for two seconds."""
         loop = self._loop
         if loop is not None:
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
                 loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(2)
+        self._thread.join(END_WITHIN_S)
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        try:
+            asyncio.run(self._serve())
+        except Exception:
+            logger.exception("the admin listener has ended")
+        finally:
+            for each in self._sockets:
+                each.close()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         api = Api(self._desk)
-        paths = application(Gatekeeper(self.settings), api, Live(self._desk, api))
-        server = HTTPServer(paths, max_body_size=MAX_BODY_BYTES, max_header_size=32 * 1024, idle_connection_timeout=60)
+        live = Live(self._desk, api)
+        server = BoundedServer(
+            application(Gatekeeper(self.settings), api, live),
+            max_body_size=MAX_BODY_BYTES,
+            max_header_size=32 * 1024,
+            idle_connection_timeout=HEAD_WITHIN_S,
+            body_timeout=BODY_WITHIN_S,
+        )
         server.add_sockets(self._sockets)
+        self._serving.set()
         await self._stop.wait()
         server.stop()
         await server.close_all_connections()
+        await live.end()

@@ -1,4 +1,7 @@
-"""Sessions as the API tells of them: plain values, without secrets. The keys are documented in openapi.yaml."""
+"""Sessions as the API tells of them: plain values, whose secrets `clean` takes out; see page/openapi.json.
+
+Gathering is for the event loop and quick; cleaning takes longer, and is for the thread of whoever asked.
+"""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,8 +10,22 @@ from livegate.inspect.redaction import Redactor
 from livegate.operate.causes import Case, causes_of
 from livegate.phoenix.model import Event, Session, View, percentile
 
+MAX_TEXT_CHARACTERS = 2000
+"""Of a name, path or reason: they come from outside, and could be as long as a frame."""
 
-def row(session: Session, service: str, redactor: Redactor) -> dict[str, Any]:
+
+def clean(value: Any, redactor: Redactor) -> Any:
+    """The same plain value with every text in it, keys included, of bounded length and free of secrets."""
+    if isinstance(value, str):
+        return redactor.string(value if len(value) <= MAX_TEXT_CHARACTERS else f"{value[:MAX_TEXT_CHARACTERS]}…")
+    if isinstance(value, dict):
+        return {clean(str(key), redactor): clean(each, redactor) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(each, redactor) for each in value]
+    return value
+
+
+def row(session: Session, service: str) -> dict[str, Any]:
     """A session in a table. Times in seconds since 1970, round trips in ms, sizes in bytes."""
     main = session.main
     trips = [trip for trips in session.timings().values() for trip in trips]
@@ -16,9 +33,9 @@ def row(session: Session, service: str, redactor: Redactor) -> dict[str, Any]:
     return {
         "number": session.number,
         "service": service,
-        "view": redactor.text(main.label) if main is not None else "",
+        "view": main.label if main is not None else "",
         "module": main.module if main is not None else None,
-        "path": redactor.url(main.path) if main is not None and main.path else "",
+        "path": (main.path or "") if main is not None else "",
         "version": main.version if main is not None else None,
         "transport": socket.transport if socket is not None else "",
         "sockets": len(session.sockets),
@@ -38,25 +55,25 @@ def row(session: Session, service: str, redactor: Redactor) -> dict[str, Any]:
     }
 
 
-def detail(session: Session, service: str, redactor: Redactor) -> dict[str, Any]:
+def detail(session: Session, service: str) -> dict[str, Any]:
     """All that is known of a session but its frames."""
-    told = row(session, service, redactor)
+    told = row(session, service)
     told["heartbeat"] = ms(percentile(list(session.heartbeats), 0.5))
     told["server_pushes"] = session.pushed_diffs
     told["events_dropped"] = session.events_dropped
-    told["refusals"] = {redactor.text(reason): count for reason, count in session.refusals.items()}
+    told["refusals"] = dict(session.refusals)
     told["connections"] = [_without(asdict(socket), "id") for socket in session.sockets]
-    told["views"] = [_view(view, redactor) for view in session.views.values()]
-    told["list"] = [_event(event, redactor) for event in session.events]
+    told["views"] = [_view(view) for view in session.views.values()]
+    told["list"] = [_event(event) for event in session.events]
     told["uploads"] = [
         {
-            "name": redactor.text(each.name),
+            "name": each.name,
             "size": each.size,
             "sent": each.sent,
             "progress": each.progress,
             "chunks": each.chunks,
             "rate": each.rate,
-            "error": redactor.text(each.error),
+            "error": each.error,
         }
         for each in session.uploads.values()
     ]
@@ -65,7 +82,7 @@ def detail(session: Session, service: str, redactor: Redactor) -> dict[str, Any]
             "id": each.id,
             "at": each.at,
             "method": each.method,
-            "path": redactor.url(each.path),
+            "path": each.path,
             "status": each.status,
             "ms": ms(each.seconds),
             "size": each.size,
@@ -82,11 +99,11 @@ def detail(session: Session, service: str, redactor: Redactor) -> dict[str, Any]
     return told
 
 
-def _view(view: View, redactor: Redactor) -> dict[str, Any]:
+def _view(view: View) -> dict[str, Any]:
     return {
         "topic": view.topic,
         "module": view.module,
-        "path": redactor.url(view.path) if view.path else None,
+        "path": view.path,
         "version": view.version,
         "state": view.state,
         "joins": view.joins,
@@ -94,19 +111,19 @@ def _view(view: View, redactor: Redactor) -> dict[str, Any]:
     }
 
 
-def _event(event: Event, redactor: Redactor) -> dict[str, Any]:
+def _event(event: Event) -> dict[str, Any]:
     return {
         "kind": event.kind,
-        "name": redactor.text(event.name),
-        "type": redactor.text(event.type),
-        "view": redactor.text(event.view),
+        "name": event.name,
+        "type": event.type,
+        "view": event.view,
         "ref": event.ref,
         "at": event.sent_at,
         "ms": ms(event.round_trip),
         "outcome": event.outcome,
         "diff": event.diff_size,
         "paths": event.paths,
-        "detail": redactor.text(event.detail),
+        "detail": event.detail,
     }
 
 

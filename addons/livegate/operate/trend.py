@@ -9,6 +9,8 @@ from livegate.phoenix.model import percentile
 
 STEP_S = 5.0
 STEPS = 180
+MAX_CLOSE_KINDS = 50
+"""Of one step."""
 MAX_TRIPS = 2000
 """Round trips of one step that its percentiles are taken from."""
 
@@ -22,7 +24,7 @@ class Step:
     refused: Counter[str] = field(default_factory=Counter)
     """By reason."""
     closes: Counter[str] = field(default_factory=Counter)
-    """By code and side, as `1006 backend`."""
+    """By code and side, as `1006 backend`; what is too many is `other`, as apps may use a thousand codes."""
     causes: Counter[str] = field(default_factory=Counter)
     """By cause, of what was closed or refused."""
     trips: list[float] = field(default_factory=list)
@@ -42,6 +44,11 @@ class Trend:
         """An event was answered."""
         if len(self.now.trips) < MAX_TRIPS:
             self.now.trips.append(seconds)
+
+    def closed(self, code: int, by: str) -> None:
+        """A WebSocket has ended."""
+        closes, kind = self.now.closes, f"{code} {by}"
+        closes[kind if kind in closes or len(closes) < MAX_CLOSE_KINDS else f"other {by}"] += 1
 
     def end_step(self, sockets: dict[str, int], sessions: int) -> dict[str, Any]:
         """Close a step; what is open at its end is given. Returns what the page is told of it."""

@@ -3,7 +3,6 @@
 import itertools
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +17,7 @@ from livegate.operate.causes import Case, Cause, causes_of
 from livegate.operate.dress import Wardrobe
 from livegate.operate.metrics import route_of
 from livegate.operate.recordings import Kept, Recordings
+from livegate.operate.told import clean
 from livegate.operate.trend import Trend
 from livegate.phoenix.model import Session
 from livegate.pipeline.exchange import Exchange, exchange_of, report_of
@@ -104,14 +104,11 @@ class Watch:
         self._news[number] = self.serial
         self._news.move_to_end(number)
 
-    def changed_since(self, serial: int, limit: int) -> list[int]:
-        """Sessions with news since then, the latest first."""
-        found: list[int] = []
-        for number in reversed(self._news):
-            if self._news[number] <= serial or len(found) == limit:
-                break
-            found.append(number)
-        return found
+    def changed_since(self, serial: int, limit: int) -> tuple[list[int], int]:
+        """Up to `limit` sessions with news since then, the oldest news first, and up to which news that is."""
+        found = list(itertools.takewhile(lambda number: self._news[number] > serial, reversed(self._news)))
+        chosen = found[::-1][:limit]
+        return chosen, self._news[chosen[-1]] if chosen else self.serial
 
     def numbers(self) -> list[int]:
         """All sessions, the newest last."""
@@ -120,11 +117,6 @@ class Watch:
     def session(self, number: int) -> tuple[Session, str] | None:
         """A session and its service."""
         return self._sessions.get(number)
-
-    def rows(self, numbers: Iterable[int]) -> list[tuple[Session, str]]:
-        """Those of these sessions that are known."""
-        found: Iterable[tuple[Session, str] | None] = (self._sessions.get(number) for number in numbers)
-        return [each for each in found if each is not None]
 
     # What went wrong
 
@@ -167,7 +159,7 @@ class Watch:
             return
         by = report_of(exchange, websocket).closed_by
         code = websocket.close_code or 1006
-        self.trend.now.closes[f"{code} {by}"] += 1
+        self.trend.closed(code, by)
         channels = channels_of(flow)
         session = channels.session if channels is not None else None
         if channels is not None and session is not None:
@@ -186,7 +178,7 @@ class Watch:
             "kind": kind,
             "service": exchange.service.name if exchange.service is not None else "",
             "host": printable(exchange.authority, 261),
-            "path": printable(self._redactor.url(flow.request.path.partition("?")[0])),
+            "path": printable(flow.request.path.partition("?")[0]),
             "client": str(exchange.client),
             "request": exchange.request_id,
         }
@@ -195,5 +187,4 @@ class Watch:
     def _tell(self, told: dict[str, Any], causes: list[Cause]) -> None:
         self.trend.now.causes.update(cause.slug for cause in causes)
         told |= {"id": next(self._counting), "at": time.time(), "causes": [asdict(cause) for cause in causes]}
-        told["reason"] = self._redactor.text(told["reason"])
-        self.incidents.append(told)
+        self.incidents.append(clean(told, self._redactor))

@@ -62,6 +62,8 @@ SET_BY_US = frozenset(
     }
 )
 """Fields of a request that are made anew, from what came in where that is believed."""
+ADMIN_COOKIE = b"livegate_admin"
+"""By which the admin listener knows a browser. Browsers send cookies to every port of a host, apps must not get it."""
 EXTENSIONS = b"sec-websocket-extensions"
 _X_FORWARDED = b"x-forwarded-"
 _PROTECTED = END_TO_END | FORWARDING
@@ -112,6 +114,8 @@ def _sorted(fields: Fields, *, trusted: bool) -> tuple[list[Field], dict[bytes, 
         elif name in FORWARDING or name.startswith(_X_FORWARDED):
             if trusted:
                 kept.append(field)
+        elif name == b"cookie" and ADMIN_COOKIE in field[1]:
+            kept += _without_admin_cookie(field)
         elif b"_" not in name or not _is_sensitive(name.replace(b"_", b"-")):
             kept.append(field)
     nominated = _nominated(taken_out.get(b"connection", ()))
@@ -121,6 +125,12 @@ def _sorted(fields: Fields, *, trusted: bool) -> tuple[list[Field], dict[bytes, 
 def _is_sensitive(name: bytes) -> bool:
     """Whether an underscore twin of this field could pass for it: CGI, WSGI and Plug.Conn.Adapter spell both alike."""
     return name in _SENSITIVE or name.startswith(_PROTECTED_PREFIXES)
+
+
+def _without_admin_cookie(field: Field) -> list[Field]:
+    pairs = [pair for pair in field[1].split(b";") if pair.partition(b"=")[0].strip() != ADMIN_COOKIE]
+    rest = b";".join(pairs).strip()
+    return [(field[0], rest)] if rest else []
 
 
 def _nominated(connection: Iterable[bytes]) -> set[bytes]:

@@ -39,7 +39,7 @@ def build(
     timeouts = Timeouts(**{name: getattr(file.timeouts, name) for name in type(file.timeouts).model_fields})
     rates = RateLimits(file.rate_limit.user, file.rate_limit.ip, file.rate_limit.dry_run)
     websocket = _websocket_limits(file.websocket, WebSocketLimits())
-    admin = _admin(file, document)
+    admin = _admin(file, document, forbidden)
     own = [file.listen, *([admin.listen] if admin is not None else [])]
     listeners = [*((each.host, each.port) for each in own), *forbidden]
     builder = _Builder(document, folder, timeouts, rates, websocket, listeners)
@@ -184,16 +184,22 @@ def _inspect(file: SettingsFile, folder: Path) -> Inspect:
     return Inspect(file.inspect.redact, names, frame_log, file.inspect.sessions)
 
 
-def _admin(file: SettingsFile, document: Document) -> Admin | None:
+def _admin(file: SettingsFile, document: Document, others: Sequence[tuple[str, int]]) -> Admin | None:
     section = file.admin
     if section is None:
         return None
     listen = section.listen
-    if listen.port == file.listen.port and names.same_place(listen.host, file.listen.host):
-        document.problem(("admin", "listen"), shown(str(listen)), "another port than `listen`")
+    taken = (
+        (file.listen.host, file.listen.port, "`listen`"),
+        *((*other, "mitmweb or --listen-port") for other in others),
+    )
+    for host, port, whose in taken:
+        if listen.port == port and names.listeners_clash(listen.host, host):
+            document.problem(("admin", "listen"), shown(str(listen)), f"another port than {whose}")
+            break
     if section.token is None and not names.is_loopback(listen.host):
         document.problem(("admin",), f"no token for {shown(str(listen))}", "a token, unless it listens on loopback")
-    return Admin(listen, section.token, tuple(name.lower() for name in section.hosts))
+    return Admin(listen, section.token, tuple(name.lower().removesuffix(".") for name in section.hosts))
 
 
 def _limits(file: SettingsFile, document: Document) -> Limits:

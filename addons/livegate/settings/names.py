@@ -114,12 +114,29 @@ def same_place(host: str, other: str) -> bool:
     return host == other or (_is_here(host) and _is_here(other))
 
 
+def listeners_clash(host: str, other: str) -> bool:
+    """Whether two listeners with one port are in each other's way: the same place, or one takes every address."""
+    return same_place(host, other) or _is_every_address(host) or _is_every_address(other)
+
+
 def is_loopback(host: str) -> bool:
     """Whether nobody but this machine can reach a listener at this host."""
-    address = _address(host)
+    address = _unmapped(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def _is_here(host: str) -> bool:
+    """Names below localhost are of this machine (RFC 6761 section 6.3), and so are those that most systems add."""
+    name = host.lower().removesuffix(".")
+    named = name.endswith(".localhost") or name in ("localhost", "localhost.localdomain", "ip6-localhost")
+    return named or is_loopback(name) or _is_every_address(name)
+
+
+def _is_every_address(host: str) -> bool:
+    address = _unmapped(host)
+    return host == "" or (address is not None and address.is_unspecified)
+
+
+def _unmapped(host: str) -> IPv4Address | IPv6Address | None:
     address = _address(host)
-    return host in ("", "localhost") or (address is not None and (address.is_loopback or address.is_unspecified))
+    return getattr(address, "ipv4_mapped", None) or address

@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 
-from livegate.operate.export import FOLDER, MODULES, Pages, asset, export_page
+from livegate.operate.export import FOLDER, LEFT_OUT, MODULES, Pages, asset, export_page
 
 TOP = re.compile(r"^(?:export )?(?:async )?(?:function|class|const|let) (\w+)(.*)", re.MULTILINE)
 MORE = re.compile(r", (\w+) = ")
@@ -36,15 +36,35 @@ def test_the_file_needs_nothing_else_and_no_text_of_a_session_ends_the_script() 
 
 
 def test_a_page_that_did_not_change_is_in_the_file_once() -> None:
-    pages = Pages()
+    pages = Pages(20)
     frames = [
-        {"line": {}, "raw": "1", "page": {"html": "<p>a</p>", "why": ""}, "before": {"html": "", "why": "x"}},
-        {"line": {}, "raw": "2", "page": {"html": "<p>a</p>", "why": ""}, "before": {"html": "<p>a</p>", "why": ""}},
-        {"line": {}, "raw": "3", "page": {"html": "", "why": "lost"}, "before": {"html": "<p>a</p>", "why": ""}},
+        {
+            "line": {"n": 7},
+            "changes": [],
+            "raw": "1",
+            "page": {"html": "<p>a</p>", "why": ""},
+            "before": {"html": "", "why": "x"},
+        },
+        {
+            "line": {"n": 8},
+            "changes": ["x"],
+            "raw": "2",
+            "page": {"html": "<p>a</p>", "why": ""},
+            "before": {"html": "<p>a</p>", "why": ""},
+        },
+        {
+            "line": {"n": 9},
+            "changes": [],
+            "raw": "3",
+            "page": {"html": "", "why": "lost"},
+            "before": {"html": "<p>a</p>", "why": ""},
+        },
     ]
     assert [pages.without(frame) for frame in frames] == [
-        {"raw": "1", "page": 0, "why": ""},
-        {"raw": "2", "page": 0, "why": ""},
-        {"raw": "3", "page": None, "why": "lost"},
+        {"n": 7, "raw": "1", "changes": [], "page": 0, "why": ""},
+        {"n": 8, "raw": "2", "changes": ["x"], "page": 0, "why": ""},
+        {"n": 9, "raw": "3", "changes": [], "page": None, "why": "lost"},
     ]
+    long = {"line": {"n": 10}, "changes": ["x"], "raw": "4", "page": {"html": "<p>another page</p>", "why": ""}}
+    assert pages.without(long) == {"n": 10, "raw": "", "changes": [], "page": None, "why": LEFT_OUT}
     assert pages.texts == ["<p>a</p>"]

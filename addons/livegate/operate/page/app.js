@@ -137,13 +137,13 @@ function status(name, text) {
 function exported(data) {
   document.querySelector("nav").hidden = true
   status("on", "exported")
-  const shown = page => ({ html: page === null || page === undefined ? "" : data.pages[page], why: "" })
-  const places = new Map(data.frames.map((line, place) => [line.n, place]))
+  const shown = page => ({ html: page === null ? "" : data.pages[page], why: "" })
+  const places = new Map(data.full.map((frame, place) => [frame.n, place])), lines = new Map(data.frames.map(line => [line.n, line]))
   const find = async number => {
     const place = places.get(number)
     if (place === undefined) return { error: "This frame is not in the file." }
-    const { page, why, ...frame } = data.full[place]
-    return { ...frame, line: data.frames[place], page: why ? { html: "", why } : shown(page), before: shown(place ? data.full[place - 1].page : null) }
+    const { page, why, raw, changes } = data.full[place]
+    return { raw, changes, line: lines.get(number), page: why ? { html: "", why } : shown(page), before: shown(place ? data.full[place - 1].page : null) }
   }
   session = new SessionView(data.session.number, find, () => {}, true)
   session.dress = data.dress
