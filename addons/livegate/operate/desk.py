@@ -23,7 +23,7 @@ from livegate.websocket.registry import Sockets
 
 PROBE_WITHIN_S = 2.0
 PROBE_KEPT_S = 5.0
-_SECRET = frozenset({"token", "key_pem", "chain_pem", "routes"})
+_SECRET = frozenset({"token", "secret_headers", "key_pem", "chain_pem", "routes"})
 """Fields of the settings that are not told."""
 
 
