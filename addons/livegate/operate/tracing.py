@@ -26,6 +26,9 @@ from livegate.settings import Tracing as TracingSettings
 
 SWEEP_EVERY_S = 5.0
 MAX_PATH_CHARACTERS = 500
+_PARENT, _STATE = b"traceparent", b"tracestate"
+_NAMES = frozenset({_PARENT, _STATE})
+_LENGTHS = frozenset(map(len, _NAMES))
 _PLACE = "livegate_trace"
 """Attribute of a flow: its Traced."""
 
@@ -60,18 +63,20 @@ class TraceContext(Idling):
         request = self.begin(flow, exchange, self.sampler).request
         if not request.recorded:
             return  # it goes on as though there were no tracing
-        headers = flow.request.headers
-        headers["traceparent"] = request.own.traceparent
+        fields = [field for field in flow.request.headers.fields if field[0].lower() not in _NAMES]
+        fields.append((_PARENT, request.own.traceparent.encode()))
         if request.tracestate:
-            headers["tracestate"] = request.tracestate
-        else:
-            headers.pop("tracestate", None)
+            fields.append((_STATE, request.tracestate.encode()))
+        flow.request.headers.fields = tuple(fields)
 
     @staticmethod
     def begin(flow: http.HTTPFlow, exchange: Exchange, sampler: Sampler) -> Traced:
         """The flow's place in a trace, by what its client sent."""
-        headers = flow.request.headers
-        parents, states = headers.get_all("traceparent"), headers.get_all("tracestate")
+        parents: list[str] = []
+        states: list[str] = []
+        for name, value in flow.request.headers.fields:
+            if len(name) in _LENGTHS and (known := name.lower()) in _NAMES:
+                (parents if known == _PARENT else states).append(value.decode("latin-1"))
         traced = Traced(sampler.request(parents, states, trusted=exchange.peer_trusted))
         setattr(flow, _PLACE, traced)
         return traced
@@ -241,7 +246,7 @@ class Tracing(Idling):
     def _attributes(
         self, flow: http.HTTPFlow, exchange: Exchange, method: str, status: int, reason: str
     ) -> dict[str, Value]:
-        path = self._redactor.url(flow.request.path.partition("?")[0])
+        path = self._redactor.string(flow.request.path.partition("?")[0])
         service = route_of(exchange)
         told: dict[str, Value] = {
             "http.request.method": method,
