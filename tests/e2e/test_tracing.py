@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import socket
 import time
@@ -326,3 +327,18 @@ async def test_long_poll_is_a_socket_of_its_session_too(tmp_path: Path) -> None:
             assert only(receiver.spans, "liveview.event swap").parent_id == socket_span.span_id
             assert only(receiver.spans, "liveview.join").parent_id == socket_span.span_id
             assert socket_span.parent_id == root.span_id
+
+
+async def test_without_the_packages_a_reload_says_how_to_install_them_and_the_old_settings_stay(tmp_path: Path) -> None:
+    shadow = tmp_path / "shadow"
+    shadow.mkdir()
+    (shadow / "opentelemetry.py").touch()  # no package: what is below it cannot be imported
+    async with LiveApp() as app:
+        services = {"127.0.0.1": f"http://127.0.0.1:{app.port}"}
+        path = os.pathsep.join([str(shadow), *filter(None, [os.environ.get("PYTHONPATH")])])
+        with Gateway(tmp_path, {"services": services}, environ={"PYTHONPATH": path}) as gateway:
+            gateway.write({"services": services, "tracing": {}})
+            await asyncio.to_thread(gateway.output.wait_for, "pip install 'livegate[otel]'")
+            await asyncio.to_thread(gateway.output.wait_for, "settings not reloaded")
+            assert await get(gateway, "/fine") == 200
+            assert "Traceback" not in gateway.output.text

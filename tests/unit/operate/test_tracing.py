@@ -259,3 +259,12 @@ async def test_what_is_not_sampled_goes_on_as_it_came(made: Made) -> None:
     assert sent.request.headers["tracestate"] == "not good"
     made.addon.response(answered(sent))
     assert made.spans == []
+
+
+async def test_a_tracestate_that_is_not_good_ends_here(made: Made) -> None:
+    made.addon.running()
+    sent = flow(("traceparent", GOOD), ("Tracestate", "not good"))
+    begun(sent, made.current.value)
+    made.addon.context.requestheaders(sent)
+    assert sent.request.headers["traceparent"] != GOOD
+    assert "tracestate" not in sent.request.headers
