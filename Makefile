@@ -60,7 +60,7 @@ lock:
 	$(LOCK_PYTHON) -m venv --clear .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check "pip-tools>=7.4,<8"
 	.venv-lock/bin/pip-compile --upgrade --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host \
-		--no-emit-find-links --no-header --extra demo --extra fast --extra dev --output-file requirements.lock pyproject.toml
+		--no-emit-find-links --no-header --extra demo --extra fast --extra otel --extra dev --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist

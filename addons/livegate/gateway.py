@@ -12,6 +12,7 @@ from livegate.inspect.redaction import Redactor
 from livegate.operate.admin import AdminListener
 from livegate.operate.desk import Desk
 from livegate.operate.metrics import Metrics
+from livegate.operate.tracing import Tracing
 from livegate.operate.watch import Watch
 from livegate.pipeline.access_log import AccessLog
 from livegate.pipeline.certificates import Certificates
@@ -45,6 +46,7 @@ def pipeline() -> list[Any]:
     frames = FrameLogger(recorder, redactor)
     metrics, watch, drain = Metrics(current, sockets), Watch(recorder, redactor), Drain(current, sockets)
     recorder.on_frame.append(metrics.frame)
+    tracing = Tracing(current, recorder, redactor)
 
     def refused_early(client: Client, refusal: Refusal) -> None:
         metrics.refused_early(refusal)
@@ -63,6 +65,7 @@ def pipeline() -> list[Any]:
         DomainRouter(),
         WebSockets(current, sockets),
         HttpsRedirect(),
+        tracing.context,
         Headers(),
         timeouts,
         Streaming(),
@@ -74,6 +77,7 @@ def pipeline() -> list[Any]:
         Inspection(current, recorder, redactor, frames),
         metrics,
         watch,
+        tracing,
         AdminListener(current, desk),
         FlowHistory(),
     ]

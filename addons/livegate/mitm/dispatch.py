@@ -193,6 +193,15 @@ def table_of(manager: addonmanager.AddonManager) -> HookTable:
     return table or HookTable(manager)
 
 
+class Idling:
+    """An addon of ours whose hooks for flows do nothing while it is idle; whoever changes that has the table forget."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has nothing to do."""
+        raise NotImplementedError
+
+
 _IDLE_WITHOUT: tuple[tuple[type, str], ...] = (
     (blocklist.BlockList, "items"),
     (maplocal.MapLocal, "replacements"),
@@ -215,6 +224,8 @@ _IDLE_OPTIONS: tuple[tuple[type, str], ...] = (
 
 def _is_idle(addon: Any) -> bool:
     """Whether the hooks for flows of an addon do nothing as the options stand; they would take their time for it."""
+    if isinstance(addon, Idling):
+        return addon.idle
     for kind, attribute in _IDLE_WITHOUT:
         if type(addon) is kind:
             return not getattr(addon, attribute, True)

@@ -28,7 +28,7 @@ MAX_PROBES = 20
 ASK_WITHIN_S = 5.0
 PORTION_S = 0.002
 """How long the event loop may be held to answer one question; frames wait meanwhile."""
-_SECRET = frozenset({"token", "key_pem", "chain_pem", "routes"})
+_SECRET = frozenset({"token", "secret_headers", "key_pem", "chain_pem", "routes"})
 """Fields of the settings that are not told."""
 
 

@@ -183,6 +183,19 @@ class Admin:
 
 
 @dataclass(frozen=True, slots=True)
+class Tracing:
+    """Where spans are sent, and which."""
+
+    endpoint: str
+    """The URL that takes them, path included."""
+    sample: float = 1.0
+    """Which part of sessions and requests is told, 0 to 1."""
+    service_name: str = "livegate"
+    secret_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Header fields that go with them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
     """What the log looks like."""
 
@@ -254,6 +267,7 @@ class Settings:
     history: FlowHistory
     inspect: Inspect
     admin: Admin | None
+    tracing: Tracing | None
     log: Log
     watched: frozenset[Path]
     """The settings file and every file it names: a change of any of them is a reason to reload."""

@@ -269,3 +269,24 @@ def test_the_manager_can_be_changed_before_any_loop_runs() -> None:
     table = dispatch.HookTable(manager)  # type: ignore[arg-type]
     assert table.then_forget(lambda: 7)() == 7
     assert isinstance(addonmanager.traverse([]), types.GeneratorType)
+
+
+async def test_an_addon_of_ours_that_is_idle_has_no_hook_until_it_is_not(table) -> None:
+    class Sleeper(dispatch.Idling):
+        idle = True
+
+        def request(self, flow: HTTPFlow) -> None: ...
+
+        def running(self) -> None: ...
+
+    master, hook_table = table
+    sleeper = Sleeper()
+    master.addons.add(sleeper)
+
+    def hooks_of(name: str) -> list[Any]:
+        return [hook.__self__ for group in hook_table._look_up(name) for hook in group]
+
+    assert sleeper not in hooks_of("request")
+    assert sleeper in hooks_of("running"), "its life goes on"
+    sleeper.idle = False
+    assert sleeper in hooks_of("request")
