@@ -10,7 +10,7 @@ from livegate.inspect.comments import Comments
 from livegate.inspect.describe import event_line
 from livegate.inspect.recorder import FOLLOWING, FrameSeen, Recorder, channels_of
 from livegate.inspect.redaction import Redactor
-from livegate.inspect.view import LiveViewContentview
+from livegate.inspect.view import HeartbeatContentview, LiveViewContentview
 from livegate.phoenix.model import Session
 from livegate.phoenix.note import Note
 
@@ -44,6 +44,7 @@ class LiveViewInspector:
             ["off", "events", "frames"],
         )
         contentviews.add(LiveViewContentview(self.redactor))
+        contentviews.add(HeartbeatContentview())
 
     def configure(self, updated: set[str]) -> None:
         if "liveview_log" in updated and ctx.options.liveview_log not in ("off", *_SHOWN):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import mitmproxy_rs.syntax_highlight
 import pytest
 from mitmproxy import contentviews, exceptions, http
 from mitmproxy import io as flow_files
@@ -27,7 +28,7 @@ from livegate.inspect.liveview import LiveViewInspector, session_of
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
-from livegate.inspect.view import LiveViewContentview
+from livegate.inspect.view import HeartbeatContentview, LiveViewContentview
 from livegate.mitm import showing
 from livegate.mitm.policy import NOT_KEPT
 from livegate.settings import FrameLog
@@ -153,6 +154,12 @@ def test_heartbeats_binary_frames_and_strange_ones(inspector: LiveViewInspector)
     chunk = browser.say(b"\0\x01\x02\x05\x05414lvu:0chunk" + bytes(100))
     odd = browser.say({"not": "phoenix"})
     assert _prettified(inspector, browser.flow, beat) == "♥ heartbeat"
+    shown = contentviews.prettify_message(beat, browser.flow)
+    assert (shown.view_name, shown.text) == ("LiveView heartbeat", "# ♥ heartbeat")
+    assert mitmproxy_rs.syntax_highlight.highlight(shown.text, shown.syntax_highlight) == [("comment", shown.text)]
+    assert contentviews.prettify_message(odd, browser.flow).view_name == "LiveView"
+    with pytest.raises(ValueError, match="not a heartbeat"):
+        HeartbeatContentview().prettify(odd.content, Metadata(flow=browser.flow, websocket_message=odd))
     assert "bytes: 00 01 02" in _prettified(inspector, browser.flow, chunk)
     assert _prettified(inspector, browser.flow, odd).startswith("▲ not a Phoenix frame: not a list")
 
