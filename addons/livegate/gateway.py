@@ -14,6 +14,7 @@ from livegate.operate.desk import Desk
 from livegate.operate.metrics import Metrics
 from livegate.operate.watch import Watch
 from livegate.pipeline.access_log import AccessLog
+from livegate.pipeline.budgets import BoundedMemoryStorage, Budgets
 from livegate.pipeline.certificates import Certificates
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.errors import Errors
@@ -43,7 +44,8 @@ def pipeline() -> list[Any]:
     sockets = Sockets()
     recorder, redactor = Recorder(), Redactor()
     frames = FrameLogger(recorder, redactor)
-    metrics, watch, drain = Metrics(current, sockets), Watch(recorder, redactor), Drain(current, sockets)
+    metrics = Metrics(current, sockets, recorder.tracker)
+    watch, drain = Watch(recorder, redactor), Drain(current, sockets)
     recorder.on_frame.append(metrics.frame)
 
     def refused_early(client: Client, refusal: Refusal) -> None:
@@ -51,15 +53,26 @@ def pipeline() -> list[Any]:
         watch.refused_early(client.peername[0], refusal)
 
     policy = RequestPolicy(current, sockets, timeouts.http_started, refused_early)
+    startup, inspection, rates = Startup(current), Inspection(current, redactor, frames), BoundedMemoryStorage()
+    startup.on_reload.append(metrics.reloaded)
+    metrics.count_drops(
+        {
+            "frame-log-lines": lambda: inspection.dropped,
+            "incidents": lambda: watch.forgotten,
+            "rate-limit-keys": lambda: rates.forgotten,
+            "recordings": lambda: watch.recordings.forgotten,
+            "sessions": lambda: recorder.tracker.dropped,
+        }
+    )
     desk = Desk(current, sockets, drain=drain, watch=watch, metrics=metrics, redactor=redactor)
     return [
-        Startup(current),
+        startup,
         Transport(policy, current.serving),
         Certificates(current),
         Guard(current),
         drain,
         ClientIdentity(),
-        RateLimiter(),
+        RateLimiter(Budgets(rates)),
         DomainRouter(),
         WebSockets(current, sockets),
         HttpsRedirect(),
@@ -71,7 +84,7 @@ def pipeline() -> list[Any]:
         LiveViewInspector(recorder, redactor),
         LiveViewCommands(recorder, redactor),
         frames,
-        Inspection(current, redactor, frames),
+        inspection,
         metrics,
         watch,
         AdminListener(current, desk),

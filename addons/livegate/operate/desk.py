@@ -4,7 +4,7 @@ import asyncio
 import concurrent.futures
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, fields, is_dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -161,14 +161,25 @@ class Desk:
 
     # In any loop
 
-    async def backend_states(self) -> list[dict[str, Any]]:
-        """Whether each backend accepts connections; looked at again after five seconds."""
-        backends = await self.ask(self.backends)
+    async def backend_states(self, only: Container[str] | None = None) -> list[dict[str, Any]]:
+        """Whether each backend, or those of some services, accepts connections; looked at again after five seconds."""
+        backends = [each for each in await self.ask(self.backends) if only is None or each[0] in only]
         problems = await asyncio.gather(*(self._probe(host, port) for _, host, port, _ in backends))
+        await self.ask(self._tell_tried, [(each[0], not why) for each, why in zip(backends, problems, strict=True)])
         return [
             {"service": service, "backend": url, "up": not problem, "why": problem}
             for (service, _, _, url), problem in zip(backends, problems, strict=True)
         ]
+
+    async def look_again(self) -> None:
+        """Try the backends that could not be reached; while nobody asks for them, nobody else would."""
+        unreachable = await self.ask(self.metrics.unreachable)
+        if unreachable:
+            await self.backend_states(unreachable)
+
+    def _tell_tried(self, tried: list[tuple[str, bool]]) -> None:
+        for service, reached in tried:
+            self.metrics.tried(service, reached=reached)
 
     async def _probe(self, host: str, port: int) -> str:
         key, now = f"{host}:{port}", time.monotonic()

@@ -1,6 +1,5 @@
 """Notices, on the event loop, what operators are told later: who is there, what was refused, what closed and why."""
 
-import itertools
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable
@@ -41,7 +40,7 @@ class Watch:
         self._redactor = redactor
         self._tracker = recorder.tracker
         self._sessions: OrderedDict[int, tuple[Session, str]] = OrderedDict()
-        self._counting = itertools.count(1)
+        self._told = 0
         recorder.on_frame.append(self.frame)
         recorder.on_exchange.append(self.exchange)
 
@@ -112,6 +111,11 @@ class Watch:
 
     # What went wrong
 
+    @property
+    def forgotten(self) -> int:
+        """Incidents that are no longer kept."""
+        return self._told - len(self.incidents)
+
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and flow.response is not None:
@@ -174,6 +178,7 @@ class Watch:
 
     def _tell(self, told: dict[str, Any], causes: list[Cause]) -> None:
         self.trend.now.causes.update(cause.slug for cause in causes)
-        told |= {"id": next(self._counting), "at": time.time(), "causes": [asdict(cause) for cause in causes]}
+        self._told += 1
+        told |= {"id": self._told, "at": time.time(), "causes": [asdict(cause) for cause in causes]}
         told["reason"] = self._redactor.text(told["reason"])
         self.incidents.append(told)
