@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
+from mitmproxy.websocket import WebSocketData
 from prometheus_client import generate_latest
 
 from livegate import mitm
@@ -46,6 +47,10 @@ MAX_EVENTS_PER_VIEW = 50
 _TIMED = frozenset({"event", "patch", "join"})
 _UNREACHABLE = frozenset({"backend-unreachable", "timeout-connect"})
 """Failures that mean that the backend took no connection."""
+_DOWN = 3
+"""Where the backend's half of `FramesCounted` begins."""
+type Passed = Counter[tuple[str, int]]
+"""By route and place in `FramesCounted`."""
 _INCIDENTS = ("crash", "refused")
 
 
@@ -68,6 +73,7 @@ class Metrics:
         self._events = LabelSets(MAX_EVENT_LABELS, MAX_EVENTS_PER_VIEW)
         self._services: frozenset[str] = frozenset()
         self._unreachable: set[str] = set()
+        self._with_sockets: set[str] = set()
         self._with_views: set[str] = set()
         self._hook_errors: Counter[str] = Counter()
         self._drops: dict[str, Callable[[], int]] = {}
@@ -154,29 +160,40 @@ class Metrics:
         route = route_of(exchange)
         self._open[flow.id] = flow
         self._of(self._ws.upgrades, route, "opened").inc()
+        if route not in self._with_sockets:
+            self._begin_sockets(route)
+
+    def _begin_sockets(self, route: str) -> None:
+        """As `_begin_at_zero`, for a route that has WebSockets now."""
+        self._with_sockets.add(route)
         for by in ("client", "backend"):
-            self._of(self._ws.closes, route, "1006", by)  # begins at 0, because alerts watch it
+            self._of(self._ws.closes, route, "1006", by)
+        for direction in ("up", "down"):
+            self._of(self._ws.bytes, route, direction)
+            for kind in ("message", "control"):
+                self._of(self._ws.frames, route, direction, kind)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is None or flow.websocket is None or self._open.pop(flow.id, None) is None:
             return
         route, report = route_of(exchange), report_of(exchange, flow.websocket)
-        self._count_frames(route, exchange, _of_report(report))
+        passed: Passed = Counter()
+        _add_passed(passed, route, exchange, _of_report(report))
+        self._count_frames(passed)
         self._of(self._ws.closes, route, close_label(flow.websocket.close_code), report.closed_by).inc()
         self._of(self._ws.durations, route).observe(time.monotonic() - exchange.started)
 
-    def _count_frames(self, route: str, exchange: Exchange, now: FramesCounted) -> None:
-        """Count what has passed on a socket since the last time."""
-        before = exchange.frames_counted
-        if now == before:
-            return
-        exchange.frames_counted = now
-        for start, direction in ((0, "up"), (3, "down")):
-            messages, controls, size = (max(0, now[at] - before[at]) for at in range(start, start + 3))
-            self._of(self._ws.frames, route, direction, "message").inc(messages)
-            self._of(self._ws.frames, route, direction, "control").inc(controls)
-            self._of(self._ws.bytes, route, direction).inc(size)
+    def _count_frames(self, passed: Passed) -> None:
+        for (route, place), amount in passed.items():
+            direction = "up" if place < _DOWN else "down"
+            match place % _DOWN:
+                case 0:
+                    self._of(self._ws.frames, route, direction, "message").inc(amount)
+                case 1:
+                    self._of(self._ws.frames, route, direction, "control").inc(amount)
+                case _:
+                    self._of(self._ws.bytes, route, direction).inc(amount)
 
     # LiveView
 
@@ -228,6 +245,7 @@ class Metrics:
         routes = services | self._services | {UNMAPPED}
         self._made.keep_routes(routes)
         self._events.keep_routes(routes)
+        self._with_sockets &= routes
         self._with_views &= routes
         self._unreachable &= services
         for gone in self._services - services:
@@ -242,13 +260,16 @@ class Metrics:
 
     def refresh(self) -> None:
         """Bring up to date what is counted elsewhere; takes a few µs for each open socket."""
+        passed: Passed = Counter()
         for session, _ in self._sockets.open_now():
             exchange = exchange_of(session.flow)
             if exchange is not None:
-                self._count_frames(route_of(exchange), exchange, _of_session(session))
-        if mitm.SHAPE_PROBLEMS:
-            for flow in list(self._open.values()):
-                self._count_carried(flow)
+                _add_passed(passed, route_of(exchange), exchange, _of_session(session))
+        for flow in list(self._open.values()) if mitm.SHAPE_PROBLEMS else ():
+            exchange = exchange_of(flow)
+            if exchange is not None and flow.websocket is not None:
+                _add_passed(passed, route_of(exchange), exchange, _of_messages(exchange, flow.websocket))
+        self._count_frames(passed)
         self._gauge(self._ws.open, self._open)
         self._gauge(self._http.in_flight, self._under_way)
         states = Counter(session.is_open for session in self._tracker.sessions.values())
@@ -274,18 +295,6 @@ class Metrics:
         for route in shown.union(self._services, now):
             self._of(gauge, route).set(now[route])
 
-    def _count_carried(self, flow: http.HTTPFlow) -> None:
-        """Count the new messages of a socket that mitmproxy's own layer carries; it tells nobody of pings."""
-        exchange, websocket = exchange_of(flow), flow.websocket
-        if exchange is None or websocket is None:
-            return
-        now = list(exchange.frames_counted)
-        for message in websocket.messages[now[0] + now[3] :]:
-            start = 0 if message.from_client else 3
-            now[start] += 1
-            now[start + 2] += len(message.content)
-        self._count_frames(route_of(exchange), exchange, (now[0], now[1], now[2], now[3], now[4], now[5]))
-
 
 def route_of(exchange: Exchange) -> str:
     """The service of a request, as the settings name it."""
@@ -297,9 +306,31 @@ def _route(flow: http.HTTPFlow) -> str:
     return route_of(exchange) if exchange is not None else UNMAPPED
 
 
+def _add_passed(passed: Passed, route: str, exchange: Exchange, now: FramesCounted) -> None:
+    """Add what has passed on a socket since it was last counted."""
+    before = exchange.frames_counted
+    if now == before:
+        return
+    exchange.frames_counted = now
+    for place, count in enumerate(now):
+        if count > before[place]:
+            passed[route, place] += count - before[place]
+
+
 def _of_session(session: Session) -> FramesCounted:
     up, down = session.client, session.server
     return up.messages, up.pings + up.pongs, up.bytes, down.messages, down.pings + down.pongs, down.bytes
+
+
+def _of_messages(exchange: Exchange, websocket: WebSocketData) -> FramesCounted:
+    """Of a socket that mitmproxy's own layer carries, which tells nobody of pings: what was counted and what is new."""
+    up, pings, up_bytes, down, pongs, down_bytes = exchange.frames_counted
+    for message in websocket.messages[up + down :]:
+        if message.from_client:
+            up, up_bytes = up + 1, up_bytes + len(message.content)
+        else:
+            down, down_bytes = down + 1, down_bytes + len(message.content)
+    return up, pings, up_bytes, down, pongs, down_bytes
 
 
 def _of_report(report: SocketReport) -> FramesCounted:
