@@ -228,8 +228,9 @@ class GatewayHttp1Server(_http1.Http1Server):
         keep = self.request_done and not self.must_close and "connection" not in answer.headers
         if not keep:
             answer.headers["Connection"] = "close"
-        assemble = http1.assemble_response_head if self._answers_head else http1.assemble_response
-        yield commands.SendData(self.conn, assemble(answer))
+        head_only = self._answers_head
+        raw = http1.assemble_response_head(answer) if head_only else http1.assemble_response(answer)
+        yield commands.SendData(self.conn, raw)
         self.response = answer
         if keep:
             yield from self.mark_done(response=True)

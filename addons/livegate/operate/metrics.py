@@ -36,6 +36,7 @@ from livegate.pipeline.exchange import (
     report_of,
 )
 from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.router import service_for
 from livegate.settings import Settings
 from livegate.websocket.registry import Sockets
 from livegate.websocket.session import Session
@@ -297,8 +298,9 @@ class Metrics:
 
 
 def route_of(exchange: Exchange) -> str:
-    """The service of a request, as the settings name it."""
-    return exchange.service.name if exchange.service is not None else UNMAPPED
+    """The service of a request, as the settings name it, whether or not it came as far as the router."""
+    service = service_for(exchange) if exchange.authority else None
+    return service.name if service is not None else UNMAPPED
 
 
 def _route(flow: http.HTTPFlow) -> str:

@@ -212,7 +212,9 @@ def body_sizes(flow: http.HTTPFlow, exchange: Exchange) -> tuple[int, int]:
     size_in = copy_in.size if copy_in else len(flow.request.raw_content or b"")
     if copy_out:
         return size_in, copy_out.size
-    return size_in, len(flow.response.raw_content or b"") if flow.response else 0
+    if flow.response is None or flow.request.method == "HEAD":
+        return size_in, 0
+    return size_in, len(flow.response.raw_content or b"")
 
 
 def awaiting_backend(flow: http.HTTPFlow) -> Exchange | None:

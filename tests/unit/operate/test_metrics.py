@@ -132,6 +132,21 @@ def test_bodies_that_were_passed_on_as_they_came_count_in_full(lab: Lab) -> None
     assert lab.of("gateway_http_bytes_total", route="app.test", direction="down") == 300
 
 
+def test_no_body_follows_the_answer_to_a_head_request(lab: Lab) -> None:
+    flow, _ = lab.begin(method="HEAD")
+    lab.answer(flow, 404, b"not sent")
+    assert lab.of("gateway_http_bytes_total", route="app.test", direction="down") is None
+
+
+def test_what_was_refused_before_the_router_is_still_the_services(lab: Lab) -> None:
+    for host, route in (("app.test", "app.test"), ("nobody.test", "_unmapped"), ("", "_unmapped")):
+        flow, exchange = lab.begin(host=host)
+        exchange.service, exchange.refused = None, "draining"
+        lab.answer(flow, 503)
+        counted = lab.of("gateway_rejected_total", route=route, reason="draining")
+        assert counted == (2 if host == "" else 1)
+
+
 def test_a_request_is_counted_once_though_an_error_follows_its_answer(lab: Lab) -> None:
     flow, exchange = lab.begin()
     exchange.refused = "body-too-large"
