@@ -242,7 +242,8 @@ class Sockets:
         async for message in server:
             count += 1
             self.books.message(route, "up", message)
-            await server.send(message)
+            with contextlib.suppress(ConnectionClosed):  # what came before the close frame is still to be read
+                await server.send(message)
             if count % 50 == 0:
                 await (await server.ping())
                 self._ping(route)

@@ -43,13 +43,13 @@ class Counted:
 
     def __init__(self, folder: Path, prometheus: str, *script: str) -> None:
         Authority().write(folder / "app.pem", "app.test")
-        self.http, self.ws, self.admin = free_port(), free_port(), free_port()
+        self.http, self.ws, self.admin, self.dead = free_port(), free_port(), free_port(), free_port()
         http, ws = f"http://127.0.0.1:{self.http}", f"http://127.0.0.1:{self.ws}"
         self.settings: dict[str, Any] = {
             "services": {
                 "app.test": http,
                 "two.test": http,
-                "dead.test": f"http://127.0.0.1:{free_port()}",
+                "dead.test": f"http://127.0.0.1:{self.dead}",
                 "slow.test": {"backend": http, "timeouts": {"response": "300ms"}},
                 "limited.test": {"backend": http, "rate_limit": {"ip": "5/minute"}},
                 "ws.test": ws,
@@ -239,6 +239,34 @@ def test_what_prometheus_says_of_backends_reloads_and_the_process(
     assert counts("process_open_fds", "job")["livegate"] > 10
     (expiry,) = counted.prometheus.query("gateway_certificate_expiry_timestamp_seconds - time()")
     assert 0 < float(expiry["value"][1]) < 400 * 86400
+
+
+async def test_a_backend_that_comes_back_is_seen_though_nobody_asks_for_it(
+    counted: Counted, loaded: tuple[Books, Counter[str]]
+) -> None:
+    up = 'gateway_upstream_up{route="dead.test"}'
+    await counted.until(up, 0)
+    backend = await asyncio.start_server(http_backend, "127.0.0.1", counted.dead)
+    await counted.until(up, 1)
+    backend.close()
+
+
+async def test_nothing_that_a_client_sends_comes_into_the_exposition(
+    counted: Counted, loaded: tuple[Books, Counter[str]]
+) -> None:
+    client = HttpClient(counted.gateway.port)
+    fields = "X-User-ID: canary\r\nCookie: _canary_key=canary\r\nUser-Agent: canary\r\nX-Request-Id: canary\r\n"
+    for method, host in (("CANARY", "canary.test"), ("GET", "canary.test"), ("CANARY", "dead.test")):
+        head = (
+            f"{method} /canary?canary=canary HTTP/1.1\r\nHost: {host}\r\n{fields}X-Forwarded-For: 203.0.113.77\r\n\r\n"
+        )
+        assert (await client.send(head.encode()))[0] in (404, 502)
+    await client.send(f"GET /canary HTTP/1.1\r\nHost: canary canary\r\n{fields}\r\n".encode())
+    client.close()
+    text = await counted.ask("GET", "/metrics")
+    assert "gateway_requests_total" in text
+    assert "canary" not in text.lower()
+    assert "203.0.113" not in text
 
 
 def _expressions() -> list[tuple[str, str]]:

@@ -19,10 +19,12 @@ from wsproto.frame_protocol import Opcode
 from certificates import Authority
 from livegate import mitm
 from livegate.inspect.recorder import FrameSeen, Recorder
+from livegate.inspect.redaction import Redactor
 from livegate.mitm.dispatch import FLOW_EVENTS, hook_errors
 from livegate.operate import metrics as counting
 from livegate.operate.labels import OTHER
 from livegate.operate.metrics import Metrics
+from livegate.operate.watch import MAX_INCIDENTS, Watch
 from livegate.pipeline.exchange import BoundedCopy, CurrentSettings, Exchange, SocketReport
 from livegate.pipeline.refusal import Refusal
 from livegate.settings import Settings
@@ -437,6 +439,14 @@ def test_what_others_drop_and_errors_in_hooks_are_followed(lab: Lab, monkeypatch
     assert lab.of("gateway_hook_errors_total", hook="of_a_script") == 1
     assert all(lab.of("gateway_hook_errors_total", hook=hook) is not None for hook in FLOW_EVENTS)
     del hook_errors["of_a_script"]
+
+
+def test_incidents_that_are_no_longer_kept_are_counted(lab: Lab) -> None:
+    watch = Watch(Recorder(), Redactor())
+    for _ in range(MAX_INCIDENTS + 3):
+        watch.refused_early("203.0.113.1", Refusal(431, "Too large.", "head-large"))
+    assert watch.forgotten == 3
+    assert [each["id"] for each in watch.incidents] == list(range(4, MAX_INCIDENTS + 4))
 
 
 def test_certificates_tell_when_they_end_as_long_as_they_are_in_the_settings(lab: Lab) -> None:
