@@ -26,6 +26,16 @@ def require_program(name: str, install: str) -> str:
 
 
 @pytest.fixture(scope="session")
+def prometheus() -> str:
+    return require_program("prometheus", "apt-get install --no-install-recommends prometheus")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    return require_program("promtool", "apt-get install --no-install-recommends prometheus")
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     return require_program("chromium", "apt-get install chromium")
 

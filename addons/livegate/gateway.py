@@ -15,6 +15,7 @@ from livegate.operate.metrics import Metrics
 from livegate.operate.tracing import Tracing
 from livegate.operate.watch import Watch
 from livegate.pipeline.access_log import AccessLog
+from livegate.pipeline.budgets import BoundedMemoryStorage, Budgets
 from livegate.pipeline.certificates import Certificates
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.errors import Errors
@@ -44,7 +45,8 @@ def pipeline() -> list[Any]:
     sockets = Sockets()
     recorder, redactor = Recorder(), Redactor()
     frames = FrameLogger(recorder, redactor)
-    metrics, watch, drain = Metrics(current, sockets), Watch(recorder, redactor), Drain(current, sockets)
+    metrics = Metrics(current, sockets, recorder.tracker)
+    watch, drain = Watch(recorder, redactor), Drain(current, sockets)
     recorder.on_frame.append(metrics.frame)
     tracing = Tracing(current, recorder, redactor)
 
@@ -53,15 +55,28 @@ def pipeline() -> list[Any]:
         watch.refused_early(client.peername[0], refusal)
 
     policy = RequestPolicy(current, sockets, timeouts.http_started, refused_early)
+    startup, rates = Startup(current), BoundedMemoryStorage()
+    inspection = Inspection(current, recorder, redactor, frames)
+    startup.on_reload.append(metrics.reloaded)
+    metrics.count_drops(
+        {
+            "frame-log-lines": lambda: inspection.dropped,
+            "incidents": lambda: watch.forgotten,
+            "rate-limit-keys": lambda: rates.forgotten,
+            "recordings": lambda: watch.recordings.forgotten,
+            "sessions": lambda: recorder.tracker.dropped,
+            "spans": lambda: tracing.dropped,
+        }
+    )
     desk = Desk(current, sockets, drain=drain, watch=watch, metrics=metrics, redactor=redactor)
     return [
-        Startup(current),
+        startup,
         Transport(policy, current.serving),
         Certificates(current),
         Guard(current),
         drain,
         ClientIdentity(),
-        RateLimiter(),
+        RateLimiter(Budgets(rates)),
         DomainRouter(),
         WebSockets(current, sockets),
         HttpsRedirect(),
@@ -74,7 +89,7 @@ def pipeline() -> list[Any]:
         LiveViewInspector(recorder, redactor),
         LiveViewCommands(recorder, redactor),
         frames,
-        Inspection(current, recorder, redactor, frames),
+        inspection,
         metrics,
         watch,
         tracing,

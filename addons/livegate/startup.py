@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from mitmproxy import ctx, exceptions
@@ -60,6 +61,8 @@ class Startup:
         self._has_terminal = has_terminal()
         self._stop_watching = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_reload: list[Callable[[bool], None]] = []
+        """Each is called with whether a reload was good."""
 
     def load(self, loader: Loader) -> None:
         loader.add_option(
@@ -150,10 +153,16 @@ class Startup:
             for problem in error.problems:
                 logger.error("%s", problem)
             logger.error("settings not reloaded: %d problem(s); the old ones stay in force", len(error.problems))
+            self._reloaded(good=False)
             return
         self._apply(settings)
         self._listen(settings)
         logger.info("settings reloaded: %d service(s)", len(settings.services))
+        self._reloaded(good=True)
+
+    def _reloaded(self, *, good: bool) -> None:
+        for listener in self.on_reload:
+            listener(good)
 
     def _load_settings(self) -> None:
         try:

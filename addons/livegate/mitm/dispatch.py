@@ -83,13 +83,13 @@ class HookTable:
                 for hook in hooks_to_come:
                     result = hook(*args)
                     if result is not None and inspect.isawaitable(result):
-                        return _go_on(result, (tuple(hooks_to_come), *to_come), args)
+                        return _go_on(name, result, (tuple(hooks_to_come), *to_come), args)
             except exceptions.AddonHalt:
                 return None
             except exceptions.OptionsError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever an addon raises is logged, as in mitmproxy
-                _log(error)
+                _log(name, error)
         return None
 
     def lifecycle(self, name: str, data: Any) -> Awaitable[None] | None:
@@ -252,7 +252,7 @@ def _not_callable(name: str, addon: Any) -> Hook:
     return complain
 
 
-async def _go_on(first: Awaitable[Any], groups: tuple[Group, ...], args: tuple[Any, ...]) -> None:
+async def _go_on(name: str, first: Awaitable[Any], groups: tuple[Group, ...], args: tuple[Any, ...]) -> None:
     """The rest of an event: `first` is under way, the hooks of `groups` have not been called."""
     pending: Awaitable[Any] | None = first
     for group in groups:
@@ -269,19 +269,19 @@ async def _go_on(first: Awaitable[Any], groups: tuple[Group, ...], args: tuple[A
         except exceptions.OptionsError:
             raise
         except Exception as error:  # noqa: BLE001 - as in `run`
-            _log(error)
+            _log(name, error)
 
 
 hook_errors: Counter[str] = Counter()
-"""How often a hook of this name has raised."""
+"""How often a hook for the event of this name has raised."""
 
 
-def _log(error: Exception) -> None:
+def _log(name: str, error: Exception) -> None:
     """As mitmproxy does it: without its own frames."""
     _, _, trace = sys.exc_info()
     for function in ("run", "_go_on"):
         trace = addonmanager.cut_traceback(trace, function)
-    hook_errors[trace.tb_frame.f_code.co_name if trace is not None else "?"] += 1
+    hook_errors[name] += 1
     logger.error("Addon error: %s", error, exc_info=(type(error), error, trace))
 
 

@@ -130,6 +130,7 @@ class Api:
 
     async def _metrics(self, question: Question) -> Answer:
         del question
+        await self._desk.look_again()
         await self._desk.ask(self._desk.metrics.refresh)
         return Answer(200, self._desk.metrics.text(), PROMETHEUS)
 

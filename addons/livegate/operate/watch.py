@@ -44,7 +44,7 @@ class Watch:
         self._redactor = redactor
         self._tracker = recorder.tracker
         self._sessions: OrderedDict[int, tuple[Session, str]] = OrderedDict()
-        self._counting = itertools.count(1)
+        self._told = 0
         recorder.on_frame.append(self.frame)
         recorder.on_exchange.append(self.exchange)
 
@@ -120,6 +120,11 @@ class Watch:
 
     # What went wrong
 
+    @property
+    def forgotten(self) -> int:
+        """Incidents that are no longer kept."""
+        return self._told - len(self.incidents)
+
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         response = flow.response
@@ -186,5 +191,6 @@ class Watch:
 
     def _tell(self, told: dict[str, Any], causes: list[Cause]) -> None:
         self.trend.now.causes.update(cause.slug for cause in causes)
-        told |= {"id": next(self._counting), "at": time.time(), "causes": [asdict(cause) for cause in causes]}
+        self._told += 1
+        told |= {"id": self._told, "at": time.time(), "causes": [asdict(cause) for cause in causes]}
         self.incidents.append(clean(told, self._redactor))

@@ -7,7 +7,7 @@ import time
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
 
-from livegate.pipeline.exchange import Exchange, exchange_of, report_of
+from livegate.pipeline.exchange import Exchange, body_sizes, exchange_of, report_of
 from livegate.pipeline.printable import printable
 
 logger = logging.getLogger("livegate.access")
@@ -38,16 +38,14 @@ class AccessLog:
 
 
 def _request_fields(flow: http.HTTPFlow, exchange: Exchange, status: int) -> Fields:
-    request, response = flow.request, flow.response
-    copy_in, copy_out = exchange.request_copy, exchange.response_copy
-    bytes_out = copy_out.size if copy_out else len(response.raw_content or b"") if response else 0
+    bytes_in, bytes_out = body_sizes(flow, exchange)
     return {
-        "method": printable(request.method, 32),
+        "method": printable(flow.request.method, 32),
         **_place(flow, exchange),
         "status": status,
         "duration_ms": _milliseconds(exchange.started, time.monotonic()),
         "backend_ms": _milliseconds(exchange.forwarded_at, exchange.answered_at),
-        "bytes_in": copy_in.size if copy_in else len(request.raw_content or b""),
+        "bytes_in": bytes_in,
         "bytes_out": bytes_out,
         "route": exchange.service.name if exchange.service else None,
         "client": str(exchange.client),

@@ -22,6 +22,8 @@ MAX_COPY_BYTES = 256 * 1024
 
 type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
+type FramesCounted = tuple[int, int, int, int, int, int]
+"""Of a WebSocket: messages, control frames and bytes from the client, then the same from the backend."""
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=-]{20,200}")
 """What a trusted peer's X-Request-Id must look like to be kept (the bounds of Plug.RequestId)."""
@@ -126,6 +128,8 @@ class Exchange:
     """Whether the client wants its connection closed afterwards (set by the guard; the field itself is removed)."""
     streams_request: bool = False
     """Whether the request body is passed on as it arrives (set by Streaming)."""
+    measured: bool = False
+    """Whether the metrics have counted what became of it; they count each request once."""
     counted: bool = False
     """Whether the rate limiter has counted this flow; it counts each once."""
     limit_decisions: tuple[tuple[str, str], ...] = ()
@@ -148,6 +152,8 @@ class Exchange:
     """The place among the WebSockets that is taken for this upgrade (see `websocket.registry`)."""
     deflate: Parameters | None = None
     """What client and backend have agreed on for permessage-deflate."""
+    frames_counted: FramesCounted = (0, 0, 0, 0, 0, 0)
+    """What of a WebSocket's traffic the metrics have counted so far."""
     socket: SocketReport | None = None
     """What became of a WebSocket, once it has ended."""
     forwarded_at: float | None = None
@@ -198,6 +204,17 @@ def report_of(exchange: Exchange, websocket: WebSocketData) -> SocketReport:
         closed_by="client" if websocket.closed_by_client else "backend",
         dropped=0,
     )
+
+
+def body_sizes(flow: http.HTTPFlow, exchange: Exchange) -> tuple[int, int]:
+    """Bytes of the request's and of the answer's body, as they were sent: compressed, without chunk headers."""
+    copy_in, copy_out = exchange.request_copy, exchange.response_copy
+    size_in = copy_in.size if copy_in else len(flow.request.raw_content or b"")
+    if copy_out:
+        return size_in, copy_out.size
+    if flow.response is None or flow.request.method == "HEAD":
+        return size_in, 0
+    return size_in, len(flow.response.raw_content or b"")
 
 
 def awaiting_backend(flow: http.HTTPFlow) -> Exchange | None:

@@ -28,7 +28,13 @@ class Inspection:
         self._redactor = redactor
         self._frames = frames
         self._writer: FrameLogWriter | None = None
+        self._dropped = 0
         current.on_change(self._apply)
+
+    @property
+    def dropped(self) -> int:
+        """Lines of the frame log that were lost since the start."""
+        return self._dropped + (self._writer.dropped if self._writer is not None else 0)
 
     def running(self) -> None:
         if self._current.loaded:
@@ -59,10 +65,15 @@ class Inspection:
             return
         self._frames.writer = self._writer = None
         if writer is not None:  # the disk may take its time, and sockets go on
-            keep(asyncio.ensure_future(asyncio.to_thread(writer.close)))
+            self._dropped += writer.dropped
+            keep(asyncio.ensure_future(self._close(writer, writer.dropped)))
         if wanted is None:
             return
         try:
             self._frames.writer = self._writer = FrameLogWriter(wanted, self._redactor)
         except OSError as error:
             logger.error("inspect.frame_log: %s cannot be written: %s", wanted.path, error.strerror)
+
+    async def _close(self, writer: FrameLogWriter, known: int) -> None:
+        await asyncio.to_thread(writer.close)
+        self._dropped += writer.dropped - known

@@ -227,6 +227,8 @@ class Certificate:
 
     pattern: str
     path: Path
+    not_after: float
+    """When the leaf ends, in seconds since 1970."""
     chain_pem: bytes
     """Leaf first."""
     key_pem: bytes

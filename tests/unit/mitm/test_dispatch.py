@@ -205,6 +205,20 @@ async def table() -> Iterator[tuple[Master, dispatch.HookTable]]:
         dispatch.uninstall(context.master.addons)
 
 
+async def fails_later(flow: HTTPFlow) -> None:
+    await asyncio.sleep(0)
+    raise ValueError("on purpose")
+
+
+@pytest.mark.parametrize("function", [lambda flow: 1 / 0, lambda: None, fails_later])
+async def test_an_error_is_counted_under_its_events_name_whatever_the_function_is_called(table, function) -> None:
+    master, _ = table
+    before = dispatch.hook_errors.copy()
+    master.addons.add(types.SimpleNamespace(name="script", request=function))
+    await request(master)
+    assert dispatch.hook_errors - before == {"request": 1}
+
+
 async def test_updates_of_one_flow_are_merged_and_the_last_one_is_never_lost(table) -> None:
     master, hook_table = table
     told: list[Any] = []
