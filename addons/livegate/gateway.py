@@ -5,10 +5,14 @@ from typing import Any
 from mitmproxy.connection import Client
 
 from livegate.inspect.commands import LiveViewCommands
+from livegate.inspect.free_text import FreeText
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
+from livegate.logs.addon import Logs
+from livegate.logs.gate import Gate
+from livegate.logs.terminal import Terminal
 from livegate.operate.admin import AdminListener
 from livegate.operate.desk import Desk
 from livegate.operate.metrics import Metrics
@@ -26,6 +30,7 @@ from livegate.pipeline.identity import ClientIdentity
 from livegate.pipeline.inspection import Inspection
 from livegate.pipeline.policy import RequestPolicy
 from livegate.pipeline.rate_limiter import RateLimiter
+from livegate.pipeline.recoveries import Recoveries
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.router import DomainRouter
 from livegate.pipeline.streaming import Streaming
@@ -39,7 +44,7 @@ from livegate.websocket.registry import Sockets
 def pipeline() -> list[Any]:
     """Make a fresh set of addons that share one place for the settings in force."""
     current = CurrentSettings()
-    timeouts = Timeouts(current)
+    terminal, timeouts = Terminal(), Timeouts(current)
     sockets = Sockets()
     recorder, redactor = Recorder(), Redactor()
     frames = FrameLogger(recorder, redactor)
@@ -53,7 +58,7 @@ def pipeline() -> list[Any]:
     policy = RequestPolicy(current, sockets, timeouts.http_started, refused_early)
     desk = Desk(current, sockets, drain=drain, watch=watch, metrics=metrics, redactor=redactor)
     return [
-        Startup(current),
+        Startup(current, terminal),
         Transport(policy, current.serving),
         Certificates(current),
         Guard(current),
@@ -66,9 +71,10 @@ def pipeline() -> list[Any]:
         Headers(),
         timeouts,
         Streaming(),
-        Errors(),
-        AccessLog(),
         LiveViewInspector(recorder, redactor),
+        Errors(),
+        Recoveries(current),
+        AccessLog(redactor),
         LiveViewCommands(recorder, redactor),
         frames,
         Inspection(current, redactor, frames),
@@ -76,4 +82,5 @@ def pipeline() -> list[Any]:
         watch,
         AdminListener(current, desk),
         FlowHistory(),
+        Logs(terminal, Gate(FreeText(redactor))),
     ]
