@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mitmproxy import http
 
-from livegate.logs.subject import FLOW, request_id_of, session_of
+from livegate.logs.subject import FLOW, KIND, request_id_of, session_of
 from livegate.logs.throttle import Kind, Summary, Throttle
 
 TREES = ("livegate", "mitmproxy")
@@ -98,14 +98,19 @@ class Gate(logging.Handler):
             logger.removeHandler(self)
             logger.propagate = True
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take a record. What is written for each request takes the short way, without the lock."""
+        if record.name not in ASKED_FOR:
+            return bool(super().handle(record))
+        flow: http.HTTPFlow | None = vars(record).pop(FLOW, None)
+        if flow is not None:
+            setattr(record, _LINE, Line(record.getMessage(), "", request_id_of(flow), session_of(flow)))
+        self._root.callHandlers(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         """Hand a record on, or hold it back."""
         flow: http.HTTPFlow | None = vars(record).pop(FLOW, None)  # a record may be kept; a flow shall not be for that
-        if record.name in ASKED_FOR:
-            if flow is not None:
-                setattr(record, _LINE, Line(record.getMessage(), "", request_id_of(flow), session_of(flow)))
-            self._root.callHandlers(record)
-            return
         window = None
         if _is_limited(record):
             now = self._clock()
@@ -188,7 +193,8 @@ def _is_limited(record: logging.LogRecord) -> bool:
 
 def _kind(record: logging.LogRecord) -> Kind:
     template = str(record.msg)
-    return record.name, record.levelno, (_message(record) if template == _ALL_VALUE else template)[:MAX_KIND_CHARACTERS]
+    what = (_message(record) if template == _ALL_VALUE else template)[:MAX_KIND_CHARACTERS]
+    return record.name, record.levelno, f"{what} {vars(record).get(KIND, '')}"
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -12,6 +12,8 @@ EXCHANGE = "livegate_exchange"
 """Attribute of a flow: the pipeline's record of it, whose `request_id` is told. Never saved or copied with the flow."""
 FLOW = "livegate_flow"
 """Attribute of a log record, until it has passed the gate."""
+KIND = "livegate_kind"
+"""Attribute of a log record, see `about`."""
 _TAB = "livegate_tab"
 
 
@@ -24,9 +26,12 @@ class Tab(Protocol):
         ...
 
 
-def about(flow: http.HTTPFlow) -> dict[str, Any]:
-    """The `extra` of a log call that is about a flow."""
-    return {FLOW: flow}
+def about(flow: http.HTTPFlow, kind: str = "") -> dict[str, Any]:
+    """The `extra` of a log call that is about a flow; `kind` tells lines of one template apart when they are counted.
+
+    It holds names from the settings and the code only: whatever strangers can choose would make kinds without end.
+    """
+    return {FLOW: flow, KIND: kind}
 
 
 def belongs_to(flow: http.HTTPFlow, tab: Tab | int) -> None:

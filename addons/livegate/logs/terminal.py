@@ -14,6 +14,8 @@ from livegate.pipeline.printable import printable
 
 CONNECTION_LOGGER = "mitmproxy.proxy.server"
 """mitmproxy's lines for every connection that is opened or closed; the access log says more in less."""
+WATCH_LOGGER = "watchfiles"
+"""Says at level debug, twice a second, that no file has changed."""
 TREE = "livegate"
 _VERBOSITY = {"debug": "debug", "info": "info", "warning": "warn", "error": "error"}
 VERBOSITIES = ("termlog_verbosity", "console_eventlog_verbosity")
@@ -83,6 +85,7 @@ class Terminal:
     def apply(self, settings: LogSettings) -> None:
         """Set format and level. May be called again at any time, as on a reload of the settings."""
         self._settings = settings
+        logging.getLogger(WATCH_LOGGER).setLevel(logging.WARNING)
         if ctx.master.addons.get("termlog") is None:
             self.set_least_level()
             return  # mitmproxy's console has the terminal to itself, and shows the lines in its own log

@@ -119,15 +119,16 @@ class Errors:
             exchange.failure = _unforeseen(flow)
             exchange.failure_detail = flow.error.msg
         service = exchange.service
+        name = service.name if service else "-"
         logger.log(
             _level(exchange.failure),
             "%d %s: %s (service %s, backend %s)",
             exchange.failure.status,
             exchange.failure.reason,
             printable(exchange.failure_detail),
-            service.name if service else "-",
+            name,
             service.backend.url if service else "-",
-            extra=about(flow),
+            extra=about(flow, f"{exchange.failure.reason} {name}"),
         )
 
 

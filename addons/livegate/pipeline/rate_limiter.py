@@ -108,7 +108,7 @@ def _refuse(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits, decision: 
         exchange.client,
         limits.service,
         violated.key.rpartition(":")[2][:SHOWN_KEY_CHARACTERS],
-        extra=about(flow),
+        extra=about(flow, f"{violated.policy} {limits.service}"),
     )
     if not limits.rates.dry_run:
         retry = (("Retry-After", str(decision.retry_after_s)),)

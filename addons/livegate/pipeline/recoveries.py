@@ -41,7 +41,7 @@ class Recoveries:
                 trouble.failed,
                 time.monotonic() - trouble.since,
                 exchange.service.backend.url,
-                extra=about(flow),
+                extra=about(flow, exchange.service.name),
             )
 
     def error(self, flow: http.HTTPFlow) -> None:

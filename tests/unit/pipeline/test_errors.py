@@ -117,15 +117,15 @@ def test_an_unrouted_request_is_500(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "answered", "status", "level"),
+    ("message", "answered", "expected"),
     [
-        ("Connection killed.", False, 499, "INFO"),
-        ("Received bad header", False, 400, "WARNING"),
-        ("Received bad header", True, 502, "ERROR"),
+        ("Connection killed.", False, (499, "INFO")),
+        ("Received bad header", False, (400, "WARNING")),
+        ("Received bad header", True, (502, "ERROR")),
     ],
 )
 def test_what_mitmproxy_itself_turned_down_is_understood(
-    tmp_path: Path, message: str, answered: bool, status: int, level: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, message: str, answered: bool, expected: tuple[int, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     made = flow()
@@ -134,9 +134,9 @@ def test_what_mitmproxy_itself_turned_down_is_understood(
     made.response = http.Response.make(200) if answered else None
     errors.Errors().error(made)
     assert exchange.failure
-    assert exchange.failure.status == status
     (record,) = caplog.records
-    assert (record.levelname, vars(record)[FLOW]) == (level, made)
+    assert (exchange.failure.status, record.levelname) == expected
+    assert vars(record)[FLOW] is made
 
 
 @pytest.mark.parametrize(
