@@ -13,6 +13,7 @@ from mitmproxy.master import Master
 from mitmproxy.proxy.layers.http import HttpRequestHook, HttpResponseHook
 from mitmproxy.test import taddons, tflow
 
+from livegate.logs.subject import FLOW
 from livegate.mitm import dispatch
 
 
@@ -269,3 +270,21 @@ def test_the_manager_can_be_changed_before_any_loop_runs() -> None:
     table = dispatch.HookTable(manager)  # type: ignore[arg-type]
     assert table.then_forget(lambda: 7)() == 7
     assert isinstance(addonmanager.traverse([]), types.GeneratorType)
+
+
+class Onlooker:
+    @dispatch.contained
+    def request(self, flow: HTTPFlow) -> None:
+        raise ValueError("has seen too much")
+
+
+async def test_a_hook_that_only_looks_on_ends_nobody_elses(master: Master, caplog: pytest.LogCaptureFixture) -> None:
+    log: list[str] = []
+    master.addons.add(Recorder("a", log, Onlooker(), Recorder("b", log)))
+    before = dispatch.hook_errors["request"]
+    await request(master)
+    assert log == ["a", "b"]
+    assert dispatch.hook_errors["request"] == before + 1
+    (record,) = caplog.records
+    assert record.getMessage() == "Addon error: has seen too much"
+    assert isinstance(vars(record)[FLOW], HTTPFlow)
