@@ -249,7 +249,7 @@ class Session:
         return min(due, default=None)
 
     def _time_out(self, reason: str, what: str) -> None:
-        logger.warning("WebSocket cut, %s", what, extra=about(self.flow))
+        logger.warning("WebSocket cut, %s", what, extra=about(self.flow, reason))
         self.cut(reason)
 
     def _on_timer(self) -> None:
