@@ -5,10 +5,14 @@ from typing import Any
 from mitmproxy.connection import Client
 
 from livegate.inspect.commands import LiveViewCommands
+from livegate.inspect.free_text import FreeText
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
+from livegate.logs.addon import Logs
+from livegate.logs.gate import Gate
+from livegate.logs.terminal import Terminal
 from livegate.operate.admin import AdminListener
 from livegate.operate.desk import Desk
 from livegate.operate.metrics import Metrics
@@ -28,6 +32,7 @@ from livegate.pipeline.identity import ClientIdentity
 from livegate.pipeline.inspection import Inspection
 from livegate.pipeline.policy import RequestPolicy
 from livegate.pipeline.rate_limiter import RateLimiter
+from livegate.pipeline.recoveries import Recoveries
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.router import DomainRouter
 from livegate.pipeline.streaming import Streaming
@@ -41,7 +46,7 @@ from livegate.websocket.registry import Sockets
 def pipeline() -> list[Any]:
     """Make a fresh set of addons that share one place for the settings in force."""
     current = CurrentSettings()
-    timeouts = Timeouts(current)
+    terminal, timeouts = Terminal(), Timeouts(current)
     sockets = Sockets()
     recorder, redactor = Recorder(), Redactor()
     frames = FrameLogger(recorder, redactor)
@@ -55,13 +60,15 @@ def pipeline() -> list[Any]:
         watch.refused_early(client.peername[0], refusal)
 
     policy = RequestPolicy(current, sockets, timeouts.http_started, refused_early)
-    startup, rates = Startup(current), BoundedMemoryStorage()
+    startup, rates = Startup(current, terminal), BoundedMemoryStorage()
     inspection = Inspection(current, recorder, redactor, frames)
+    logs = Logs(terminal, Gate(FreeText(redactor)))
     startup.on_reload.append(metrics.reloaded)
     metrics.count_drops(
         {
             "frame-log-lines": lambda: inspection.dropped,
             "incidents": lambda: watch.forgotten,
+            "log-lines": lambda: logs.suppressed,
             "rate-limit-keys": lambda: rates.forgotten,
             "recordings": lambda: watch.recordings.forgotten,
             "sessions": lambda: recorder.tracker.dropped,
@@ -84,9 +91,10 @@ def pipeline() -> list[Any]:
         Headers(),
         timeouts,
         Streaming(),
-        Errors(),
-        AccessLog(),
         LiveViewInspector(recorder, redactor),
+        Errors(),
+        Recoveries(current),
+        AccessLog(redactor),
         LiveViewCommands(recorder, redactor),
         frames,
         inspection,
@@ -95,4 +103,5 @@ def pipeline() -> list[Any]:
         tracing,
         AdminListener(current, desk),
         FlowHistory(),
+        logs,
     ]

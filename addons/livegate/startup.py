@@ -13,7 +13,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate import mitm
-from livegate.logs import Terminal
+from livegate.logs.terminal import Terminal
 from livegate.mitm import dispatch, handler, messages
 from livegate.mitm.connections import close_client, prepare_certificate_store, was_set
 from livegate.pipeline.exchange import CurrentSettings
@@ -53,9 +53,9 @@ def has_terminal() -> bool:
 class Startup:
     """Load the settings and keep them current; hold mitmproxy's options to what is safe for a gateway."""
 
-    def __init__(self, current: CurrentSettings) -> None:
+    def __init__(self, current: CurrentSettings, terminal: Terminal) -> None:
         self._current = current
-        self._terminal = Terminal()
+        self._terminal = terminal
         self._path: Path | None = None
         self._running = False
         self._has_terminal = has_terminal()
@@ -127,7 +127,6 @@ class Startup:
             messages.uninstall()
             handler.uninstall()
             dispatch.uninstall(ctx.master.addons)
-        self._terminal.restore()
 
     def reload(self) -> None:
         """Read the settings again and swap them in; with any problem the old ones stay (file change or SIGHUP)."""

@@ -12,6 +12,7 @@ from mitmproxy.websocket import WebSocketMessage
 from livegate.inspect.content import content_of
 from livegate.inspect.polling import LongPolls, Polled
 from livegate.inspect.visits import Visits
+from livegate.logs.subject import belongs_to
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.model import Exchange, Limits, PageLoad
 from livegate.phoenix.note import Note
@@ -56,13 +57,28 @@ class ExchangeSeen:
     """When it was one of the long-poll transport."""
 
 
-class Following:
-    """A flow whose frames are understood."""
+class Tab:
+    """Whose a flow is; the session is known only after a while."""
 
-    __slots__ = ("channels", "recent", "strange")
+    __slots__ = ("channels",)
 
     def __init__(self, channels: Channels) -> None:
         self.channels = channels
+
+    @property
+    def number(self) -> int | None:
+        """The number of the session, once there is one."""
+        session = self.channels.session
+        return session.number if session is not None else None
+
+
+class Following(Tab):
+    """A flow whose frames are understood."""
+
+    __slots__ = ("recent", "strange")
+
+    def __init__(self, channels: Channels) -> None:
+        super().__init__(channels)
         self.recent: deque[Note] = deque(maxlen=FULL_NOTES)
         self.strange = 0
 
@@ -84,6 +100,7 @@ class Recorder:
         load = page = self._page(flow)
         polled = self._longpolls.exchange(flow) if page is None else None
         if polled is not None:
+            belongs_to(flow, Tab(polled.channels))
             self._polled(flow, polled)
         elif load is None:
             load = self._visits.of(flow)
@@ -94,6 +111,7 @@ class Recorder:
         kept = session or load
         if kept is not None:
             kept.exchanges.append(found)
+            belongs_to(flow, kept.number)
         seen = ExchangeSeen(flow, found, kept.number if kept is not None else None, page, polled)
         for listener in self.on_exchange:
             listener(seen)
@@ -150,6 +168,7 @@ class Recorder:
         following: Following | Literal[False] = False
         if is_phoenix(flow):
             following = Following(self.tracker.open(flow.request.path, _opened_at(flow), id_=flow.id))
+            belongs_to(flow, following)
         setattr(flow, FOLLOWING, following)
         return following
 

@@ -7,6 +7,7 @@ go. A hook that is put on an addon after the addon was registered is found once 
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import logging
 import sys
@@ -31,6 +32,9 @@ from mitmproxy.addons import (
     stickycookie,
 )
 from mitmproxy.flow import Flow
+from mitmproxy.http import HTTPFlow
+
+from livegate.logs.subject import about
 
 logger = logging.getLogger("mitmproxy.addonmanager")
 
@@ -89,7 +93,7 @@ class HookTable:
             except exceptions.OptionsError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever an addon raises is logged, as in mitmproxy
-                _log(name, error)
+                _log(name, error, args)
         return None
 
     def lifecycle(self, name: str, data: Any) -> Awaitable[None] | None:
@@ -269,20 +273,34 @@ async def _go_on(name: str, first: Awaitable[Any], groups: tuple[Group, ...], ar
         except exceptions.OptionsError:
             raise
         except Exception as error:  # noqa: BLE001 - as in `run`
-            _log(name, error)
+            _log(name, error, args)
 
 
 hook_errors: Counter[str] = Counter()
 """How often a hook for the event of this name has raised."""
 
 
-def _log(name: str, error: Exception) -> None:
+def _log(name: str, error: Exception, args: tuple[Any, ...]) -> None:
     """As mitmproxy does it: without its own frames."""
     _, _, trace = sys.exc_info()
-    for function in ("run", "_go_on"):
+    for function in ("run", "_go_on", "alone"):
         trace = addonmanager.cut_traceback(trace, function)
     hook_errors[name] += 1
-    logger.error("Addon error: %s", error, exc_info=(type(error), error, trace))
+    subject = about(args[0]) if args and isinstance(args[0], HTTPFlow) else None
+    logger.error("Addon error: %s", error, exc_info=(type(error), error, trace), extra=subject)
+
+
+def contained[Addon](hook: Callable[[Addon, HTTPFlow], None]) -> Callable[[Addon, HTTPFlow], None]:
+    """Wrap a hook `(self, flow)` of an addon that only looks on: when it raises, the addons after it still run."""
+
+    @functools.wraps(hook)
+    def alone(self: Addon, flow: HTTPFlow) -> None:
+        try:
+            hook(self, flow)
+        except Exception as error:  # noqa: BLE001 - it is logged and counted as any other
+            _log(hook.__name__, error, (flow,))
+
+    return alone
 
 
 _kept: set[asyncio.Future[None]] = set()

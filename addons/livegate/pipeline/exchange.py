@@ -12,6 +12,7 @@ from typing import Literal
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
 
+from livegate.logs.subject import EXCHANGE
 from livegate.pipeline.identifiers import random_hex
 from livegate.pipeline.refusal import Refusal
 from livegate.settings import Service, Settings
@@ -163,10 +164,6 @@ class Exchange:
     started: float = field(default_factory=time.monotonic)
 
 
-_PLACE = "livegate_exchange"
-"""Attribute of a flow that holds its record; it is never saved or copied with the flow."""
-
-
 def begin(flow: http.HTTPFlow, settings: Settings) -> Exchange:
     """Start the record of a flow. Called once a flow, by the first addon that sees it."""
     peer = peer_address(flow)
@@ -179,13 +176,13 @@ def begin(flow: http.HTTPFlow, settings: Settings) -> Exchange:
         client=peer,
         scheme="https" if flow.client_conn.tls else "http",
     )
-    setattr(flow, _PLACE, exchange)
+    setattr(flow, EXCHANGE, exchange)
     return exchange
 
 
 def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
     """The record of a flow, or None for one that did not come through the gateway (loaded from a file, replayed)."""
-    return getattr(flow, _PLACE, None)
+    return getattr(flow, EXCHANGE, None)
 
 
 def report_of(exchange: Exchange, websocket: WebSocketData) -> SocketReport:
@@ -224,7 +221,7 @@ def awaiting_backend(flow: http.HTTPFlow) -> Exchange | None:
     """
     if not flow.live or flow.response is not None or flow.error is not None:
         return None
-    return getattr(flow, _PLACE, None)
+    return getattr(flow, EXCHANGE, None)
 
 
 def peer_address(flow: http.HTTPFlow) -> Address:

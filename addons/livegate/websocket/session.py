@@ -14,6 +14,7 @@ from typing import Any, Literal
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 
+from livegate.logs.subject import about
 from livegate.mitm.dispatch import HookTable, keep
 from livegate.mitm.policy import Leg
 from livegate.settings import MessageHistory, WebSocketLimits
@@ -107,7 +108,9 @@ class Session:
         """Send a message in the name of a peer, between two of its own; the hooks see it too."""
         peer = self.client if message.from_client else self.server
         if self.closing or peer.close_received or peer.ended:
-            logger.warning("a message was injected into a WebSocket that is closing: it is not sent")
+            logger.warning(
+                "a message was injected into a WebSocket that is closing: it is not sent", extra=about(self.flow)
+            )
             return
         peer.inject(message)
 
@@ -138,7 +141,13 @@ class Session:
     def violated(self, culprit: Peer, error: closing.ViolationError) -> None:
         """A peer broke the protocol or a bound."""
         if error.code != closing.INTERNAL_ERROR:
-            logger.info("WebSocket closed with %d because of the %s: %s", error.code, culprit.name, error.reason)
+            logger.info(
+                "WebSocket closed with %d because of the %s: %s",
+                error.code,
+                culprit.name,
+                error.reason,
+                extra=about(self.flow),
+            )
         self.close(error.code, error.reason)
         culprit.finish()
 
@@ -239,6 +248,10 @@ class Session:
             due.append(self._ping_at)
         return min(due, default=None)
 
+    def _time_out(self, reason: str, what: str) -> None:
+        logger.warning("WebSocket cut, %s", what, extra=about(self.flow, reason))
+        self.cut(reason)
+
     def _on_timer(self) -> None:
         self._timer = None
         if self.over:
@@ -263,9 +276,9 @@ class Session:
         elif held:
             self.heard = now  # somebody is looking at a message: that is not idleness
         elif limits.idle is not None and now >= self.heard + limits.idle:
-            self.cut("idle")
+            self._time_out("idle", f"nothing was sent for {limits.idle:g} s")
         elif any(peer.pong_due is not None and now >= peer.pong_due for peer in (self.client, self.server)):
-            self.cut("no pong")
+            self._time_out("no pong", f"a ping was not answered within {PONG_WITHIN_S:g} s")
         elif self._ping_at is not None and now >= self._ping_at:
             self._ping_at = now + (limits.ping_every or 0)
             key = b"livegate" + os.urandom(PING_KEY_BYTES)

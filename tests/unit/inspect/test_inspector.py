@@ -29,6 +29,7 @@ from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
 from livegate.inspect.view import HeartbeatContentview, LiveViewContentview
+from livegate.logs.subject import session_of as session_number
 from livegate.mitm import showing
 from livegate.mitm.policy import NOT_KEPT
 from livegate.settings import FrameLog
@@ -281,6 +282,39 @@ def test_pages_and_long_polls(inspector: LiveViewInspector) -> None:
     exchange("GET", f"{url}&token=T", b"", {"status": 410, "token": "T2", "messages": []})
     assert session.state == "closed"
     assert session.sockets[0].close_code == 3410
+
+
+def test_every_flow_of_a_tab_tells_the_log_its_session(
+    inspector: LiveViewInspector, caplog: pytest.LogCaptureFixture
+) -> None:
+    page, asset, poll, other = (tflow.tflow(resp=True) for _ in range(4))
+    page.request.path = "/count"
+    page.response = http.Response.make(200, PAGE, {"Content-Type": "text/html"})
+    asset.request.headers["Referer"] = f"http://app.test/count?token={CANARY}"
+    poll.request = http.Request.make("GET", "http://app.test/live/longpoll?vsn=2.0.0")
+    poll.response = http.Response.make(200, json.dumps({"status": 410, "token": "T", "messages": []}))
+    for flow in (page, asset, poll, other):
+        inspector.response(flow)
+    assert [session_number(flow) for flow in (page, asset, poll, other)] == [1, 1, None, None]
+    browser = Browser(inspector)
+    browser.say([None, "1", "phoenix", "heartbeat", {}])
+    assert session_number(browser.flow) is None
+    browser.session()
+    assert session_number(browser.flow) == 1
+
+
+def test_a_fault_of_the_inspectors_own_is_logged_and_goes_no_further(
+    inspector: LiveViewInspector, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(flow: object) -> None:
+        raise ValueError("on purpose")
+
+    for name in ("exchange", "closed"):
+        monkeypatch.setattr(inspector.recorder, name, fail)
+    inspector.response(tflow.tflow(resp=True))
+    inspector.error(tflow.tflow(err=True))
+    inspector.websocket_end(tflow.twebsocketflow())
+    assert caplog.messages == ["Addon error: on purpose"] * 3
 
 
 def test_what_is_no_page_is_none() -> None:

@@ -13,6 +13,7 @@ from mitmproxy.master import Master
 from mitmproxy.proxy.layers.http import HttpRequestHook, HttpResponseHook
 from mitmproxy.test import taddons, tflow
 
+from livegate.logs.subject import FLOW
 from livegate.mitm import dispatch
 
 
@@ -304,3 +305,21 @@ async def test_an_addon_of_ours_that_is_idle_has_no_hook_until_it_is_not(table) 
     assert sleeper in hooks_of("running"), "its life goes on"
     sleeper.idle = False
     assert sleeper in hooks_of("request")
+
+
+class Onlooker:
+    @dispatch.contained
+    def request(self, flow: HTTPFlow) -> None:
+        raise ValueError("has seen too much")
+
+
+async def test_a_hook_that_only_looks_on_ends_nobody_elses(master: Master, caplog: pytest.LogCaptureFixture) -> None:
+    log: list[str] = []
+    master.addons.add(Recorder("a", log, Onlooker(), Recorder("b", log)))
+    before = dispatch.hook_errors["request"]
+    await request(master)
+    assert log == ["a", "b"]
+    assert dispatch.hook_errors["request"] == before + 1
+    (record,) = caplog.records
+    assert record.getMessage() == "Addon error: has seen too much"
+    assert isinstance(vars(record)[FLOW], HTTPFlow)
