@@ -70,7 +70,8 @@ class LongPolls:
 
     def _begin(self, flow: http.HTTPFlow, token: str, at: float) -> Channels:
         request = flow.request
-        channels = self._tracker.open(request.path, request.timestamp_start, "longpoll", flow.id)
+        cookie = "cookie" in request.headers
+        channels = self._tracker.open(request.path, request.timestamp_start, "longpoll", flow.id, cookie=cookie)
         self._by_token[token] = channels
         if len(self._by_token) > MAX_LONGPOLLS:
             _, oldest = self._by_token.popitem(last=False)
