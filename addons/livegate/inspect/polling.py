@@ -60,7 +60,7 @@ class LongPolls:
         if answer.status == status_codes.GONE and answer.token is not None:  # a session begins, or has to begin again
             ended = self._by_token.pop(token, None)
             if ended is not None:
-                ended.close(CLOSED_GONE, "the long-poll session is gone", "server", at)
+                ended.close(CLOSED_GONE, "the long-poll session is gone", "backend", at)
             return Polled(self._begin(flow, answer.token, at), poll, answer, at, opened=True, ended=ended)
         channels = self._by_token.get(token)
         if channels is None:

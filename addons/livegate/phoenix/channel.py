@@ -63,6 +63,7 @@ class Channels:
             session.last_at = at
             session.bytes_in += size if from_client else 0
             session.bytes_out += 0 if from_client else size
+        self.seen.last_at = at
         note.sentence = sentence_of(note)
         return note
 

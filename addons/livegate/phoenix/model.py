@@ -133,6 +133,8 @@ class SocketSeen:
     opened_at: float
     id: str = ""
     """As whoever carries the frames calls it."""
+    last_at: float = 0.0
+    """When a frame last went over it, either way."""
     closed_at: float | None = None
     close_code: int | None = None
     close_reason: str = ""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from livegate.phoenix.model import Event, Outcome, Session
+from livegate.phoenix.model import Event, Session, SocketSeen
 from livegate.phoenix.note import shortened
 
 MAX_NAMED = 3
@@ -43,7 +43,7 @@ class Case:
     vsn_known: bool = True
     """Whether Phoenix has a serializer for the `vsn` of the URL."""
     origin: str = ""
-    """As the client sent it; empty for none."""
+    """As the client sent it, or as the app got it when it was the one to refuse; empty for none."""
     origin_policy: str = "preserve"
     """`origin` of the service."""
     code: int | None = None
@@ -64,9 +64,9 @@ class Case:
 
     @property
     def quiet(self) -> float | None:
-        """Seconds from the last frame of the session to the end of its last socket; None when that is not known."""
-        ends = [socket.closed_at for socket in self.session.sockets if socket.closed_at] if self.session else []
-        return max(0.0, ends[-1] - self.session.last_at) if ends and self.session is not None else None
+        """Seconds from the last frame of a socket to its end; None when that is not known."""
+        socket = ended_socket(self.session)
+        return None if socket is None or socket.closed_at is None else socket.closed_at - socket.last_at
 
 
 class Rule(Protocol):
@@ -99,12 +99,18 @@ def rule(rules: list[Rule]) -> Callable[[Callable[[Case], Words | None]], Rule]:
     return made
 
 
-def of_last_socket(session: Session | None, outcome: Outcome) -> list[Event]:
-    """The pushes of the session's last socket that ended so; those of earlier ones have had their cause."""
-    if session is None or not session.sockets:
+def ended_socket(session: Session | None) -> SocketSeen | None:
+    """The socket of a session that ended last."""
+    ended = [socket for socket in session.sockets if socket.closed_at is not None] if session is not None else []
+    return max(ended, key=lambda socket: socket.closed_at or 0.0, default=None)
+
+
+def left_unanswered(session: Session | None) -> list[Event]:
+    """The pushes that the end of the session's last socket left without an answer."""
+    socket = ended_socket(session)
+    if session is None or socket is None:
         return []
-    since = session.sockets[-1].opened_at
-    return [each for each in session.events if each.outcome == outcome and each.sent_at >= since]
+    return [each for each in session.events if each.outcome == "closed" and each.sent_at >= socket.opened_at]
 
 
 def named(events: Iterable[Event]) -> str:

@@ -55,7 +55,7 @@ def rate_limit(case: Case) -> Words | None:
     return (
         "Rate limit",
         f"More requests than the budget of this {_WHOSE.get(policy, policy)} allows; WebSocket upgrades count.",
-        f"Raise {case.key(f'rate_limit.{policy}')}, or see with {case.key('rate_limit.dry_run')} what would be refused.",
+        f"Raise {case.key(f'rate_limit.{policy}')}; {case.key('rate_limit.dry_run')} only logs what would be refused.",
     )
 
 
@@ -69,8 +69,10 @@ def too_many_sockets(case: Case) -> Words | None:
     return (
         "Too many WebSockets",
         f"As many are open {where.get(bound, '')} as are allowed.",
-        f"Raise {case.key(f'websocket.max_connections.{bound}')}, or look for a page that opens sockets and leaves "
-        "them.",
+        (
+            f"Raise {case.key(f'websocket.max_connections.{bound}')}, or look for a page that opens sockets and leaves "
+            "them."
+        ),
     )
 
 
@@ -118,8 +120,10 @@ def upgrade_malformed(case: Case) -> Words | None:
     return (
         "Not a proper WebSocket upgrade",
         "An upgrade is a GET over HTTP/1.1 with `Connection: Upgrade`, version 13, a key, and no body.",
-        "Look for a proxy in front of the gateway that drops or rewrites these fields (in nginx: "
-        "`proxy_http_version 1.1` and `proxy_set_header Connection upgrade`), or a client of your own.",
+        (
+            "Look for a proxy in front of the gateway that drops or rewrites these fields (in nginx: "
+            "`proxy_http_version 1.1` and `proxy_set_header Connection upgrade`), or a client of your own."
+        ),
     )
 
 
@@ -183,8 +187,10 @@ def backend_untrusted(case: Case) -> Words | None:
     return (
         "Backend's certificate not accepted",
         "It is of another name, out of date, or not signed by an authority that is trusted.",
-        f"Name its authority in {case.key('tls.ca_file')}, its name in {case.key('tls.server_name')}; "
-        f"or set {case.key('tls.verify')} to false.",
+        (
+            f"Name its authority in {case.key('tls.ca_file')}, its name in {case.key('tls.server_name')}; "
+            f"or set {case.key('tls.verify')} to false."
+        ),
     )
 
 
@@ -209,8 +215,11 @@ def handshake_wrong(case: Case) -> Words | None:
     return (
         "The app's answer to the upgrade is wrong",
         f"It {case.detail}.",
-        "Look at the app's WebSocket server, or a proxy between the gateway and the app. Subprotocols and extensions "
-        f"that were not offered are often made up by such a proxy; see also {case.key('websocket.compression')}.",
+        (
+            "Look at the app's WebSocket server, or a proxy between the gateway and the app. Subprotocols and "
+            "extensions that were not offered are often made up by such a proxy; see also "
+            f"{case.key('websocket.compression')}."
+        ),
     )
 
 
@@ -222,8 +231,10 @@ def backend_broken(case: Case) -> Words | None:
     return (
         "Backend broke the connection",
         "It took the request and ended the connection before its answer was whole, or sent what is not HTTP.",
-        f"Look at the app's log of that moment: was it killed or restarted? Does {case.key('backend')} have the right "
-        "scheme (http or https) and port?",
+        (
+            "Look at the app's log of that moment, whether it was killed or restarted; check scheme (http or https) "
+            f"and port of {case.key('backend')}."
+        ),
     )
 
 
@@ -235,15 +246,18 @@ def client_gave_up(case: Case) -> Words | None:
     return (
         "Client gave up the upgrade",
         "It closed the connection before the app had answered its WebSocket upgrade.",
-        "Nothing when the tab was closed. Else see why the app is slow to answer: phoenix.js with `longPollFallbackMs` "
-        "goes over to long-poll after that time.",
+        (
+            "Nothing when the tab was closed. Else see why the app is slow to answer: phoenix.js with "
+            "`longPollFallbackMs` goes over to long-poll after that time."
+        ),
     )
 
 
 @rule(RULES)
 def gateway_failed(case: Case) -> Words | None:
     """A fault of the gateway or of an addon."""
-    if case.refused not in ("internal-error", "unrouted") and (case.by, case.reason) != ("gateway", "the gateway failed"):
+    broke_down = (case.by, case.reason) == ("gateway", "the gateway failed")
+    if case.refused not in ("internal-error", "unrouted") and not broke_down:
         return None
     return (
         "The gateway failed",
@@ -271,7 +285,9 @@ def gateway_draining(case: Case) -> Words | None:
         return None
     return (
         "The gateway was being stopped",
-        "It refuses requests and closes sockets with 1012, spread over `timeouts.drain`; browsers come back by "
-        "themselves.",
+        (
+            "It refuses requests and closes sockets with 1012, spread over `timeouts.drain`; browsers come back by "
+            "themselves."
+        ),
         "Nothing, when it was restarted on purpose.",
     )

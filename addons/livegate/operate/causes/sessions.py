@@ -31,8 +31,10 @@ def csrf_missing(case: Case) -> Words | None:
     return (
         "Join refused as stale: no CSRF token",
         "The socket's URL has no `_csrf_token`, so the app did not look at the session cookie.",
-        "In the page's JavaScript: `new LiveSocket(path, Socket, {params: {_csrf_token: csrfToken}})`, and the tag "
-        '`<meta name="csrf-token">` in the root layout.',
+        (
+            "In the page's JavaScript: `new LiveSocket(path, Socket, {params: {_csrf_token: csrfToken}})`, and the tag "
+            '`<meta name="csrf-token">` in the root layout.'
+        ),
     )
 
 
@@ -45,8 +47,10 @@ def cookie_missing(case: Case) -> Words | None:
     return (
         "Join refused as stale: no session cookie",
         "The browser sent no cookie with the socket's upgrade.",
-        "Look at the app's session cookie: `Secure` over plain http, `SameSite` in a frame of another site, a `Domain` "
-        "or `Path` that is not that of the page, or cookies that are blocked.",
+        (
+            "Look at the app's session cookie: `Secure` over plain http, `SameSite` in a frame of another site, a "
+            "`Domain` or `Path` that is not that of the page, or cookies that are blocked."
+        ),
     )
 
 
@@ -59,10 +63,14 @@ def stale(case: Case) -> Words | None:
         return None
     return (
         "Join refused as stale: CSRF token and session do not fit",
-        "The app found no session for the socket: the page's `_csrf_token` is not of the session in the cookie, or the "
-        "page is older than its session.",
-        "Check that every node has one `secret_key_base` and one `signing_salt`, that no cache serves the page, and "
-        "that no other app on this host sets a cookie of the same name.",
+        (
+            "The app found no session for the socket: the page's `_csrf_token` is not of the session in the cookie, "
+            "or the page is older than its session."
+        ),
+        (
+            "Check that every node has one `secret_key_base` and one `signing_salt`, that no cache serves the page, "
+            "and that no other app on this host sets a cookie of the same name."
+        ),
     )
 
 
@@ -73,8 +81,10 @@ def unauthorized(case: Case) -> Words | None:
         return None
     return (
         "Join refused as unauthorized",
-        "The page was navigated to from another `live_session`, whose rights do not count there; the browser loads it "
-        "anew.",
+        (
+            "The page was navigated to from another `live_session`, whose rights do not count there; the browser "
+            "loads it anew."
+        ),
         "Use a plain link (`href` instead of `navigate`) between live_sessions, or put both into one.",
     )
 
@@ -86,8 +96,10 @@ def join_reload(case: Case) -> Words | None:
         return None
     return (
         "Join refused: the page has to be loaded again",
-        "`mount` or `handle_params` raised an exception that stands for an HTTP status, such as `Ecto.NoResultsError` "
-        "for 404; the browser asks for the page again to show that.",
+        (
+            "`mount` or `handle_params` raised an exception that stands for an HTTP status, such as "
+            "`Ecto.NoResultsError` for 404; the browser asks for the page again to show that."
+        ),
         "Load the page without JavaScript to see the status; look at the app's log.",
     )
 
@@ -112,8 +124,10 @@ def topic_unknown(case: Case) -> Words | None:
     return (
         "No channel for this topic",
         "The app's socket does not know the topic that was joined.",
-        "Compare the topic with the `channel` lines of the app's socket, and the path of the socket: a page's own "
-        "channels are not at LiveView's.",
+        (
+            "Compare the topic with the `channel` lines of the app's socket, and the path of the socket: a page's own "
+            "channels are not at LiveView's."
+        ),
     )
 
 
@@ -137,8 +151,10 @@ def reload_loop(case: Case) -> Words | None:
         return None
     return (
         "The page reloads in a loop",
-        f"Its join was refused, and so it was at the {page.refused_before} loads of the page just before by this "
-        "browser.",
+        (
+            f"Its join was refused, and so it was at the {page.refused_before} loads of the page just before by this "
+            "browser."
+        ),
         "Mend what refuses the join, which is told beside this; until then the browser goes on.",
     )
 
@@ -230,8 +246,10 @@ def long_poll_pinned(case: Case) -> Words | None:
     return (
         "Pinned to long-poll",
         "A WebSocket of this tab failed once. It fell back to long-poll, and remembers that as long as it is open.",
-        "See why the upgrade failed (among the refused), then in the tab: "
-        "`sessionStorage.removeItem('phx:fallback:LongPoll')` and reload.",
+        (
+            "See why the upgrade failed (among the refused), then in the tab: "
+            "`sessionStorage.removeItem('phx:fallback:LongPoll')` and reload."
+        ),
     )
 
 
@@ -248,6 +266,8 @@ def versions_apart(case: Case) -> Words | None:
     return (
         "LiveView's client and server are versions apart",
         f"The page's JavaScript is LiveView {client}, the server's is {main.version[:20]}; diffs may be misread.",
-        "Build the assets anew with the server's version (`mix deps.get`, `npm install`, `mix assets.deploy`), and look "
-        "for a cache that serves old ones.",
+        (
+            "Build the assets anew with the server's version (`mix deps.get`, `npm install`, `mix assets.deploy`), "
+            "and look for a cache that serves old ones."
+        ),
     )

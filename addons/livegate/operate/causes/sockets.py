@@ -1,6 +1,6 @@
 """Causes of WebSockets that ended: by close code, by who closed, and by the gateway's own reasons."""
 
-from livegate.operate.causes.case import Case, Rule, Words, named, of_last_socket, rule
+from livegate.operate.causes.case import Case, Rule, Words, left_unanswered, named, rule
 from livegate.websocket import closing
 
 RULES: list[Rule] = []
@@ -22,7 +22,7 @@ _OWN_CODES = (
 
 def _unanswered(case: Case) -> str:
     """Which pushes never had an answer because the socket ended."""
-    names = named(of_last_socket(case.session, "closed"))
+    names = named(left_unanswered(case.session))
     return f" No answer came to {names}." if names else ""
 
 
@@ -86,8 +86,10 @@ def no_pong(case: Case) -> Words | None:
         return None
     return (
         "No pong",
-        f"One end did not answer the gateway's ping ({case.key('websocket.ping_every')}) in 20 s, so that connection "
-        "is dead.",
+        (
+            f"One end did not answer the gateway's ping ({case.key('websocket.ping_every')}) in 20 s, so that "
+            "connection is dead."
+        ),
         "Nothing, when the machine was asleep or off the network; else look at the network on that side.",
     )
 
@@ -142,7 +144,7 @@ def heartbeat_lost(case: Case) -> Words | None:
     return (
         "Heartbeat not answered",
         f"The client waited 30 s for the answer to its heartbeat, and gave the socket up.{_unanswered(case)}",
-        "Look at the app: a node that swaps or is overloaded, a debugger that holds it, or a network that loses packets.",
+        "Look for a node that swaps or is overloaded, a debugger that holds the app, or a network that loses packets.",
     )
 
 
@@ -161,8 +163,10 @@ def app_idle(case: Case) -> Words | None:
     return (
         "Idle for too long for the app",
         f"The app closed with {case.code}, and {said}: so {server} ends a socket after `timeout`, 60 s.",
-        "Nothing, when the tab was asleep. Else see why heartbeats stopped, or raise `timeout` of `socket` in the app's "
-        "endpoint above `heartbeatIntervalMs`.",
+        (
+            "Nothing, when the tab was asleep. Else see why heartbeats stopped, or raise `timeout` of `socket` in the "
+            "app's endpoint above `heartbeatIntervalMs`."
+        ),
     )
 
 
@@ -174,8 +178,10 @@ def app_closed(case: Case) -> Words | None:
         return None
     return (
         "The app closed the socket",
-        "Without a reason, while frames came and went: a `disconnect` was broadcast to it (before Phoenix 1.8.8 that "
-        f"says 1000), or a proxy between closed it. LiveView loads the page again.{_unanswered(case)}",
+        (
+            "Without a reason, while frames came and went: a `disconnect` was broadcast to it (before Phoenix 1.8.8 "
+            f"that says 1000), or a proxy between closed it. LiveView loads the page again.{_unanswered(case)}"
+        ),
         "Nothing, when the user logged out; else look for `disconnect` in the app.",
     )
 
@@ -199,8 +205,10 @@ def backend_lost(case: Case) -> Words | None:
         return None
     return (
         "The backend is gone",
-        "Its connection broke without a close frame: the app was killed or restarted, ran out of memory, or its socket "
-        f"process died.{_unanswered(case)}",
+        (
+            "Its connection broke without a close frame: the app was killed or restarted, ran out of memory, or its "
+            f"socket process died.{_unanswered(case)}"
+        ),
         "Look at the app's log of that moment. LiveView connects again by itself.",
     )
 
@@ -245,8 +253,10 @@ def too_big_there(case: Case) -> Words | None:
     return (
         "Message too big for the app",
         f"The app said 1009 to a message of the client.{_unanswered(case)}",
-        "Raise `max_frame_size` of `websocket:` at the app's `socket` (with Bandit `max_fragmented_message_size` too), "
-        "or send less: uploads in chunks.",
+        (
+            "Raise `max_frame_size` of `websocket:` at the app's `socket` (with Bandit `max_fragmented_message_size` "
+            "too), or send less: uploads in chunks."
+        ),
     )
 
 
@@ -262,9 +272,12 @@ def frame_refused(case: Case) -> Words | None:
     whose = "app" if case.by == "backend" else "client"
     return (
         f"The {whose} could not read a frame",
-        f"It closed with {case.code}. The gateway has let the frame through, so it is not broken as such: compression, "
-        f"an addon that changes messages, or a kind of message that is not expected there.{_unanswered(case)}",
-        f"Look at the last frames before the end; try {case.key('websocket.compression')}: `strip`, and without addons.",
+        (
+            f"It closed with {case.code}. The gateway has let the frame through, so it is not broken as such: "
+            "compression, an addon that changes messages, or a kind of message that is not expected "
+            f"there.{_unanswered(case)}"
+        ),
+        f"Look at the last frames before the end; try {case.key('websocket.compression')} `strip`, and without addons.",
     )
 
 
@@ -275,7 +288,9 @@ def long_poll_gone(case: Case) -> Words | None:
         return None
     return (
         "Long-poll session gone",
-        "The app no longer knew it: it was restarted, its nodes do not know each other's sessions, or no poll came for "
-        "15 s.",
+        (
+            "The app no longer knew it: it was restarted, its nodes do not know each other's sessions, or no poll "
+            "came for 15 s."
+        ),
         "With several nodes: connect them, or lead each browser to the same one. Else look why polls stopped.",
     )

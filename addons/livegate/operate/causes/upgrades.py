@@ -22,8 +22,10 @@ def check_origin(case: Case) -> Words | None:
     here = f", or set {setting} to `{other}`" if other else ""
     return (
         "The app refused the upgrade with 403: check_origin?",
-        f"Most often it is Phoenix's `check_origin`: {case.the_origin} is not the host that the app believes to have "
-        f"(`url: [host: ...]`). Its socket's `connect/3` may also have said `:error`.",
+        (
+            f"Most often it is Phoenix's `check_origin`: {case.the_origin} is not the host that the app believes to "
+            "have (`url: [host: ...]`). Its socket's `connect/3` may also have said `:error`."
+        ),
         f"Add {case.the_origin} to `check_origin` of the app's endpoint{here}.",
     )
 
@@ -35,8 +37,10 @@ def connect_refused(case: Case) -> Words | None:
         return None
     return (
         "The app refused the upgrade with 403",
-        "No Origin was sent, so it is not `check_origin`: the socket's `connect/3` said `:error`, or a plug before it "
-        "refused.",
+        (
+            "No Origin was sent, so it is not `check_origin`: the socket's `connect/3` said `:error`, or a plug "
+            "before it refused."
+        ),
         "See which parameters or token `connect/3` of the app's socket asks for.",
     )
 
@@ -73,8 +77,10 @@ def no_socket_there(case: Case) -> Words | None:
     return (
         "The app has no socket at this path",
         "It answered the upgrade with 404.",
-        'Compare the path of `new LiveSocket("/live", ...)` with `socket "/live", Phoenix.LiveView.Socket` of the '
-        f"app's endpoint, and see whether {case.key('backend')} is the right app.",
+        (
+            'Compare the path of `new LiveSocket("/live", ...)` with `socket "/live", Phoenix.LiveView.Socket` of the '
+            f"app's endpoint, and see whether {case.key('backend')} is the right app."
+        ),
     )
 
 
@@ -85,8 +91,10 @@ def upgrade_redirected(case: Case) -> Words | None:
         return None
     return (
         "The app answers the upgrade with a redirect",
-        "WebSockets do not follow one. Mostly it is `force_ssl`, which leads to https because it does not see that the "
-        "browser uses it already; or a login.",
+        (
+            "WebSockets do not follow one. Mostly it is `force_ssl`, which leads to https because it does not see "
+            "that the browser uses it already; or a login."
+        ),
         "In the app: `force_ssl: [rewrite_on: [:x_forwarded_proto]]`, and let the socket's path through the login.",
     )
 
@@ -99,8 +107,10 @@ def no_websocket_there(case: Case) -> Words | None:
     return (
         "The app does not speak WebSocket there",
         f"It answered the upgrade with {case.status}, as if it were any request.",
-        f"Check {case.key('backend')} and the path of the socket; or a proxy between the gateway and the app drops "
-        "`Upgrade`.",
+        (
+            f"Check {case.key('backend')} and the path of the socket; or a proxy between the gateway and the app drops "
+            "`Upgrade`."
+        ),
     )
 
 
@@ -111,8 +121,10 @@ def upgrade_refused_there(case: Case) -> Words | None:
         return None
     return (
         "The app refused the upgrade",
-        f"It answered {case.status}. 400 or 426: it did not see an upgrade, so that a proxy between the gateway and the "
-        "app may drop `Upgrade`; 429: a rate limit of its own.",
+        (
+            f"It answered {case.status}. 400 or 426: it did not see an upgrade, so that a proxy between the gateway "
+            "and the app may drop `Upgrade`; 429: a rate limit of its own."
+        ),
         f"Look at the app's log; check {case.key('backend')}.",
     )
 
@@ -138,6 +150,8 @@ def upgrade_stripped(case: Case) -> Words | None:
     return (
         "Upgrade lost before the gateway",
         "A socket's URL was asked for without `Upgrade: websocket`: a proxy in front of the gateway drops it.",
-        "In that proxy pass the upgrade on; in nginx: `proxy_http_version 1.1`, `proxy_set_header Upgrade "
-        "$http_upgrade` and `proxy_set_header Connection upgrade`.",
+        (
+            "In that proxy pass the upgrade on; in nginx: `proxy_http_version 1.1`, `proxy_set_header Upgrade "
+            "$http_upgrade` and `proxy_set_header Connection upgrade`."
+        ),
     )
