@@ -139,8 +139,9 @@ class Watch:
     def _request(self, flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> None:
         service = route_of(exchange)
         self.trend.now.requests[service] += 1
-        of_socket = exchange.upgrade or is_socket_url(flow.request.path)
-        if not refused and (not of_socket or status == status_codes.SWITCHING):
+        failed_upgrade = exchange.upgrade and status != status_codes.SWITCHING
+        stripped = status >= status_codes.BAD_REQUEST and is_socket_url(flow.request.path)
+        if not refused and not failed_upgrade and not stripped:
             return
         case = _refused(flow, exchange, status, refused)
         slug = refused or f"upgrade-{status}"
