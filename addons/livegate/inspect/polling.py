@@ -60,7 +60,7 @@ class LongPolls:
         if answer.status == status_codes.GONE and answer.token is not None:  # a session begins, or has to begin again
             ended = self._by_token.pop(token, None)
             if ended is not None:
-                ended.close(CLOSED_GONE, "the long-poll session is gone", "server", at)
+                ended.close(CLOSED_GONE, "the long-poll session is gone", "backend", at)
             return Polled(self._begin(flow, answer.token, at), poll, answer, at, opened=True, ended=ended)
         channels = self._by_token.get(token)
         if channels is None:
@@ -70,7 +70,8 @@ class LongPolls:
 
     def _begin(self, flow: http.HTTPFlow, token: str, at: float) -> Channels:
         request = flow.request
-        channels = self._tracker.open(request.path, request.timestamp_start, "longpoll", flow.id)
+        cookie = "cookie" in request.headers
+        channels = self._tracker.open(request.path, request.timestamp_start, "longpoll", flow.id, cookie=cookie)
         self._by_token[token] = channels
         if len(self._by_token) > MAX_LONGPOLLS:
             _, oldest = self._by_token.popitem(last=False)

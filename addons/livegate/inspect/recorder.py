@@ -167,7 +167,8 @@ class Recorder:
         """The first message of a socket: only now is it worth any memory."""
         following: Following | Literal[False] = False
         if is_phoenix(flow):
-            following = Following(self.tracker.open(flow.request.path, _opened_at(flow), id_=flow.id))
+            cookie = "cookie" in flow.request.headers
+            following = Following(self.tracker.open(flow.request.path, _opened_at(flow), id_=flow.id, cookie=cookie))
             belongs_to(flow, following)
         setattr(flow, FOLLOWING, following)
         return following

@@ -8,7 +8,7 @@ from typing import Any
 
 from livegate.inspect.redaction import Redactor
 from livegate.operate.causes import Case, causes_of
-from livegate.phoenix.model import Event, Session, View, percentile
+from livegate.phoenix.model import Event, Session, SocketSeen, View, percentile
 
 MAX_TEXT_CHARACTERS = 2000
 """Of a name, path or reason: they come from outside, and could be as long as a frame."""
@@ -62,7 +62,7 @@ def detail(session: Session, service: str) -> dict[str, Any]:
     told["server_pushes"] = session.pushed_diffs
     told["events_dropped"] = session.events_dropped
     told["refusals"] = dict(session.refusals)
-    told["connections"] = [_without(asdict(socket), "id") for socket in session.sockets]
+    told["connections"] = [_connection(socket) for socket in session.sockets]
     told["views"] = [_view(view) for view in session.views.values()]
     told["list"] = [_event(event) for event in session.events]
     told["uploads"] = [
@@ -127,8 +127,8 @@ def _event(event: Event) -> dict[str, Any]:
     }
 
 
-def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key != name}
+def _connection(socket: SocketSeen) -> dict[str, Any]:
+    return {key: value for key, value in asdict(socket).items() if key not in ("id", "last_at")}
 
 
 def ms(seconds: float | None) -> float | None:

@@ -20,6 +20,7 @@ from livegate.operate.recordings import Kept, Recordings
 from livegate.operate.told import clean
 from livegate.operate.trend import Trend
 from livegate.phoenix.model import Session
+from livegate.phoenix.pages import is_socket_url, vsn_of_url
 from livegate.pipeline.exchange import Exchange, exchange_of, report_of
 from livegate.pipeline.printable import printable
 from livegate.pipeline.refusal import Refusal
@@ -144,10 +145,10 @@ class Watch:
         service = route_of(exchange)
         self.trend.now.requests[service] += 1
         failed_upgrade = exchange.upgrade and status != status_codes.SWITCHING
-        if not refused and not failed_upgrade:
+        stripped = status >= status_codes.BAD_REQUEST and is_socket_url(flow.request.path)
+        if not refused and not failed_upgrade and not stripped:
             return
-        name = exchange.service.name if exchange.service is not None else ""
-        case = Case(service=name, refused=refused, status=status, upgrade=exchange.upgrade)
+        case = _refused(flow, exchange, status, refused)
         slug = refused or f"upgrade-{status}"
         self.trend.now.refused[slug] += 1
         self._incident(flow, exchange, "refused", causes_of(case), {"reason": slug, "status": status})
@@ -194,3 +195,19 @@ class Watch:
         self._told += 1
         told |= {"id": self._told, "at": time.time(), "causes": [asdict(cause) for cause in causes]}
         self.incidents.append(clean(told, self._redactor))
+
+
+def _refused(flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> Case:
+    """What is known of a request that got no answer, or not the one that was wanted."""
+    service, request = exchange.service, flow.request
+    return Case(
+        service=service.name if service is not None else "",
+        refused=refused,
+        detail=exchange.failure_detail,
+        status=status,
+        upgrade=exchange.upgrade,
+        socket_url=is_socket_url(request.path),
+        vsn_known="vsn=" not in request.path or vsn_of_url(request.path) is not None,
+        origin=request.headers.get("Origin", ""),
+        origin_policy=service.origin if service is not None else "preserve",
+    )

@@ -133,10 +133,22 @@ class SocketSeen:
     opened_at: float
     id: str = ""
     """As whoever carries the frames calls it."""
+    last_at: float = 0.0
+    """When a frame last went over it, either way."""
     closed_at: float | None = None
     close_code: int | None = None
     close_reason: str = ""
     closed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a socket's opening request brought for the app to find the user's session with."""
+
+    csrf: bool
+    """Whether `_csrf_token` was among the parameters."""
+    cookie: bool | None
+    """Whether there was any cookie; None when that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +186,10 @@ class PageLoad:
     """Of the LiveViews in it, in its order."""
     exchanges: deque[Exchange] = field(default_factory=_exchanges)
     """Its own and those that followed from it."""
+    refused_before: int = 0
+    """How often in a row, just before, the same browser loaded the same page and its join was refused."""
+    websocket_failed: bool = False
+    """Whether an upgrade of this page failed, or of the page before, which then went on with long-poll."""
 
 
 @dataclass(slots=True)
@@ -192,6 +208,8 @@ class Session:
     """Whether the tracker still knows it; one that has gone is followed without its page."""
     views: dict[str, View] = field(default_factory=dict)
     sockets: list[SocketSeen] = field(default_factory=list)
+    opening: Opening | None = None
+    """Of its last socket."""
     events: deque[Event] = field(default_factory=deque)
     events_dropped: int = 0
     event_count: int = 0

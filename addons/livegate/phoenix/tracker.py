@@ -8,8 +8,8 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from livegate.phoenix.channel import Channels
-from livegate.phoenix.model import Limits, PageLoad, Session, SocketSeen, Transport, View
-from livegate.phoenix.pages import topics_of, vsn_of_url
+from livegate.phoenix.model import Limits, Opening, PageLoad, Session, SocketSeen, Transport, View
+from livegate.phoenix.pages import brings_csrf, topics_of, vsn_of_url
 
 MAX_SOCKETS_KEPT = 100
 """Of one session."""
@@ -60,11 +60,16 @@ class Tracker:
         """The module of the page at a path, if any browser has loaded it before."""
         return self._modules.get(path or "")
 
-    def open(self, url: str, at: float, transport: Transport = "websocket", id_: str = "") -> Channels:
-        """A socket was opened by a request for this URL; what comes on it goes to the value that is returned."""
+    def open(
+        self, url: str, at: float, transport: Transport = "websocket", id_: str = "", *, cookie: bool | None = None
+    ) -> Channels:
+        """A socket was opened by a request for this URL; what comes on it goes to the value that is returned.
+
+        `cookie` is whether the request had any, if that is known.
+        """
         vsn = vsn_of_url(url)
         seen = SocketSeen(transport, vsn or "?", at, id_)
-        return Channels(self, seen, vsn)
+        return Channels(self, seen, vsn, Opening(brings_csrf(url), cookie))
 
     def session_of(self, topic: str, at: float) -> Session:
         """The session of a root view's topic; a new one for a topic that was not seen yet."""
@@ -85,9 +90,10 @@ class Tracker:
             self._pages.pop(each, None)
         return Session(load.number, topic.removeprefix("lv:"), load.at, at, page=load, exchanges=load.exchanges)
 
-    def attach(self, session: Session, seen: SocketSeen) -> None:
+    def attach(self, session: Session, seen: SocketSeen, opening: Opening) -> None:
         """A socket is one of this session."""
         session.sockets.append(seen)
+        session.opening = opening
         del session.sockets[:-MAX_SOCKETS_KEPT]
 
     def adopt(self, guessed: Session, found: Session) -> None:
@@ -96,6 +102,7 @@ class Tracker:
             if session is guessed:
                 del self.sessions[topic]
         found.sockets += guessed.sockets
+        found.opening = guessed.opening
         found.events += guessed.events
         found.event_count += guessed.event_count
         found.views = {**guessed.views, **found.views}
