@@ -304,6 +304,8 @@ class Channels:
         elif event.kind == "join":
             self._joined(response, note, event)
         else:
+            if self.session is not None and event.kind in ("event", "patch"):
+                self.session.trips.append(note.at - event.sent_at)
             self._answered(response, note, event)
 
     def _joined(self, response: dict[str, Any], note: Note, event: Event) -> None:

@@ -98,6 +98,7 @@ class Tracker:
         found.sockets += guessed.sockets
         found.events += guessed.events
         found.event_count += guessed.event_count
+        found.trips += guessed.trips
         found.views = {**guessed.views, **found.views}
         found.diff_bytes += guessed.diff_bytes
         found.bytes_in += guessed.bytes_in

@@ -23,7 +23,7 @@ from .page import OpenPage
 from .record import Record
 from .report import judged, print_report
 
-FILL_FACTOR = 10
+FILL_FACTOR = 5
 """While tables are filled, so many times the events and tabs of later."""
 
 
@@ -31,7 +31,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=15, help="that count; %(default)s")
-    parser.add_argument("--fill", type=float, default=60, metavar="SECONDS", help="of tenfold load before; %(default)s")
+    parser.add_argument("--fill", type=float, default=60, metavar="SECONDS", help="of fivefold load before; %(default)s")
     parser.add_argument("--sockets", type=int, default=1000, help="LiveView tabs; %(default)s")
     parser.add_argument("--rate", type=float, default=200, help="HTTP requests/s; %(default)s")
     parser.add_argument("--events", type=float, default=200, help="LiveView events/s of all tabs; %(default)s")
@@ -53,15 +53,15 @@ def soak(given: argparse.Namespace, folder: Path, status: Console) -> Record:
         stack.enter_context(machine.pinned(cores.load))
         app = stack.enter_context(App(cores.backend, folder))
         gateway = stack.enter_context(SoakedGateway(cores.proxy, folder, app.port, frame_log=given.frame_log))
-        plan = Plan(**asdict(full if given.fill else pace), port=gateway.port, sockets=given.sockets)
+        plan = Plan(**asdict(pace), port=gateway.port, sockets=given.sockets)
         clients = stack.enter_context(Clients(cores.load, folder, plan))
         clients.wait_until_open(given.sockets)
         page = None
         if not given.no_page:
             page = stack.enter_context(OpenPage(_chromium(), gateway.admin_url))
         record = Record(gateway, clients, page, status, reload_s=given.reload)
-        if given.fill:
-            record.watch(given.fill, "filling")
+        clients.change(full)
+        record.watch(given.fill, "filling")
         clients.change(pace)
         record.begin()
         record.watch(given.minutes * 60, "soaking")

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -73,13 +74,14 @@ class SoakedGateway(Process):
             "services": {HOST: f"http://127.0.0.1:{app_port}"},
             "rate_limit": {"user": "1000000/minute", "ip": "1000000/minute"},
             "websocket": {"max_connections": {"per_client": 5000}},
+            "timeouts": {"drain": "1s"},
             "log": {"format": "json"},
         }
         if frame_log:
             self._settings["inspect"] = {"frame_log": {"path": str(own / "frames.jsonl"), "keep": 1}}
         program = find_program("livegate")
         assert program, "make install"
-        command = [program, "run", "--", "--set", f"confdir={own / 'mitmproxy'}"]
+        command = [program, "run", "--", "--set", f"confdir={own / 'mitmproxy'}", *os.environ.get("SOAK_X", "").split()]
         super().__init__(command, cores=cores, folder=own, environ={"GATEWAY_CONFIG_FILE": str(self._file)})
 
     def __enter__(self) -> Self:
