@@ -47,6 +47,8 @@ class Metrics:
         self._told: dict[str, Told] = {}
         self._children: dict[tuple[Any, ...], Any] = {}
         self._events = LabelSets[tuple[str, str, str]](MAX_EVENT_LABELS)
+        self._timed: dict[tuple[str, str | None, str, str], tuple[Any, Any]] = {}
+        """Histogram and counter of events by route, module, kind and name; as many as there are label sets."""
         self._hook_errors: dict[str, int] = {}
         self._define()
 
@@ -185,20 +187,31 @@ class Metrics:
 
     def frame(self, seen: FrameSeen) -> None:
         """A frame of a LiveView session was understood."""
-        note, exchange = seen.note, exchange_of(seen.flow)
+        note = seen.note
+        if note.from_client:
+            return
+        exchange = exchange_of(seen.flow)
         route = route_of(exchange) if exchange is not None else UNMAPPED
         if note.what in ("crash", "refused"):
             self._of(self.liveview, route, note.what).inc()
         elif note.what == "joined" and note.view is not None and note.view.rejoins:
             self._of(self.liveview, route, "rejoin").inc()
         event = note.event
-        if event is None or note.from_client or event.kind not in _TIMED or event.round_trip is None:
+        if event is None or event.kind not in _TIMED or event.round_trip is None:
             return
-        module = note.view.module if note.view is not None else None
-        key = (route, view_label(module), event_label(event.kind, event.name))
-        labels = self._events.allowed(key, (route, OTHER, OTHER))
-        self._of(self.events, *labels).observe(event.round_trip)
-        self._of(self.diff_bytes, *labels).inc(event.diff_size)
+        key = (route, note.view.module if note.view is not None else None, event.kind, event.name)
+        timed = self._timed.get(key) or self._event(*key)
+        timed[0].observe(event.round_trip)
+        timed[1].inc(event.diff_size)
+
+    def _event(self, route: str, module: str | None, kind: str, name: str) -> tuple[Any, Any]:
+        """The metrics of an event; clients choose its name, so not every one is remembered."""
+        wanted = (route, view_label(module), event_label(kind, name))
+        labels = self._events.allowed(wanted, (route, OTHER, OTHER))
+        found = (self._of(self.events, *labels), self._of(self.diff_bytes, *labels))
+        if len(self._timed) < MAX_EVENT_LABELS:
+            self._timed[(route, module, kind, name)] = found
+        return found
 
     # For whoever reads them
 

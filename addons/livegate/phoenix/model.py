@@ -28,6 +28,10 @@ class Limits:
     sessions: int = 1000
     events: int = 200
     """Of one session."""
+    all_events: int = 50_000
+    """Of all sessions together."""
+    exchanges: int = 50_000
+    """HTTP requests of all sessions together."""
     pending: int = 500
     """Pushes of one socket without an answer."""
     views: int = 100
@@ -219,8 +223,13 @@ class Session:
     @property
     def main(self) -> View | None:
         """The view of the page itself."""
-        live = [view for view in self.views.values() if view.is_live]
-        return next((view for view in live if view.path), live[0] if live else None)
+        first = None
+        for topic, view in self.views.items():
+            if topic.startswith("lv:"):
+                if view.path:
+                    return view
+                first = first or view
+        return first
 
     @property
     def is_open(self) -> bool:

@@ -31,7 +31,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=15, help="that count; %(default)s")
-    parser.add_argument("--fill", type=float, default=60, metavar="SECONDS", help="of fivefold load before; %(default)s")
+    parser.add_argument(
+        "--fill", type=float, default=60, metavar="SECONDS", help="of fivefold load before; %(default)s"
+    )
     parser.add_argument("--sockets", type=int, default=1000, help="LiveView tabs; %(default)s")
     parser.add_argument("--rate", type=float, default=200, help="HTTP requests/s; %(default)s")
     parser.add_argument("--events", type=float, default=200, help="LiveView events/s of all tabs; %(default)s")
