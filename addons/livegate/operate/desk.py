@@ -58,6 +58,8 @@ class Desk:
         self._main: asyncio.AbstractEventLoop | None = None
         self._probed: dict[str, tuple[float, str]] = {}
         self._began = time.time()
+        self.spent_s = 0.0
+        """Seconds of the gateway's event loop that answers to other loops have taken."""
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The gateway runs on this loop."""
@@ -73,10 +75,12 @@ class Desk:
         answered: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def answer() -> None:
+            began = time.perf_counter()
             try:
                 answered.set_result(question(*args, **kwargs))
             except BaseException as error:  # noqa: BLE001 - whoever asked gets it
                 answered.set_exception(error)
+            self.spent_s += time.perf_counter() - began
 
         main.call_soon_threadsafe(answer)
         return await asyncio.wrap_future(answered)

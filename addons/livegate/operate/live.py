@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,17 @@ from livegate.operate.api import Api, ProblemError
 from livegate.operate.desk import Desk
 
 EVERY_S = 0.5
+REST = 19.0
+"""So many times as long as a round has kept this process busy it waits until the next: pages get a 20th of a core."""
+MAX_REST_S = 10.0
 MAX_NEWS = 1000
 """Sessions told of in one round; the others are told later."""
 MAX_LINES = 500
+
+
+def rest_after(spent: float) -> float:
+    """Seconds from a round that has taken so many seconds of processor time to the next."""
+    return min(MAX_REST_S, max(EVERY_S, REST * spent))
 
 
 @dataclass(slots=True, eq=False)
@@ -61,10 +70,12 @@ class Live:
 
     async def _run(self) -> None:
         while self._viewers:
+            began = self._desk.spent_s + time.thread_time()
             for viewer in list(self._viewers):
                 with contextlib.suppress(ProblemError):
                     await self._tell(viewer)
-            await asyncio.sleep(EVERY_S)
+            spent = self._desk.spent_s + time.thread_time() - began
+            await asyncio.sleep(rest_after(spent))
 
     async def _tell(self, viewer: Viewer) -> None:
         if not viewer.greeted:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import mimetypes
+import sys
 import threading
 from typing import Any, override
 
@@ -12,6 +13,7 @@ from tornado import web, websocket
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from livegate.inspect.frame_log import SWITCH_INTERVAL_S
 from livegate.operate.api import MAX_BODY_BYTES, Answer, Api, dumped
 from livegate.operate.desk import Desk
 from livegate.operate.export import MODULES, asset
@@ -226,6 +228,7 @@ class AdminServer:
         """Begin to listen. Raises OSError when that cannot be."""
         listen = self.settings.listen
         self._sockets = bind_sockets(listen.port, listen.host or None)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._thread.start()
 
     def stop(self) -> None:

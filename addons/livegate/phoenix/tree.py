@@ -15,7 +15,7 @@ MAX_COMPONENTS = 20_000
 class Tree:
     """One LiveView's rendered tree, of LiveView 0.18 to 1.2."""
 
-    __slots__ = ("generation", "components", "root", "title")
+    __slots__ = ("components", "generation", "root", "title")
 
     def __init__(self, root: Node, components: dict[int, Node], title: str | None, generation: int) -> None:
         self.root = root

@@ -60,7 +60,7 @@ def soak(given: argparse.Namespace, folder: Path, status: Console) -> Record:
         clients.wait_until_open(given.sockets)
         page = None
         if not given.no_page:
-            page = stack.enter_context(OpenPage(_chromium(), gateway.admin_url))
+            page = stack.enter_context(OpenPage(chromium(), gateway.admin_url))
         record = Record(gateway, clients, page, status, reload_s=given.reload)
         clients.change(full)
         record.watch(given.fill, "filling")
@@ -72,7 +72,8 @@ def soak(given: argparse.Namespace, folder: Path, status: Console) -> Record:
     return record
 
 
-def _chromium() -> str:
+def chromium() -> str:
+    """The path of the browser. Raises StartError."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         raise StartError("Chromium is not installed: apt-get install chromium, or --no-page")

@@ -1,7 +1,6 @@
 """The operators' page in Chromium, as somebody who looks around in it would leave it; a thread of its own."""
 
 import threading
-from collections.abc import Callable
 from itertools import count, cycle
 from types import TracebackType
 from typing import Self
@@ -17,13 +16,12 @@ MAX_PROBLEMS = 50
 class OpenPage:
     """A context manager: a browser shows the page, and another view of it every ten seconds."""
 
-    def __init__(self, chromium: str, url: str, views: Callable[[Page], None] | None = None) -> None:
+    def __init__(self, chromium: str, url: str) -> None:
         self.problems: list[str] = []
         """What the console has complained of, and what could not be shown."""
         self.shown = 0
         """Views that were opened."""
-        self._chromium, self._url = chromium, url
-        self._look = views or self._around
+        self._chromium, self.url = chromium, url
         self._stop, self._there = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
 
@@ -52,10 +50,10 @@ class OpenPage:
                 page.on("console", lambda said: self._problem(said.text) if said.type in ("error", "warning") else None)
                 page.on("pageerror", lambda error: self._problem(str(error)))
                 page.on("requestfailed", lambda request: self._problem(f"{request.url}: {request.failure}"))
-                page.goto(self._url)
+                page.goto(self.url)
                 page.wait_for_selector("#link.on")
                 self._there.set()
-                self._look(page)
+                self.look(page)
                 browser.close()
         except Error as error:
             self._problem(str(error))
@@ -66,15 +64,15 @@ class OpenPage:
         page.wait_for_timeout(seconds * 1000)
         return not self._stop.is_set()
 
-    def _around(self, page: Page) -> None:
-        """Now, the sessions, the newest one of them, the causes."""
+    def look(self, page: Page) -> None:
+        """Go around: Now, the sessions, the newest one of them, the causes."""
         for round_, view in zip(count(), cycle(("now", "sessions", "session", "causes")), strict=False):
             if view == "session":
-                page.goto(f"{self._url}#/sessions")
+                page.goto(f"{self.url}#/sessions")
                 link = page.locator(".rows .row a[href]").nth(round_ % 5).get_attribute("href")
-                page.goto(f"{self._url}{link}")
+                page.goto(f"{self.url}{link}")
             else:
-                page.goto(f"{self._url}#/{view}")
+                page.goto(f"{self.url}#/{view}")
             self.shown += 1
             if not self.rest(page):
                 return
