@@ -4,7 +4,7 @@ LOCK_PYTHON ?= $(shell scripts/find-python 3.12)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo run test check format bench bench-frames fuzz lock clean
+.PHONY: help install demo run test check format bench bench-frames bench-page soak fuzz lock clean
 
 help:
 	@echo "make demo     start the demo apps and the gateway in mitmweb in front of them"
@@ -13,6 +13,8 @@ help:
 	@echo "make check    ruff, ruff format, mypy --strict"
 	@echo "make bench    speed beside nginx, HAProxy and plain mitmdump, on this machine (ARGS=--quick for a glance)"
 	@echo "make bench-frames  what it costs to understand a LiveView frame"
+	@echo "make bench-page  what WebSockets lose while the admin page is open"
+	@echo "make soak     15 minutes under load, with reloads and the admin page open (ARGS='--minutes 2' for a glance)"
 	@echo "make fuzz     a million byte streams through the WebSocket codec (ARGS='--count 50000' for fewer)"
 	@echo "make install  only set up .venv"
 	@echo "make lock     write requirements.lock anew"
@@ -46,6 +48,12 @@ bench: install
 
 bench-frames: install
 	$(BIN)/python -m tests.bench.inspection
+
+bench-page: install
+	$(BIN)/python -m tests.bench.page_cost $(ARGS)
+
+soak: install
+	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 fuzz: install
 	$(BIN)/python tests/fuzz $(ARGS)

@@ -27,6 +27,8 @@ STRANGE_FRAMES = 8
 """So many frames at the start that are none of Phoenix's, and the socket is taken for another's."""
 FULL_NOTES = 100
 """Of one socket: so many of the last frames keep all that they changed, those before only their sentence."""
+ALL_FULL_NOTES = 5000
+"""Of all sockets together, likewise."""
 MAX_PAGE_BYTES = 2 * 1024 * 1024
 PAGE_MARK = b"data-phx-session"
 
@@ -90,6 +92,7 @@ class Recorder:
         self.tracker = Tracker(limits)
         self.on_frame: list[Callable[[FrameSeen], None]] = []
         self.on_exchange: list[Callable[[ExchangeSeen], None]] = []
+        self._full: deque[Note] = deque()
         self._longpolls = LongPolls(self.tracker)
         self._visits = Visits(self.tracker)
 
@@ -110,7 +113,7 @@ class Recorder:
         found = _exchange(flow)
         kept = session or load
         if kept is not None:
-            kept.exchanges.append(found)
+            self.tracker.keep_exchange(kept.exchanges, found)
             belongs_to(flow, kept.number)
         seen = ExchangeSeen(flow, found, kept.number if kept is not None else None, page, polled)
         for listener in self.on_exchange:
@@ -184,6 +187,9 @@ class Recorder:
         return channels
 
     def _tell(self, seen: FrameSeen) -> None:
+        self._full.append(seen.note)
+        if len(self._full) > ALL_FULL_NOTES:
+            self._full.popleft().shorten()
         for listener in self.on_frame:
             listener(seen)
 
@@ -201,7 +207,8 @@ def channels_of(flow: http.HTTPFlow) -> Channels | None:
 
 def note_of(message: WebSocketMessage) -> Note | None:
     """What a message meant, if that is known."""
-    return vars(message).get(NOTE)
+    note: Note | None = getattr(message, NOTE, None)
+    return note
 
 
 def replay(flow: http.HTTPFlow) -> Recorder:

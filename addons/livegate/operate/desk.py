@@ -67,6 +67,8 @@ class Desk:
         self._main: asyncio.AbstractEventLoop | None = None
         self._probed: dict[tuple[str, int], tuple[float, str]] = {}
         self._began = time.time()
+        self.spent_s = 0.0
+        """Seconds of the gateway's event loop that answers to other loops have taken."""
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The gateway runs on this loop."""
@@ -84,10 +86,12 @@ class Desk:
         def answer() -> None:
             if not answered.set_running_or_notify_cancel():
                 return  # whoever asked has gone
+            began = time.perf_counter()
             try:
                 answered.set_result(question(*args, **kwargs))
             except Exception as error:  # noqa: BLE001 - whoever asked gets it
                 answered.set_exception(error)
+            self.spent_s += time.perf_counter() - began
 
         try:
             main.call_soon_threadsafe(answer)

@@ -28,7 +28,7 @@ def clean(value: Any, redactor: Redactor) -> Any:
 def row(session: Session, service: str) -> dict[str, Any]:
     """A session in a table. Times in seconds since 1970, round trips in ms, sizes in bytes."""
     main = session.main
-    trips = [trip for trips in session.timings().values() for trip in trips]
+    trips = sorted(session.trips)
     socket = session.sockets[-1] if session.sockets else None
     return {
         "number": session.number,
@@ -58,7 +58,7 @@ def row(session: Session, service: str) -> dict[str, Any]:
 def detail(session: Session, service: str) -> dict[str, Any]:
     """All that is known of a session but its frames."""
     told = row(session, service)
-    told["heartbeat"] = ms(percentile(list(session.heartbeats), 0.5))
+    told["heartbeat"] = ms(percentile(session.heartbeats, 0.5))
     told["server_pushes"] = session.pushed_diffs
     told["events_dropped"] = session.events_dropped
     told["refusals"] = dict(session.refusals)

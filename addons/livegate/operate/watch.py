@@ -10,7 +10,6 @@ from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
 from livegate.inspect.content import content_of
-from livegate.inspect.frame_log import frame_line
 from livegate.inspect.recorder import MAX_PAGE_BYTES, ExchangeSeen, FrameSeen, Recorder, channels_of
 from livegate.inspect.redaction import Redactor
 from livegate.operate.causes import Case, Cause, causes_of
@@ -27,6 +26,8 @@ from livegate.pipeline.refusal import Refusal
 
 MAX_INCIDENTS = 500
 MAX_RECORDED_BYTES = 64 * 1024 * 1024
+_TIMED = frozenset({"event", "patch"})
+"""Kinds of events whose round trips people wait for."""
 
 
 class Watch:
@@ -62,17 +63,23 @@ class Watch:
             self._remember(session, seen.flow)
         self._changed(number)
         event = note.event
-        if (
-            event is not None
-            and not note.from_client
-            and event.kind in ("event", "patch")
-            and event.round_trip is not None
-        ):
+        if event is not None and not note.from_client and event.kind in _TIMED and event.round_trip is not None:
             self.trend.trip(event.round_trip)
-        main = session.main
-        page = main.tree.copy() if main is not None and main.tree is not None else None
-        line = frame_line(note, seen.flow.id) | {"socket": seen.channels.seen.id}
-        self.recordings.add(number, Kept(line, seen.data, seen.text, note.changes, page))
+        self._record(session, seen)
+
+    def _record(self, session: Session, seen: FrameSeen) -> None:
+        """Keep a frame, and the page at it; most frames leave the page as it was."""
+        note, main = seen.note, session.main
+        recording = self.recordings.to_add(session.number)
+        tree, page = main.tree if main is not None else None, recording.page
+        if tree is None:
+            page = None
+        elif page is None or not tree.is_at(page):
+            page = tree.copy()
+        outcome = note.event.outcome if note.event is not None else None
+        view = note.view.label if note.view is not None else None
+        kept = Kept(note, outcome, view, note.changes, page, seen.data, seen.text, seen.flow.id, seen.channels.seen.id)
+        self.recordings.grew(recording.add(kept))
 
     def exchange(self, seen: ExchangeSeen) -> None:
         """An HTTP exchange of a tab went by."""

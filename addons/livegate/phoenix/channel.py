@@ -160,12 +160,8 @@ class Channels:
         label = note.view.label if note.view is not None else ""
         event = Event(kind, name, type_, label, frame.topic, frame.join_ref, frame.ref, note.at, note.size)
         if kind not in ("heartbeat", "chunk") and self.session is not None:
-            events = self.session.events
-            events.append(event)
             self.session.event_count += kind in ("event", "patch")
-            if len(events) > self._tracker.limits.events:
-                events.popleft()
-                self.session.events_dropped += 1
+            self._tracker.keep_event(self.session, event)
         if frame.ref is not None:
             self._pending[(frame.topic, frame.ref)] = event
             if len(self._pending) > self._tracker.limits.pending:
@@ -306,6 +302,8 @@ class Channels:
         elif event.kind == "join":
             self._joined(response, note, event)
         else:
+            if self.session is not None and event.kind in ("event", "patch"):
+                self.session.trips.append(note.at - event.sent_at)
             self._answered(response, note, event)
 
     def _joined(self, response: dict[str, Any], note: Note, event: Event) -> None:

@@ -1,6 +1,7 @@
 """What is known of the LiveView sessions that went by: values that the tracker fills in and others read."""
 
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +17,8 @@ type Transport = Literal["websocket", "longpoll"]
 
 MAX_EXCHANGES = 200
 """HTTP requests of a session that are kept."""
+MAX_TRIPS = 64
+"""Round trips of a session that its percentiles are taken from, the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,10 @@ class Limits:
     sessions: int = 1000
     events: int = 200
     """Of one session."""
+    all_events: int = 50_000
+    """Of all sessions together."""
+    exchanges: int = 50_000
+    """HTTP requests of all sessions together."""
     pending: int = 500
     """Pushes of one socket without an answer."""
     views: int = 100
@@ -215,6 +222,8 @@ class Session:
     event_count: int = 0
     """Events and patches of all time."""
     uploads: dict[str, Upload] = field(default_factory=dict)
+    trips: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_TRIPS))
+    """Round trips of the last events and patches that were answered, in seconds."""
     heartbeats: deque[float] = field(default_factory=lambda: deque(maxlen=64))
     """Round trips of the transport itself, in seconds."""
     crashes: int = 0
@@ -232,8 +241,13 @@ class Session:
     @property
     def main(self) -> View | None:
         """The view of the page itself."""
-        live = [view for view in self.views.values() if view.is_live]
-        return next((view for view in live if view.path), live[0] if live else None)
+        first = None
+        for topic, view in self.views.items():
+            if topic.startswith("lv:"):
+                if view.path:
+                    return view
+                first = first or view
+        return first
 
     @property
     def is_open(self) -> bool:
@@ -257,7 +271,7 @@ class Session:
         return found
 
 
-def percentile(values: list[float], part: float) -> float | None:
+def percentile(values: Collection[float], part: float) -> float | None:
     """The nearest-rank percentile; `part` is 0 to 1."""
     if not values:
         return None

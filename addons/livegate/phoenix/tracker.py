@@ -4,11 +4,11 @@ Whoever carries the frames calls it, with times of its own clock; it opens nothi
 because of what it was given.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import replace
 
 from livegate.phoenix.channel import Channels
-from livegate.phoenix.model import Limits, Opening, PageLoad, Session, SocketSeen, Transport, View
+from livegate.phoenix.model import Event, Exchange, Limits, Opening, PageLoad, Session, SocketSeen, Transport, View
 from livegate.phoenix.pages import brings_csrf, topics_of, vsn_of_url
 
 MAX_SOCKETS_KEPT = 100
@@ -28,6 +28,9 @@ class Tracker:
         self._pages: OrderedDict[str, PageLoad] = OrderedDict()
         self._modules: OrderedDict[str, str] = OrderedDict()
         self._numbered = 0
+        self._events: deque[tuple[Session, Event]] = deque()
+        """Of all sessions, in the order of their coming; some are no longer kept by their session."""
+        self._exchanges: deque[tuple[deque[Exchange], Exchange]] = deque()
 
     def keep(self, sessions: int) -> None:
         """Change how many sessions are kept, and as many page loads that no session has claimed yet."""
@@ -96,6 +99,28 @@ class Tracker:
         session.opening = opening
         del session.sockets[:-MAX_SOCKETS_KEPT]
 
+    def keep_event(self, session: Session, event: Event) -> None:
+        """A session has one more event; the oldest go, of this session and of all."""
+        session.events.append(event)
+        if len(session.events) > self.limits.events:
+            session.events.popleft()
+            session.events_dropped += 1
+        self._events.append((session, event))
+        if len(self._events) > self.limits.all_events:
+            owner, oldest = self._events.popleft()
+            if owner.events and owner.events[0] is oldest:
+                owner.events.popleft()
+                owner.events_dropped += 1
+
+    def keep_exchange(self, kept: deque[Exchange], exchange: Exchange) -> None:
+        """A page or a session has one more HTTP request; the oldest of all go."""
+        kept.append(exchange)
+        self._exchanges.append((kept, exchange))
+        if len(self._exchanges) > self.limits.exchanges:
+            owner, oldest = self._exchanges.popleft()
+            if owner and owner[0] is oldest:
+                owner.popleft()
+
     def adopt(self, guessed: Session, found: Session) -> None:
         """What was taken for a session of its own turned out to be part of another one."""
         for topic, session in list(self.sessions.items()):
@@ -105,6 +130,7 @@ class Tracker:
         found.opening = guessed.opening
         found.events += guessed.events
         found.event_count += guessed.event_count
+        found.trips += guessed.trips
         found.views = {**guessed.views, **found.views}
         found.diff_bytes += guessed.diff_bytes
         found.bytes_in += guessed.bytes_in

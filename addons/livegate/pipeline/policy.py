@@ -22,7 +22,7 @@ from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.streaming import copy_of_response
 from livegate.settings import MessageHistory, Service
 from livegate.websocket import deflate
-from livegate.websocket.history import LAST_WORDS, NOTHING
+from livegate.websocket.history import LAST_WORDS, NOTHING, Shelf
 from livegate.websocket.registry import Sockets
 from livegate.websocket.session import Session
 
@@ -45,6 +45,7 @@ class RequestPolicy:
     ) -> None:
         self._current = current
         self._sockets = sockets
+        self._shelf = Shelf(0)
         self._refused_early = refused_early
         self.http_started = http_started
 
@@ -114,6 +115,7 @@ class RequestPolicy:
     def open_socket(self, flow: http.HTTPFlow, client: Leg, server: Leg) -> Session:
         exchange = exchange_of(flow)
         service = exchange.service if exchange is not None else None
+        self._shelf.max_bytes = self._current.value.history.message_bytes
         session = Session(
             flow,
             table_of(ctx.master.addons),
@@ -122,6 +124,7 @@ class RequestPolicy:
             server=server,
             deflate=exchange.deflate if exchange is not None else None,
             ended=self._socket_ended,
+            shelf=self._shelf,
             keep_after_end=_kept_after_end(),
         )
         self._sockets.opened(session, service.name if service is not None else "")

@@ -69,7 +69,7 @@ def build(
         timeouts=timeouts,
         limits=limits,
         websocket=websocket,
-        history=FlowHistory(file.history.flows, file.history.flow_bytes),
+        history=FlowHistory(file.history.flows, file.history.flow_bytes, file.history.message_bytes),
         inspect=_inspect(file, path.parent if path is not None else Path()),
         admin=admin,
         tracing=tracing,

@@ -141,10 +141,12 @@ class WebSocketLimits:
 
 @dataclass(frozen=True, slots=True)
 class FlowHistory:
-    """How much of finished flows mitmweb and mitmproxy's console keep."""
+    """How much is kept: finished flows in mitmweb and mitmproxy's console, messages on the flows of open sockets."""
 
     flows: int = 2000
     flow_bytes: int = 256 * 1024 * 1024
+    message_bytes: int = 64 * 1024 * 1024
+    """Of the messages of all open sockets; each socket has a bound of its own as well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,10 +164,11 @@ class WebSocketFile(Section):
 
 
 class FlowHistoryFile(Section):
-    """How much of finished flows mitmweb and mitmproxy's console keep."""
+    """How much is kept: finished flows in mitmweb and mitmproxy's console, messages on the flows of open sockets."""
 
     flows: Count = 2000
     flow_bytes: Size = 256 * 1024 * 1024
+    message_bytes: Size = Field(64 * 1024 * 1024, description="Messages of all open sockets, with what they cost.")
 
 
 class ServiceFile(Section):
@@ -328,6 +329,6 @@ def _file_defaults() -> dict[str, dict[str, Any]]:
         "rate_limit": {"user": "100/minute", "ip": "500/minute", "dry_run": False},
         "websocket": {"max_message": "16MiB", "idle": "75s"},
         "message_history": {"bytes": "1MiB"},
-        "history": {"flow_bytes": "256MiB"},
+        "history": {"flow_bytes": "256MiB", "message_bytes": "64MiB"},
         "frame_log": {"rotate": "100MiB"},
     }

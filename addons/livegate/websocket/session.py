@@ -20,7 +20,7 @@ from livegate.mitm.policy import Leg
 from livegate.settings import MessageHistory, WebSocketLimits
 from livegate.websocket import closing, frames
 from livegate.websocket.deflate import Parameters
-from livegate.websocket.history import History
+from livegate.websocket.history import History, Shelf
 from livegate.websocket.lane import Close
 from livegate.websocket.peer import Peer
 
@@ -63,13 +63,14 @@ class Session:
         server: Leg,
         deflate: Parameters | None,
         ended: Callable[["Session"], None],
+        shelf: Shelf,
         keep_after_end: MessageHistory | None,
     ) -> None:
         self.flow = flow
         self.websocket = _websocket_of(flow)
         self.hooks = hooks
         self.limits = limits
-        self.history = History(flow, self.websocket.messages, limits.history)
+        self.history = History(flow, self.websocket.messages, limits.history, shelf)
         self.client = Peer(self, client, limits, deflate, from_client=True)
         self.server = Peer(self, server, limits, deflate, from_client=False)
         self.client.other, self.server.other = self.server, self.client
@@ -222,8 +223,8 @@ class Session:
     def _ended_for_all(self) -> None:
         self.flow.live = False
         self.hooks.update(self.flow)
-        if self._keep_after_end is not None:  # not before whoever saves flows has seen the whole event
-            asyncio.get_running_loop().call_soon(self.history.shorten, self._keep_after_end)
+        # Not before whoever saves flows has seen the whole event.
+        asyncio.get_running_loop().call_soon(self.history.ended, self._keep_after_end)
 
     def _schedule(self, now: float) -> None:
         """Keep one timer pending, not later than the first thing that is due."""
