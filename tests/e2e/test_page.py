@@ -153,7 +153,7 @@ def frame_named(page: Page, text: str) -> Any:
 def test_one_session_frame_by_frame_with_the_page_as_it_was(home: Home, page: Page) -> None:
     app, number, last = own_session(home, page)
     page.goto(f"{home.admin}#/session/{number}")
-    expect(page.get_by_role("heading", level=1)).to_have_text(f"/stream · session {number}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Stream /stream · session {number}")
     for lane in ("HTTP", "Socket", "Joins", "Events", "Server diffs", "Heartbeats", "Crashes"):
         expect(page.locator(".lanes text", has_text=lane)).to_be_visible()
     titles = page.locator(".lanes rect title").all_text_contents()

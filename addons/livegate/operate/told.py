@@ -34,6 +34,7 @@ def row(session: Session, service: str) -> dict[str, Any]:
         "number": session.number,
         "service": service,
         "view": main.label if main is not None else "",
+        "title": (main.tree.title if main is not None and main.tree is not None else None) or "",
         "module": main.module if main is not None else None,
         "path": (main.path or "") if main is not None else "",
         "version": main.version if main is not None else None,

@@ -1,6 +1,7 @@
 """Notices, on the event loop, what operators are told later: who is there, what was refused, what closed and why."""
 
 import itertools
+import operator
 import time
 from collections import OrderedDict, deque
 from dataclasses import asdict
@@ -25,6 +26,8 @@ from livegate.pipeline.printable import printable
 from livegate.pipeline.refusal import Refusal
 
 MAX_INCIDENTS = 500
+"""Of each kind: who floods the gateway with what it refuses does not push out why sockets closed."""
+KINDS = ("refused", "closed")
 MAX_RECORDED_BYTES = 64 * 1024 * 1024
 _TIMED = frozenset({"event", "patch"})
 """Kinds of events whose round trips people wait for."""
@@ -39,7 +42,7 @@ class Watch:
         """Whether anybody could look; frames are only kept then."""
         self.trend = Trend()
         self.wardrobe = Wardrobe()
-        self.incidents: deque[dict[str, Any]] = deque(maxlen=MAX_INCIDENTS)
+        self._incidents: dict[str, deque[dict[str, Any]]] = {kind: deque(maxlen=MAX_INCIDENTS) for kind in KINDS}
         self.serial = 0
         """Counts news of sessions."""
         self._news: OrderedDict[int, int] = OrderedDict()
@@ -129,9 +132,14 @@ class Watch:
     # What went wrong
 
     @property
+    def incidents(self) -> list[dict[str, Any]]:
+        """What was refused and what has closed, each kind with room of its own, in the order of their coming."""
+        return sorted(itertools.chain(*self._incidents.values()), key=operator.itemgetter("id"))
+
+    @property
     def forgotten(self) -> int:
         """Incidents that are no longer kept."""
-        return self._told - len(self.incidents)
+        return self._told - sum(map(len, self._incidents.values()))
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
@@ -201,7 +209,7 @@ class Watch:
         self.trend.now.causes.update(cause.slug for cause in causes)
         self._told += 1
         told |= {"id": self._told, "at": time.time(), "causes": [asdict(cause) for cause in causes]}
-        self.incidents.append(clean(told, self._redactor))
+        self._incidents[told["kind"]].append(clean(told, self._redactor))
 
 
 def _refused(flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> Case:

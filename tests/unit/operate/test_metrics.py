@@ -442,11 +442,13 @@ def test_what_others_drop_and_errors_in_hooks_are_followed(lab: Lab, monkeypatch
 
 
 def test_incidents_that_are_no_longer_kept_are_counted(lab: Lab) -> None:
+    """And a flood of refusals leaves what closed."""
     watch = Watch(Recorder(), Redactor())
+    watch._tell({"kind": "closed", "reason": "bye"}, [])
     for _ in range(MAX_INCIDENTS + 3):
         watch.refused_early("203.0.113.1", Refusal(431, "Too large.", "head-large"))
     assert watch.forgotten == 3
-    assert [each["id"] for each in watch.incidents] == list(range(4, MAX_INCIDENTS + 4))
+    assert [each["id"] for each in watch.incidents] == [1, *range(5, MAX_INCIDENTS + 5)]
 
 
 def test_certificates_tell_when_they_end_as_long_as_they_are_in_the_settings(lab: Lab) -> None:

@@ -50,7 +50,7 @@ export class SessionView {
 
   draw() {
     const one = this.detail
-    this.title.textContent = [one.module ? one.view : "", one.path || "a session without a page"].filter(Boolean).join(" ") + ` · session ${one.number}`
+    this.title.textContent = [one.module ? one.view : one.title, one.path || "a session without a page"].filter(Boolean).join(" ") + ` · session ${one.number}`
     const facts = [["service", one.service], ["state", one.state], ["LiveView", one.version || ""], ["transport", one.transport], ["age", age(Date.now() / 1000 - one.opened)],
       ["events", count(one.events)], ["p50", ms(one.p50)], ["p95", ms(one.p95)], ["heartbeat", ms(one.heartbeat)], ["diffs", bytes(one.diff)], ["crashes", one.crashes],
       ["rejoins", one.rejoins], ["unanswered", one.unanswered], ["sockets", one.sockets]]

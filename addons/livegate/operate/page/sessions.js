@@ -116,6 +116,6 @@ export class Sessions {
 
 // What the gateway tells of a session, with what is looked for and shown often made once.
 export function known(row) {
-  const name = row.module ? row.view : ""
+  const name = row.module ? row.view : row.title
   return { ...row, name, words: `${row.number} ${row.service} ${name} ${row.path} ${row.state}`.toLowerCase() }
 }
