@@ -18,7 +18,7 @@ from mitmproxy.tools.main import run as run_tool
 from rich.console import Console
 
 from livegate.gateway import pipeline
-from livegate.settings import Listen, Settings, find_settings_file, load_settings
+from livegate.settings import Admin, Listen, Settings, find_settings_file, load_settings
 from livegate.startup import mode_spec
 
 
@@ -76,7 +76,7 @@ def run_demo(ui: str, arguments: Sequence[str]) -> int:
         os.environ["GATEWAY_SERVICES"] = f"live.localhost=>{apps.live_url};echo.localhost=>{apps.echo_url}"
         path = find_settings_file(None, os.environ)
         settings = load_settings(path, os.environ)
-        _say_what_to_open(_listen(arguments, settings.listen).port)
+        _say_what_to_open(_listen(arguments, settings.listen).port, settings.admin)
         return run(ui, path, settings, arguments)
 
 
@@ -99,12 +99,14 @@ def _listen(arguments: Sequence[str], configured: Listen) -> Listen:
     return listen
 
 
-def _say_what_to_open(port: int) -> None:
+def _say_what_to_open(port: int, admin: Admin | None) -> None:
     console = Console(highlight=False)
     console.print()
     console.print("[bold]livegate demo[/bold]  open these, and watch the traffic:")
     console.print(f"  LiveView app   [cyan]http://live.localhost:{port}/[/cyan]")
     console.print(f"  echo app       [cyan]http://echo.localhost:{port}/[/cyan]")
+    if admin is not None:
+        console.print(f"  sessions, why sockets closed, the page at any frame:  [cyan]http://{admin.listen}/[/cyan]")
     console.print("  Ctrl-C ends everything.")
     console.print()
 

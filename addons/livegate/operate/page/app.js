@@ -29,7 +29,10 @@ function route() {
   document.title = view === "session" ? `Session ${parts[1]} · livegate` : `livegate · ${view}`
   if (view === "session") { openSession(Number(parts[1]), parts[2] === "frame" ? Number(parts[3]) : null); return }
   if (session) { session = null; say({ watch: null }) }
-  if (moved) main.replaceChildren(views[view].root)
+  if (moved) {
+    main.replaceChildren(views[view].root)
+    main.scrollTop = 0
+  }
   render(true)
 }
 
