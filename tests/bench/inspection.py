@@ -21,10 +21,15 @@ from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
 from livegate.inspect.view import LiveViewContentview
+from livegate.operate.metrics import Metrics
+from livegate.operate.watch import Watch
+from livegate.pipeline.exchange import CurrentSettings
 from livegate.settings import FrameLog
+from livegate.websocket.registry import Sockets
 
 FRAMES = 20_000
 KEPT = 1000
+ROUNDS = 3
 TOPIC = "lv:phx-GOqaHTHhskxEawlB"
 TARGET_US = 60
 TARGET_LARGE_MS = 5
@@ -56,16 +61,63 @@ def pair(number: int, size: int) -> tuple[bytes, bytes]:
     return click, frame("4", ref, TOPIC, "phx_reply", {"status": "ok", "response": {"diff": diff}})
 
 
-def timed(work: Callable[[bytes, bool], object], frames: list[tuple[bytes, bool]]) -> float:
-    """Microseconds of this thread a frame."""
-    began = time.perf_counter()
+def timed(
+    work: Callable[[bytes, bool], object],
+    frames: list[tuple[bytes, bool]],
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Microseconds of this thread a frame: all that passed, or, with `time.thread_time`, its processor time."""
+    began = clock()
     for data, up in frames:
         work(data, up)
-    return (time.perf_counter() - began) / len(frames) * 1e6
+    return (clock() - began) / len(frames) * 1e6
+
+
+def cost_of(*, metrics: bool, watch: bool) -> float:
+    """Microseconds of the event loop a frame of 300 bytes, with the session model and parts of `operate`."""
+    recorder, redactor = Recorder(), Redactor()
+    inspector = LiveViewInspector(recorder, redactor)
+    _operate(recorder, redactor, metrics=metrics, watch=watch)
+    with taddons.context(inspector):
+        flow = tflow.twebsocketflow(close_code=None)
+        flow.request.path = "/live/websocket?vsn=2.0.0"
+        messages = flow.websocket.messages = []
+
+        def hooks(data: bytes, up: bool) -> None:
+            messages.append(WebSocketMessage(Opcode.TEXT, up, data))
+            inspector.websocket_message(flow)
+            if len(messages) > KEPT:
+                del messages[:100]
+
+        hooks(JOIN, True)
+        hooks(JOINED, False)
+        frames = [(data, at == 0) for number in range(FRAMES // 2) for at, data in enumerate(pair(number, 300))]
+        return timed(hooks, frames, time.thread_time)
+
+
+def _operate(recorder: Recorder, redactor: Redactor, *, metrics: bool, watch: bool) -> None:
+    if metrics:
+        recorder.on_frame.append(Metrics(CurrentSettings(), Sockets()).frame)
+    watching = Watch(recorder, redactor)
+    watching.active = watch
+
+
+def print_parts() -> None:
+    """What the parts of `operate` add; they take turns, and the best of some rounds counts."""
+    parts = {"neither": (False, False), "metrics": (True, False), "watch": (False, True), "both": (True, True)}
+    found = {name: [cost_of(metrics=metrics, watch=watch)] for name, (metrics, watch) in parts.items()}
+    for _ in range(ROUNDS - 1):
+        for name, (metrics, watch) in parts.items():
+            found[name].append(cost_of(metrics=metrics, watch=watch))
+    best = {name: min(costs) for name, costs in found.items()}
+    added = ", ".join(f"{name} {best[name] - best['neither']:+.1f} us" for name in ("metrics", "watch", "both"))
+    print(f"session and page alone: {best['neither']:.1f} us a frame; for operators: {added}")
 
 
 def main() -> int:
+    print_parts()
     recorder, redactor = Recorder(), Redactor()
+    _operate(recorder, redactor, metrics=True, watch=True)
     inspector, logger = LiveViewInspector(recorder, redactor), FrameLogger(recorder, redactor)
     with taddons.context(inspector, logger), tempfile.TemporaryDirectory() as folder:
         logger.writer = FrameLogWriter(FrameLog(Path(folder) / "frames.jsonl"), redactor)
@@ -112,7 +164,7 @@ def main() -> int:
     size = sum(len(data) for data, _ in small) // len(small)
     print(f"json.loads of {size} bytes: {plain:.1f} us")
     print(
-        f"session, page, redaction and log: {cost:.1f} us of the event loop a frame (target {TARGET_US}); all threads {whole:.1f} us"
+        f"session, page, redaction, log, metrics and watch: {cost:.1f} us of the event loop a frame (target {TARGET_US}); all threads {whole:.1f} us"
     )
     print(
         f"a frame of 256 KiB holds the event loop for {worst * 1000:.1f} ms at most (target {TARGET_LARGE_MS}); lines dropped: {dropped}"

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 EVERY_S = 0.5
 REST = 19.0
 """So many times as long as a round has kept this process busy it waits until the next: pages get a 20th of a core."""
-MAX_REST_S = 10.0
+MAX_REST_S = 3.0
 MAX_NEWS = 1000
 """Sessions told of in one round; the others are told later."""
 MAX_LINES = 500

@@ -103,11 +103,9 @@ def _taken_off(diff: dict[str, Any], changes: Changes) -> dict[str, Any]:
     title = rest.pop("t", None)
     changes.title = title if isinstance(title, str) else None
     events = rest.pop("e", None)
-    changes.events = tuple(
-        (event[0], event[1] if len(event) > 1 else None)
-        for event in (events if isinstance(events, list) else ())
-        if isinstance(event, list) and event and isinstance(event[0], str)
-    )
+    if isinstance(events, list):
+        named = [event for event in events if isinstance(event, list) and event and isinstance(event[0], str)]
+        changes.events = tuple((event[0], event[1] if len(event) > 1 else None) for event in named)
     if isinstance(rest.get("r"), dict):
         changes.reply = rest.pop("r")
     return rest

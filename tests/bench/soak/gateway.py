@@ -8,8 +8,10 @@ import sys
 import threading
 import time
 import urllib.request
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 import yaml
@@ -93,6 +95,14 @@ class SoakedGateway(Process):
             self.__exit__(None, None, None)
             raise
         return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.popen.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.popen.wait(PATIENCE_S)
+        super().__exit__(kind, error, trace)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + PATIENCE_S

@@ -369,6 +369,17 @@ def test_old_notes_keep_their_sentence_only(inspector: LiveViewInspector) -> Non
     assert _prettified(inspector, browser.flow, first).startswith("▲ join /count (#4)\n")
 
 
+def test_of_all_sockets_together_only_the_last_notes_are_full(
+    inspector: LiveViewInspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "ALL_FULL_NOTES", 10)
+    first, *_ = Browser(inspector).session()
+    other = Browser(inspector)
+    last = [other.say([None, str(100 + number), "phoenix", "heartbeat", {}]) for number in range(10)]
+    notes = [recorder.note_of(message) for message in (first, *last)]
+    assert [note is not None and note.frame is not None for note in notes] == [False] + [True] * 10
+
+
 def test_commands(tmp_path: Path) -> None:
     made, redactor = Recorder(), Redactor()
     inspector, commands = LiveViewInspector(made, redactor), LiveViewCommands(made, redactor)

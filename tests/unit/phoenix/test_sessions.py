@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from livegate.phoenix.channel import Channels
-from livegate.phoenix.model import Limits, PageLoad, Session, View, percentile
+from livegate.phoenix.model import MAX_TRIPS, Exchange, Limits, PageLoad, Session, View, percentile
 from livegate.phoenix.note import Note, seconds_text, shortened, size_text
 from livegate.phoenix.pages import path_of, topics_of, vsn_of_url
 from livegate.phoenix.tracker import MAX_SOCKETS_KEPT, Tracker
@@ -352,6 +352,39 @@ def test_a_module_is_learned_where_its_page_was_loaded() -> None:
     )
     assert len(tracker._pages) == 2
     assert View("lv:x", module="App.Deep.CountLive").label == "CountLive"
+
+
+def test_events_of_all_sessions_together_are_bounded_the_oldest_go() -> None:
+    tracker = Tracker(Limits(events=4, all_events=6))
+    first, second = Tab(tracker), Tab(tracker)
+    first.join(topic="lv:phx-1")
+    second.join(topic="lv:phx-2")
+    for number in range(10):
+        second.up("4", str(100 + number), "lv:phx-2", "event", {"type": "click", "event": "x"})
+    assert (len(first.session.events), first.session.events_dropped) == (0, 1)
+    assert (len(second.session.events), second.session.events_dropped) == (4, 7)
+    assert len(tracker._events) == 6
+
+
+def test_requests_of_all_sessions_together_are_bounded_the_oldest_go() -> None:
+    tracker = Tracker(Limits(exchanges=3))
+    one, other = PageLoad("/", 200, 1.0, 0.1), PageLoad("/", 200, 1.0, 0.1)
+    made = [Exchange(str(number), 1.0, "GET", "/", 200, 0.1, 10) for number in range(5)]
+    for number, exchange in enumerate(made):
+        tracker.keep_exchange((one if number < 3 else other).exchanges, exchange)
+    assert (list(one.exchanges), list(other.exchanges)) == (made[2:3], made[3:])
+    one.exchanges.clear()
+    tracker.keep_exchange(other.exchanges, made[0])
+    assert list(other.exchanges) == [*made[3:], made[0]]
+
+
+def test_percentiles_are_of_the_last_round_trips() -> None:
+    tab = Tab()
+    tab.join()
+    for number in range(MAX_TRIPS + 10):
+        tab.click(str(100 + number))
+        tab.reply("4", str(100 + number), {}, after=1.0 if number < 10 else 0.5)
+    assert list(tab.session.trips) == [pytest.approx(0.5)] * MAX_TRIPS
 
 
 def test_everything_is_bounded_and_what_goes_is_counted() -> None:

@@ -17,6 +17,7 @@ from livegate.settings import FrameRateLimit, MessageHistory, WebSocketLimits
 from livegate.websocket import session as session_module
 from livegate.websocket.closing import close_payload
 from livegate.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, encode
+from livegate.websocket.history import MESSAGE_BYTES, Shelf
 
 
 def close_frame(code: int, reason: str = "", *, masked: bool) -> bytes:
@@ -393,6 +394,32 @@ async def test_the_history_is_bounded_while_it_lives_and_shortened_afterwards() 
     lab.lose()
     await turn()
     assert [message.content for message in lab.flow.websocket.messages] == [b"3", b"4"]
+
+
+async def test_all_sockets_together_keep_only_so_much_each_its_share() -> None:
+    shelf = Shelf(100 * MESSAGE_BYTES)
+    quiet, busy = Lab(shelf=shelf), Lab(shelf=shelf)
+    quiet.from_client(TEXT, b"early")
+    for index in range(1000):
+        busy.from_client(TEXT, b"%d" % index)
+        assert shelf.used <= shelf.max_bytes
+    kept = busy.flow.websocket.messages
+    assert 40 <= len(kept) < 100
+    assert kept[-1].content == b"999"
+    assert busy.flow.comment == f"{1000 - len(kept):,} earlier messages not kept"
+    assert [message.content for message in quiet.flow.websocket.messages] == [b"early"]
+
+
+async def test_a_socket_that_has_ended_leaves_its_share_to_the_others() -> None:
+    shelf = Shelf(100 * MESSAGE_BYTES)
+    ended, other = Lab(shelf=shelf), Lab(shelf=shelf)
+    for lab in (ended, other):
+        for _ in range(30):
+            lab.from_client(TEXT, b"x")
+    ended.lose()
+    await turn()
+    assert shelf.used == other.session.history.cost == 30 * (MESSAGE_BYTES + 1)
+    assert len(ended.flow.websocket.messages) == 30, "whoever keeps the flow has its messages"
 
 
 async def test_messages_that_an_addon_took_out_itself_confuse_nobody() -> None:
