@@ -81,5 +81,5 @@ function backend(one) {
 
 function happened(one) {
   const what = one.causes.length ? one.causes[0].title : one.kind === "closed" ? `closed ${one.code} by ${one.by}` : one.reason
-  return el("tr", {}, el("td", { class: "num" }, clock(one.at)), el("td", {}, one.service || one.host), el("td", {}, one.session ? el("a", { href: `#/session/${one.session}` }, what) : what))
+  return el("tr", {}, el("td", {}, clock(one.at)), el("td", {}, one.service || one.host), el("td", {}, one.session ? el("a", { href: `#/session/${one.session}` }, what) : what))
 }
