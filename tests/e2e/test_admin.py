@@ -105,13 +105,12 @@ async def _traffic(port: int) -> None:
         await other.event("save", f"user%5Bpassword%5D={CANARY}&name=zed&_csrf_token={CANARY}", "form")
         await ill.open()
         await ill.tell("crash")
-        await ill.heartbeat()
         await tab.close(4000, token)
         await other.close()
         await ill.close()
     cookies = {"Cookie": f"_app_key={token}; session={CANARY}", "Authorization": f"Bearer {CANARY}"}
     async with connect(
-        f"ws://echo.localhost/ws/?token={CANARY}&code={CANARY}",
+        f"ws://echo.localhost/ws?token={CANARY}&code={CANARY}",
         additional_headers=cookies,
         host="127.0.0.1",
         port=port,
