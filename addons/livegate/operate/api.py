@@ -78,26 +78,28 @@ class Api:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._routes: list[tuple[str, re.Pattern[str], Handler]] = [
+        self.table: tuple[tuple[str, str, Handler], ...] = (
+            ("GET", "/metrics", self._metrics),
+            ("GET", "/healthz", self._health),
+            ("GET", "/readyz", self._ready),
+            ("GET", "/version", self._version),
+            ("GET", "/api/v1/overview", self._overview),
+            ("GET", "/api/v1/routes", self._backends),
+            ("GET", "/api/v1/sockets", self._sockets),
+            ("POST", "/api/v1/sockets/{id}/close", self._close),
+            ("GET", "/api/v1/sessions", self._sessions),
+            ("GET", "/api/v1/sessions/{number}", self._session),
+            ("GET", "/api/v1/sessions/{number}/frames", self._frames),
+            ("GET", "/api/v1/sessions/{number}/frames/{frame}", self._frame),
+            ("GET", "/api/v1/sessions/{number}/export", self._export),
+            ("GET", "/api/v1/incidents", self._incidents),
+            ("GET", "/api/v1/settings", self._settings),
+            ("POST", "/api/v1/drain", self._drain),
+        )
+        """Method, path and who answers."""
+        self._routes = [
             (method, re.compile(re.sub(r"\{\w+\}", r"([^/]{1,100})", path)), handler)
-            for method, path, handler in (
-                ("GET", "/metrics", self._metrics),
-                ("GET", "/healthz", self._health),
-                ("GET", "/readyz", self._ready),
-                ("GET", "/version", self._version),
-                ("GET", "/api/v1/overview", self._overview),
-                ("GET", "/api/v1/routes", self._backends),
-                ("GET", "/api/v1/sockets", self._sockets),
-                ("POST", "/api/v1/sockets/{id}/close", self._close),
-                ("GET", "/api/v1/sessions", self._sessions),
-                ("GET", "/api/v1/sessions/{number}", self._session),
-                ("GET", "/api/v1/sessions/{number}/frames", self._frames),
-                ("GET", "/api/v1/sessions/{number}/frames/{frame}", self._frame),
-                ("GET", "/api/v1/sessions/{number}/export", self._export),
-                ("GET", "/api/v1/incidents", self._incidents),
-                ("GET", "/api/v1/settings", self._settings),
-                ("POST", "/api/v1/drain", self._drain),
-            )
+            for method, path, handler in self.table
         ]
 
     async def answer(self, method: str, path: str, query: str = "", body: bytes = b"", kind: str = "") -> Answer:

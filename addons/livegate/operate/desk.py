@@ -16,7 +16,6 @@ from livegate.operate.metrics import Metrics
 from livegate.operate.watch import Watch
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.exchange import CurrentSettings, exchange_of
-from livegate.settings import Settings
 from livegate.websocket.registry import Sockets
 from livegate.websocket.session import Session
 
@@ -111,12 +110,8 @@ class Desk:
 
     # Questions for the event loop
 
-    def settings(self) -> Settings | None:
-        """The settings in force."""
-        return self._current.value if self._current.loaded else None
-
     def settings_told(self) -> dict[str, Any]:
-        """The same as plain values, without secrets."""
+        """The settings in force as plain values, without secrets."""
         settings = self._current.value
         told: dict[str, Any] = _plain(settings)
         if settings.admin is not None:

@@ -15,6 +15,8 @@ from livegate.pipeline.printable import printable
 
 type Sort = Literal["slowest", "busiest", "newest", "largest"]
 SORTS: tuple[Sort, ...] = ("slowest", "busiest", "newest", "largest")
+_SORTED_BY: dict[Sort, str] = {"slowest": "p95", "busiest": "events", "newest": "age", "largest": "KiB"}
+"""Which column."""
 _KEYS: dict[Sort, Callable[[dict[str, Any]], Any]] = {
     "slowest": lambda row: (row["p95"] or 0, row["events"]),
     "busiest": lambda row: row["events"],
@@ -28,6 +30,10 @@ LATE_MS, VERY_LATE_MS = 20, 100
 WIDE = 110
 """Columns from which on there is room for what is good to know."""
 HEADING = "bold cyan"
+FIXED_LINES = 12
+"""Title, numbers, three headings, the footer, and the lines between."""
+MAX_PRINTED = 50
+"""Sessions, where there is no height."""
 STATES = {"live": "green", "crashed": "bold red", "refused": "bold red", "closed": "dim"}
 
 
@@ -53,7 +59,7 @@ def screen(state: State, width: int, height: int | None) -> RenderableType:
     told = state.told
     if told is not None:
         parts += [Text(""), _numbers(told, width), Text("")]
-        parts += _below(state, told, width, None if height is None else height - 6)
+        parts += _below(state, told, width, height)
     elif state.problem:
         parts += [Text(""), Text("Start the gateway with `admin` in its settings, or say --url where it listens.")]
     if state.keys:
@@ -89,14 +95,15 @@ def _numbers(told: Told, width: int) -> Table:
     numbers: list[tuple[str, Text, Sequence[float | None]]] = [
         ("sockets", _plain(told.overview["sockets"]), [sum(step["sockets"].values()) for step in steps]),
         ("sessions", _plain(told.overview["sessions"]), [step["sessions"] for step in steps]),
-        ("requests/s", _plain(_rate(requests[-1]) if last else NOTHING), requests),
+        ("req/s", _plain(_rate(requests[-1]) if last else NOTHING), requests),
         ("events/s", _plain(_rate(last["events"] / STEP_S) if last else NOTHING), [step["events"] for step in steps]),
     ]
+    word = "event " if width >= WIDE else ""
     if width >= WIDE:
         numbers.append(("event p50", _latest(steps, "p50", SLOW_MS, VERY_SLOW_MS), [step["p50"] for step in steps]))
     numbers += [
-        ("event p95", _latest(steps, "p95", SLOW_MS, VERY_SLOW_MS), [step["p95"] for step in steps]),
-        ("event p99", _latest(steps, "p99", SLOW_MS, VERY_SLOW_MS), [step["p99"] for step in steps]),
+        (f"{word}p95", _latest(steps, "p95", SLOW_MS, VERY_SLOW_MS), [step["p95"] for step in steps]),
+        (f"{word}p99", _latest(steps, "p99", SLOW_MS, VERY_SLOW_MS), [step["p99"] for step in steps]),
         ("loop lag", _latest(steps, "lag", LATE_MS, VERY_LATE_MS), [step["lag"] for step in steps]),
         ("refused", Text(str(sum(refused)), "bold yellow" if sum(refused) else "bold"), refused),
     ]
@@ -110,21 +117,29 @@ def _numbers(told: Told, width: int) -> Table:
     return table
 
 
-def _below(state: State, told: Told, width: int, rows: int | None) -> list[RenderableType]:
-    """Services, sessions, incidents: what is asked for most gets the most room."""
-    backends = told.overview["backends"]
-    if rows is None:
-        services, incidents, sessions = len(backends), 10, 50
+def _below(state: State, told: Told, width: int, height: int | None) -> list[RenderableType]:
+    """Services, sessions, incidents: sessions get the most room, and what they do not need goes to the incidents."""
+    services, sessions, incidents = (
+        max(1, len(all_)) for all_ in (told.overview["backends"], told.sessions, told.incidents)
+    )
+    blank = 0
+    if height is None:
+        sessions, incidents = min(sessions, MAX_PRINTED), min(incidents, MAX_PRINTED // 4)
     else:
-        services = max(1, min(len(backends), rows // 4))
-        incidents = max(1, min(len(told.incidents), rows // 5))
-        sessions = max(1, rows - services - incidents - 6)
+        room = max(3, height - FIXED_LINES)
+        services = min(services, max(1, room // 4))
+        room -= services
+        kept = min(incidents, max(1, room // 4))
+        sessions = min(sessions, max(1, room - kept))
+        incidents = min(incidents, max(1, room - sessions))
+        blank = max(0, room - sessions - incidents)
     return [
         _services(told, services, width),
         Text(""),
         _sessions(state, told, sessions, width),
         Text(""),
         _incidents(state, told, incidents, width),
+        *[Text("")] * blank,
     ]
 
 
@@ -132,13 +147,12 @@ def _services(told: Told, most: int, width: int) -> Table:
     steps = told.overview["steps"]
     last = steps[-1] if steps else {"requests": {}, "sockets": {}}
     backends = sorted(told.overview["backends"], key=lambda each: each["up"])  # what is down is seen first
-    more = f" (+{len(backends) - most})" if len(backends) > most else ""
     table = _table(width)
-    table.add_column(f"Services{more}", ratio=3)
-    table.add_column("backend", ratio=3)
-    table.add_column("state", ratio=4)
-    table.add_column("sockets", justify="right", width=7)
-    table.add_column("req/s", justify="right", width=7)
+    _column(table, _heading("Services", len(backends), most), ratio=3)
+    _column(table, "backend", ratio=3)
+    _column(table, "state", ratio=4)
+    _column(table, "sockets", right=True, width=7)
+    _column(table, "req/s", right=True, width=7)
     for each in backends[:most]:
         state = Text("● up", "green") if each["up"] else Text(f"● down: {printable(each['why'], 80)}", "bold red")
         name = each["service"]
@@ -150,18 +164,16 @@ def _services(told: Told, most: int, width: int) -> Table:
 
 def _sessions(state: State, told: Told, most: int, width: int) -> Table:
     rows = sorted(told.sessions, key=_KEYS[state.sort], reverse=True)
-    more = f" (+{len(rows) - most})" if len(rows) > most else ""
     table = _table(width)
-    table.add_column(f"Sessions, {state.sort} first{more}", ratio=4)
-    table.add_column("view", ratio=3)
-    table.add_column("path", ratio=3)
-    table.add_column("age", justify="right", width=6)
-    table.add_column("events", justify="right", width=7)
-    if width >= WIDE:
-        table.add_column("p50", justify="right", width=8)
-    table.add_column("p95", justify="right", width=8)
-    table.add_column("KiB", justify="right", width=7)
-    table.add_column("state", width=7)
+    _column(table, _heading("Sessions", len(rows), most), ratio=4)
+    _column(table, "view", ratio=3)
+    _column(table, "path", ratio=3)
+    sizes = {"age": 6, "events": 7, "p50": 8, "p95": 8, "KiB": 7}
+    if width < WIDE:
+        del sizes["p50"]
+    for name, size in sizes.items():
+        _column(table, f"↓{name}" if name == _SORTED_BY[state.sort] else name, right=True, width=size)
+    _column(table, "state", width=7)
     for row in rows[:most]:
         times = [_ms(row["p95"])] if width < WIDE else [_ms(row["p50"]), _ms(row["p95"])]
         table.add_row(
@@ -181,11 +193,11 @@ def _sessions(state: State, told: Told, most: int, width: int) -> Table:
 
 def _incidents(state: State, told: Told, most: int, width: int) -> Table:
     table = _table(width)
-    table.add_column("Incidents, latest first", ratio=4)
-    table.add_column("what", width=12)
-    table.add_column("why", ratio=9)
+    _column(table, _heading("Incidents", len(told.incidents), most), ratio=5)
+    _column(table, "what", width=12)
+    _column(table, "why", ratio=7)
     for each in islice(reversed(told.incidents), most):
-        ago = Text(f"{age(state.now - each['at']):>6} ago  ", "dim")
+        ago = Text(f"{age(state.now - each['at']):>6} ago  ", "dim", no_wrap=True, overflow="ellipsis")
         what = f"closed {each['code']}" if each["kind"] == "closed" else f"refused {each['status']}"
         causes = [cause["title"] for cause in each["causes"]]
         why = printable(causes[0] if causes else each["reason"] or f"by the {each.get('by', 'gateway')}", 200)
@@ -209,6 +221,17 @@ def _footer(state: State) -> Text:
 def _table(width: int) -> Table:
     gap = 2 if width >= WIDE else 1
     return Table(box=None, expand=True, header_style=HEADING, padding=(0, gap, 0, 0), show_edge=False)
+
+
+def _column(
+    table: Table, name: str, *, ratio: int | None = None, width: int | None = None, right: bool = False
+) -> None:
+    justify: Literal["left", "right"] = "right" if right else "left"
+    table.add_column(name, ratio=ratio, width=width, justify=justify, no_wrap=True, overflow="ellipsis")
+
+
+def _heading(name: str, count: int, most: int) -> str:
+    return f"{name} {count}" if count <= most else f"{name} {most}/{count}"
 
 
 def _text(value: str) -> Text:

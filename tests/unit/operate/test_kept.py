@@ -1,0 +1,69 @@
+"""What is kept for operators is bounded, and news of it is told once and in order: trend, recordings, watch."""
+
+from desks import Parts, session
+
+from livegate.operate.recordings import MAX_FRAMES, MAX_SESSION_BYTES, Kept, Recording, Recordings
+from livegate.operate.trend import MAX_CLOSE_KINDS, MAX_TRIPS, STEPS, Trend
+
+
+def kept(size: int = 10, **line: object) -> Kept:
+    return Kept({"what": "event", **line}, b"x" * size, True, None, None)
+
+
+def test_frames_keep_their_numbers_when_older_ones_go() -> None:
+    recording = Recording()
+    for place in range(MAX_FRAMES + 5):
+        recording.add(kept(place=place))
+    assert (recording.first, recording.end) == (5, MAX_FRAMES + 5)
+    assert recording.at(4) is None and recording.at(MAX_FRAMES + 5) is None
+    assert recording.at(5).line["place"] == 5  # type: ignore[union-attr]
+    assert [line["n"] for line in recording.lines(0, 2)] == [5, 6]
+    assert recording.lines(MAX_FRAMES + 4, 10)[0]["place"] == MAX_FRAMES + 4
+    assert recording.lines(10**15, 10) == []
+
+
+def test_one_session_does_not_take_all_memory_nor_all_of_them_more_than_there_is() -> None:
+    recording = Recording()
+    for _ in range(5):
+        recording.add(kept(MAX_SESSION_BYTES))
+    assert len(recording.frames) == 1, "the last is kept, however long it is"
+    recordings = Recordings(10_000)
+    for number in range(20):
+        recordings.add(number, kept(500))
+        recordings.add(0, kept(1))
+    assert recordings.of(1) is None and recordings.of(0) is not None, "those that were quiet longest go first"
+    assert recordings.forgotten > 0
+    assert recordings._size == sum(each.size for each in recordings._sessions.values()) <= 10_000
+
+
+def test_a_step_counts_and_is_bounded() -> None:
+    trend = Trend()
+    for code in range(3000, 3000 + 2 * MAX_CLOSE_KINDS):
+        trend.closed(code, "client")
+    trend.closed(3000, "client")
+    for _ in range(MAX_TRIPS + 10):
+        trend.trip(0.001)
+    trend.now.requests["a"] += 2
+    step = trend.end_step({"a": 1}, 3)
+    assert len(step["closes"]) == MAX_CLOSE_KINDS + 1
+    assert step["closes"]["3000 client"] == 2
+    assert step["closes"]["other client"] == MAX_CLOSE_KINDS
+    assert (step["events"], step["p50"], step["requests"], step["sockets"]) == (MAX_TRIPS, 1.0, {"a": 2}, {"a": 1})
+    assert trend.end_step({}, 0)["p99"] is None
+    for _ in range(STEPS):
+        trend.end_step({}, 0)
+    assert len(trend.steps) == STEPS
+
+
+def test_news_is_told_in_parts_the_oldest_first_and_none_is_lost(parts: Parts) -> None:
+    parts.know(*(session(number) for number in range(1, 8)))
+    told, seen = [], 0
+    while True:
+        numbers, seen = parts.watch.changed_since(seen, 3)
+        if not numbers:
+            break
+        told.append(numbers)
+        if len(told) == 1:
+            parts.watch._changed(2)  # one that was told has news again
+    assert told == [[1, 2, 3], [4, 5, 6], [7, 2]]
+    assert parts.watch.changed_since(seen, 3) == ([], parts.watch.serial)
