@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import aiohttp
 
-MAIN = re.compile(r'<[^>]*data-phx-main[^>]*>')
+MAIN = re.compile(r"<[^>]*data-phx-main[^>]*>")
 ATTRIBUTE = re.compile(r'([\w-]+)="([^"]*)"')
 CSRF = re.compile(r'name="csrf-token" content="([^"]*)"|content="([^"]*)" name="csrf-token"')
 TIMEOUT_S = 20
