@@ -405,6 +405,8 @@ def test_a_link_on_another_site_leads_to_the_page_and_to_nothing_else(unlocked: 
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
     assert admin("/login", "POST", b"", **led).status == 403
+    assert admin("/login", "POST", b"").headers["Location"] == "/", "there is nothing to log in to"
+    assert (admin("/x", "POST", b"").status, admin("/nothing").status) == (405, 404)
     assert admin("/api/v1/drain", "GET", **led).status == 403
 
 

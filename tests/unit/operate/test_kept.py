@@ -1,9 +1,18 @@
 """What is kept for operators is bounded, and news of it is told once and in order: trend, recordings, watch."""
 
-from desks import Parts, session
+import json
 
+import jsonschema
+from desks import Parts, session
+from mitmproxy.test import tflow
+
+from livegate.inspect.recorder import Recorder
+from livegate.inspect.redaction import Redactor
+from livegate.operate.export import asset
 from livegate.operate.recordings import MAX_FRAMES, MAX_SESSION_BYTES, Kept, Recording, Recordings
 from livegate.operate.trend import MAX_CLOSE_KINDS, MAX_TRIPS, STEPS, Trend
+from livegate.operate.watch import MAX_INCIDENTS, Watch
+from livegate.pipeline.refusal import Refusal
 
 
 def kept(size: int = 10, **line: object) -> Kept:
@@ -67,3 +76,39 @@ def test_news_is_told_in_parts_the_oldest_first_and_none_is_lost(parts: Parts) -
             parts.watch._changed(2)  # one that was told has news again
     assert told == [[1, 2, 3], [4, 5, 6], [7, 2]]
     assert parts.watch.changed_since(seen, 3) == ([], parts.watch.serial)
+
+
+def test_sessions_that_the_tracker_has_forgotten_go_when_there_are_too_many() -> None:
+    recorder = Recorder()
+    watch = Watch(recorder, Redactor())
+    most = recorder.tracker.limits.sessions
+    made = [session(number) for number in range(1, most + 2)]
+    flow = tflow.tflow(ws=True)
+    for each in made[:-1]:
+        watch._remember(each, flow)
+        watch._changed(each.number)
+    made[0].kept = made[4].kept = False
+    assert len(watch.numbers()) == most
+    watch._remember(made[-1], flow)
+    assert watch.numbers() == [each.number for each in made if each.kept]
+    assert watch.session(1) is None
+    assert 1 not in watch.changed_since(0, 10_000)[0]
+
+
+def test_a_request_that_never_became_a_flow_is_an_incident_and_there_are_so_many(parts: Parts) -> None:
+    for _ in range(MAX_INCIDENTS + 1):
+        parts.watch.refused_early("192.0.2.1", Refusal(431, "Too long.", "head-too-long"))
+    first, last = parts.watch.incidents[0], parts.watch.incidents[-1]
+    assert (first["id"], last["id"]) == (2, MAX_INCIDENTS + 1)
+    assert (last["kind"], last["client"], last["reason"], last["status"]) == (
+        "refused",
+        "192.0.2.1",
+        "head-too-long",
+        431,
+    )
+    assert parts.watch.trend.now.refused["head-too-long"] == MAX_INCIDENTS + 1
+    schema = json.loads(asset("openapi.json"))
+    validator = jsonschema.Draft202012Validator(
+        {"$ref": "#/components/schemas/Incident", "components": schema["components"]}
+    )
+    validator.validate(last)

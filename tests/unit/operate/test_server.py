@@ -1,5 +1,6 @@
 """The admin listener itself: bounds on who is connected and for how long, and how it begins and ends."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -17,6 +18,7 @@ from livegate.operate import live as lives
 from livegate.operate import server as servers
 from livegate.operate.admin import AdminListener
 from livegate.operate.server import AdminServer
+from livegate.pipeline.exchange import CurrentSettings
 from livegate.settings import Admin, Listen
 
 WAIT_S = 10
@@ -194,3 +196,26 @@ async def test_the_gateway_does_not_connect_to_the_listener_whatever_it_is_calle
         await judging
         assert data.server.error is None
     assert addon.server_connect(_connecting("127.0.0.1", port + 1)) is None
+
+
+async def test_an_unloaded_script_takes_its_listener_with_it(parts: Parts, port: int) -> None:
+    addon = AdminListener(CurrentSettings(), parts.desk)
+    addon.running()
+    assert not addon._clocks, "without settings nothing is started"
+    assert addon.done() is None, "mitmproxy does not await it while it goes on"
+
+    addon = AdminListener(parts.current, parts.desk)
+    parts.current.value = parts.settings(admin={"listen": f"127.0.0.1:{port}"})
+    addon.running()
+    assert addon._changing is not None
+    await addon._changing
+    opened(port).close()
+    addon.done()
+    async with asyncio.timeout(WAIT_S), addon._one_at_a_time:
+        pass
+    while addon._server is not None:
+        await asyncio.sleep(0)
+    server_thread = next((each for each in threading.enumerate() if each.name == "livegate admin"), None)
+    await asyncio.to_thread(server_thread.join if server_thread else int)
+    with pytest.raises(ConnectionRefusedError):
+        opened(port)
