@@ -105,7 +105,7 @@ class Desk:
         start = 0
         while start < len(items):
             start = await self.ask(_portion, items, start, tell, found)
-            await asyncio.sleep(0)  # this may be the gateway's own loop
+            await asyncio.sleep(PORTION_S)  # frames have the loop as long as this had it
         return found
 
     # Questions for the event loop

@@ -365,7 +365,6 @@ def test_two_listeners_on_one_port_of_a_machine_with_two_addresses_are_well(tmp_
     [
         "localhost",
         "x.localhost",
-        "LOCALHOST.",
         "localhost.localdomain",
         "[::1]",
         "127.3.2.1",
