@@ -4,7 +4,7 @@ LOCK_PYTHON ?= $(shell scripts/find-python 3.12)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo run test check format bench bench-frames fuzz lock clean
+.PHONY: help install demo run test check format bench bench-frames bench-page soak fuzz lock clean
 
 help:
 	@echo "make demo     start the demo apps and the gateway in mitmweb in front of them"
@@ -13,6 +13,8 @@ help:
 	@echo "make check    ruff, ruff format, mypy --strict"
 	@echo "make bench    speed beside nginx, HAProxy and plain mitmdump, on this machine (ARGS=--quick for a glance)"
 	@echo "make bench-frames  what it costs to understand a LiveView frame"
+	@echo "make bench-page  what WebSockets lose while the admin page is open"
+	@echo "make soak     15 minutes under load, with reloads and the admin page open (ARGS='--minutes 2' for a glance)"
 	@echo "make fuzz     a million byte streams through the WebSocket codec (ARGS='--count 50000' for fewer)"
 	@echo "make install  only set up .venv"
 	@echo "make lock     write requirements.lock anew"
@@ -47,6 +49,12 @@ bench: install
 bench-frames: install
 	$(BIN)/python -m tests.bench.inspection
 
+bench-page: install
+	$(BIN)/python -m tests.bench.page_cost $(ARGS)
+
+soak: install
+	$(BIN)/python -m tests.bench.soak $(ARGS)
+
 fuzz: install
 	$(BIN)/python tests/fuzz $(ARGS)
 
@@ -60,7 +68,7 @@ lock:
 	$(LOCK_PYTHON) -m venv --clear .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check "pip-tools>=7.4,<8"
 	.venv-lock/bin/pip-compile --upgrade --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host \
-		--no-emit-find-links --no-header --extra demo --extra fast --extra dev --output-file requirements.lock pyproject.toml
+		--no-emit-find-links --no-header --extra demo --extra fast --extra otel --extra dev --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist

@@ -5,15 +5,21 @@ from typing import Any
 from mitmproxy.connection import Client
 
 from livegate.inspect.commands import LiveViewCommands
+from livegate.inspect.free_text import FreeText
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
+from livegate.logs.addon import Logs
+from livegate.logs.gate import Gate
+from livegate.logs.terminal import Terminal
 from livegate.operate.admin import AdminListener
 from livegate.operate.desk import Desk
 from livegate.operate.metrics import Metrics
+from livegate.operate.tracing import Tracing
 from livegate.operate.watch import Watch
 from livegate.pipeline.access_log import AccessLog
+from livegate.pipeline.budgets import BoundedMemoryStorage, Budgets
 from livegate.pipeline.certificates import Certificates
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.errors import Errors
@@ -26,6 +32,7 @@ from livegate.pipeline.identity import ClientIdentity
 from livegate.pipeline.inspection import Inspection
 from livegate.pipeline.policy import RequestPolicy
 from livegate.pipeline.rate_limiter import RateLimiter
+from livegate.pipeline.recoveries import Recoveries
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.router import DomainRouter
 from livegate.pipeline.streaming import Streaming
@@ -39,41 +46,62 @@ from livegate.websocket.registry import Sockets
 def pipeline() -> list[Any]:
     """Make a fresh set of addons that share one place for the settings in force."""
     current = CurrentSettings()
-    timeouts = Timeouts(current)
+    terminal, timeouts = Terminal(), Timeouts(current)
     sockets = Sockets()
     recorder, redactor = Recorder(), Redactor()
     frames = FrameLogger(recorder, redactor)
-    metrics, watch, drain = Metrics(current, sockets), Watch(recorder, redactor), Drain(current, sockets)
+    metrics = Metrics(current, sockets, recorder.tracker)
+    watch, drain = Watch(recorder, redactor), Drain(current, sockets)
     recorder.on_frame.append(metrics.frame)
+    tracing = Tracing(current, recorder, redactor)
 
     def refused_early(client: Client, refusal: Refusal) -> None:
         metrics.refused_early(refusal)
         watch.refused_early(client.peername[0], refusal)
 
     policy = RequestPolicy(current, sockets, timeouts.http_started, refused_early)
+    startup, rates = Startup(current, terminal), BoundedMemoryStorage()
+    inspection = Inspection(current, recorder, redactor, frames)
+    logs = Logs(terminal, Gate(FreeText(redactor)))
+    startup.on_reload.append(metrics.reloaded)
+    metrics.count_drops(
+        {
+            "frame-log-lines": lambda: inspection.dropped,
+            "incidents": lambda: watch.forgotten,
+            "log-lines": lambda: logs.suppressed,
+            "rate-limit-keys": lambda: rates.forgotten,
+            "recordings": lambda: watch.recordings.forgotten,
+            "sessions": lambda: recorder.tracker.dropped,
+            "spans": lambda: tracing.dropped,
+        }
+    )
     desk = Desk(current, sockets, drain=drain, watch=watch, metrics=metrics, redactor=redactor)
     return [
-        Startup(current),
+        startup,
         Transport(policy, current.serving),
         Certificates(current),
         Guard(current),
         drain,
         ClientIdentity(),
-        RateLimiter(),
+        RateLimiter(Budgets(rates)),
         DomainRouter(),
         WebSockets(current, sockets),
         HttpsRedirect(),
+        tracing.context,
         Headers(),
         timeouts,
         Streaming(),
-        Errors(),
-        AccessLog(),
         LiveViewInspector(recorder, redactor),
+        Errors(),
+        Recoveries(current),
+        AccessLog(redactor),
         LiveViewCommands(recorder, redactor),
         frames,
-        Inspection(current, redactor, frames),
+        inspection,
         metrics,
         watch,
+        tracing,
         AdminListener(current, desk),
         FlowHistory(),
+        logs,
     ]

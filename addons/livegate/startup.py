@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from mitmproxy import ctx, exceptions
@@ -12,7 +13,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate import mitm
-from livegate.logs import Terminal
+from livegate.logs.terminal import Terminal
 from livegate.mitm import dispatch, handler, messages
 from livegate.mitm.connections import close_client, prepare_certificate_store, was_set
 from livegate.pipeline.exchange import CurrentSettings
@@ -52,14 +53,16 @@ def has_terminal() -> bool:
 class Startup:
     """Load the settings and keep them current; hold mitmproxy's options to what is safe for a gateway."""
 
-    def __init__(self, current: CurrentSettings) -> None:
+    def __init__(self, current: CurrentSettings, terminal: Terminal) -> None:
         self._current = current
-        self._terminal = Terminal()
+        self._terminal = terminal
         self._path: Path | None = None
         self._running = False
         self._has_terminal = has_terminal()
         self._stop_watching = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_reload: list[Callable[[bool], None]] = []
+        """Each is called with whether a reload was good."""
 
     def load(self, loader: Loader) -> None:
         loader.add_option(
@@ -124,7 +127,6 @@ class Startup:
             messages.uninstall()
             handler.uninstall()
             dispatch.uninstall(ctx.master.addons)
-        self._terminal.restore()
 
     def reload(self) -> None:
         """Read the settings again and swap them in; with any problem the old ones stay (file change or SIGHUP)."""
@@ -150,10 +152,16 @@ class Startup:
             for problem in error.problems:
                 logger.error("%s", problem)
             logger.error("settings not reloaded: %d problem(s); the old ones stay in force", len(error.problems))
+            self._reloaded(good=False)
             return
         self._apply(settings)
         self._listen(settings)
         logger.info("settings reloaded: %d service(s)", len(settings.services))
+        self._reloaded(good=True)
+
+    def _reloaded(self, *, good: bool) -> None:
+        for listener in self.on_reload:
+            listener(good)
 
     def _load_settings(self) -> None:
         try:

@@ -14,6 +14,7 @@ from .processes import Ports
 WEBSOCKET_PATH = "/websocket"
 WEBSOCKET_HOST = "websocket.test"
 """Host of the WebSocket requests; HTTP requests have the address itself. Path and Host both say which backend it is."""
+LIVEVIEW_HOST = "liveview.test"
 MAX_CONNECTIONS = 5000
 
 NGINX = """\
@@ -99,15 +100,17 @@ def _write(file: Path, template: str, *, port: int, backend: Ports, **values: An
     return file
 
 
-def write_livegate(folder: Path, port: int, backend: Ports, livegate: Path) -> Path:
+def write_livegate(folder: Path, port: int, backend: Ports, livegate: Path, **more: Any) -> Path:
     """Settings without rate limits, and with as many sockets per client as are opened here."""
     settings = {
         "listen": f"127.0.0.1:{port}",
         "services": {
             WEBSOCKET_HOST: f"http://127.0.0.1:{backend.websocket}",
+            LIVEVIEW_HOST: f"http://127.0.0.1:{backend.liveview}",
             "default": f"http://127.0.0.1:{backend.http}",
         },
         **_unlimited(livegate),
+        **more,
     }
     file = folder / "gateway.yaml"
     file.write_text(yaml.safe_dump(settings))

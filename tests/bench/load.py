@@ -143,13 +143,20 @@ def run[T](work: Callable[[], Awaitable[T]]) -> T:
         gc.enable()
 
 
-async def connect[C: Client](port: int, client: Callable[[], C], *, buffer: int = BUFFER_BYTES) -> C:
+async def connect[C: Client](
+    port: int,
+    client: Callable[[], C],
+    *,
+    buffer: int = BUFFER_BYTES,
+    host: str = WEBSOCKET_HOST,
+    path: str = WEBSOCKET_PATH,
+) -> C:
     """Open one socket to a port of 127.0.0.1, with that many bytes to receive into."""
     listener = client()
     await picows.ws_connect(
         lambda: listener,
-        f"ws://127.0.0.1:{port}{WEBSOCKET_PATH}",
-        extra_headers={"Host": WEBSOCKET_HOST},
+        f"ws://127.0.0.1:{port}{path}",
+        extra_headers={"Host": host},
         websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
         read_buffer_init_size=buffer,
     )
@@ -158,14 +165,14 @@ async def connect[C: Client](port: int, client: Callable[[], C], *, buffer: int 
 
 @asynccontextmanager
 async def sockets[C: Client](
-    port: int, count: int, client: Callable[[], C], *, buffer: int = BUFFER_BYTES
+    port: int, count: int, client: Callable[[], C], *, buffer: int = BUFFER_BYTES, **where: str
 ) -> AsyncIterator[list[C]]:
     """That many open sockets; raises LoadError afterwards when one of them had a problem."""
     opened: list[C] = []
 
     async def open_some(number: int) -> None:
         for _ in range(number):
-            opened.append(await connect(port, client, buffer=buffer))
+            opened.append(await connect(port, client, buffer=buffer, **where))
 
     workers = min(count, OPENING_AT_ONCE)
     try:
@@ -183,9 +190,11 @@ async def sockets[C: Client](
         await asyncio.gather(*(one.close() for one in opened))
 
 
-async def round_trips(port: int, meter: Meter, *, count: int, message: bytes, seconds: float) -> float:
+async def round_trips(
+    port: int, meter: Meter, made: Callable[[], PingPong], *, count: int, seconds: float, **where: str
+) -> float:
     """Round trips a second over that many sockets, each with one message in flight."""
-    async with sockets(port, count, lambda: PingPong(message)) as clients:
+    async with sockets(port, count, made, **where) as clients:
         for client in clients:
             client.send()
         await asyncio.sleep(WARM_UP_S)

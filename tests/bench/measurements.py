@@ -81,8 +81,8 @@ class Measurement:
 
 
 def _round_trips(target: Target, plan: Plan, meter: Meter) -> tuple[float | None, ...]:
-    work = partial(load.round_trips, count=plan.sockets, message=bytes(plan.message), seconds=plan.round_trip_s)
-    rate = load.run(lambda: work(target.websocket_port, meter))
+    work = partial(load.round_trips, count=plan.sockets, seconds=plan.round_trip_s)
+    rate = load.run(lambda: work(target.websocket_port, meter, lambda: load.PingPong(bytes(plan.message))))
     return rate, 1e6 * meter.cpu_s / (rate * meter.seconds) if target.process else None
 
 

@@ -35,6 +35,7 @@ class Ports:
 
     websocket: int
     http: int
+    liveview: int = 0
 
 
 def _end_with_parent() -> Callable[[], None] | None:

@@ -1,9 +1,12 @@
 """Scripted LiveView clients: what a browser tab says, without the browser; many fit into one process."""
 
 import asyncio
+import contextlib
 import itertools
 import json
+import random
 import re
+import threading
 from html import unescape
 from types import TracebackType
 from typing import Any, Self
@@ -55,7 +58,7 @@ class Tab:
     async def connect(self, **headers: str) -> Self:
         params = {"_csrf_token": self.csrf, "_mounts": str(self.mounts), "vsn": "2.0.0"}
         self.ended.clear()
-        self.socket = await self._http.ws_connect(
+        self.socket: aiohttp.ClientWebSocketResponse = await self._http.ws_connect(
             f"{self.base}/live/websocket", params=params, origin=f"http://{self.host}", headers=headers
         )
         self._reading = asyncio.ensure_future(self._read())
@@ -92,9 +95,10 @@ class Tab:
 
     async def lose(self) -> None:
         """Cut the connection as a crashed browser does."""
-        transport = self.socket.get_extra_info("socket")
-        assert transport is not None
-        self.socket._response.connection.transport.abort()  # type: ignore[union-attr]
+        connection = self.socket._response.connection
+        assert connection
+        assert connection.transport
+        connection.transport.abort()
 
     async def _push(self, event: str, payload: Any, ref: str | None = None) -> dict[str, Any]:
         ref = ref or str(next(self.counted))
@@ -119,3 +123,77 @@ class Tab:
                 self.pushed.append(frame)
         self.code = self.socket.close_code
         self.ended.set()
+
+
+class Crowd:
+    """Many tabs that live side by side in a thread of their own, until told to end."""
+
+    PATHS = ("/count", "/stream", "/form", "/slow")
+    FORM = "name=zed&email=z%40example.org&password=CANARYhunter2"
+
+    def __init__(self, port: int, host: str, tabs: int = 20) -> None:
+        self.port, self.host, self.tabs = port, host, tabs
+        self.events = 0
+        """That were answered."""
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join(30)
+
+    async def _run(self) -> None:
+        tabs = [asyncio.ensure_future(self._live(number)) for number in range(self.tabs)]
+        await asyncio.to_thread(self._ending.wait)
+        for tab in tabs:
+            tab.cancel()
+        await asyncio.gather(*tabs, return_exceptions=True)
+
+    async def _live(self, number: int) -> None:
+        chance = random.Random(number)
+        path = self.PATHS[number % len(self.PATHS)]
+        while True:
+            async with Tab(self.port, self.host, path) as tab:
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError, ConnectionError, AssertionError):
+                    await tab.load()
+                    while True:
+                        await self._once(tab, chance)
+            await asyncio.sleep(0.2)
+
+    async def _once(self, tab: Tab, chance: random.Random) -> None:
+        """From a socket's opening to its end, which is of one kind or another."""
+        await tab.connect()
+        await tab.join()
+        for _ in range(chance.randint(5, 40)):
+            await asyncio.sleep(chance.expovariate(3))
+            await self._act(tab, chance)
+            self.events += 1
+        if chance.random() < 0.3:
+            await tab.lose()
+        else:
+            await tab.close(chance.choice([1000, 1001]))
+        await asyncio.sleep(0.2)
+
+    async def _act(self, tab: Tab, chance: random.Random) -> None:
+        match tab.path:
+            case "/count":
+                await tab.event(chance.choice(["inc", "inc", "dec"]))
+            case "/stream":
+                await tab.event(chance.choice(["add", "append"]))
+            case "/form":
+                await tab.event("check", self.FORM, "form")
+            case _ if chance.random() < 0.2:
+                await tab.tell("crash")
+                await asyncio.wait_for(tab.ended.wait(), TIMEOUT_S)
+                await tab.connect()
+                await tab.join()
+            case _:
+                await tab.event("slow")
+        if chance.random() < 0.2:
+            await tab.heartbeat()

@@ -267,6 +267,17 @@ def test_every_method_stays_what_it_is(gateway: Gateway, backend: Backend, metho
     assert backend.requests[-1]["path"] == f"/method/{method}"
 
 
+@pytest.mark.parametrize(("host", "status"), [("nobody.test", 404), ("dead.test", 502)])
+def test_the_gateways_own_answer_to_head_has_no_body(tmp_path: Path, host: str, status: int) -> None:
+    """On a kept-alive connection its body would be taken for the next answer."""
+    with Gateway(tmp_path, {"services": {"dead.test": "http://127.0.0.1:1"}}) as gateway:
+        head = f"HEAD / HTTP/1.1\r\nHost: {host}\r\n\r\n"
+        answers = gateway.raw((head * 2 + head.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).encode())
+    assert answers.count(f"HTTP/1.1 {status} ".encode()) == 3
+    assert [part.partition(b"\r\n\r\n")[2] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"", b"", b""]
+    assert header_of(answers, "Content-Length") != ["0"]
+
+
 def test_a_body_past_the_limit_is_413_before_it_is_sent(gateway: Gateway, backend: Backend) -> None:
     before = len(backend.requests)
     request = b"POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 3145729\r\nExpect: 100-continue\r\n\r\n"

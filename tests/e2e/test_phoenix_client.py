@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +9,11 @@ import pytest
 from gateway_process import Gateway, free_port
 from phoenix_server import PhoenixServer
 
-ORACLE = Path(__file__).parents[1] / "oracle"
-
 
 @pytest.fixture(scope="module")
-def client() -> list[str]:
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        message = "Phoenix's client needs node and npm: apt-get install nodejs npm"
-        if os.environ.get("LIVEGATE_TESTS_NEED_ALL"):
-            pytest.fail(message)
-        pytest.skip(message)
-    if not (ORACLE / "node_modules" / "ws").is_dir():
-        subprocess.run(
-            ["npm", "ci", "--no-audit", "--no-fund"], cwd=ORACLE, check=True, timeout=300, capture_output=True
-        )
-    return ["node", str(ORACLE / "phoenix_client.mjs")]
+def client(npm_packages: Path) -> list[str]:
+    assert (npm_packages / "ws").is_dir()
+    return ["node", str(npm_packages.parent / "phoenix_client.mjs")]
 
 
 async def seen_by(client: list[str], url: str, transport: str, vsn: str) -> list[Any]:

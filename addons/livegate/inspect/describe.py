@@ -76,9 +76,8 @@ def session_text(session: Session) -> str:
     main = session.main
     label = f"{main.label}{f' {main.path}' if main.path and main.module else ''}" if main is not None else session.id
     count = session.event_count
-    trips = [trip for trips in session.timings().values() for trip in trips]
     parts = [shortened(label), f"{count} event{'' if count == 1 else 's'}"]
-    slowest = percentile(trips, 0.95)
+    slowest = percentile(session.trips, 0.95)
     if slowest is not None:
         parts.append(f"p95 {seconds_text(slowest)}")
     if session.crashes:

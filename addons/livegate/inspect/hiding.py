@@ -4,9 +4,9 @@ import hashlib
 from typing import Any
 
 from mitmproxy import http
-from mitmproxy.net import encoding
 
-from livegate.inspect.http_redaction import HttpRedactor
+from livegate.inspect.content import decoded
+from livegate.inspect.http_redaction import MAX_BODY_BYTES, HttpRedactor
 from livegate.inspect.redaction import Redactor
 
 type Field = tuple[bytes, bytes]
@@ -50,9 +50,9 @@ class Hiding:
         content = message.get("content")
         if content:
             kind = by_name.get(b"content-type", b"").decode("latin-1")
-            plain = _decoded(content, by_name.get(b"content-encoding", b"").decode("latin-1"))
-            found = self._http.body(plain, kind) if plain is not None else content
-            if plain is not None and found != plain:
+            plain = decoded(content, by_name.get(b"content-encoding", b"").decode("latin-1"), MAX_BODY_BYTES)
+            found = self._http.body(plain, kind) if plain is not None else _unread(content)
+            if found != plain:
                 message["content"] = found
                 fields = tuple(field for field in fields if field[0].lower() != b"content-encoding")
         message["headers"] = tuple((name, self._field(name, value)) for name, value in fields)
@@ -103,12 +103,6 @@ class Hiding:
         return self._redactor.frame(data)
 
 
-def _decoded(content: bytes, content_encoding: str) -> bytes | None:
-    """A body without its content coding; None when that cannot be read."""
-    if not content_encoding:
-        return content
-    try:
-        found = encoding.decode(content, content_encoding)
-    except ValueError:
-        return None
-    return found if isinstance(found, bytes) else None
+def _unread(content: bytes) -> bytes:
+    """What stands for a body that nobody can look into for secrets: it does not decode, or it is too long."""
+    return f"⟪{len(content)} bytes, in which no secrets can be looked for⟫".encode()

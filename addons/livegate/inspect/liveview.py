@@ -10,7 +10,9 @@ from livegate.inspect.comments import Comments
 from livegate.inspect.describe import event_line
 from livegate.inspect.recorder import FOLLOWING, FrameSeen, Recorder, channels_of
 from livegate.inspect.redaction import Redactor
-from livegate.inspect.view import LiveViewContentview
+from livegate.inspect.view import HeartbeatContentview, LiveViewContentview
+from livegate.logs.subject import about
+from livegate.mitm.dispatch import contained
 from livegate.phoenix.model import Session
 from livegate.phoenix.note import Note
 
@@ -44,6 +46,7 @@ class LiveViewInspector:
             ["off", "events", "frames"],
         )
         contentviews.add(LiveViewContentview(self.redactor))
+        contentviews.add(HeartbeatContentview())
 
     def configure(self, updated: set[str]) -> None:
         if "liveview_log" in updated and ctx.options.liveview_log not in ("off", *_SHOWN):
@@ -53,9 +56,11 @@ class LiveViewInspector:
         if "web_columns" in ctx.options and not ctx.options.has_changed("web_columns"):
             ctx.options.update(web_columns=WEB_COLUMNS)
 
+    @contained
     def response(self, flow: http.HTTPFlow) -> None:
         self.recorder.exchange(flow)
 
+    @contained
     def error(self, flow: http.HTTPFlow) -> None:
         if flow.websocket is None:
             self.recorder.exchange(flow)
@@ -64,6 +69,7 @@ class LiveViewInspector:
         if vars(flow).get(FOLLOWING) is not False and flow.websocket is not None and flow.websocket.messages:
             self.recorder.message(flow, flow.websocket.messages[-1])
 
+    @contained
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         channels = self.recorder.closed(flow)
         self._comments.last(flow, channels.session if channels is not None else None)
@@ -77,15 +83,15 @@ class LiveViewInspector:
             else:
                 self._comments.soon(flow, session)
         if ctx.options.liveview_log != "off":
-            self._print(note)
+            self._print(flow, note)
 
-    def _print(self, note: Note) -> None:
+    def _print(self, flow: http.HTTPFlow, note: Note) -> None:
         shown = _SHOWN[ctx.options.liveview_log]
         if shown is not None and (note.what not in shown or (note.event is not None and note.event.kind not in _TIMED)):
             return
         line = note.sentence if shown is None else f"{_session(note)}{_line(note)}"
         line = self.redactor.text(line)
-        logger.info("%s", f"\x1b[{_colour(note)}m{line}\x1b[0m" if self._colour else line)
+        logger.info("%s", f"\x1b[{_colour(note)}m{line}\x1b[0m" if self._colour else line, extra=about(flow))
 
 
 _TIMED = frozenset({"event", "patch", "join", "upload"})

@@ -8,11 +8,14 @@ from urllib.parse import urlsplit
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
+from livegate.inspect.content import content_of
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.longpoll import Answer, Poll, parse_answer, parse_request
 from livegate.phoenix.tracker import Tracker
 
 MAX_LONGPOLLS = 1000
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Of one exchange, inflated; a longer one is not understood."""
 CLOSED_GONE = 3410
 """What phoenix.js takes the end of a long-poll session for."""
 
@@ -45,11 +48,11 @@ class LongPolls:
         parts = urlsplit(request.path)
         if response is None or not parts.path.endswith("/longpoll"):
             return None
-        body = request.get_content(strict=False) or b""
+        body = content_of(request, MAX_BODY_BYTES) or b""
         poll = parse_request(request.method, parts.query, body, request.headers.get("content-type"))
         if not isinstance(poll, Poll):
             return None
-        answer = parse_answer(response.get_content(strict=False) or b"", poll.vsn or "2")
+        answer = parse_answer(content_of(response, MAX_BODY_BYTES) or b"", poll.vsn or "2")
         if not isinstance(answer, Answer):
             return None
         at = response.timestamp_end or response.timestamp_start or time.time()
@@ -57,7 +60,7 @@ class LongPolls:
         if answer.status == status_codes.GONE and answer.token is not None:  # a session begins, or has to begin again
             ended = self._by_token.pop(token, None)
             if ended is not None:
-                ended.close(CLOSED_GONE, "the long-poll session is gone", "server", at)
+                ended.close(CLOSED_GONE, "the long-poll session is gone", "backend", at)
             return Polled(self._begin(flow, answer.token, at), poll, answer, at, opened=True, ended=ended)
         channels = self._by_token.get(token)
         if channels is None:
@@ -67,7 +70,8 @@ class LongPolls:
 
     def _begin(self, flow: http.HTTPFlow, token: str, at: float) -> Channels:
         request = flow.request
-        channels = self._tracker.open(request.path, request.timestamp_start, "longpoll", flow.id)
+        cookie = "cookie" in request.headers
+        channels = self._tracker.open(request.path, request.timestamp_start, "longpoll", flow.id, cookie=cookie)
         self._by_token[token] = channels
         if len(self._by_token) > MAX_LONGPOLLS:
             _, oldest = self._by_token.popitem(last=False)

@@ -9,8 +9,10 @@ from typing import Literal
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 
+from livegate.inspect.content import content_of
 from livegate.inspect.polling import LongPolls, Polled
 from livegate.inspect.visits import Visits
+from livegate.logs.subject import belongs_to
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.model import Exchange, Limits, PageLoad
 from livegate.phoenix.note import Note
@@ -25,6 +27,8 @@ STRANGE_FRAMES = 8
 """So many frames at the start that are none of Phoenix's, and the socket is taken for another's."""
 FULL_NOTES = 100
 """Of one socket: so many of the last frames keep all that they changed, those before only their sentence."""
+ALL_FULL_NOTES = 5000
+"""Of all sockets together, likewise."""
 MAX_PAGE_BYTES = 2 * 1024 * 1024
 PAGE_MARK = b"data-phx-session"
 
@@ -55,13 +59,28 @@ class ExchangeSeen:
     """When it was one of the long-poll transport."""
 
 
-class Following:
-    """A flow whose frames are understood."""
+class Tab:
+    """Whose a flow is; the session is known only after a while."""
 
-    __slots__ = ("channels", "recent", "strange")
+    __slots__ = ("channels",)
 
     def __init__(self, channels: Channels) -> None:
         self.channels = channels
+
+    @property
+    def number(self) -> int | None:
+        """The number of the session, once there is one."""
+        session = self.channels.session
+        return session.number if session is not None else None
+
+
+class Following(Tab):
+    """A flow whose frames are understood."""
+
+    __slots__ = ("recent", "strange")
+
+    def __init__(self, channels: Channels) -> None:
+        super().__init__(channels)
         self.recent: deque[Note] = deque(maxlen=FULL_NOTES)
         self.strange = 0
 
@@ -73,6 +92,7 @@ class Recorder:
         self.tracker = Tracker(limits)
         self.on_frame: list[Callable[[FrameSeen], None]] = []
         self.on_exchange: list[Callable[[ExchangeSeen], None]] = []
+        self._full: deque[Note] = deque()
         self._longpolls = LongPolls(self.tracker)
         self._visits = Visits(self.tracker)
 
@@ -83,6 +103,7 @@ class Recorder:
         load = page = self._page(flow)
         polled = self._longpolls.exchange(flow) if page is None else None
         if polled is not None:
+            belongs_to(flow, Tab(polled.channels))
             self._polled(flow, polled)
         elif load is None:
             load = self._visits.of(flow)
@@ -92,7 +113,8 @@ class Recorder:
         found = _exchange(flow)
         kept = session or load
         if kept is not None:
-            kept.exchanges.append(found)
+            self.tracker.keep_exchange(kept.exchanges, found)
+            belongs_to(flow, kept.number)
         seen = ExchangeSeen(flow, found, kept.number if kept is not None else None, page, polled)
         for listener in self.on_exchange:
             listener(seen)
@@ -102,11 +124,8 @@ class Recorder:
         response = flow.response
         if response is None or "html" not in response.headers.get("content-type", ""):
             return None
-        raw = response.raw_content
-        if not raw or len(raw) > MAX_PAGE_BYTES:
-            return None
-        content = response.get_content(strict=False) or b""
-        if PAGE_MARK not in content or len(content) > MAX_PAGE_BYTES:
+        content = content_of(response, MAX_PAGE_BYTES)
+        if content is None or PAGE_MARK not in content:
             return None
         path = path_of(flow.request.path) or "/"
         load = PageLoad(path, response.status_code, flow.request.timestamp_start, _seconds(flow))
@@ -151,7 +170,9 @@ class Recorder:
         """The first message of a socket: only now is it worth any memory."""
         following: Following | Literal[False] = False
         if is_phoenix(flow):
-            following = Following(self.tracker.open(flow.request.path, _opened_at(flow), id_=flow.id))
+            cookie = "cookie" in flow.request.headers
+            following = Following(self.tracker.open(flow.request.path, _opened_at(flow), id_=flow.id, cookie=cookie))
+            belongs_to(flow, following)
         setattr(flow, FOLLOWING, following)
         return following
 
@@ -166,6 +187,9 @@ class Recorder:
         return channels
 
     def _tell(self, seen: FrameSeen) -> None:
+        self._full.append(seen.note)
+        if len(self._full) > ALL_FULL_NOTES:
+            self._full.popleft().shorten()
         for listener in self.on_frame:
             listener(seen)
 
@@ -183,7 +207,8 @@ def channels_of(flow: http.HTTPFlow) -> Channels | None:
 
 def note_of(message: WebSocketMessage) -> Note | None:
     """What a message meant, if that is known."""
-    return vars(message).get(NOTE)
+    note: Note | None = getattr(message, NOTE, None)
+    return note
 
 
 def replay(flow: http.HTTPFlow) -> Recorder:

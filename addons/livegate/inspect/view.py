@@ -1,4 +1,8 @@
-"""The content view "LiveView": a sentence, what changed, and the frame; chosen by itself for Phoenix's frames."""
+"""The content views "LiveView" and "LiveView heartbeat", chosen by themselves for Phoenix's frames.
+
+The first shows a sentence, what changed, and the frame. The other is for the one line of a heartbeat, which mitmproxy
+colours as it colours comments, so that it steps back behind the rest: colours go by the view.
+"""
 
 from mitmproxy import http
 from mitmproxy.contentviews import Contentview, Metadata
@@ -34,6 +38,28 @@ class LiveViewContentview(Contentview):
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:
         return PRIORITY if data and _note(metadata) is not None else -1
+
+
+class HeartbeatContentview(Contentview):
+    """Shows a heartbeat, or its answer."""
+
+    @property
+    def name(self) -> str:
+        return "LiveView heartbeat"
+
+    @property
+    def syntax_highlight(self) -> str:  # type: ignore[override]  # one of a few words
+        return "yaml"
+
+    def prettify(self, data: bytes, metadata: Metadata) -> str:
+        note = _note(metadata)
+        if note is None or note.what != "heartbeat":
+            raise ValueError("not a heartbeat of a Phoenix socket")
+        return f"# ♥ {note.sentence}"
+
+    def render_priority(self, data: bytes, metadata: Metadata) -> float:
+        note = _note(metadata) if data else None
+        return PRIORITY + 1 if note is not None and note.what == "heartbeat" else -1
 
 
 def _note(metadata: Metadata) -> Note | None:

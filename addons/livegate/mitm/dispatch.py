@@ -7,6 +7,7 @@ go. A hook that is put on an addon after the addon was registered is found once 
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import logging
 import sys
@@ -31,6 +32,9 @@ from mitmproxy.addons import (
     stickycookie,
 )
 from mitmproxy.flow import Flow
+from mitmproxy.http import HTTPFlow
+
+from livegate.logs.subject import about
 
 logger = logging.getLogger("mitmproxy.addonmanager")
 
@@ -83,13 +87,13 @@ class HookTable:
                 for hook in hooks_to_come:
                     result = hook(*args)
                     if result is not None and inspect.isawaitable(result):
-                        return _go_on(result, (tuple(hooks_to_come), *to_come), args)
+                        return _go_on(name, result, (tuple(hooks_to_come), *to_come), args)
             except exceptions.AddonHalt:
                 return None
             except exceptions.OptionsError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever an addon raises is logged, as in mitmproxy
-                _log(error)
+                _log(name, error, args)
         return None
 
     def lifecycle(self, name: str, data: Any) -> Awaitable[None] | None:
@@ -193,6 +197,15 @@ def table_of(manager: addonmanager.AddonManager) -> HookTable:
     return table or HookTable(manager)
 
 
+class Idling:
+    """An addon of ours whose hooks for flows do nothing while it is idle; whoever changes that has the table forget."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has nothing to do."""
+        raise NotImplementedError
+
+
 _IDLE_WITHOUT: tuple[tuple[type, str], ...] = (
     (blocklist.BlockList, "items"),
     (maplocal.MapLocal, "replacements"),
@@ -215,6 +228,8 @@ _IDLE_OPTIONS: tuple[tuple[type, str], ...] = (
 
 def _is_idle(addon: Any) -> bool:
     """Whether the hooks for flows of an addon do nothing as the options stand; they would take their time for it."""
+    if isinstance(addon, Idling):
+        return addon.idle
     for kind, attribute in _IDLE_WITHOUT:
         if type(addon) is kind:
             return not getattr(addon, attribute, True)
@@ -241,7 +256,7 @@ def _not_callable(name: str, addon: Any) -> Hook:
     return complain
 
 
-async def _go_on(first: Awaitable[Any], groups: tuple[Group, ...], args: tuple[Any, ...]) -> None:
+async def _go_on(name: str, first: Awaitable[Any], groups: tuple[Group, ...], args: tuple[Any, ...]) -> None:
     """The rest of an event: `first` is under way, the hooks of `groups` have not been called."""
     pending: Awaitable[Any] | None = first
     for group in groups:
@@ -258,20 +273,34 @@ async def _go_on(first: Awaitable[Any], groups: tuple[Group, ...], args: tuple[A
         except exceptions.OptionsError:
             raise
         except Exception as error:  # noqa: BLE001 - as in `run`
-            _log(error)
+            _log(name, error, args)
 
 
 hook_errors: Counter[str] = Counter()
-"""How often a hook of this name has raised."""
+"""How often a hook for the event of this name has raised."""
 
 
-def _log(error: Exception) -> None:
+def _log(name: str, error: Exception, args: tuple[Any, ...]) -> None:
     """As mitmproxy does it: without its own frames."""
     _, _, trace = sys.exc_info()
-    for function in ("run", "_go_on"):
+    for function in ("run", "_go_on", "alone"):
         trace = addonmanager.cut_traceback(trace, function)
-    hook_errors[trace.tb_frame.f_code.co_name if trace is not None else "?"] += 1
-    logger.error("Addon error: %s", error, exc_info=(type(error), error, trace))
+    hook_errors[name] += 1
+    subject = about(args[0]) if args and isinstance(args[0], HTTPFlow) else None
+    logger.error("Addon error: %s", error, exc_info=(type(error), error, trace), extra=subject)
+
+
+def contained[Addon](hook: Callable[[Addon, HTTPFlow], None]) -> Callable[[Addon, HTTPFlow], None]:
+    """Wrap a hook `(self, flow)` of an addon that only looks on: when it raises, the addons after it still run."""
+
+    @functools.wraps(hook)
+    def alone(self: Addon, flow: HTTPFlow) -> None:
+        try:
+            hook(self, flow)
+        except Exception as error:  # noqa: BLE001 - it is logged and counted as any other
+            _log(hook.__name__, error, (flow,))
+
+    return alone
 
 
 _kept: set[asyncio.Future[None]] = set()

@@ -22,6 +22,7 @@ from mitmproxy.proxy.layers.http._events import (
     HttpEvent,
     RequestHeaders,
     RequestProtocolError,
+    ResponseData,
     ResponseHeaders,
     ResponseProtocolError,
 )
@@ -192,10 +193,17 @@ class GatewayHttp1Server(_http1.Http1Server):
         elif isinstance(event, ResponseHeaders):
             self._announce_close(event.response)
             yield from super().send(event)
+        elif isinstance(event, ResponseData) and self._answers_head:
+            pass  # an addon's own answer may have a body, which the client would take for the next answer
         elif isinstance(event, ResponseProtocolError):
             yield from self._send_failure(event)
         else:
             yield from super().send(event)
+
+    @property
+    def _answers_head(self) -> bool:
+        """Whether no body may follow the answer's head (RFC 9110 section 9.3.2)."""
+        return self.request is not None and self.request.method.upper() == "HEAD"
 
     def _announce_close(self, response: http.Response) -> None:
         """Tell the client that its connection ends with this response, whoever wants that (RFC 9112 section 9.6)."""
@@ -220,7 +228,9 @@ class GatewayHttp1Server(_http1.Http1Server):
         keep = self.request_done and not self.must_close and "connection" not in answer.headers
         if not keep:
             answer.headers["Connection"] = "close"
-        yield commands.SendData(self.conn, http1.assemble_response(answer))
+        head_only = self._answers_head
+        raw = http1.assemble_response_head(answer) if head_only else http1.assemble_response(answer)
+        yield commands.SendData(self.conn, raw)
         self.response = answer
         if keep:
             yield from self.mark_done(response=True)

@@ -5,17 +5,22 @@ import contextlib
 import logging
 import socket
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mitmproxy import connection, ctx
 from mitmproxy.proxy import server_hooks
 
 from livegate.mitm.dispatch import keep
+from livegate.operate.api import Api
 from livegate.operate.desk import Desk
+from livegate.operate.live import Live
 from livegate.operate.server import AdminServer
 from livegate.operate.trend import STEP_S
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.settings import Admin, Settings
+
+if TYPE_CHECKING:
+    from mitmproxy.tools.web.master import WebMaster
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +45,8 @@ class AdminListener:
             return
         loop = asyncio.get_running_loop()
         self._desk.open(loop)
+        if "web_port" in ctx.options:
+            self._join_mitmweb()
         self._clocks = [loop.create_task(self._step()), loop.create_task(self._measure_lag())]
         self._apply(self._current.value)
 
@@ -68,8 +75,17 @@ class AdminListener:
             data.server.error = "this backend is the gateway's own admin listener"
             logger.warning("refused to connect to %s port %d: %s", *address[:2], data.server.error)
 
+    def _join_mitmweb(self) -> None:
+        """Show the page in mitmweb as well, where its login protects it."""
+        from livegate.operate import in_mitmweb
+
+        api = Api(self._desk)
+        in_mitmweb.install(cast("WebMaster", ctx.master).app, api, Live(self._desk, api))
+        logger.info("operators' page in mitmweb: http://%s:%d/livegate", ctx.options.web_host, ctx.options.web_port)
+
     def _apply(self, settings: Settings) -> None:
         """Bring the listener to what the settings say; one that could not listen is tried again on a reload."""
+        self._desk.watch.active = settings.admin is not None or "web_port" in ctx.options
         if self._clocks:
             self._wanted = settings.admin
             if self._changing is None or self._changing.done():

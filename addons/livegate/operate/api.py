@@ -15,7 +15,8 @@ from livegate import __version__
 from livegate.inspect.describe import changes_text, raw_text
 from livegate.operate import told
 from livegate.operate.desk import Desk, SilentError
-from livegate.operate.export import export_page
+from livegate.operate.dress import dressed
+from livegate.operate.export import Pages, export_page
 from livegate.phoenix.model import Session
 from livegate.phoenix.tree import Tree, TreeError
 from livegate.pipeline.printable import printable
@@ -91,6 +92,7 @@ class Api:
             ("GET", "/api/v1/sessions/{number}", self._session),
             ("GET", "/api/v1/sessions/{number}/frames", self._frames),
             ("GET", "/api/v1/sessions/{number}/frames/{frame}", self._frame),
+            ("GET", "/api/v1/sessions/{number}/dress", self._dress),
             ("GET", "/api/v1/sessions/{number}/export", self._export),
             ("GET", "/api/v1/incidents", self._incidents),
             ("GET", "/api/v1/settings", self._settings),
@@ -130,6 +132,7 @@ class Api:
 
     async def _metrics(self, question: Question) -> Answer:
         del question
+        await self._desk.look_again()
         await self._desk.ask(self._desk.metrics.refresh)
         return Answer(200, self._desk.metrics.text(), PROMETHEUS)
 
@@ -235,7 +238,10 @@ class Api:
     async def lines(self, number: int, start: int, count: int) -> list[dict[str, Any]]:
         """What is told of frames."""
         recording = await self._desk.ask(self._desk.watch.recordings.of, number)
-        lines = await self._desk.ask(recording.lines, start, count) if recording is not None else []
+        if recording is None:
+            return []
+        first, end = await self._desk.ask(lambda: (max(start, recording.first), min(start + count, recording.end)))
+        lines = await self._desk.ask_each(range(first, end), recording.line)
         return [told.clean(line, self._desk.redactor) for line in lines]
 
     async def _frame(self, question: Question) -> Answer:
@@ -245,18 +251,18 @@ class Api:
     async def frame(self, number: int, index: int) -> dict[str, Any]:
         """One frame, and the page before and after it. Raises ProblemError."""
         recording = await self._desk.ask(self._desk.watch.recordings.of, number)
-        kept, before, lines = await self._desk.ask(
+        kept, before, line = await self._desk.ask(
             lambda: (
-                (recording.at(index), recording.at(index - 1), recording.lines(index, 1))
+                (recording.at(index), recording.at(index - 1), recording.line(index))
                 if recording is not None
-                else (None, None, [])
+                else (None, None, None)
             )
         )
-        if kept is None or not lines:
+        if kept is None or line is None:
             raise ProblemError(404, f"frame {index} of session {number} is not kept")
         redactor = self._desk.redactor
         return {
-            "line": told.clean(lines[0], redactor),
+            "line": told.clean(line, redactor),
             "raw": raw_text(kept.data, text=kept.text, redactor=redactor),
             "changes": changes_text(kept.changes, redactor) if kept.changes is not None else [],
             "page": self._page(kept.page),
@@ -271,29 +277,33 @@ class Api:
         except TreeError as error:
             return {"html": "", "why": str(error)}
 
+    async def _dress(self, question: Question) -> Answer:
+        return _json(await self.dress(_number(question)))
+
+    async def dress(self, number: int) -> dict[str, Any]:
+        """How the session's page looks: `css`, and attributes of its `html` and `body`; all empty when not known."""
+        found, redactor = dressed(*await self._desk.ask(self._desk.watch.wardrobe.of, number)), self._desk.redactor
+        attributes = {name: told.clean(redactor.json(found[name]), redactor) for name in ("html", "body")}
+        return {"css": redactor.text(found["css"]), **attributes}
+
     async def _export(self, question: Question) -> Answer:
         number = _number(question)
         detail = await self.detail(number)
         first, end = detail["frames"]["first"], detail["frames"]["end"]
         first = max(first, end - MAX_FRAMES)
         lines = await self.lines(number, first, MAX_FRAMES)
-        left, frames = MAX_EXPORTED_BYTES, []
+        pages = Pages(MAX_EXPORTED_BYTES)
+        full = []
         for line in lines:
             with contextlib.suppress(ProblemError):  # it has just gone
-                frame = await self.frame(number, line["n"])
-                left -= sum(len(frame[name]["html"]) for name in ("page", "before")) + len(frame["raw"])
-                if left < 0:
-                    frame |= {"page": _LEFT_OUT, "before": _LEFT_OUT, "raw": "", "changes": []}
-                frames.append(frame)
-        body = export_page({"session": detail, "frames": lines, "full": frames})
+                full.append(pages.without(await self.frame(number, line["n"])))
+        dress = await self.dress(number)
+        body = export_page({"session": detail, "frames": lines, "full": full, "pages": pages.texts, "dress": dress})
         name = {"Content-Disposition": f'attachment; filename="livegate-session-{number}.html"'}
         return Answer(200, body, "text/html; charset=utf-8", name)
 
     def _clean(self, value: dict[str, Any]) -> Answer:
         return _json(told.clean(value, self._desk.redactor))
-
-
-_LEFT_OUT = {"html": "", "why": "left out: the file would have been too long"}
 
 
 def _wanted_close(body: Any) -> tuple[int, str]:

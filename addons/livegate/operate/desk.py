@@ -5,7 +5,7 @@ import concurrent.futures
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ MAX_PROBES = 20
 ASK_WITHIN_S = 5.0
 PORTION_S = 0.002
 """How long the event loop may be held to answer one question; frames wait meanwhile."""
-_SECRET = frozenset({"token", "key_pem", "chain_pem", "routes"})
+_SECRET = frozenset({"token", "secret_headers", "key_pem", "chain_pem", "routes"})
 """Fields of the settings that are not told."""
 
 
@@ -66,11 +66,12 @@ class Desk:
         self._main: asyncio.AbstractEventLoop | None = None
         self._probed: dict[tuple[str, int], tuple[float, str]] = {}
         self._began = time.time()
+        self.spent_s = 0.0
+        """Seconds of the gateway's event loop that answers to other loops have taken."""
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """The gateway runs on this loop."""
         self._main = loop
-        self.watch.active = True
 
     async def ask[**P, T](self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a short function on the gateway's event loop, from any loop. Raises SilentError, and what it raises."""
@@ -84,10 +85,12 @@ class Desk:
         def answer() -> None:
             if not answered.set_running_or_notify_cancel():
                 return  # whoever asked has gone
+            began = time.perf_counter()
             try:
                 answered.set_result(question(*args, **kwargs))
             except Exception as error:  # noqa: BLE001 - whoever asked gets it
                 answered.set_exception(error)
+            self.spent_s += time.perf_counter() - began
 
         try:
             main.call_soon_threadsafe(answer)
@@ -188,19 +191,32 @@ class Desk:
 
     # In any loop
 
-    async def backend_states(self) -> list[dict[str, Any]]:
-        """Whether each backend accepts connections; looked at again after five seconds."""
-        backends = await self.ask(self.backends)
+    async def backend_states(self, only: Container[str] | None = None) -> list[dict[str, Any]]:
+        """Whether each backend, or those of some services, accepts connections; looked at again after five seconds."""
+        backends = [each for each in await self.ask(self.backends) if only is None or each[0] in only]
         places = {(host, port) for _, host, port, _ in backends}
-        self._probed = {place: known for place, known in self._probed.items() if place in places}
+        if only is None:
+            self._probed = {place: known for place, known in self._probed.items() if place in places}
         limit = asyncio.Semaphore(MAX_PROBES)
         looked_at = sorted(places)
         problems = await asyncio.gather(*(self._probe(place, limit) for place in looked_at))
         problem_of = dict(zip(looked_at, problems, strict=True))
+        tried = [(service, not problem_of[host, port]) for service, host, port, _ in backends]
+        await self.ask(self._tell_tried, tried)
         return [
             {"service": service, "backend": url, "up": not problem_of[host, port], "why": problem_of[host, port]}
             for service, host, port, url in backends
         ]
+
+    async def look_again(self) -> None:
+        """Try the backends that could not be reached; while nobody asks for them, nobody else would."""
+        unreachable = await self.ask(self.metrics.unreachable)
+        if unreachable:
+            await self.backend_states(unreachable)
+
+    def _tell_tried(self, tried: list[tuple[str, bool]]) -> None:
+        for service, reached in tried:
+            self.metrics.tried(service, reached=reached)
 
     async def _probe(self, place: tuple[str, int], limit: asyncio.Semaphore) -> str:
         known = self._probed.get(place)

@@ -1,5 +1,6 @@
 """One session as one HTML file that needs nothing else."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -35,13 +36,38 @@ def _joined() -> str:
     return "\n".join(_EXPORT.sub("", _IMPORT.sub("", asset(name).decode())) for name in MODULES)
 
 
+class Pages:
+    """The pages of an export, each once: most frames do not change anything."""
+
+    def __init__(self, most: int) -> None:
+        """`most`: characters of all pages and frames; what comes after them is left out, and says so."""
+        self.texts: list[str] = []
+        self._places: dict[str, int] = {}
+        self._left = most
+
+    def without(self, frame: dict[str, Any]) -> dict[str, Any]:
+        """A frame, as the API tells of it, with the place of its page among `texts`, and without the page before."""
+        html, why = frame["page"]["html"], frame["page"]["why"]
+        number, is_new = frame["line"]["n"], html not in self._places
+        self._left -= len(frame["raw"]) + (len(html) if is_new else 0)
+        if self._left < 0:
+            return {"n": number, "raw": "", "changes": [], "page": None, "why": LEFT_OUT}
+        if is_new and not why:
+            self._places[html] = len(self.texts)
+            self.texts.append(html)
+        told = {"n": number, "raw": frame["raw"], "changes": frame["changes"]}
+        return told | {"page": None if why else self._places[html], "why": why}
+
+
+LEFT_OUT = "left out, as the file would have become too long"
 _STYLE = '<link rel="stylesheet" href="app.css">'
 _SCRIPT = '<script type="module" src="app.js"></script>'
 
 
 def export_page(exported: dict[str, Any]) -> bytes:
     """The page with everything in it: styles, code, and what it would have asked for."""
-    page = asset("index.html").decode()
+    icon = base64.b64encode(asset("icon.svg")).decode()
+    page = asset("index.html").decode().replace('"icon.svg"', f'"data:image/svg+xml;base64,{icon}"')
     for mark in (_STYLE, _SCRIPT):
         if page.count(mark) != 1:
             raise ValueError(f"the page has no {mark}, or two")

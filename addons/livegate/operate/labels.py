@@ -1,7 +1,8 @@
-"""Values of metric labels: from a bounded set each, whatever a client sends."""
+"""Values of metric labels: from a bounded set each, whatever a client sends. Used by the metrics."""
 
 import re
-from collections.abc import Hashable
+from collections import Counter
+from collections.abc import Container
 
 OTHER = "_other"
 UNMAPPED = "_unmapped"
@@ -9,8 +10,10 @@ UNMAPPED = "_unmapped"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.?!:-]{0,63}")
 _MODULE = re.compile(r"[A-Z][A-Za-z0-9_]{0,63}(\.[A-Z][A-Za-z0-9_]{0,63}){0,9}")
+_SLUG = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _FIRST_STATUS, _LAST_STATUS = 100, 599
 _FIRST_CODE, _LAST_CODE = 1000, 1015
+_FOR_LIBRARIES, _FOR_APPLICATIONS, _CODES_END = 3000, 4000, 5000
 
 
 def method_label(method: str) -> str:
@@ -27,7 +30,16 @@ def close_label(code: int | None) -> str:
     """A close code; those that applications choose as they like are counted together, as `3xxx` or `4xxx`."""
     if code is None:
         return "1006"
-    return str(code) if _FIRST_CODE <= code <= _LAST_CODE else f"{code // 1000}xxx"
+    if _FIRST_CODE <= code <= _LAST_CODE:
+        return str(code)
+    if _FOR_LIBRARIES <= code < _CODES_END:
+        return "3xxx" if code < _FOR_APPLICATIONS else "4xxx"
+    return OTHER
+
+
+def reason_label(slug: str) -> str:
+    """The slug of a refusal or a failure; all are fixed texts of the code."""
+    return slug if _SLUG.fullmatch(slug) else OTHER
 
 
 def view_label(module: str | None) -> str:
@@ -42,18 +54,38 @@ def event_label(kind: str, name: str) -> str:
     return f"_{kind}"
 
 
-class LabelSets[Key: Hashable]:
-    """The combinations of values that a metric has; when there are too many, new ones count as another."""
+class LabelSets:
+    """The combinations of route, view and event that metrics have; past the limits new ones are counted together.
 
-    def __init__(self, limit: int) -> None:
+    Of one view there are at most `per_view` events, so that a client that makes up names for one view leaves room for
+    the others.
+    """
+
+    def __init__(self, limit: int, per_view: int) -> None:
         self._limit = limit
-        self._known: set[Key] = set()
+        self._per_view = per_view
+        self._known: set[tuple[str, str, str]] = set()
+        self._events: Counter[tuple[str, str]] = Counter()
 
-    def allowed(self, key: Key, otherwise: Key) -> Key:
-        """The key itself while there is room for it, else the other."""
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def allowed(self, route: str, view: str, event: str, *, may_grow: bool) -> tuple[str, str, str]:
+        """These labels while there is room for them, else with `_other` for the event, else for the view as well.
+
+        A new combination is only taken in when `may_grow`, which is for what a backend has confirmed.
+        """
+        key = (route, view, event)
         if key in self._known:
             return key
-        if len(self._known) >= self._limit:
-            return otherwise
-        self._known.add(key)
-        return key
+        events = self._events.get((route, view), 0)
+        if may_grow and len(self._known) < self._limit and events < self._per_view:
+            self._known.add(key)
+            self._events[route, view] += 1
+            return key
+        return (route, view if events else OTHER, OTHER)
+
+    def keep_routes(self, routes: Container[str]) -> None:
+        """Forget the combinations of all other routes."""
+        self._known = {key for key in self._known if key[0] in routes}
+        self._events = Counter((route, view) for route, view, _ in self._known)

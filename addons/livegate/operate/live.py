@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,19 @@ from livegate.operate.desk import Desk, SilentError
 logger = logging.getLogger(__name__)
 
 EVERY_S = 0.5
+REST = 19.0
+"""So many times as long as a round has kept this process busy it waits until the next: pages get a 20th of a core."""
+MAX_REST_S = 10.0
 MAX_NEWS = 1000
 """Sessions told of in one round; the others are told later."""
 MAX_LINES = 500
 MAX_VIEWERS = 50
 END_WITHIN_S = 1.0
+
+
+def rest_after(spent: float) -> float:
+    """Seconds from a round that has taken so many seconds of processor time to the next."""
+    return min(MAX_REST_S, max(EVERY_S, REST * spent))
 
 
 @dataclass(slots=True, eq=False)
@@ -92,10 +101,12 @@ class Live:
         while self._viewers:
             if self._looking is None or self._looking.done():  # aside, as a backend that hangs takes two seconds
                 self._looking = asyncio.ensure_future(self._look_at_backends())
+            began = self._desk.spent_s + time.thread_time()
             for viewer in list(self._viewers):
                 if not viewer.is_behind():
                     await self._tell_safely(viewer)
-            await asyncio.sleep(EVERY_S)
+            spent = self._desk.spent_s + time.thread_time() - began
+            await asyncio.sleep(rest_after(spent))
 
     async def _look_at_backends(self) -> None:
         with contextlib.suppress(SilentError):
@@ -124,7 +135,9 @@ class Live:
         )
         viewer.seen = serial
         if numbers:
-            viewer.send({"type": "sessions", "rows": await self._api.rows(numbers)})
+            rows = await self._api.rows(numbers)
+            gone = sorted(set(numbers) - {row["number"] for row in rows})
+            viewer.send({"type": "sessions", "rows": rows, "gone": gone})
         if steps:
             viewer.step = steps[-1]["at"]
             overview = {"backends": self._backends, "sockets": steps[-1]["sockets"]}

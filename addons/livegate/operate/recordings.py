@@ -8,7 +8,10 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from livegate.inspect.frame_log import frame_line
 from livegate.phoenix.changes import Changes
+from livegate.phoenix.model import Outcome
+from livegate.phoenix.note import Note
 from livegate.phoenix.tree import Tree
 
 MAX_FRAMES = 2000
@@ -18,18 +21,31 @@ OVERHEAD_BYTES = 1000
 """What a frame takes besides its data, about."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Kept:
-    """A frame."""
+    """A frame. Its line is made when somebody asks for it: of most frames nobody ever does."""
 
-    line: dict[str, Any]
-    """As in the frame log."""
-    data: bytes
-    text: bool
+    note: Note
+    outcome: Outcome | None
+    """Of the note's event when the frame had come; later it may have another."""
+    view: str | None
+    """What the note's view was called then."""
     changes: Changes | None
     """What it changed on the page of its view."""
     page: Tree | None
     """The page of the session's main view when the frame had come."""
+    data: bytes
+    text: bool
+    flow: str
+    socket: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """As in the frame log, with the id of the socket that the frame was on."""
+        line = frame_line(self.note, self.flow)
+        if self.note.from_client:
+            line["ms"] = None
+        return line | {"outcome": self.outcome, "view": self.view, "socket": self.socket}
 
 
 @dataclass(slots=True)
@@ -46,24 +62,30 @@ class Recording:
         """The number that the next frame will have."""
         return self.first + len(self.frames)
 
-    def add(self, kept: Kept) -> None:
-        """Keep a frame; the oldest go."""
-        self.frames.append(kept)
+    @property
+    def page(self) -> Tree | None:
+        """The page after the last frame."""
+        return self.frames[-1].page if self.frames else None
+
+    def add(self, kept: Kept) -> int:
+        """Keep a frame; the oldest go. Returns by how many bytes it grew."""
+        before, frames = self.size, self.frames
+        frames.append(kept)
         self.size += len(kept.data) + OVERHEAD_BYTES
-        while len(self.frames) > MAX_FRAMES or (self.size > MAX_SESSION_BYTES and len(self.frames) > 1):
-            self.size -= len(self.frames.popleft().data) + OVERHEAD_BYTES
+        while len(frames) > MAX_FRAMES or (self.size > MAX_SESSION_BYTES and len(frames) > 1):
+            self.size -= len(frames.popleft().data) + OVERHEAD_BYTES
             self.first += 1
+        return self.size - before
 
     def at(self, number: int) -> Kept | None:
         """A frame by its number; None when it is no longer kept, or not yet there."""
         index = number - self.first
         return self.frames[index] if 0 <= index < len(self.frames) else None
 
-    def lines(self, start: int, count: int) -> list[dict[str, Any]]:
-        """What is told of up to `count` frames from a number on."""
-        first = max(start, self.first) - self.first
-        last = min(first + count, len(self.frames))
-        return [{**self.frames[index].line, "n": self.first + index} for index in range(first, last)]
+    def line(self, number: int) -> dict[str, Any] | None:
+        """What is told of a frame; None as with `at`."""
+        kept = self.at(number)
+        return {**kept.line, "n": number} if kept is not None else None
 
 
 class Recordings:
@@ -76,15 +98,18 @@ class Recordings:
         self._sessions: OrderedDict[int, Recording] = OrderedDict()
         self._size = 0
 
-    def add(self, number: int, kept: Kept) -> None:
-        """Keep a frame of a session."""
+    def to_add(self, number: int) -> Recording:
+        """The frames of a session that has one more now."""
         recording = self._sessions.get(number)
         if recording is None:
             recording = self._sessions[number] = Recording()
-        self._sessions.move_to_end(number)
-        before = recording.size
-        recording.add(kept)
-        self._size += recording.size - before
+        else:
+            self._sessions.move_to_end(number)
+        return recording
+
+    def grew(self, size: int) -> None:
+        """One of them takes so many bytes more; the quietest go when all take too much."""
+        self._size += size
         while self._size > self.max_bytes and self._sessions:
             _, gone = self._sessions.popitem(last=False)
             self._size -= gone.size

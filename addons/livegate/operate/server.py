@@ -13,6 +13,7 @@ from tornado import httputil, iostream, web, websocket
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from livegate.inspect.frame_log import SWITCH_INTERVAL_S
 from livegate.operate.api import MAX_BODY_BYTES, Answer, Api, dumped
 from livegate.operate.desk import Desk
 from livegate.operate.export import MODULES, asset
@@ -48,8 +49,6 @@ MAX_UNSENT_BYTES = 4 * 1024 * 1024
 """To an open page; one that is further behind is told nothing more until it has caught up."""
 START_WITHIN_S = 5.0
 END_WITHIN_S = 2.0
-SWITCH_INTERVAL_S = 0.001
-"""After so long the gateway's event loop gets the interpreter back from this thread; Python waits for 5 ms."""
 
 
 class Guarded(web.RequestHandler):

@@ -8,7 +8,7 @@ from typing import Any
 
 from livegate.inspect.redaction import Redactor
 from livegate.operate.causes import Case, causes_of
-from livegate.phoenix.model import Event, Session, View, percentile
+from livegate.phoenix.model import Event, Session, SocketSeen, View, percentile
 
 MAX_TEXT_CHARACTERS = 2000
 """Of a name, path or reason: they come from outside, and could be as long as a frame."""
@@ -28,12 +28,13 @@ def clean(value: Any, redactor: Redactor) -> Any:
 def row(session: Session, service: str) -> dict[str, Any]:
     """A session in a table. Times in seconds since 1970, round trips in ms, sizes in bytes."""
     main = session.main
-    trips = [trip for trips in session.timings().values() for trip in trips]
+    trips = sorted(session.trips)
     socket = session.sockets[-1] if session.sockets else None
     return {
         "number": session.number,
         "service": service,
         "view": main.label if main is not None else "",
+        "title": (main.tree.title if main is not None and main.tree is not None else None) or "",
         "module": main.module if main is not None else None,
         "path": (main.path or "") if main is not None else "",
         "version": main.version if main is not None else None,
@@ -58,11 +59,11 @@ def row(session: Session, service: str) -> dict[str, Any]:
 def detail(session: Session, service: str) -> dict[str, Any]:
     """All that is known of a session but its frames."""
     told = row(session, service)
-    told["heartbeat"] = ms(percentile(list(session.heartbeats), 0.5))
+    told["heartbeat"] = ms(percentile(session.heartbeats, 0.5))
     told["server_pushes"] = session.pushed_diffs
     told["events_dropped"] = session.events_dropped
     told["refusals"] = dict(session.refusals)
-    told["connections"] = [_without(asdict(socket), "id") for socket in session.sockets]
+    told["connections"] = [_connection(socket) for socket in session.sockets]
     told["views"] = [_view(view) for view in session.views.values()]
     told["list"] = [_event(event) for event in session.events]
     told["uploads"] = [
@@ -127,8 +128,8 @@ def _event(event: Event) -> dict[str, Any]:
     }
 
 
-def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key != name}
+def _connection(socket: SocketSeen) -> dict[str, Any]:
+    return {key: value for key, value in asdict(socket).items() if key not in ("id", "last_at")}
 
 
 def ms(seconds: float | None) -> float | None:

@@ -1,6 +1,7 @@
 """Notices, on the event loop, what operators are told later: who is there, what was refused, what closed and why."""
 
 import itertools
+import operator
 import time
 from collections import OrderedDict, deque
 from dataclasses import asdict
@@ -9,21 +10,27 @@ from typing import Any
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
-from livegate.inspect.frame_log import frame_line
-from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of
+from livegate.inspect.content import content_of
+from livegate.inspect.recorder import MAX_PAGE_BYTES, ExchangeSeen, FrameSeen, Recorder, channels_of
 from livegate.inspect.redaction import Redactor
 from livegate.operate.causes import Case, Cause, causes_of
+from livegate.operate.dress import Wardrobe
 from livegate.operate.metrics import route_of
 from livegate.operate.recordings import Kept, Recordings
 from livegate.operate.told import clean
 from livegate.operate.trend import Trend
 from livegate.phoenix.model import Session
+from livegate.phoenix.pages import is_socket_url, vsn_of_url
 from livegate.pipeline.exchange import Exchange, exchange_of, report_of
 from livegate.pipeline.printable import printable
 from livegate.pipeline.refusal import Refusal
 
 MAX_INCIDENTS = 500
+"""Of each kind: who floods the gateway with what it refuses does not push out why sockets closed."""
+KINDS = ("refused", "closed")
 MAX_RECORDED_BYTES = 64 * 1024 * 1024
+_TIMED = frozenset({"event", "patch"})
+"""Kinds of events whose round trips people wait for."""
 
 
 class Watch:
@@ -34,14 +41,15 @@ class Watch:
         self.active = False
         """Whether anybody could look; frames are only kept then."""
         self.trend = Trend()
-        self.incidents: deque[dict[str, Any]] = deque(maxlen=MAX_INCIDENTS)
+        self.wardrobe = Wardrobe()
+        self._incidents: dict[str, deque[dict[str, Any]]] = {kind: deque(maxlen=MAX_INCIDENTS) for kind in KINDS}
         self.serial = 0
         """Counts news of sessions."""
         self._news: OrderedDict[int, int] = OrderedDict()
         self._redactor = redactor
         self._tracker = recorder.tracker
         self._sessions: OrderedDict[int, tuple[Session, str]] = OrderedDict()
-        self._counting = itertools.count(1)
+        self._told = 0
         recorder.on_frame.append(self.frame)
         recorder.on_exchange.append(self.exchange)
 
@@ -58,22 +66,39 @@ class Watch:
             self._remember(session, seen.flow)
         self._changed(number)
         event = note.event
-        if (
-            event is not None
-            and not note.from_client
-            and event.kind in ("event", "patch")
-            and event.round_trip is not None
-        ):
+        if event is not None and not note.from_client and event.kind in _TIMED and event.round_trip is not None:
             self.trend.trip(event.round_trip)
-        main = session.main
-        page = main.tree.copy() if main is not None and main.tree is not None else None
-        line = frame_line(note, seen.flow.id) | {"socket": seen.channels.seen.id}
-        self.recordings.add(number, Kept(line, seen.data, seen.text, note.changes, page))
+        self._record(session, seen)
+
+    def _record(self, session: Session, seen: FrameSeen) -> None:
+        """Keep a frame, and the page at it; most frames leave the page as it was."""
+        note, main = seen.note, session.main
+        recording = self.recordings.to_add(session.number)
+        tree, page = main.tree if main is not None else None, recording.page
+        if tree is None:
+            page = None
+        elif page is None or not tree.is_at(page):
+            page = tree.copy()
+        outcome = note.event.outcome if note.event is not None else None
+        view = note.view.label if note.view is not None else None
+        kept = Kept(note, outcome, view, note.changes, page, seen.data, seen.text, seen.flow.id, seen.channels.seen.id)
+        self.recordings.grew(recording.add(kept))
 
     def exchange(self, seen: ExchangeSeen) -> None:
         """An HTTP exchange of a tab went by."""
-        if seen.number is not None and seen.number in self._sessions:
+        if not self.active or seen.number is None:
+            return
+        if seen.page is not None:
+            self._dress(seen.number, seen.flow)
+        if seen.number in self._sessions:
             self._changed(seen.number)
+
+    def _dress(self, number: int, flow: http.HTTPFlow) -> None:
+        """Note how the page of a session looks."""
+        exchange, response = exchange_of(flow), flow.response
+        if exchange is not None and response is not None:
+            html = content_of(response, MAX_PAGE_BYTES) or b""
+            self.wardrobe.page(number, route_of(exchange), flow.request.path, html)
 
     def _remember(self, session: Session, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
@@ -81,7 +106,9 @@ class Watch:
         if len(self._sessions) > self._tracker.limits.sessions:
             for number in [number for number, (each, _) in self._sessions.items() if not each.kept]:
                 del self._sessions[number]
-                self._news.pop(number, None)
+                self._changed(number)  # which tells that it is gone
+            while len(self._news) > 2 * self._tracker.limits.sessions:
+                self._news.popitem(last=False)
 
     def _changed(self, number: int) -> None:
         self.serial += 1
@@ -104,10 +131,24 @@ class Watch:
 
     # What went wrong
 
+    @property
+    def incidents(self) -> list[dict[str, Any]]:
+        """What was refused and what has closed, each kind with room of its own, in the order of their coming."""
+        return sorted(itertools.chain(*self._incidents.values()), key=operator.itemgetter("id"))
+
+    @property
+    def forgotten(self) -> int:
+        """Incidents that are no longer kept."""
+        return self._told - sum(map(len, self._incidents.values()))
+
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
-        if exchange is not None and flow.response is not None:
-            self._request(flow, exchange, flow.response.status_code, exchange.refused)
+        response = flow.response
+        if exchange is None or response is None:
+            return
+        self._request(flow, exchange, response.status_code, exchange.refused)
+        if self.active and response.headers.get("content-type", "").startswith("text/css"):
+            self.wardrobe.sheet(route_of(exchange), flow.request.path, response)
 
     def error(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
@@ -119,10 +160,10 @@ class Watch:
         service = route_of(exchange)
         self.trend.now.requests[service] += 1
         failed_upgrade = exchange.upgrade and status != status_codes.SWITCHING
-        if not refused and not failed_upgrade:
+        stripped = status >= status_codes.BAD_REQUEST and is_socket_url(flow.request.path)
+        if not refused and not failed_upgrade and not stripped:
             return
-        name = exchange.service.name if exchange.service is not None else ""
-        case = Case(service=name, refused=refused, status=status, upgrade=exchange.upgrade)
+        case = _refused(flow, exchange, status, refused)
         slug = refused or f"upgrade-{status}"
         self.trend.now.refused[slug] += 1
         self._incident(flow, exchange, "refused", causes_of(case), {"reason": slug, "status": status})
@@ -166,5 +207,22 @@ class Watch:
 
     def _tell(self, told: dict[str, Any], causes: list[Cause]) -> None:
         self.trend.now.causes.update(cause.slug for cause in causes)
-        told |= {"id": next(self._counting), "at": time.time(), "causes": [asdict(cause) for cause in causes]}
-        self.incidents.append(clean(told, self._redactor))
+        self._told += 1
+        told |= {"id": self._told, "at": time.time(), "causes": [asdict(cause) for cause in causes]}
+        self._incidents[told["kind"]].append(clean(told, self._redactor))
+
+
+def _refused(flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> Case:
+    """What is known of a request that got no answer, or not the one that was wanted."""
+    service, request = exchange.service, flow.request
+    return Case(
+        service=service.name if service is not None else "",
+        refused=refused,
+        detail=exchange.failure_detail,
+        status=status,
+        upgrade=exchange.upgrade,
+        socket_url=is_socket_url(request.path),
+        vsn_known="vsn=" not in request.path or vsn_of_url(request.path) is not None,
+        origin=request.headers.get("Origin", ""),
+        origin_policy=service.origin if service is not None else "preserve",
+    )

@@ -38,12 +38,12 @@ class Changes:
     paths: list[Change] = field(default_factory=list)
     more: int = 0
     """How many paths there are beyond those that are listed."""
-    components: set[int] = field(default_factory=set)
-    stream_inserts: list[str] = field(default_factory=list)
+    components: frozenset[int] = frozenset()
+    stream_inserts: tuple[str, ...] = ()
     """DOM ids."""
-    stream_deletes: list[str] = field(default_factory=list)
+    stream_deletes: tuple[str, ...] = ()
     stream_resets: int = 0
-    events: list[tuple[str, Any]] = field(default_factory=list)
+    events: tuple[tuple[str, Any], ...] = ()
     """Pushed to hooks: name and payload."""
     title: str | None = None
     reply: Any = None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from livegate.phoenix import frames, tokens
 from livegate.phoenix.frames import Frame, NotPhoenix, Vsn
-from livegate.phoenix.model import Event, Kind, Outcome, Session, SocketSeen, Upload, View
+from livegate.phoenix.model import Event, Kind, Opening, Outcome, Session, SocketSeen, Upload, View
 from livegate.phoenix.note import Note, sentence_of, shortened, size_text
 from livegate.phoenix.pages import path_of
 from livegate.phoenix.tree import Tree, TreeError
@@ -34,11 +34,12 @@ type Key = tuple[str, str | None]
 class Channels:
     """What is known of one socket."""
 
-    def __init__(self, tracker: "Tracker", seen: SocketSeen, vsn: Vsn | None) -> None:
+    def __init__(self, tracker: "Tracker", seen: SocketSeen, vsn: Vsn | None, opening: Opening) -> None:
         self.seen = seen
         self.session: Session | None = None
         """None until the first join tells which one."""
         self._tracker = tracker
+        self._opening = opening
         self._vsn: Vsn = vsn or "2"
         self._provisional = False
         """Whether the session was only guessed, from a channel that is no LiveView."""
@@ -62,6 +63,7 @@ class Channels:
             session.last_at = at
             session.bytes_in += size if from_client else 0
             session.bytes_out += 0 if from_client else size
+        self.seen.last_at = at
         note.sentence = sentence_of(note)
         return note
 
@@ -144,7 +146,7 @@ class Channels:
     def _view(self, topic: str, at: float) -> View:
         if self.session is None:
             self.session = self._tracker.session_of(topic, at)
-            self._tracker.attach(self.session, self.seen)
+            self._tracker.attach(self.session, self.seen, self._opening)
             self._provisional = not topic.startswith(LIVE)
         views = self.session.views
         view = views.get(topic)
@@ -158,12 +160,8 @@ class Channels:
         label = note.view.label if note.view is not None else ""
         event = Event(kind, name, type_, label, frame.topic, frame.join_ref, frame.ref, note.at, note.size)
         if kind not in ("heartbeat", "chunk") and self.session is not None:
-            events = self.session.events
-            events.append(event)
             self.session.event_count += kind in ("event", "patch")
-            if len(events) > self._tracker.limits.events:
-                events.popleft()
-                self.session.events_dropped += 1
+            self._tracker.keep_event(self.session, event)
         if frame.ref is not None:
             self._pending[(frame.topic, frame.ref)] = event
             if len(self._pending) > self._tracker.limits.pending:
@@ -304,6 +302,8 @@ class Channels:
         elif event.kind == "join":
             self._joined(response, note, event)
         else:
+            if self.session is not None and event.kind in ("event", "patch"):
+                self.session.trips.append(note.at - event.sent_at)
             self._answered(response, note, event)
 
     def _joined(self, response: dict[str, Any], note: Note, event: Event) -> None:

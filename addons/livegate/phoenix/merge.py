@@ -150,8 +150,8 @@ class Merger:
         before = old.get(ITEMS, ()) if old.get(STREAM) and streams.orders_of(old[STREAM]).ref == orders.ref else ()
         new[ITEMS] = streams.after(before, orders, entries_of(new), html)
         new[FRESH] = self._generation
-        self.changes.stream_inserts += [insert.id for insert in orders.inserts]
-        self.changes.stream_deletes += orders.deletes
+        self.changes.stream_inserts += tuple(insert.id for insert in orders.inserts)
+        self.changes.stream_deletes += tuple(orders.deletes)
         self.changes.stream_resets += orders.reset
         return new
 

@@ -1,6 +1,7 @@
 """What is known of the LiveView sessions that went by: values that the tracker fills in and others read."""
 
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,6 +17,8 @@ type Transport = Literal["websocket", "longpoll"]
 
 MAX_EXCHANGES = 200
 """HTTP requests of a session that are kept."""
+MAX_TRIPS = 64
+"""Round trips of a session that its percentiles are taken from, the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,10 @@ class Limits:
     sessions: int = 1000
     events: int = 200
     """Of one session."""
+    all_events: int = 50_000
+    """Of all sessions together."""
+    exchanges: int = 50_000
+    """HTTP requests of all sessions together."""
     pending: int = 500
     """Pushes of one socket without an answer."""
     views: int = 100
@@ -133,10 +140,22 @@ class SocketSeen:
     opened_at: float
     id: str = ""
     """As whoever carries the frames calls it."""
+    last_at: float = 0.0
+    """When a frame last went over it, either way."""
     closed_at: float | None = None
     close_code: int | None = None
     close_reason: str = ""
     closed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a socket's opening request brought for the app to find the user's session with."""
+
+    csrf: bool
+    """Whether `_csrf_token` was among the parameters."""
+    cookie: bool | None
+    """Whether there was any cookie; None when that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +193,10 @@ class PageLoad:
     """Of the LiveViews in it, in its order."""
     exchanges: deque[Exchange] = field(default_factory=_exchanges)
     """Its own and those that followed from it."""
+    refused_before: int = 0
+    """How often in a row, just before, the same browser loaded the same page and its join was refused."""
+    websocket_failed: bool = False
+    """Whether an upgrade of this page failed, or of the page before, which then went on with long-poll."""
 
 
 @dataclass(slots=True)
@@ -192,11 +215,15 @@ class Session:
     """Whether the tracker still knows it; one that has gone is followed without its page."""
     views: dict[str, View] = field(default_factory=dict)
     sockets: list[SocketSeen] = field(default_factory=list)
+    opening: Opening | None = None
+    """Of its last socket."""
     events: deque[Event] = field(default_factory=deque)
     events_dropped: int = 0
     event_count: int = 0
     """Events and patches of all time."""
     uploads: dict[str, Upload] = field(default_factory=dict)
+    trips: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_TRIPS))
+    """Round trips of the last events and patches that were answered, in seconds."""
     heartbeats: deque[float] = field(default_factory=lambda: deque(maxlen=64))
     """Round trips of the transport itself, in seconds."""
     crashes: int = 0
@@ -214,8 +241,13 @@ class Session:
     @property
     def main(self) -> View | None:
         """The view of the page itself."""
-        live = [view for view in self.views.values() if view.is_live]
-        return next((view for view in live if view.path), live[0] if live else None)
+        first = None
+        for topic, view in self.views.items():
+            if topic.startswith("lv:"):
+                if view.path:
+                    return view
+                first = first or view
+        return first
 
     @property
     def is_open(self) -> bool:
@@ -239,7 +271,7 @@ class Session:
         return found
 
 
-def percentile(values: list[float], part: float) -> float | None:
+def percentile(values: Collection[float], part: float) -> float | None:
     """The nearest-rank percentile; `part` is 0 to 1."""
     if not values:
         return None

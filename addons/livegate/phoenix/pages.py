@@ -25,11 +25,25 @@ def topics_of(html: str) -> tuple[str, ...]:
 
 def vsn_of_url(url: str) -> Vsn | None:
     """The serializer that a socket's URL asks for; None for one that Phoenix would refuse."""
+    query = _query(url)
+    return vsn_of(query["vsn"][0] if "vsn" in query else None) if query is not None else None
+
+
+def brings_csrf(url: str) -> bool:
+    """Whether a socket's URL has a CSRF token, without which Phoenix does not look for the user's session."""
+    return any((_query(url) or {}).get("_csrf_token", ()))
+
+
+def is_socket_url(url: str) -> bool:
+    """Whether phoenix.js asks for a WebSocket at this URL: it always tells the `vsn`."""
+    return url.partition("?")[0].endswith("/websocket") and "vsn" in (_query(url) or {})
+
+
+def _query(url: str) -> dict[str, list[str]] | None:
     try:
-        query = parse_qs(urlsplit(url).query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+        return parse_qs(urlsplit(url).query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError:
         return None
-    return vsn_of(query["vsn"][0] if "vsn" in query else None)
 
 
 def path_of(url: object) -> str | None:

@@ -4,11 +4,12 @@ Whoever carries the frames calls it, with times of its own clock; it opens nothi
 because of what it was given.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from dataclasses import replace
 
 from livegate.phoenix.channel import Channels
-from livegate.phoenix.model import Limits, PageLoad, Session, SocketSeen, Transport, View
-from livegate.phoenix.pages import topics_of, vsn_of_url
+from livegate.phoenix.model import Event, Exchange, Limits, Opening, PageLoad, Session, SocketSeen, Transport, View
+from livegate.phoenix.pages import brings_csrf, topics_of, vsn_of_url
 
 MAX_SOCKETS_KEPT = 100
 """Of one session."""
@@ -27,6 +28,14 @@ class Tracker:
         self._pages: OrderedDict[str, PageLoad] = OrderedDict()
         self._modules: OrderedDict[str, str] = OrderedDict()
         self._numbered = 0
+        self._events: deque[tuple[Session, Event]] = deque()
+        """Of all sessions, in the order of their coming; some are no longer kept by their session."""
+        self._exchanges: deque[tuple[deque[Exchange], Exchange]] = deque()
+
+    def keep(self, sessions: int) -> None:
+        """Change how many sessions are kept, and as many page loads that no session has claimed yet."""
+        self.limits = replace(self.limits, sessions=sessions, pages=sessions)
+        self._bound()
 
     def page(self, html: str, load: PageLoad) -> bool:
         """A page went to a browser; returns whether LiveViews are in it. Then the load gets a session's number."""
@@ -54,11 +63,16 @@ class Tracker:
         """The module of the page at a path, if any browser has loaded it before."""
         return self._modules.get(path or "")
 
-    def open(self, url: str, at: float, transport: Transport = "websocket", id_: str = "") -> Channels:
-        """A socket was opened by a request for this URL; what comes on it goes to the value that is returned."""
+    def open(
+        self, url: str, at: float, transport: Transport = "websocket", id_: str = "", *, cookie: bool | None = None
+    ) -> Channels:
+        """A socket was opened by a request for this URL; what comes on it goes to the value that is returned.
+
+        `cookie` is whether the request had any, if that is known.
+        """
         vsn = vsn_of_url(url)
         seen = SocketSeen(transport, vsn or "?", at, id_)
-        return Channels(self, seen, vsn)
+        return Channels(self, seen, vsn, Opening(brings_csrf(url), cookie))
 
     def session_of(self, topic: str, at: float) -> Session:
         """The session of a root view's topic; a new one for a topic that was not seen yet."""
@@ -79,10 +93,33 @@ class Tracker:
             self._pages.pop(each, None)
         return Session(load.number, topic.removeprefix("lv:"), load.at, at, page=load, exchanges=load.exchanges)
 
-    def attach(self, session: Session, seen: SocketSeen) -> None:
+    def attach(self, session: Session, seen: SocketSeen, opening: Opening) -> None:
         """A socket is one of this session."""
         session.sockets.append(seen)
+        session.opening = opening
         del session.sockets[:-MAX_SOCKETS_KEPT]
+
+    def keep_event(self, session: Session, event: Event) -> None:
+        """A session has one more event; the oldest go, of this session and of all."""
+        session.events.append(event)
+        if len(session.events) > self.limits.events:
+            session.events.popleft()
+            session.events_dropped += 1
+        self._events.append((session, event))
+        if len(self._events) > self.limits.all_events:
+            owner, oldest = self._events.popleft()
+            if owner.events and owner.events[0] is oldest:
+                owner.events.popleft()
+                owner.events_dropped += 1
+
+    def keep_exchange(self, kept: deque[Exchange], exchange: Exchange) -> None:
+        """A page or a session has one more HTTP request; the oldest of all go."""
+        kept.append(exchange)
+        self._exchanges.append((kept, exchange))
+        if len(self._exchanges) > self.limits.exchanges:
+            owner, oldest = self._exchanges.popleft()
+            if owner and owner[0] is oldest:
+                owner.popleft()
 
     def adopt(self, guessed: Session, found: Session) -> None:
         """What was taken for a session of its own turned out to be part of another one."""
@@ -90,8 +127,10 @@ class Tracker:
             if session is guessed:
                 del self.sessions[topic]
         found.sockets += guessed.sockets
+        found.opening = guessed.opening
         found.events += guessed.events
         found.event_count += guessed.event_count
+        found.trips += guessed.trips
         found.views = {**guessed.views, **found.views}
         found.diff_bytes += guessed.diff_bytes
         found.bytes_in += guessed.bytes_in

@@ -15,13 +15,13 @@ MAX_COMPONENTS = 20_000
 class Tree:
     """One LiveView's rendered tree, of LiveView 0.18 to 1.2."""
 
-    __slots__ = ("_generation", "components", "root", "title")
+    __slots__ = ("components", "generation", "root", "title")
 
     def __init__(self, root: Node, components: dict[int, Node], title: str | None, generation: int) -> None:
         self.root = root
         self.components = components
         self.title = title
-        self._generation = generation
+        self.generation = generation
 
     @classmethod
     def join(cls, rendered: object) -> Self:
@@ -34,7 +34,11 @@ class Tree:
 
     def copy(self) -> "Tree":
         """The tree as it is now, at no cost: what comes later does not change it."""
-        return Tree(self.root, self.components, self.title, self._generation)
+        return Tree(self.root, self.components, self.title, self.generation)
+
+    def is_at(self, copy: "Tree") -> bool:
+        """Whether nothing has come since the copy was made."""
+        return self.generation == copy.generation and self.root is copy.root and self.components is copy.components
 
     def merge(self, diff: object) -> Changes:
         """Change the page as the client does. Raises TreeError, and is then what it was before."""
@@ -50,7 +54,7 @@ class Tree:
         rest = _taken_off(diff, changes)
         table = diff.get(TEMPLATES)
         given = _components(diff.get(COMPONENTS))
-        generation = self._generation + 1
+        generation = self.generation + 1
         components = dict(self.components) if given else self.components
         merger = Merger(changes, components, generation)
         made = {cid: merger.component(cid, given, self.components) for cid in given}
@@ -63,8 +67,9 @@ class Tree:
             changes.add((), self.root or None, root)
         else:
             root = merger.merge(self.root, change, (), 0) if change else self.root
-        changes.components.update(given)
-        self.root, self.components, self._generation = root, components, generation
+        if given:
+            changes.components = frozenset(given)
+        self.root, self.components, self.generation = root, components, generation
         if changes.title is not None:
             self.title = changes.title
         return changes
@@ -82,7 +87,7 @@ class Tree:
 
     def _rendered(self, value: object, *, streams: bool) -> str:
         try:
-            return Renderer(self.components, self._generation, streams=streams).html(value)
+            return Renderer(self.components, self.generation, streams=streams).html(value)
         except RecursionError:
             raise TreeError("nested too deeply") from None
 
@@ -98,9 +103,11 @@ def _taken_off(diff: dict[str, Any], changes: Changes) -> dict[str, Any]:
     title = rest.pop("t", None)
     changes.title = title if isinstance(title, str) else None
     events = rest.pop("e", None)
-    for event in events if isinstance(events, list) else ():
-        if isinstance(event, list) and event and isinstance(event[0], str):
-            changes.events.append((event[0], event[1] if len(event) > 1 else None))
+    changes.events = tuple(
+        (event[0], event[1] if len(event) > 1 else None)
+        for event in (events if isinstance(events, list) else ())
+        if isinstance(event, list) and event and isinstance(event[0], str)
+    )
     if isinstance(rest.get("r"), dict):
         changes.reply = rest.pop("r")
     return rest

@@ -7,80 +7,87 @@ import time
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
 
-from livegate.pipeline.exchange import Exchange, exchange_of, report_of
+from livegate.inspect.redaction import Redactor
+from livegate.logs.subject import session_of
+from livegate.pipeline.exchange import Exchange, body_sizes, exchange_of, report_of
 from livegate.pipeline.printable import printable
 
 logger = logging.getLogger("livegate.access")
 
 _SPECIAL = re.compile(r'[ "=]')
+MIN_SECRET_CHARACTERS = 40
+"""A path that is shorter holds no token."""
 
 type Fields = dict[str, str | int | float | None]
 
 
 class AccessLog:
-    """Write the log lines; the last of the pipeline, so that it sees what came of a request."""
+    """Write the log lines; after the rest of the pipeline and the inspector, so that it sees what came of a request."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and flow.response is not None:
-            write(_request_fields(flow, exchange, flow.response.status_code))
+            write(self._request_fields(flow, exchange, flow.response.status_code))
 
     def error(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None:
             status = exchange.failure.status if exchange.failure else 0
-            write(_request_fields(flow, exchange, status))
+            write(self._request_fields(flow, exchange, status))
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and flow.websocket is not None:
-            write(_websocket_fields(flow, exchange, flow.websocket))
+            write(self._websocket_fields(flow, exchange, flow.websocket))
 
+    def _request_fields(self, flow: http.HTTPFlow, exchange: Exchange, status: int) -> Fields:
+        bytes_in, bytes_out = body_sizes(flow, exchange)
+        return {
+            "method": printable(flow.request.method, 32),
+            **self._place(flow, exchange),
+            "status": status,
+            "duration_ms": _milliseconds(exchange.started, time.monotonic()),
+            "backend_ms": _milliseconds(exchange.forwarded_at, exchange.answered_at),
+            "bytes_in": bytes_in,
+            "bytes_out": bytes_out,
+            "route": exchange.service.name if exchange.service else None,
+            "client": str(exchange.client),
+            "request_id": exchange.request_id,
+            "session": session_of(flow),
+            "reason": exchange.refused or (exchange.failure.reason if exchange.failure else None),
+        }
 
-def _request_fields(flow: http.HTTPFlow, exchange: Exchange, status: int) -> Fields:
-    request, response = flow.request, flow.response
-    copy_in, copy_out = exchange.request_copy, exchange.response_copy
-    bytes_out = copy_out.size if copy_out else len(response.raw_content or b"") if response else 0
-    return {
-        "method": printable(request.method, 32),
-        **_place(flow, exchange),
-        "status": status,
-        "duration_ms": _milliseconds(exchange.started, time.monotonic()),
-        "backend_ms": _milliseconds(exchange.forwarded_at, exchange.answered_at),
-        "bytes_in": copy_in.size if copy_in else len(request.raw_content or b""),
-        "bytes_out": bytes_out,
-        "route": exchange.service.name if exchange.service else None,
-        "client": str(exchange.client),
-        "request_id": exchange.request_id,
-        "reason": exchange.refused or (exchange.failure.reason if exchange.failure else None),
-    }
+    def _websocket_fields(self, flow: http.HTTPFlow, exchange: Exchange, websocket: WebSocketData) -> Fields:
+        report = report_of(exchange, websocket)
+        return {
+            "method": "WEBSOCKET",
+            **self._place(flow, exchange),
+            "close_code": websocket.close_code,
+            "close_reason": printable(self._redactor.text(websocket.close_reason or ""), 123) or None,
+            "closed_by": report.closed_by,
+            "duration_ms": _milliseconds(exchange.started, time.monotonic()),
+            "frames_in": report.messages_in,
+            "frames_out": report.messages_out,
+            "bytes_in": report.bytes_in,
+            "bytes_out": report.bytes_out,
+            "pings": report.controls_in + report.controls_out or None,
+            "route": exchange.service.name if exchange.service else None,
+            "client": str(exchange.client),
+            "request_id": exchange.request_id,
+            "session": session_of(flow),
+        }
 
-
-def _websocket_fields(flow: http.HTTPFlow, exchange: Exchange, websocket: WebSocketData) -> Fields:
-    report = report_of(exchange, websocket)
-    return {
-        "method": "WEBSOCKET",
-        **_place(flow, exchange),
-        "close_code": websocket.close_code,
-        "close_reason": printable(websocket.close_reason or "", 123) or None,
-        "closed_by": report.closed_by,
-        "duration_ms": _milliseconds(exchange.started, time.monotonic()),
-        "frames_in": report.messages_in,
-        "frames_out": report.messages_out,
-        "bytes_in": report.bytes_in,
-        "bytes_out": report.bytes_out,
-        "pings": report.controls_in + report.controls_out or None,
-        "route": exchange.service.name if exchange.service else None,
-        "client": str(exchange.client),
-        "request_id": exchange.request_id,
-    }
-
-
-def _place(flow: http.HTTPFlow, exchange: Exchange) -> Fields:
-    return {
-        "host": printable(exchange.authority, 261) or "-",
-        "path": printable(flow.request.path.partition("?")[0]),
-    }
+    def _place(self, flow: http.HTTPFlow, exchange: Exchange) -> Fields:
+        path = flow.request.path.partition("?")[0]
+        if len(path) >= MIN_SECRET_CHARACTERS:  # a link to set a password anew has its token there
+            path = self._redactor.url(path)
+        return {
+            "host": printable(exchange.authority, 261) or "-",
+            "path": printable(path),
+        }
 
 
 def _milliseconds(start: float | None, end: float | None) -> float | None:

@@ -111,6 +111,8 @@ class BoundedMemoryStorage(Storage, SlidingWindowCounterSupport):
         self._max_keys = max_keys
         self._clock = clock
         self._counters: OrderedDict[str, _Counter] = OrderedDict()
+        self.forgotten = 0
+        """Keys that had to go although their windows were not over."""
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -149,7 +151,9 @@ class BoundedMemoryStorage(Storage, SlidingWindowCounterSupport):
     def _drop(self, now: float) -> None:
         oldest = list(islice(self._counters.items(), DROPPED_AT_ONCE))
         for key, counter in oldest:
-            if now >= (counter.window + 2) * counter.window_s or len(self._counters) > self._max_keys:
+            over = now >= (counter.window + 2) * counter.window_s
+            if over or len(self._counters) > self._max_keys:
+                self.forgotten += not over
                 del self._counters[key]
 
     def clear_sliding_window(self, key: str, expiry: int) -> None:

@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from mitmproxy import http
 
+from livegate.logs.subject import about
 from livegate.pipeline.exchange import Exchange, exchange_of, new_request_id
 from livegate.pipeline.printable import printable
 from livegate.pipeline.refusal import Refusal
@@ -117,18 +118,26 @@ class Errors:
         if exchange.failure is None:  # mitmproxy itself turned the message down, or a person killed the flow
             exchange.failure = _unforeseen(flow)
             exchange.failure_detail = flow.error.msg
-        level = logging.INFO if exchange.failure.status == CLIENT_GONE_STATUS else logging.WARNING
         service = exchange.service
+        name = service.name if service else "-"
         logger.log(
-            level,
-            "%d %s: %s (service %s, backend %s, request %s)",
+            _level(exchange.failure),
+            "%d %s: %s (service %s, backend %s)",
             exchange.failure.status,
             exchange.failure.reason,
             printable(exchange.failure_detail),
-            service.name if service else "-",
+            name,
             service.backend.url if service else "-",
-            exchange.request_id,
+            extra=about(flow, f"{exchange.failure.reason} {name}"),
         )
+
+
+def _level(failure: Refusal) -> int:
+    """A client that left is no news, its own mistakes and time-outs are warnings, what broke is an error."""
+    if failure.status == CLIENT_GONE_STATUS:
+        return logging.INFO
+    broke = failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and failure.status != HTTPStatus.GATEWAY_TIMEOUT
+    return logging.ERROR if broke else logging.WARNING
 
 
 def _unforeseen(flow: http.HTTPFlow) -> Refusal:

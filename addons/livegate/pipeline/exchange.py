@@ -12,6 +12,7 @@ from typing import Literal
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
 
+from livegate.logs.subject import EXCHANGE
 from livegate.pipeline.identifiers import random_hex
 from livegate.pipeline.refusal import Refusal
 from livegate.settings import Service, Settings
@@ -22,6 +23,8 @@ MAX_COPY_BYTES = 256 * 1024
 
 type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
+type FramesCounted = tuple[int, int, int, int, int, int]
+"""Of a WebSocket: messages, control frames and bytes from the client, then the same from the backend."""
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=-]{20,200}")
 """What a trusted peer's X-Request-Id must look like to be kept (the bounds of Plug.RequestId)."""
@@ -126,6 +129,8 @@ class Exchange:
     """Whether the client wants its connection closed afterwards (set by the guard; the field itself is removed)."""
     streams_request: bool = False
     """Whether the request body is passed on as it arrives (set by Streaming)."""
+    measured: bool = False
+    """Whether the metrics have counted what became of it; they count each request once."""
     counted: bool = False
     """Whether the rate limiter has counted this flow; it counts each once."""
     limit_decisions: tuple[tuple[str, str], ...] = ()
@@ -148,6 +153,8 @@ class Exchange:
     """The place among the WebSockets that is taken for this upgrade (see `websocket.registry`)."""
     deflate: Parameters | None = None
     """What client and backend have agreed on for permessage-deflate."""
+    frames_counted: FramesCounted = (0, 0, 0, 0, 0, 0)
+    """What of a WebSocket's traffic the metrics have counted so far."""
     socket: SocketReport | None = None
     """What became of a WebSocket, once it has ended."""
     forwarded_at: float | None = None
@@ -155,10 +162,6 @@ class Exchange:
     answered_at: float | None = None
     """When the head of the backend's answer arrived."""
     started: float = field(default_factory=time.monotonic)
-
-
-_PLACE = "livegate_exchange"
-"""Attribute of a flow that holds its record; it is never saved or copied with the flow."""
 
 
 def begin(flow: http.HTTPFlow, settings: Settings) -> Exchange:
@@ -173,13 +176,13 @@ def begin(flow: http.HTTPFlow, settings: Settings) -> Exchange:
         client=peer,
         scheme="https" if flow.client_conn.tls else "http",
     )
-    setattr(flow, _PLACE, exchange)
+    setattr(flow, EXCHANGE, exchange)
     return exchange
 
 
 def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
     """The record of a flow, or None for one that did not come through the gateway (loaded from a file, replayed)."""
-    return getattr(flow, _PLACE, None)
+    return getattr(flow, EXCHANGE, None)
 
 
 def report_of(exchange: Exchange, websocket: WebSocketData) -> SocketReport:
@@ -200,6 +203,17 @@ def report_of(exchange: Exchange, websocket: WebSocketData) -> SocketReport:
     )
 
 
+def body_sizes(flow: http.HTTPFlow, exchange: Exchange) -> tuple[int, int]:
+    """Bytes of the request's and of the answer's body, as they were sent: compressed, without chunk headers."""
+    copy_in, copy_out = exchange.request_copy, exchange.response_copy
+    size_in = copy_in.size if copy_in else len(flow.request.raw_content or b"")
+    if copy_out:
+        return size_in, copy_out.size
+    if flow.response is None or flow.request.method == "HEAD":
+        return size_in, 0
+    return size_in, len(flow.response.raw_content or b"")
+
+
 def awaiting_backend(flow: http.HTTPFlow) -> Exchange | None:
     """The record of a live flow that nobody has answered yet, else None.
 
@@ -207,7 +221,7 @@ def awaiting_backend(flow: http.HTTPFlow) -> Exchange | None:
     """
     if not flow.live or flow.response is not None or flow.error is not None:
         return None
-    return getattr(flow, _PLACE, None)
+    return getattr(flow, EXCHANGE, None)
 
 
 def peer_address(flow: http.HTTPFlow) -> Address:

@@ -1,17 +1,21 @@
 """Rewrites header fields so that sessions and origin checks survive the gateway, and nothing can be spoofed."""
 
+import logging
 import time
 from collections.abc import Iterable, Sequence
 
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
+from livegate.logs.subject import about
 from livegate.mitm.headers import quick_headers
-from livegate.pipeline import forwarded
+from livegate.pipeline import forwarded, header_changes
 from livegate.pipeline.exchange import Exchange, awaiting_backend, exchange_of
 from livegate.pipeline.safety import fail_closed
 from livegate.settings import Service
 from livegate.websocket import deflate
+
+logger = logging.getLogger(__name__)
 
 HOP_BY_HOP = frozenset(
     {
@@ -93,6 +97,8 @@ class Headers:
             (b"X-Request-Id", exchange.request_id.encode()),
             *_upgrade(taken_out, exchange, exchange.service),
         ]
+        if logger.isEnabledFor(logging.DEBUG):
+            _tell_changes(flow, "request", flow.request.headers.fields, fields)
         flow.request.headers = quick_headers(fields)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -100,7 +106,16 @@ class Headers:
         if exchange is None or exchange.refused or flow.response is None:
             return
         exchange.answered_at = time.monotonic()
-        flow.response.headers = quick_headers(_answer_fields(flow.response, exchange, flow.request))
+        fields = _answer_fields(flow.response, exchange, flow.request)
+        if logger.isEnabledFor(logging.DEBUG):
+            _tell_changes(flow, "answer", flow.response.headers.fields, fields)
+        flow.response.headers = quick_headers(fields)
+
+
+def _tell_changes(flow: http.HTTPFlow, what: str, before: Fields, after: Fields) -> None:
+    """For the log at level debug: which fields are not as they came."""
+    changes = header_changes.describe(before, after)
+    logger.debug("header fields of the %s: %s", what, changes or "unchanged", extra=about(flow))
 
 
 def _sorted(fields: Fields, *, trusted: bool) -> tuple[list[Field], dict[bytes, list[bytes]]]:

@@ -9,6 +9,7 @@ from livegate import mitm
 from livegate.inspect.frame_log import FrameLogWriter
 from livegate.inspect.hiding import Hiding
 from livegate.inspect.logging_frames import FrameLogger
+from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import FIELDS, RedactionRules, Redactor
 from livegate.mitm import showing
 from livegate.mitm.dispatch import keep
@@ -21,12 +22,19 @@ logger = logging.getLogger(__name__)
 class Inspection:
     """Apply `inspect` of the settings, at the start and whenever they change."""
 
-    def __init__(self, current: CurrentSettings, redactor: Redactor, frames: FrameLogger) -> None:
+    def __init__(self, current: CurrentSettings, recorder: Recorder, redactor: Redactor, frames: FrameLogger) -> None:
         self._current = current
+        self._recorder = recorder
         self._redactor = redactor
         self._frames = frames
         self._writer: FrameLogWriter | None = None
+        self._dropped = 0
         current.on_change(self._apply)
+
+    @property
+    def dropped(self) -> int:
+        """Lines of the frame log that were lost since the start."""
+        return self._dropped + (self._writer.dropped if self._writer is not None else 0)
 
     def running(self) -> None:
         if self._current.loaded:
@@ -41,6 +49,7 @@ class Inspection:
 
     def _apply(self, settings: Settings) -> None:
         inspect = settings.inspect
+        self._recorder.tracker.keep(inspect.sessions)
         self._redactor.use(RedactionRules(FIELDS.union(inspect.redact_fields), key=self._redactor.rules.key))
         self._redactor.enabled = inspect.redact
         if not inspect.redact:
@@ -56,10 +65,15 @@ class Inspection:
             return
         self._frames.writer = self._writer = None
         if writer is not None:  # the disk may take its time, and sockets go on
-            keep(asyncio.ensure_future(asyncio.to_thread(writer.close)))
+            self._dropped += writer.dropped
+            keep(asyncio.ensure_future(self._close(writer, writer.dropped)))
         if wanted is None:
             return
         try:
             self._frames.writer = self._writer = FrameLogWriter(wanted, self._redactor)
         except OSError as error:
             logger.error("inspect.frame_log: %s cannot be written: %s", wanted.path, error.strerror)
+
+    async def _close(self, writer: FrameLogWriter, known: int) -> None:
+        await asyncio.to_thread(writer.close)
+        self._dropped += writer.dropped - known

@@ -10,22 +10,25 @@ from http import HTTPStatus
 from mitmproxy import ctx, http
 from mitmproxy.connection import Client
 
+from livegate.logs.subject import about
 from livegate.mitm.dispatch import table_of
 from livegate.mitm.policy import ConnectionBounds, Failure, Leg, Plan, Upstream
 from livegate.pipeline import errors, request_rules
 from livegate.pipeline.access_log import Fields, write
 from livegate.pipeline.exchange import CurrentSettings, SocketReport, exchange_of
 from livegate.pipeline.failures import refusal_for
+from livegate.pipeline.printable import printable
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.streaming import copy_of_response
 from livegate.settings import MessageHistory, Service
 from livegate.websocket import deflate
-from livegate.websocket.history import LAST_WORDS, NOTHING
+from livegate.websocket.history import LAST_WORDS, NOTHING, Shelf
 from livegate.websocket.registry import Sockets
 from livegate.websocket.session import Session
 
 logger = logging.getLogger(__name__)
 
+MAX_HOST_CHARACTERS = 300
 WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """RFC 6455 section 1.3."""
 
@@ -42,6 +45,7 @@ class RequestPolicy:
     ) -> None:
         self._current = current
         self._sockets = sockets
+        self._shelf = Shelf(0)
         self._refused_early = refused_early
         self.http_started = http_started
 
@@ -86,6 +90,8 @@ class RequestPolicy:
             return None
         service, limits = exchange.service, exchange.settings.limits
         exchange.forwarded_at = time.monotonic()
+        if logger.isEnabledFor(logging.DEBUG):
+            _tell_where(flow, service)
         return Plan(
             upstream=_upstream(flow, service),
             connect_s=service.timeouts.connect,
@@ -109,6 +115,7 @@ class RequestPolicy:
     def open_socket(self, flow: http.HTTPFlow, client: Leg, server: Leg) -> Session:
         exchange = exchange_of(flow)
         service = exchange.service if exchange is not None else None
+        self._shelf.max_bytes = self._current.value.history.message_bytes
         session = Session(
             flow,
             table_of(ctx.master.addons),
@@ -117,9 +124,15 @@ class RequestPolicy:
             server=server,
             deflate=exchange.deflate if exchange is not None else None,
             ended=self._socket_ended,
+            shelf=self._shelf,
             keep_after_end=_kept_after_end(),
         )
         self._sockets.opened(session, service.name if service is not None else "")
+        if logger.isEnabledFor(logging.DEBUG):
+            compression = "passed on" if exchange is not None and exchange.deflate is not None else "none"
+            logger.debug(
+                "WebSocket relayed by %s, compression %s", type(client).__name__, compression, extra=about(flow)
+            )
         return session
 
     def _socket_ended(self, session: Session) -> None:
@@ -165,7 +178,7 @@ class RequestPolicy:
         exchange = exchange_of(flow)
         if exchange is not None:
             exchange.retried = True
-            logger.info("request %s is sent again: its kept-alive connection was closed", exchange.request_id)
+            logger.warning("the request is sent again: its kept-alive connection was closed", extra=about(flow))
 
     def stream_response(self, flow: http.HTTPFlow) -> bool | Callable[[bytes], bytes]:
         exchange = exchange_of(flow)
@@ -191,6 +204,21 @@ def _upstream(flow: http.HTTPFlow, service: Service) -> Upstream:
         verify=service.tls.verify,
         server_name=service.tls.server_name,
         ca_file=service.tls.ca_file,
+    )
+
+
+def _tell_where(flow: http.HTTPFlow, service: Service) -> None:
+    """For the log at level debug: where a request goes, and as whose."""
+    request = flow.request
+    logger.debug(
+        "forwarded to %s://%s:%d for service %s, Host %s, Origin %s",
+        request.scheme,
+        printable(request.host, MAX_HOST_CHARACTERS),
+        request.port,
+        service.name,
+        printable(request.headers.get("Host", "-"), MAX_HOST_CHARACTERS),
+        printable(request.headers.get("Origin", "-"), MAX_HOST_CHARACTERS),
+        extra=about(flow),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mitmproxy import http
 
+from livegate.logs.subject import about
 from livegate.pipeline import errors
 from livegate.pipeline.budgets import Budget, Budgets, Decision, Level, hashed, user_key
 from livegate.pipeline.exchange import Exchange, awaiting_backend
@@ -100,14 +101,14 @@ def _refused_word(rates: RateLimits) -> str:
 
 def _refuse(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits, decision: Decision, violated: Budget) -> None:
     logger.warning(
-        "%s: %s rate limit %s, client %s, service %s (key %s, request %s)",
+        "%s: %s rate limit %s, client %s, service %s (key %s)",
         "would refuse" if limits.rates.dry_run else "refused",
         violated.policy,
         violated.rate,
         exchange.client,
         limits.service,
         violated.key.rpartition(":")[2][:SHOWN_KEY_CHARACTERS],
-        exchange.request_id,
+        extra=about(flow, f"{violated.policy} {limits.service}"),
     )
     if not limits.rates.dry_run:
         retry = (("Retry-After", str(decision.retry_after_s)),)

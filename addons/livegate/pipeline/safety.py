@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mitmproxy import http
 
+from livegate.logs.subject import about
 from livegate.mitm.dispatch import hook_errors
 from livegate.pipeline import errors
 from livegate.pipeline.exchange import exchange_of
@@ -28,12 +29,7 @@ def fail_closed[Addon](
         except Exception:
             exchange = exchange_of(flow)
             hook_errors[hook.__name__] += 1
-            logger.exception(
-                "%s.%s failed for request %s; answered 500",
-                type(self).__name__,
-                hook.__name__,
-                exchange.request_id if exchange else "-",
-            )
+            logger.exception("%s.%s failed; answered 500", type(self).__name__, hook.__name__, extra=about(flow))
             errors.refuse(flow, errors.internal_error(exchange))
 
     return guarded

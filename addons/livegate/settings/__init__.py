@@ -22,6 +22,7 @@ from livegate.settings.model import (
     Service,
     Settings,
     Timeouts,
+    Tracing,
     WebSocketLimits,
 )
 from livegate.settings.names import origin
@@ -55,6 +56,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Timeouts",
+    "Tracing",
     "WebSocketLimits",
     "find_settings_file",
     "json_schema",

@@ -1,8 +1,10 @@
 """Turns the checked shape of a settings file into the frozen settings, and makes the checks that span several keys."""
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from livegate.settings import names
 from livegate.settings.certificates import check_authority, read_certificate
@@ -22,6 +24,7 @@ from livegate.settings.model import (
     Service,
     Settings,
     Timeouts,
+    Tracing,
     WebSocketLimits,
 )
 from livegate.settings.problems import shown
@@ -29,6 +32,7 @@ from livegate.settings.routes import Routes
 from livegate.settings.shape import Section, ServiceFile, ServiceRateLimitFile, SettingsFile, WebSocketFile
 
 MIN_HEAD_BYTES = 1024
+TRACING_MODULES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 
 
 def build(
@@ -42,6 +46,7 @@ def build(
     admin = _admin(file, document, forbidden)
     own = [file.listen, *([admin.listen] if admin is not None else [])]
     listeners = [*((each.host, each.port) for each in own), *forbidden]
+    tracing = _tracing(file, document, [(each.host, each.port) for each in own])
     builder = _Builder(document, folder, timeouts, rates, websocket, listeners)
     found = tuple(builder.service(name, entry) for name, entry in file.services.items())
     tls = _client_tls(file, folder, document)
@@ -64,9 +69,10 @@ def build(
         timeouts=timeouts,
         limits=limits,
         websocket=websocket,
-        history=FlowHistory(file.history.flows, file.history.flow_bytes),
+        history=FlowHistory(file.history.flows, file.history.flow_bytes, file.history.message_bytes),
         inspect=_inspect(file, path.parent if path is not None else Path()),
         admin=admin,
+        tracing=tracing,
         log=Log(file.log.format, file.log.level),
         watched=frozenset(watched),
     )
@@ -181,7 +187,7 @@ def _inspect(file: SettingsFile, folder: Path) -> Inspect:
         path = folder / Path(section.path).expanduser()
         frame_log = FrameLog(path, section.rotate, section.keep, section.payloads)
     names = tuple("".join(letter for letter in name.lower() if letter.isalnum()) for name in file.inspect.redact_fields)
-    return Inspect(file.inspect.redact, names, frame_log)
+    return Inspect(file.inspect.redact, names, frame_log, file.inspect.sessions)
 
 
 def _admin(file: SettingsFile, document: Document, others: Sequence[tuple[str, int]]) -> Admin | None:
@@ -200,6 +206,25 @@ def _admin(file: SettingsFile, document: Document, others: Sequence[tuple[str, i
     if section.token is None and not names.is_loopback(listen.host):
         document.problem(("admin",), f"no token for {shown(str(listen))}", "a token, unless it listens on loopback")
     return Admin(listen, section.token, tuple(name.lower().removesuffix(".") for name in section.hosts))
+
+
+def _tracing(file: SettingsFile, document: Document, own: Sequence[tuple[str, int]]) -> Tracing | None:
+    """Where spans go. The packages are imported here, which a reload does in a thread: it takes half a second."""
+    section = file.tracing
+    if section is None:
+        return None
+    url = urlsplit(section.endpoint)
+    port = url.port or {"http": 80, "https": 443}[url.scheme]
+    if any(port == mine and names.same_place(url.hostname or "", host) for host, mine in own):
+        document.problem(("tracing", "endpoint"), shown(section.endpoint), "a collector that is not the gateway itself")
+    try:
+        for module in TRACING_MODULES:
+            importlib.import_module(module)
+    except ImportError:
+        document.problem(
+            ("tracing",), "no OpenTelemetry packages", "tracing when they are there: pip install 'livegate[otel]'"
+        )
+    return Tracing(section.endpoint, section.sample, section.service_name, tuple(section.headers.items()))
 
 
 def _limits(file: SettingsFile, document: Document) -> Limits:

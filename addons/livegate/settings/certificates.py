@@ -38,7 +38,7 @@ def read_certificate(pattern: str, path: Path, now: datetime | None = None) -> C
         raise ValueError(
             f"a certificate for {pattern}; this one is for {', '.join(sorted(covered)) or 'no name at all'}"
         )
-    return Certificate(pattern, path, pem, pem)
+    return Certificate(pattern, path, leaf.not_valid_after_utc.timestamp(), pem, pem)
 
 
 def check_authority(path: Path) -> None:

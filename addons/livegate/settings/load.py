@@ -23,8 +23,11 @@ FILE_VARIABLE = "GATEWAY_CONFIG_FILE"
 MITMWEB = ("127.0.0.1", 8081)
 SERVICES_ALLOWED = 'services as in GATEWAY_SERVICES="app.example.com=>http://127.0.0.1:4000;default=>http://…"'
 
-ADMIN_TOKEN: Key = ("admin", "token")
-"""Of which no message shows the value."""
+SECRETS: dict[Key, str] = {
+    ("admin", "token"): "16 to 256 visible ASCII characters",
+    ("tracing", "headers"): "names of header fields with their values, both of visible ASCII characters",
+}
+"""Keys of whose values no message shows anything, and what is allowed there."""
 MAX_ROUNDS = 20
 """How often the file is read again without the keys that were wrong; each level of nesting may need one."""
 SERVICE_DEPTH = 2
@@ -166,13 +169,18 @@ def _note(document: Document, detail: ErrorDetails) -> Key:
             found = "nothing"
         case "extra_forbidden":
             found = "an unknown key"
-        case _ if key == ADMIN_TOKEN:
+        case _ if key[:2] in SECRETS or _has_credentials(key, detail["input"]):
             found = "something else (secrets are not shown)"
         case _:
             found = shown(detail["input"])
     document.problem(key, found, _allowed(detail, key))
     short_form = key[:1] == ("services",) and len(key) > SERVICE_DEPTH and key[SERVICE_DEPTH] == "backend"
     return key[:SERVICE_DEPTH] if short_form or detail["type"] == "missing" else key
+
+
+def _has_credentials(key: Key, value: object) -> bool:
+    """Whether it is a collector's URL with a password in it."""
+    return key == ("tracing", "endpoint") and "@" in str(value)
 
 
 def _take_out(data: dict[str, Any], key: Key) -> None:
@@ -200,8 +208,8 @@ def _allowed(detail: ErrorDetails, key: Key) -> str:
         near = difflib.get_close_matches(str(key[-1]), known, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         return f"{', '.join(known)}{hint}"
-    if key == ADMIN_TOKEN:
-        return "16 to 256 visible ASCII characters"
+    if key[:2] in SECRETS:
+        return SECRETS[key[:2]]
     if kind == "literal_error":
         return str(context["expected"]).replace("'", "")
     if kind in ("greater_than_equal", "less_than_equal"):

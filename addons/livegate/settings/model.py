@@ -141,10 +141,12 @@ class WebSocketLimits:
 
 @dataclass(frozen=True, slots=True)
 class FlowHistory:
-    """How much of finished flows mitmweb and mitmproxy's console keep."""
+    """How much is kept: finished flows in mitmweb and mitmproxy's console, messages on the flows of open sockets."""
 
     flows: int = 2000
     flow_bytes: int = 256 * 1024 * 1024
+    message_bytes: int = 64 * 1024 * 1024
+    """Of the messages of all open sockets; each socket has a bound of its own as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,8 @@ class Inspect:
     redact_fields: tuple[str, ...] = ()
     """Words, lower case, besides those that are always secret."""
     frame_log: FrameLog | None = None
+    sessions: int = 2000
+    """LiveView sessions that are kept; those that were quiet longest go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,19 @@ class Admin:
     """What a request has to bring; None only on a loopback address."""
     hosts: tuple[str, ...] = ()
     """Names, lower case, that a request's Host may have besides addresses and localhost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """Where spans are sent, and which."""
+
+    endpoint: str
+    """The URL that takes them, path included."""
+    sample: float = 1.0
+    """Which part of sessions and requests is told, 0 to 1."""
+    service_name: str = "livegate"
+    secret_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Header fields that go with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +229,8 @@ class Certificate:
 
     pattern: str
     path: Path
+    not_after: float
+    """When the leaf ends, in seconds since 1970."""
     chain_pem: bytes
     """Leaf first."""
     key_pem: bytes
@@ -252,6 +271,7 @@ class Settings:
     history: FlowHistory
     inspect: Inspect
     admin: Admin | None
+    tracing: Tracing | None
     log: Log
     watched: frozenset[Path]
     """The settings file and every file it names: a change of any of them is a reason to reload."""

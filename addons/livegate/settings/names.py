@@ -16,6 +16,11 @@ MAX_PORT = 65535
 PATTERN_ALLOWED = "a host name such as app.example.com, a wildcard such as *.example.com, an IP address, or default"
 BACKEND_ALLOWED = "an http:// or https:// URL such as http://127.0.0.1:4000, without path, query or credentials"
 ORIGIN_ALLOWED = "an origin such as https://app.example.com or https://*.example.com, or null"
+COLLECTOR_ALLOWED = (
+    "an http:// or https:// URL such as http://127.0.0.1:4318, without query or credentials (use headers)"
+)
+TRACES_PATH = "/v1/traces"
+"""Where OTLP over HTTP takes spans, below a collector's URL."""
 LISTEN_ALLOWED = "an address and port such as 127.0.0.1:8080, [::1]:8080, or :8080 for every address"
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -67,6 +72,20 @@ def backend(text: object) -> Backend:
     if address is not None and (getattr(address, "ipv4_mapped", None) or address).is_link_local:
         raise ValueError(f"{BACKEND_ALLOWED}; link-local addresses (cloud metadata) are never a backend")
     return Backend("https" if url.scheme == "https" else "http", host, port or _DEFAULT_PORTS[url.scheme])
+
+
+def collector(text: object) -> str:
+    """The URL to which spans are sent, from that of a collector. Raises ValueError with what is allowed."""
+    if not isinstance(text, str) or not re.fullmatch(r"https?://[!-~]+", text) or re.search(r"[?#@\\]", text):
+        raise ValueError(COLLECTOR_ALLOWED)
+    scheme, _, rest = text.partition("://")
+    authority, _, path = rest.partition("/")
+    try:
+        place = backend(f"{scheme}://{authority}")
+    except ValueError:
+        raise ValueError(COLLECTOR_ALLOWED) from None
+    below = f"/{path}".rstrip("/").removesuffix(TRACES_PATH)
+    return f"{place.url}{below}{TRACES_PATH}"
 
 
 def origin(text: object) -> str:

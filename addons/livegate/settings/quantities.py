@@ -15,6 +15,8 @@ DURATION_ALLOWED = "a duration with its unit, such as 500ms, 10s, 2m or 1m30s, a
 SIZE_ALLOWED = "a size with its unit, such as 512B, 32KiB or 100MiB"
 RATE_ALLOWED = "a rate such as 100/minute (second, minute, hour or day), or null for no limit"
 
+RATIO_ALLOWED = "a number from 0 to 1, such as 0.05"
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _WINDOW_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -62,3 +64,14 @@ def rate(text: object) -> Rate:
     if int(number) > MAX_RATE:
         raise ValueError(RATE_ALLOWED)
     return Rate(int(number), _WINDOW_S[unit])
+
+
+def ratio(value: object) -> float:
+    """A part of a whole. Raises ValueError with what is allowed."""
+    try:
+        found = float(str(value)) if not isinstance(value, bool) else -1.0
+    except ValueError:
+        raise ValueError(RATIO_ALLOWED) from None
+    if not 0 <= found <= 1:
+        raise ValueError(RATIO_ALLOWED)
+    return found

@@ -11,6 +11,7 @@ from livegate.settings import names, quantities
 from livegate.settings.model import DEFAULT_IP_RATE, DEFAULT_USER_RATE, Backend, HostPolicy, Listen, OriginPolicy
 
 MAX_COUNT = 10_000_000
+DEFAULT_COLLECTOR = "http://127.0.0.1:4318"
 PROXY_ALLOWED = "a network such as 10.0.0.0/8 or an address such as 192.0.2.7"
 
 
@@ -66,6 +67,10 @@ def _or_null(parse: Callable[[Any], Any], pattern: str, example: str) -> Any:
 
 type DurationOrNull = Annotated[Any, *_or_null(quantities.duration, quantities.DURATION_PATTERN, "75s")]
 type SizeOrNull = Annotated[Any, *_or_null(quantities.size, quantities.SIZE_PATTERN, "1MiB")]
+type Ratio = Annotated[
+    float, _read_by(quantities.ratio), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
+]
+type CollectorUrl = Annotated[str, _read_by(names.collector), _text(r"^https?://[^?#@\s]+$", "http://127.0.0.1:4318")]
 type Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 type CountOrNull = Count | None
 type Origin = Annotated[str, _read_by(names.origin), _text(r"^(null|https?://[^/?#@\s]+)$", "https://app.example.com")]
@@ -159,10 +164,11 @@ class WebSocketFile(Section):
 
 
 class FlowHistoryFile(Section):
-    """How much of finished flows mitmweb and mitmproxy's console keep."""
+    """How much is kept: finished flows in mitmweb and mitmproxy's console, messages on the flows of open sockets."""
 
     flows: Count = 2000
     flow_bytes: Size = 256 * 1024 * 1024
+    message_bytes: Size = Field(64 * 1024 * 1024, description="Messages of all open sockets, with what they cost.")
 
 
 class ServiceFile(Section):
@@ -222,6 +228,7 @@ class InspectFile(Section):
     redact: bool = Field(default=True, description="Take secrets out of everything that is stored or shown.")
     redact_fields: list[FieldName] = Field([], description="Names of further fields whose values are secrets.")
     frame_log: FrameLogFile | None = None
+    sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(2000, description="LiveView sessions that are kept.")
 
 
 class AdminFile(Section):
@@ -234,6 +241,21 @@ class AdminFile(Section):
     hosts: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,253}$")]] = Field(
         [], description="Names under which it is asked for, besides addresses and localhost."
     )
+
+
+class TracingFile(Section):
+    """Spans of requests and LiveView sessions, sent to an OpenTelemetry collector by OTLP over HTTP."""
+
+    endpoint: CollectorUrl = Field(
+        names.collector(DEFAULT_COLLECTOR), description="Of the collector; spans go to /v1/traces below it."
+    )
+    sample: Ratio = Field(1.0, description="Which part of all sessions and requests is told.")
+    service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/-]{0,99}$")] = Field(
+        "livegate", description="What this gateway is called there (service.name)."
+    )
+    headers: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], Annotated[str, Field(pattern=r"^[!-~][ -~]{0,4095}$")]
+    ] = Field({}, description="Sent with the spans, such as a key of the collector, best as ${VARIABLE}.")
 
 
 class LogFile(Section):
@@ -257,6 +279,7 @@ class SettingsFile(Section):
     history: FlowHistoryFile = FlowHistoryFile()
     inspect: InspectFile = InspectFile()
     admin: AdminFile | None = Field(default=None, description="null: no such listener.")
+    tracing: TracingFile | None = Field(default=None, description="null: no spans.")
     log: LogFile = LogFile()
 
 
@@ -287,6 +310,7 @@ def json_schema() -> dict[str, Any]:
             schema["$defs"][section]["properties"][key]["default"] = value
     schema["properties"]["listen"]["default"] = "127.0.0.1:8080"
     schema["$defs"]["AdminFile"]["properties"]["listen"]["default"] = "127.0.0.1:9091"
+    schema["$defs"]["TracingFile"]["properties"]["endpoint"]["default"] = DEFAULT_COLLECTOR
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -305,6 +329,6 @@ def _file_defaults() -> dict[str, dict[str, Any]]:
         "rate_limit": {"user": "100/minute", "ip": "500/minute", "dry_run": False},
         "websocket": {"max_message": "16MiB", "idle": "75s"},
         "message_history": {"bytes": "1MiB"},
-        "history": {"flow_bytes": "256MiB"},
+        "history": {"flow_bytes": "256MiB", "message_bytes": "64MiB"},
         "frame_log": {"rotate": "100MiB"},
     }

@@ -7,9 +7,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
+from livegate.logs.subject import about
 from livegate.mitm.dispatch import keep
 from livegate.mitm.policy import Leg
 from livegate.settings import FrameRateLimit, WebSocketLimits
@@ -121,7 +123,7 @@ class Peer:
                 data = self._through(Message(message.type, payload, data), message)
         except Exception as error:  # noqa: BLE001 - it is logged and ends the socket
             self._busy = False
-            session.violated(self, _fault(error))
+            session.violated(self, _fault(error, self._flow))
             return
         self._busy = False
         if shown is None and data and self.other.listens:
@@ -236,7 +238,7 @@ class Peer:
         try:
             data = self._through(shown.event, shown.message)
         except Exception as error:  # noqa: BLE001 - it is logged and ends the socket
-            self._session.violated(self, _fault(error))
+            self._session.violated(self, _fault(error, self._flow))
             return
         if data and self.other.listens:
             self.other.leg.write(data)
@@ -252,7 +254,7 @@ class Peer:
         except ViolationError as error:
             problem = error
         except Exception as error:  # noqa: BLE001 - it is logged and ends the socket
-            problem = _fault(error)
+            problem = _fault(error, self._flow)
         self._busy = False
         if output and self.other.listens:
             self.other.leg.write(output[0] if len(output) == 1 else b"".join(output))
@@ -352,9 +354,9 @@ class RelayedMessage(WebSocketMessage):
         self.injected = False
 
 
-def _fault(error: Exception) -> ViolationError:
+def _fault(error: Exception, flow: http.HTTPFlow) -> ViolationError:
     """Our own fault, or an addon's: neither end may hang, and the log must say so."""
-    logger.error("a WebSocket is closed because the gateway failed", exc_info=error)
+    logger.error("a WebSocket is closed because the gateway failed", exc_info=error, extra=about(flow))
     return ViolationError(INTERNAL_ERROR, "the gateway failed")
 
 

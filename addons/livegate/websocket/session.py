@@ -14,12 +14,13 @@ from typing import Any, Literal
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 
+from livegate.logs.subject import about
 from livegate.mitm.dispatch import HookTable, keep
 from livegate.mitm.policy import Leg
 from livegate.settings import MessageHistory, WebSocketLimits
 from livegate.websocket import closing, frames
 from livegate.websocket.deflate import Parameters
-from livegate.websocket.history import History
+from livegate.websocket.history import History, Shelf
 from livegate.websocket.lane import Close
 from livegate.websocket.peer import Peer
 
@@ -62,13 +63,14 @@ class Session:
         server: Leg,
         deflate: Parameters | None,
         ended: Callable[["Session"], None],
+        shelf: Shelf,
         keep_after_end: MessageHistory | None,
     ) -> None:
         self.flow = flow
         self.websocket = _websocket_of(flow)
         self.hooks = hooks
         self.limits = limits
-        self.history = History(flow, self.websocket.messages, limits.history)
+        self.history = History(flow, self.websocket.messages, limits.history, shelf)
         self.client = Peer(self, client, limits, deflate, from_client=True)
         self.server = Peer(self, server, limits, deflate, from_client=False)
         self.client.other, self.server.other = self.server, self.client
@@ -107,7 +109,9 @@ class Session:
         """Send a message in the name of a peer, between two of its own; the hooks see it too."""
         peer = self.client if message.from_client else self.server
         if self.closing or peer.close_received or peer.ended:
-            logger.warning("a message was injected into a WebSocket that is closing: it is not sent")
+            logger.warning(
+                "a message was injected into a WebSocket that is closing: it is not sent", extra=about(self.flow)
+            )
             return
         peer.inject(message)
 
@@ -138,7 +142,13 @@ class Session:
     def violated(self, culprit: Peer, error: closing.ViolationError) -> None:
         """A peer broke the protocol or a bound."""
         if error.code != closing.INTERNAL_ERROR:
-            logger.info("WebSocket closed with %d because of the %s: %s", error.code, culprit.name, error.reason)
+            logger.info(
+                "WebSocket closed with %d because of the %s: %s",
+                error.code,
+                culprit.name,
+                error.reason,
+                extra=about(self.flow),
+            )
         self.close(error.code, error.reason)
         culprit.finish()
 
@@ -213,8 +223,8 @@ class Session:
     def _ended_for_all(self) -> None:
         self.flow.live = False
         self.hooks.update(self.flow)
-        if self._keep_after_end is not None:  # not before whoever saves flows has seen the whole event
-            asyncio.get_running_loop().call_soon(self.history.shorten, self._keep_after_end)
+        # Not before whoever saves flows has seen the whole event.
+        asyncio.get_running_loop().call_soon(self.history.ended, self._keep_after_end)
 
     def _schedule(self, now: float) -> None:
         """Keep one timer pending, not later than the first thing that is due."""
@@ -238,6 +248,10 @@ class Session:
         if self._ping_at is not None:
             due.append(self._ping_at)
         return min(due, default=None)
+
+    def _time_out(self, reason: str, what: str) -> None:
+        logger.warning("WebSocket cut, %s", what, extra=about(self.flow, reason))
+        self.cut(reason)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -263,9 +277,9 @@ class Session:
         elif held:
             self.heard = now  # somebody is looking at a message: that is not idleness
         elif limits.idle is not None and now >= self.heard + limits.idle:
-            self.cut("idle")
+            self._time_out("idle", f"nothing was sent for {limits.idle:g} s")
         elif any(peer.pong_due is not None and now >= peer.pong_due for peer in (self.client, self.server)):
-            self.cut("no pong")
+            self._time_out("no pong", f"a ping was not answered within {PONG_WITHIN_S:g} s")
         elif self._ping_at is not None and now >= self._ping_at:
             self._ping_at = now + (limits.ping_every or 0)
             key = b"livegate" + os.urandom(PING_KEY_BYTES)

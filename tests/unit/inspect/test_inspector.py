@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import mitmproxy_rs.syntax_highlight
 import pytest
 from mitmproxy import contentviews, exceptions, http
 from mitmproxy import io as flow_files
@@ -27,7 +28,8 @@ from livegate.inspect.liveview import LiveViewInspector, session_of
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
-from livegate.inspect.view import LiveViewContentview
+from livegate.inspect.view import HeartbeatContentview, LiveViewContentview
+from livegate.logs.subject import session_of as session_number
 from livegate.mitm import showing
 from livegate.mitm.policy import NOT_KEPT
 from livegate.settings import FrameLog
@@ -153,6 +155,12 @@ def test_heartbeats_binary_frames_and_strange_ones(inspector: LiveViewInspector)
     chunk = browser.say(b"\0\x01\x02\x05\x05414lvu:0chunk" + bytes(100))
     odd = browser.say({"not": "phoenix"})
     assert _prettified(inspector, browser.flow, beat) == "♥ heartbeat"
+    shown = contentviews.prettify_message(beat, browser.flow)
+    assert (shown.view_name, shown.text) == ("LiveView heartbeat", "# ♥ heartbeat")
+    assert mitmproxy_rs.syntax_highlight.highlight(shown.text, shown.syntax_highlight) == [("comment", shown.text)]
+    assert contentviews.prettify_message(odd, browser.flow).view_name == "LiveView"
+    with pytest.raises(ValueError, match="not a heartbeat"):
+        HeartbeatContentview().prettify(odd.content, Metadata(flow=browser.flow, websocket_message=odd))
     assert "bytes: 00 01 02" in _prettified(inspector, browser.flow, chunk)
     assert _prettified(inspector, browser.flow, odd).startswith("▲ not a Phoenix frame: not a list")
 
@@ -274,6 +282,39 @@ def test_pages_and_long_polls(inspector: LiveViewInspector) -> None:
     exchange("GET", f"{url}&token=T", b"", {"status": 410, "token": "T2", "messages": []})
     assert session.state == "closed"
     assert session.sockets[0].close_code == 3410
+
+
+def test_every_flow_of_a_tab_tells_the_log_its_session(
+    inspector: LiveViewInspector, caplog: pytest.LogCaptureFixture
+) -> None:
+    page, asset, poll, other = (tflow.tflow(resp=True) for _ in range(4))
+    page.request.path = "/count"
+    page.response = http.Response.make(200, PAGE, {"Content-Type": "text/html"})
+    asset.request.headers["Referer"] = f"http://app.test/count?token={CANARY}"
+    poll.request = http.Request.make("GET", "http://app.test/live/longpoll?vsn=2.0.0")
+    poll.response = http.Response.make(200, json.dumps({"status": 410, "token": "T", "messages": []}))
+    for flow in (page, asset, poll, other):
+        inspector.response(flow)
+    assert [session_number(flow) for flow in (page, asset, poll, other)] == [1, 1, None, None]
+    browser = Browser(inspector)
+    browser.say([None, "1", "phoenix", "heartbeat", {}])
+    assert session_number(browser.flow) is None
+    browser.session()
+    assert session_number(browser.flow) == 1
+
+
+def test_a_fault_of_the_inspectors_own_is_logged_and_goes_no_further(
+    inspector: LiveViewInspector, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(flow: object) -> None:
+        raise ValueError("on purpose")
+
+    for name in ("exchange", "closed"):
+        monkeypatch.setattr(inspector.recorder, name, fail)
+    inspector.response(tflow.tflow(resp=True))
+    inspector.error(tflow.tflow(err=True))
+    inspector.websocket_end(tflow.twebsocketflow())
+    assert caplog.messages == ["Addon error: on purpose"] * 3
 
 
 def test_what_is_no_page_is_none() -> None:
@@ -729,13 +770,13 @@ def test_redaction_can_be_switched_off_alone(caplog: pytest.LogCaptureFixture) -
     showing.uninstall()
 
 
-def test_a_body_in_an_unknown_coding_is_left_as_it_is() -> None:
+def test_a_body_that_cannot_be_looked_into_is_not_shown() -> None:
     flow = tflow.tflow(resp=True)
     assert flow.response
     flow.response.headers["Content-Encoding"] = "gzip"
     flow.response.raw_content = b"not gzip"
     state = Hiding(Redactor()).state(flow.get_state())
-    assert state["response"]["content"] == b"not gzip"
+    assert state["response"]["content"] == "⟪8 bytes, in which no secrets can be looked for⟫".encode()
 
 
 async def test_the_last_comment_of_a_burst_is_written_though_nothing_follows(monkeypatch: pytest.MonkeyPatch) -> None:

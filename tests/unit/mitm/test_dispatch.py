@@ -13,6 +13,7 @@ from mitmproxy.master import Master
 from mitmproxy.proxy.layers.http import HttpRequestHook, HttpResponseHook
 from mitmproxy.test import taddons, tflow
 
+from livegate.logs.subject import FLOW
 from livegate.mitm import dispatch
 
 
@@ -205,6 +206,20 @@ async def table() -> Iterator[tuple[Master, dispatch.HookTable]]:
         dispatch.uninstall(context.master.addons)
 
 
+async def fails_later(flow: HTTPFlow) -> None:
+    await asyncio.sleep(0)
+    raise ValueError("on purpose")
+
+
+@pytest.mark.parametrize("function", [lambda flow: 1 / 0, lambda: None, fails_later])
+async def test_an_error_is_counted_under_its_events_name_whatever_the_function_is_called(table, function) -> None:
+    master, _ = table
+    before = dispatch.hook_errors.copy()
+    master.addons.add(types.SimpleNamespace(name="script", request=function))
+    await request(master)
+    assert dispatch.hook_errors - before == {"request": 1}
+
+
 async def test_updates_of_one_flow_are_merged_and_the_last_one_is_never_lost(table) -> None:
     master, hook_table = table
     told: list[Any] = []
@@ -269,3 +284,42 @@ def test_the_manager_can_be_changed_before_any_loop_runs() -> None:
     table = dispatch.HookTable(manager)  # type: ignore[arg-type]
     assert table.then_forget(lambda: 7)() == 7
     assert isinstance(addonmanager.traverse([]), types.GeneratorType)
+
+
+async def test_an_addon_of_ours_that_is_idle_has_no_hook_until_it_is_not(table) -> None:
+    class Sleeper(dispatch.Idling):
+        idle = True
+
+        def request(self, flow: HTTPFlow) -> None: ...
+
+        def running(self) -> None: ...
+
+    master, hook_table = table
+    sleeper = Sleeper()
+    master.addons.add(sleeper)
+
+    def hooks_of(name: str) -> list[Any]:
+        return [hook.__self__ for group in hook_table._look_up(name) for hook in group]
+
+    assert sleeper not in hooks_of("request")
+    assert sleeper in hooks_of("running"), "its life goes on"
+    sleeper.idle = False
+    assert sleeper in hooks_of("request")
+
+
+class Onlooker:
+    @dispatch.contained
+    def request(self, flow: HTTPFlow) -> None:
+        raise ValueError("has seen too much")
+
+
+async def test_a_hook_that_only_looks_on_ends_nobody_elses(master: Master, caplog: pytest.LogCaptureFixture) -> None:
+    log: list[str] = []
+    master.addons.add(Recorder("a", log, Onlooker(), Recorder("b", log)))
+    before = dispatch.hook_errors["request"]
+    await request(master)
+    assert log == ["a", "b"]
+    assert dispatch.hook_errors["request"] == before + 1
+    (record,) = caplog.records
+    assert record.getMessage() == "Addon error: has seen too much"
+    assert isinstance(vars(record)[FLOW], HTTPFlow)

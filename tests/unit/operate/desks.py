@@ -15,8 +15,11 @@ from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
 from livegate.operate.desk import Desk
 from livegate.operate.metrics import Metrics
+from livegate.operate.recordings import Kept
 from livegate.operate.watch import Watch
 from livegate.phoenix.model import Session, SocketSeen, View
+from livegate.phoenix.note import Note
+from livegate.phoenix.tree import Tree
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.settings import Settings, load_settings
@@ -47,6 +50,11 @@ class Parts:
             self.watch._sessions[each.number] = (each, "a.test")
             self.watch._changed(each.number)
 
+    def record(self, number: int, *frames: Kept) -> None:
+        """Have frames of a session as if they had gone by."""
+        for each in frames:
+            self.watch.recordings.grew(self.watch.recordings.to_add(number).add(each))
+
 
 def session(number: int, **values: Any) -> Session:
     made = Session(number, f"phx-{number}", 100.0, 110.0)
@@ -57,12 +65,25 @@ def session(number: int, **values: Any) -> Session:
     return made
 
 
+def kept(place: int = 0, data: bytes = b"{}", page: Tree | None = None, *, text: bool = True) -> Kept:
+    note = Note("event", float(place), from_client=True, size=len(data), frame=None)
+    return Kept(note, "ok", "View", None, page, data, text, "flow", "socket")
+
+
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
     current, sockets = CurrentSettings(), Sockets()
     recorder, redactor = Recorder(), Redactor()
     watch, drain = Watch(recorder, redactor), Drain(current, sockets)
-    desk = Desk(current, sockets, drain=drain, watch=watch, metrics=Metrics(current, sockets), redactor=redactor)
+    watch.active = True
+    desk = Desk(
+        current,
+        sockets,
+        drain=drain,
+        watch=watch,
+        metrics=Metrics(current, sockets, recorder.tracker),
+        redactor=redactor,
+    )
     made = Parts(desk, watch, sockets, drain, current, tmp_path)
     current.value = made.settings()
     thread = threading.Thread(target=made.loop.run_forever, daemon=True)

@@ -6,15 +6,15 @@ from typing import Any
 
 import jsonschema
 import pytest
-from desks import Parts, session
+from desks import Parts, kept, session
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from mitmproxy import http
 
 from livegate.operate import api as apis
 from livegate.operate.api import Api
 from livegate.operate.export import asset, export_page
-from livegate.operate.recordings import Kept
 from livegate.phoenix.tree import Tree
 
 DOCUMENT = json.loads(asset("openapi.json"))
@@ -127,9 +127,8 @@ async def test_a_long_body_and_one_for_a_drain_are_refused(parts: Parts) -> None
 def known_session(parts: Parts, frames: int, page: str = "x") -> None:
     parts.know(session(1))
     for n in range(frames):
-        line = {"what": "event", "text": f"{n}", "n": n}
-        tree = Tree.join({"s": [f"<p>{page}</p></script><!--"]}) if n else None
-        parts.watch.recordings.add(1, Kept(line, b"{}", True, None, tree))
+        tree = Tree.join({"s": [f"<p>{page}</p></script><!--{'y' * 200 * (n - 1)}"]}) if n else None
+        parts.record(1, kept(n, page=tree))
 
 
 async def test_a_frame_has_the_page_before_and_after_it(parts: Parts) -> None:
@@ -139,7 +138,7 @@ async def test_a_frame_has_the_page_before_and_after_it(parts: Parts) -> None:
     assert first["page"]["html"] == "" and "no join" in first["page"]["why"]
     assert second["page"]["html"].startswith("<p>x</p>") and second["before"] == first["page"]
     broken = Tree.join({"s": ["a", "b"], "0": 7})
-    parts.watch.recordings.add(1, Kept({"what": "diff"}, b"\xff", False, None, broken))
+    parts.record(1, kept(3, b"\xff", broken, text=False))
     broken.root["0"] = object()
     assert (await api.frame(1, 3))["raw"] == "1 bytes: ff"
 
@@ -147,15 +146,15 @@ async def test_a_frame_has_the_page_before_and_after_it(parts: Parts) -> None:
 async def test_an_export_is_one_file_whose_data_cannot_end_its_script(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known_session(parts, 6, "y" * 1000)
-    monkeypatch.setattr(apis, "MAX_EXPORTED_BYTES", 4000)
+    known_session(parts, 6)
+    monkeypatch.setattr(apis, "MAX_EXPORTED_BYTES", 1000)
     told = await Api(parts.desk).answer("GET", "/api/v1/sessions/1/export")
     assert told.status == 200 and told.headers["Content-Disposition"].startswith("attachment")
     text = told.body.decode()
     start = text.index('id="exported">') + len('id="exported">')
     data = json.loads(text[start : text.index("</script>", start)])
-    assert [frame["line"]["n"] for frame in data["full"]] == list(range(6))
-    whys = [frame["page"]["why"] for frame in data["full"]]
+    assert [frame["n"] for frame in data["full"]] == list(range(6))
+    whys = [frame["why"] for frame in data["full"]]
     assert "left out" in whys[-1] and whys[1] == "", "bounded, and says so"
     assert "src=" not in text.partition('id="exported"')[0].partition("<body>")[0]
 
@@ -164,3 +163,13 @@ def test_a_page_that_has_changed_is_not_exported_by_halves(monkeypatch: pytest.M
     monkeypatch.setattr("livegate.operate.export.asset", lambda _: b"<html></html>")
     with pytest.raises(ValueError, match="has no"):
         export_page({})
+
+
+async def test_the_looks_of_a_page_bring_no_secret(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    sheet = http.Response.make(200, 'a::after { content: "token=CANARYcanary" }')
+    body = {"class": "dark", "data-user-token": "CANARYcanary", "data-x": "Bearer CANARYcanary"}
+    monkeypatch.setattr(parts.watch.wardrobe, "of", lambda _: ([sheet], {"lang": "en"}, body))
+    told = (await Api(parts.desk).answer("GET", "/api/v1/sessions/1/dress")).body
+    assert b"CANARY" not in told
+    looks = json.loads(told)
+    assert (looks["html"], looks["body"]["class"]) == ({"lang": "en"}, "dark")

@@ -5,12 +5,11 @@ import time
 from typing import Any
 
 import pytest
-from desks import Parts, session
+from desks import Parts, kept, session
 
 from livegate.operate import live as lives
 from livegate.operate.api import Api
 from livegate.operate.live import Live, Viewer
-from livegate.operate.recordings import Kept
 
 WAIT_S = 10
 
@@ -54,7 +53,7 @@ async def test_a_page_is_greeted_and_then_told_what_is_new(parts: Parts, live: L
     assert [row["number"] for row in (await page.next("sessions"))["rows"]] == [1]
     parts.know(session(2))
     assert [row["number"] for row in (await page.next("sessions"))["rows"]] == [2]
-    parts.watch.incidents.append({"id": 5})
+    parts.watch._incidents["closed"].append({"id": 5})
     assert (await page.next("incidents"))["list"] == [{"id": 5}]
     parts.desk.end_step()
     assert len((await page.next("steps"))["steps"]) == 1
@@ -77,11 +76,11 @@ async def test_the_session_that_a_page_shows_is_told_frame_by_frame(parts: Parts
     ):
         live.said(page.viewer, nonsense)
     for n in range(3):
-        parts.watch.recordings.add(1, Kept({"text": str(n)}, b"", True, None, None))
+        parts.record(1, kept(n))
     live.said(page.viewer, {"watch": 1, "from": 1})
     told = await page.next("session")
     assert ([frame["n"] for frame in told["frames"]], told["detail"]["number"]) == ([1, 2], 1)
-    parts.watch.recordings.add(1, Kept({"text": "3"}, b"", True, None, None))
+    parts.record(1, kept(3))
     assert [frame["n"] for frame in (await page.next("session"))["frames"]] == [3]
     live.leave(page.viewer)
 

@@ -42,7 +42,7 @@ def test_what_stands_beside_the_tree_is_taken_off() -> None:
     tree = Tree.join(PAGE)
     changes = tree.merge({"t": "Title", "e": [["toast", {"a": 1}], ["bare"], 7], "r": {"ok": True}})
     assert (changes.title, tree.title, changes.reply) == ("Title", "Title", {"ok": True})
-    assert changes.events == [("toast", {"a": 1}), ("bare", None)]
+    assert changes.events == (("toast", {"a": 1}), ("bare", None))
     assert changes.paths == []
     assert tree.html() == "<p>a</p><b>x</b>"
     assert Tree.join({**PAGE, "r": 1}).root["r"] == 1, "of a node it is a flag"

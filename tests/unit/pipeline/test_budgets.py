@@ -132,6 +132,18 @@ def test_a_key_that_is_being_refused_is_not_forgotten_for_the_sake_of_new_ones()
         assert checked.check([victim]).violated is victim
 
 
+def test_keys_that_had_to_go_before_their_time_are_counted() -> None:
+    clock = Clock()
+    storage = BoundedMemoryStorage(3, clock)
+    for number in range(5):
+        storage.acquire_sliding_window_entry(f"key-{number}", 5, 60)
+    assert storage.forgotten == 2
+    clock.now += 120
+    for number in range(3):
+        storage.acquire_sliding_window_entry(f"new-{number}", 5, 60)
+    assert storage.forgotten == 2, "those were over"
+
+
 def test_counters_that_are_over_are_dropped_as_others_are_counted() -> None:
     clock = Clock()
     storage = BoundedMemoryStorage(100, clock)

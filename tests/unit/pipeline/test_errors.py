@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mitmproxy import flow as mitmproxy_flow
 from mitmproxy import http
 
+from livegate.logs.subject import FLOW
 from livegate.mitm.policy import ErrorCode, Failure
 from livegate.pipeline import errors
 from livegate.pipeline.failures import CLIENT_GONE, refusal_for
@@ -116,11 +117,15 @@ def test_an_unrouted_request_is_500(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "answered", "status"),
-    [("Connection killed.", False, 499), ("Received bad header", False, 400), ("Received bad header", True, 502)],
+    ("message", "answered", "expected"),
+    [
+        ("Connection killed.", False, (499, "INFO")),
+        ("Received bad header", False, (400, "WARNING")),
+        ("Received bad header", True, (502, "ERROR")),
+    ],
 )
 def test_what_mitmproxy_itself_turned_down_is_understood(
-    tmp_path: Path, message: str, answered: bool, status: int, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, message: str, answered: bool, expected: tuple[int, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     made = flow()
@@ -129,8 +134,33 @@ def test_what_mitmproxy_itself_turned_down_is_understood(
     made.response = http.Response.make(200) if answered else None
     errors.Errors().error(made)
     assert exchange.failure
-    assert exchange.failure.status == status
-    assert exchange.request_id in caplog.text
+    (record,) = caplog.records
+    assert (exchange.failure.status, record.levelname) == expected
+    assert vars(record)[FLOW] is made
+
+
+@pytest.mark.parametrize(
+    ("failure", "timed_out", "level"),
+    [
+        (Failure(ErrorCode.CONNECT_FAILED, "x"), "", "ERROR"),
+        (Failure(ErrorCode.CONNECT_FAILED, "x"), "connect", "WARNING"),
+        (Failure(ErrorCode.GENERIC_SERVER_ERROR, "x"), "response", "WARNING"),
+        (Failure(ErrorCode.GENERIC_SERVER_ERROR, "x"), "", "ERROR"),
+        (Failure(ErrorCode.REQUEST_TOO_LARGE, "x"), "", "WARNING"),
+        (Failure(ErrorCode.CLIENT_DISCONNECTED, "x"), "", "INFO"),
+    ],
+)
+def test_time_outs_and_clients_mistakes_are_warnings_and_failures_are_errors(
+    tmp_path: Path, failure: Failure, timed_out: str, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    made = flow()
+    exchange = begun(made, settings(tmp_path))
+    exchange.timed_out = timed_out
+    exchange.failure = refusal_for(failure, exchange)
+    made.error = mitmproxy_flow.Error("x")
+    errors.Errors().error(made)
+    assert [record.levelname for record in caplog.records] == [level]
 
 
 def test_the_errors_of_other_flows_are_not_ours(caplog: pytest.LogCaptureFixture) -> None:

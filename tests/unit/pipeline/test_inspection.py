@@ -1,5 +1,6 @@
 """Inspection follows the settings: redaction on and off, and the frame log where they say."""
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,10 +10,11 @@ from flows import settings
 from mitmproxy.test import taddons
 
 from livegate import mitm
+from livegate.inspect.frame_log import FrameLogWriter
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
-from livegate.mitm import showing
+from livegate.mitm import dispatch, showing
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.inspection import Inspection
 from livegate.settings import FrameLog, Inspect, Settings
@@ -23,8 +25,9 @@ class Made:
         self.base = settings(folder)
         self.current = CurrentSettings()
         self.redactor = Redactor()
-        self.frames = FrameLogger(Recorder(), self.redactor)
-        self.addon = Inspection(self.current, self.redactor, self.frames)
+        self.recorder = Recorder()
+        self.frames = FrameLogger(self.recorder, self.redactor)
+        self.addon = Inspection(self.current, self.recorder, self.redactor, self.frames)
 
     def use(self, inspect: Inspect) -> None:
         self.current.value = dataclasses.replace(self.base, inspect=inspect)
@@ -82,6 +85,21 @@ async def test_the_frame_log_is_where_the_settings_say(
     assert made.frames.writer is None
 
 
+async def test_lines_that_were_lost_stay_counted_when_the_log_is_moved(made: Made, tmp_path: Path) -> None:
+    made.use(Inspect(frame_log=FrameLog(tmp_path / "a")))
+    made.addon.running()
+    assert made.addon.dropped == 0
+    for name, expected in (("b", 3), ("c", 6)):
+        writer = made.frames.writer
+        assert isinstance(writer, FrameLogWriter)
+        writer.dropped = 3
+        made.use(Inspect(frame_log=FrameLog(tmp_path / name)))
+        assert made.addon.dropped == expected
+        writer.dropped += 2  # what was still queued could not be written either
+    await asyncio.gather(*dispatch._kept)
+    assert made.addon.dropped == 10
+
+
 def test_the_settings_have_it(tmp_path: Path) -> None:
     from livegate.settings import load_settings
 
@@ -92,3 +110,16 @@ def test_the_settings_have_it(tmp_path: Path) -> None:
     )
     found: Settings = load_settings(file, {})
     assert found.inspect == Inspect(False, ("shoesize",), FrameLog(tmp_path / "f.jsonl", 1024 * 1024, 2, "none"))
+
+
+async def test_as_many_sessions_are_kept_as_the_settings_say(made: Made) -> None:
+    made.use(Inspect())
+    made.addon.running()
+    tracker = made.recorder.tracker
+    for number in range(5):
+        tracker.session_of(f"lv:phx-{number}", float(number))
+    made.use(Inspect(sessions=3))
+    assert [session.id for session in tracker.sessions.values()] == ["phx-2", "phx-3", "phx-4"]
+    tracker.session_of("lv:phx-5", 5.0)
+    assert len(tracker.sessions) == 3
+    assert tracker.dropped == 3

@@ -20,7 +20,8 @@ from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
 from livegate import mitm
-from livegate.logs import JsonLines
+from livegate.inspect.redaction import Redactor
+from livegate.logs.terminal import JsonLines
 from livegate.mitm.http_layer import GatewayHttpLayer
 from livegate.pipeline.access_log import AccessLog, render
 from livegate.pipeline.exchange import MAX_COPY_BYTES, BoundedCopy, CurrentSettings, exchange_of
@@ -108,7 +109,7 @@ def test_a_line_is_key_and_value_with_quotes_where_needed() -> None:
 
 def test_a_request_and_a_websocket_have_one_line_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "livegate.access")
-    log = AccessLog()
+    log = AccessLog(Redactor())
     made = flow(path="/live?token=CANARY")
     begun(made, settings(tmp_path))
     made.response = http.Response.make(101)
@@ -142,7 +143,7 @@ def test_a_failed_request_has_a_line_even_when_nobody_said_why(
     made = flow()
     begun(made, settings(tmp_path))
     made.error = mitmproxy_flow.Error("x")
-    AccessLog().error(made)
+    AccessLog(Redactor()).error(made)
     assert "status=0" in caplog.text
 
 
@@ -151,7 +152,7 @@ def test_flows_that_are_not_the_gateways_have_no_line(caplog: pytest.LogCaptureF
     made = flow()
     made.response = http.Response.make(200)
     made.websocket = tflow.twebsocketflow().websocket
-    log = AccessLog()
+    log = AccessLog(Redactor())
     for hook in (log.response, log.error, log.websocket_end):
         hook(made)
     assert caplog.messages == []

@@ -167,7 +167,7 @@ def test_a_refusal_names_the_budget_that_has_nothing_left(
     made = refused(RateLimiter(), limits, ("Authorization", "CANARY"))
     assert exchange_of(made).refused == f"rate-limit-{reason}"
     assert b"Rate limit exceeded" in made.response.content
-    assert re.search(rf"refused: {reason} rate limit 1/hour, .*service app\.test \(key [0-9a-f]{{12}},", caplog.text)
+    assert re.search(rf"refused: {reason} rate limit 1/hour, .*service app\.test \(key [0-9a-f]{{12}}\)", caplog.text)
     assert "CANARY" not in caplog.text
 
 

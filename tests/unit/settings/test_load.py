@@ -1,6 +1,7 @@
 """Settings files, good and bad: every problem at once, each with its place, and never a crash."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from livegate.settings import SettingsError, find_settings_file, json_schema, load_settings, route_table
+from livegate.settings import SettingsError, Tracing, find_settings_file, json_schema, load_settings, route_table
 from livegate.settings import document as documents
 from livegate.settings.problems import shown
 
@@ -407,3 +408,73 @@ def test_an_admin_listener_that_would_be_open_or_a_backend_is_refused(
     assert fragment in found
     assert "hunter2" not in found
     assert "77777" not in found
+
+
+def test_tracing(tmp_path: Path) -> None:
+    assert load(tmp_path, SERVICE).tracing is None
+    assert load(tmp_path, f"{SERVICE}tracing: {{}}\n").tracing == Tracing("http://127.0.0.1:4318/v1/traces")
+    text = (
+        "tracing: {endpoint: https://otlp.test/in/, sample: 0.25, service_name: Edge 1, headers: {X-Key: '${KEY}'}}\n"
+    )
+    tracing = load(tmp_path, SERVICE + text, {"KEY": "hunter2 x"}).tracing
+    assert tracing == Tracing("https://otlp.test/in/v1/traces", 0.25, "Edge 1", (("X-Key", "hunter2 x"),))
+    assert "hunter2" not in repr(tracing)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("http://[::1]:4318", "http://[::1]:4318/v1/traces"),
+        ("http://c.test:4318/v1/traces", "http://c.test:4318/v1/traces"),
+        ("HTTP://c.test", None),
+        ("https://C.Test:443/", "https://c.test/v1/traces"),
+        ("c.test:4318", None),
+        ("grpc://c.test:4317", None),
+        ("http://c.test/?key=x", None),
+        ("http://c.test/#x", None),
+        ("http://c.test:0", None),
+        ("http://", None),
+        ("http://c test", None),
+    ],
+)
+def test_a_collector_is_a_url_to_which_the_path_of_traces_is_added(
+    tmp_path: Path, endpoint: str, expected: str | None
+) -> None:
+    text = SERVICE + yaml.safe_dump({"tracing": {"endpoint": endpoint}})
+    if expected is None:
+        assert "tracing.endpoint" in problems(tmp_path, text)[0]
+    else:
+        assert load(tmp_path, text).tracing.endpoint == expected
+
+
+@pytest.mark.parametrize(
+    ("tracing", "fragment"),
+    [
+        ("{sample: 1.5}", "found '1.5', allowed: a number from 0 to 1"),
+        ("{sample: -1}", "a number from 0 to 1"),
+        ("{sample: .nan}", "a number from 0 to 1"),
+        ("{sample: true}", "a number from 0 to 1"),
+        ("{sample: some}", "a number from 0 to 1"),
+        ("{service_name: ''}", "tracing.service_name"),
+        ("{headers: {'a b': hunter2}}", "secrets are not shown), allowed: names of header fields"),
+        ("{headers: {a: 77777}}", "secrets are not shown), allowed: names of header fields"),
+        ('{headers: {a: "hunter2\\n"}}', "secrets are not shown), allowed: names of header fields"),
+        ("{headers: hunter2}", "secrets are not shown), allowed: names of header fields"),
+        ("{endpoint: 'http://u:hunter2@c.test'}", "secrets are not shown), allowed: an http:// or https:// URL"),
+        ("{endpoint: 'http://localhost:8080'}", "a collector that is not the gateway itself"),
+        ("{endpont: x}", "endpoint, sample, service_name, headers (did you mean endpoint?)"),
+    ],
+)
+def test_tracing_that_cannot_be_is_refused_and_no_secret_is_shown(tmp_path: Path, tracing: str, fragment: str) -> None:
+    found = "\n".join(problems(tmp_path, f"{SERVICE}tracing: {tracing}\n"))
+    assert fragment in found
+    assert "hunter2" not in found
+    assert "77777" not in found
+
+
+def test_tracing_without_its_packages_says_how_to_install_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    (found,) = problems(tmp_path, f"{SERVICE}tracing: {{}}\n")
+    assert "tracing: found no OpenTelemetry packages" in found
+    assert "pip install 'livegate[otel]'" in found
+    assert load(tmp_path, SERVICE).tracing is None

@@ -39,7 +39,7 @@ def test_a_wildcard_matches_nothing_but_names_below_it(host: str) -> None:
 
 def test_a_certificate_is_chosen_as_a_service_is() -> None:
     names = ["a.test", "*.test", "*.b.test", "default"]
-    tls = ClientTls(tuple(Certificate(name, Path(name), b"", b"") for name in names))
+    tls = ClientTls(tuple(Certificate(name, Path(name), 0, b"", b"") for name in names))
     chosen = {host: tls.certificate_for(host) for host in ("A.test.", "x.test", "x.b.test", "other", None)}
     assert [one.pattern for one in chosen.values() if one] == ["a.test", "*.test", "*.b.test", "default", "default"]
     assert ClientTls().certificate_for("a.test") is None

@@ -9,6 +9,7 @@ from mitmproxy.test import tflow
 from livegate.mitm.dispatch import HookTable
 from livegate.settings import MessageHistory, WebSocketLimits
 from livegate.websocket import frames
+from livegate.websocket.history import Shelf
 from livegate.websocket.peer import Peer
 from livegate.websocket.session import Session
 
@@ -59,7 +60,13 @@ class Hooks(HookTable):
 class Lab:
     """A session, its flow and its two legs."""
 
-    def __init__(self, limits: WebSocketLimits | None = None, keep: MessageHistory | None = None, **hooks: Any) -> None:
+    def __init__(
+        self,
+        limits: WebSocketLimits | None = None,
+        keep: MessageHistory | None = None,
+        shelf: Shelf | None = None,
+        **hooks: Any,
+    ) -> None:
         self.flow = make_flow()
         self.hooks = Hooks(**hooks)
         self.client, self.server = Leg(), Leg()
@@ -72,6 +79,7 @@ class Lab:
             server=self.server,
             deflate=None,
             ended=self.ended.append,
+            shelf=shelf or Shelf(64 * 1024 * 1024),
             keep_after_end=keep,
         )
         self.session.start()

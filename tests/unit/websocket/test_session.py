@@ -12,6 +12,7 @@ from mitmproxy.websocket import WebSocketMessage
 from sessions import Lab, make_flow
 from wsproto.frame_protocol import Opcode
 
+from livegate.logs.subject import FLOW
 from livegate.settings import FrameRateLimit, MessageHistory, WebSocketLimits
 from livegate.websocket import session as session_module
 from livegate.websocket.closing import close_payload
@@ -314,7 +315,7 @@ async def test_the_gateways_pings_and_a_missing_pong() -> None:
         assert lab.ended[0].ending.reason == "no pong"
 
 
-async def test_idle_and_age_and_a_held_message_is_not_idle() -> None:
+async def test_idle_and_age_and_a_held_message_is_not_idle(caplog: pytest.LogCaptureFixture) -> None:
     gate = asyncio.Event()
     lab = Lab(WebSocketLimits(idle=0.05), websocket_message=lambda flow: gate.wait())
     lab.from_client(TEXT, b"x")
@@ -323,6 +324,9 @@ async def test_idle_and_age_and_a_held_message_is_not_idle() -> None:
     gate.set()
     await until(lambda: "abort" in lab.client.done)
     assert lab.session.ending.reason == "idle"
+    (record,) = caplog.records
+    assert (record.levelname, vars(record)[FLOW]) == ("WARNING", lab.flow)
+    assert record.getMessage() == "WebSocket cut, nothing was sent for 0.05 s"
     old = Lab(WebSocketLimits(max_age=0.05, idle=None))
     await until(lambda: old.client.sent)
     assert old.client.sent == close_frame(1012, "open for as long as allowed", masked=False)

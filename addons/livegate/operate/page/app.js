@@ -1,42 +1,43 @@
 // The shell: which view is shown, and what the gateway tells of.
-import { renderNow } from "./now.js"
-import { Sessions } from "./sessions.js"
+import { Now } from "./now.js"
+import { Sessions, known } from "./sessions.js"
 import { SessionView } from "./session.js"
-import { renderCauses } from "./causes.js"
+import { Causes } from "./causes.js"
 import { STEPS } from "./plots.js"
 
-const MAX_INCIDENTS = 500
+const MAX_INCIDENTS = 500, REST_MS = 400
 const main = document.getElementById("main"), link = document.getElementById("link")
 const state = { overview: {}, steps: [], backends: [], incidents: [], sessions: new Map() }
-let socket = null, wait = 250, view = null, table = null, session = null, filter = "", dirty = false, last = 0
+const stale = new Set()
+let socket = null, wait = 250, view = null, session = null, drawn = 0
 
-function go(hash) {
+function go(hash, instead = false) {
   if (location.hash === hash) route()
+  else if (instead) location.replace(hash)
   else location.hash = hash
 }
 
 function route() {
   const parts = location.hash.replace(/^#\/?/, "").split("/")
-  const next = ["now", "sessions", "session", "causes"].includes(parts[0]) ? parts[0] : "now"
+  const next = parts[0] in views || parts[0] === "session" ? parts[0] : "now"
   for (const one of document.querySelectorAll("nav a")) {
     if (one.getAttribute("href") === `#/${next === "session" ? "sessions" : next}`) one.setAttribute("aria-current", "page")
     else one.removeAttribute("aria-current")
   }
-  const changed = next !== view
+  const moved = next !== view
   view = next
-  if (view === "session") openSession(Number(parts[1]), parts[2] === "frame" ? Number(parts[3]) : null)
-  else {
-    if (session) { session = null; say({ watch: null }) }
-    if (changed) { main.replaceChildren(); main.scrollTop = 0 }
-    render(true)
-  }
   document.title = view === "session" ? `Session ${parts[1]} · livegate` : `livegate · ${view}`
+  if (view === "session") { openSession(Number(parts[1]), parts[2] === "frame" ? Number(parts[3]) : null); return }
+  if (session) { session = null; say({ watch: null }) }
+  if (moved) main.replaceChildren(views[view].root)
+  render(true)
 }
 
 function openSession(number, frame) {
   if (!session || session.number !== number) {
-    session = new SessionView(number, async index => ask(`api/v1/sessions/${number}/frames/${index}`), go, false)
+    session = new SessionView(number, index => ask(`api/v1/sessions/${number}/frames/${index}`), go, false)
     main.replaceChildren(session.root)
+    main.scrollTop = 0
     load(session)
   }
   if (frame !== null && frame !== session.selected) { session.follow = false; session.select(frame) }
@@ -45,6 +46,7 @@ function openSession(number, frame) {
 async function load(one) {
   try {
     const detail = await ask(`api/v1/sessions/${one.number}`)
+    one.dress = await ask(`api/v1/sessions/${one.number}/dress`)
     let from = detail.frames.first, lines = []
     while (from < detail.frames.end) {
       const { frames } = await ask(`api/v1/sessions/${one.number}/frames?from=${from}`)
@@ -68,16 +70,15 @@ async function ask(path) {
 }
 
 function render(now = false) {
-  if (view === "session") return
-  if (!now && performance.now() - last < 400) { dirty = true; return }
-  dirty = false
-  last = performance.now()
-  if (view === "sessions") {
-    table = table || new Sessions(state, go)
-    if (!table.root.isConnected) main.replaceChildren(table.root)
-    table.changed()
-  } else if (view === "now") main.replaceChildren(...renderNow(state))
-  else if (!main.contains(document.activeElement) || now) main.replaceChildren(...renderCauses(state, filter, value => { filter = value; render(true) }))
+  if (view === "session" || (!now && (!stale.has(view) || performance.now() - drawn < REST_MS))) return
+  stale.delete(view)
+  views[view].changed()
+  drawn = performance.now()
+}
+
+function changed(...names) {
+  for (const name of names) stale.add(name)
+  render()
 }
 
 const handlers = {
@@ -85,16 +86,21 @@ const handlers = {
     Object.assign(state, { overview: message.overview, steps: message.overview.steps, backends: message.backends, incidents: message.incidents })
     state.sessions.clear()
     if (session) load(session)
+    changed("now", "sessions", "causes")
   },
   sessions(message) {
-    for (const row of message.rows) state.sessions.set(row.number, row)
+    for (const row of message.rows) state.sessions.set(row.number, known(row))
+    for (const number of message.gone || []) state.sessions.delete(number)
+    changed("sessions")
   },
   steps(message) {
     state.steps = state.steps.concat(message.steps).slice(-STEPS)
     state.backends = message.backends
+    changed("now")
   },
   incidents(message) {
     state.incidents = state.incidents.concat(message.list).slice(-MAX_INCIDENTS)
+    changed("now", "causes")
   },
   session(message) {
     if (session && session.number === message.detail.number) session.update(message.detail, message.frames)
@@ -114,7 +120,6 @@ function connect() {
   socket.onmessage = event => {
     const message = JSON.parse(event.data)
     if (handlers[message.type]) handlers[message.type](message)
-    if (message.type !== "session") render(message.type === "hello")
   }
   socket.onclose = () => {
     status("off", "no connection to the gateway, trying again")
@@ -128,32 +133,39 @@ function status(name, text) {
   link.textContent = text
 }
 
+// A file that holds one session and needs no gateway.
 function exported(data) {
   document.querySelector("nav").hidden = true
   status("on", "exported")
-  const full = new Map(data.full.map(frame => [frame.line.n, frame]))
-  session = new SessionView(data.session.number, async index => full.get(index) || { error: "This frame is not in the file." }, hash => {
-    session.follow = false
-    session.select(Number(hash.split("/").pop()))
-  }, true)
+  const shown = page => ({ html: page === null ? "" : data.pages[page], why: "" })
+  const places = new Map(data.full.map((frame, place) => [frame.n, place])), lines = new Map(data.frames.map(line => [line.n, line]))
+  const find = async number => {
+    const place = places.get(number)
+    if (place === undefined) return { error: "This frame is not in the file." }
+    const { page, why, raw, changes } = data.full[place]
+    return { raw, changes, line: lines.get(number), page: why ? { html: "", why } : shown(page), before: shown(place ? data.full[place - 1].page : null) }
+  }
+  session = new SessionView(data.session.number, find, () => {}, true)
+  session.dress = data.dress
   view = "session"
   main.replaceChildren(session.root)
   session.update(data.session, data.frames)
   document.title = `Session ${data.session.number} · livegate`
 }
 
+const views = { now: new Now(state), sessions: new Sessions(state, go), causes: new Causes(state) }
 document.addEventListener("keydown", event => {
   if (event.metaKey || event.ctrlKey || event.altKey) return
   if (session) session.key(event)
-  else if (event.key === "/" && table && view === "sessions" && event.target !== table.search) { event.preventDefault(); table.search.focus() }
+  else if (event.key === "/" && view === "sessions" && event.target !== views.sessions.search) { event.preventDefault(); views.sessions.search.focus() }
 })
 
 const embedded = document.getElementById("exported")
 if (embedded) exported(JSON.parse(embedded.textContent))
 else {
   window.addEventListener("hashchange", route)
-  window.addEventListener("resize", () => { if (table && view === "sessions") table.paint() })
-  setInterval(() => { if (dirty) render() }, 250)
+  window.addEventListener("resize", () => { if (session) { if (session.detail) session.drawLanes() } else render(true) })
+  setInterval(() => render(), REST_MS)
   route()
   connect()
 }

@@ -14,10 +14,16 @@ function fill(element, attributes, children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value)
+    else if (key === "style") element.style.cssText = value
     else element.setAttribute(key, value === true ? "" : value)
   }
-  element.append(...children.flat().filter(child => child !== null && child !== undefined))
+  element.append(...children.flat(2).filter(child => child !== null && child !== undefined))
   return element
+}
+
+// `names` in backticks as code elements
+export function code(text) {
+  return text.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part))
 }
 
 export function ms(value) {
@@ -38,14 +44,17 @@ export function age(seconds) {
   return seconds < 86400 ? `${Math.floor(seconds / 3600)} h ${Math.floor(seconds % 3600 / 60)} min` : `${Math.floor(seconds / 86400)} d`
 }
 
+const TIME = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" })
+
 export function clock(at, fraction = false) {
-  const date = new Date(at * 1000)
-  const text = date.toLocaleTimeString([], { hour12: false })
+  const date = new Date(at * 1000), text = TIME.format(date)
   return fraction ? `${text}.${String(date.getMilliseconds()).padStart(3, "0")}` : text
 }
 
+const NUMBER = new Intl.NumberFormat("en")
+
 export function count(value) {
-  return value.toLocaleString("en")
+  return NUMBER.format(value)
 }
 
 export function summed(counters) {

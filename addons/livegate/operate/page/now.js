@@ -2,54 +2,84 @@
 import { el, ms, count, summed, clock } from "./dom.js"
 import { plot, STEP_S } from "./plots.js"
 
-const SHOWN = 5
+const MOST_LINES = 5, GAP = 12, NARROWEST = 380, INSET = 30, LATELY = 7
+
+export class Now {
+  constructor(state) {
+    this.state = state
+    this.tiles = el("div", { class: "tiles" })
+    this.plots = el("div", { class: "cards" })
+    this.backends = el("tbody")
+    this.lately = el("div")
+    const heads = ["Service", "Backend", "State"].map(text => el("th", { scope: "col" }, text))
+    this.root = el("div", {}, el("h1", { class: "unseen" }, "Now"), this.tiles, this.plots, el("div", { class: "cards pair" },
+      el("section", { class: "card" }, el("header", {}, el("h2", {}, "Backends")), el("div", { class: "wide", tabindex: 0, role: "group", "aria-label": "Backends" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), this.backends))),
+      el("section", { class: "card" }, el("header", {}, el("h2", {}, "Lately"), el("a", { href: "#/causes" }, "all causes")), this.lately)))
+  }
+
+  changed() {
+    const steps = this.state.steps, last = steps[steps.length - 1], recent = steps.slice(-12)
+    this.tiles.replaceChildren(...this.numbers(steps, last, recent))
+    this.plots.replaceChildren(...this.drawn(steps, last))
+    this.backends.replaceChildren(...this.state.backends.map(backend))
+    const rows = this.state.incidents.slice(-LATELY).reverse().map(happened)
+    this.lately.replaceChildren(rows.length ? el("table", { class: "lately" }, el("tbody", {}, rows)) : el("p", { class: "empty" }, "Nothing was refused or closed so far."))
+  }
+
+  numbers(steps, last, recent) {
+    const rate = recent.length ? total(recent, "requests") / (recent.length * STEP_S) : 0
+    const worst = key => recent.map(step => step[key]).filter(value => value !== null).reduce((a, b) => Math.max(a, b), -1)
+    const sockets = last ? total([last], "sockets") : this.state.overview.sockets || 0
+    const p95 = worst("p95"), lag = worst("lag")
+    const tiles = [
+      [count(sockets), "open sockets"], [count(this.state.sessions.size), "sessions known"], [rate.toFixed(1), "requests/s"],
+      [p95 < 0 ? "–" : ms(p95), "event p95, last minute"], [count(total(steps, "refused")), "refused in 15 min"], [lag < 0 ? "–" : ms(lag), "worst loop lag, last minute"],
+    ]
+    return tiles.map(([value, label]) => el("div", { class: "tile" }, el("b", {}, value), el("span", {}, label)))
+  }
+
+  drawn(steps, last) {
+    const room = this.plots.clientWidth || 800, columns = Math.max(1, Math.floor((room + GAP) / (NARROWEST + GAP)))
+    const width = Math.max(200, Math.floor((room - GAP * (columns - 1)) / columns) - INSET)
+    const per = (key, scale, digits) => byName(steps, key, scale).map(one => ({ ...one, show: (one.values[one.values.length - 1] ?? 0).toFixed(digits) }))
+    const sums = key => byName(steps, key, 1).map(one => ({ ...one, show: count(one.values.reduce((a, b) => a + b, 0)) }))
+    const trips = ["p50", "p95", "p99"].map(key => ({ name: key, values: steps.map(step => step[key]), show: last ? ms(last[key]) : "–" }))
+    const lag = [{ name: "worst of each 5 s", values: steps.map(step => step.lag), show: last ? ms(last.lag) : "–" }]
+    return [
+      plot("Open sockets", per("sockets", 1, 0), steps, plain, "by service", width),
+      plot("Requests per second", per("requests", 1 / STEP_S, 1), steps, plain, "by service", width),
+      plot("Event round trips", trips, steps, short, "LiveView, as seen here", width),
+      plot("Closed sockets", sums("closes"), steps, plain, "by code and side, in 15 min", width),
+      plot("Refused and failed", sums("refused"), steps, plain, "by reason, in 15 min", width),
+      plot("Event-loop lag", lag, steps, short, "how late the gateway itself is", width),
+    ]
+  }
+}
+
+function total(steps, key) {
+  return Object.values(summed(steps.map(step => step[key]))).reduce((a, b) => a + b, 0)
+}
 
 function byName(steps, key, scale) {
   const names = Object.entries(summed(steps.map(step => step[key]))).sort((a, b) => b[1] - a[1]).map(([name]) => name)
-  return names.slice(0, SHOWN).map(name => ({ name, values: steps.map(step => (step[key][name] || 0) * scale) }))
+  return names.slice(0, MOST_LINES).map(name => ({ name, values: steps.map(step => (step[key][name] || 0) * scale) }))
 }
 
-export function renderNow(state) {
-  const steps = state.steps, last = steps[steps.length - 1]
-  const recent = steps.slice(-12)
-  const rate = recent.length ? Object.values(summed(recent.map(step => step.requests))).reduce((a, b) => a + b, 0) / (recent.length * STEP_S) : 0
-  const refused = Object.values(summed(steps.map(step => step.refused))).reduce((a, b) => a + b, 0)
-  const sockets = last ? Object.values(last.sockets).reduce((a, b) => a + b, 0) : state.overview.sockets || 0
-  const worst = key => recent.map(step => step[key]).filter(value => value !== null).reduce((a, b) => Math.max(a, b), -1)
-  const p95 = worst("p95"), lag = worst("lag")
-  const tiles = [
-    [count(sockets), "open sockets"], [count(state.sessions.size), "sessions known"], [rate.toFixed(1), "requests/s"],
-    [p95 < 0 ? "–" : ms(p95), "event p95, last minute"], [count(refused), "refused in 15 min"], [lag < 0 ? "–" : ms(lag), "loop lag, worst in a minute"],
-  ].map(([value, label]) => el("div", { class: "tile" }, el("b", {}, value), el("span", {}, label)))
-  const per = (key, scale, digits) => byName(steps, key, scale).map(one => ({ ...one, show: (one.values[one.values.length - 1] ?? 0).toFixed(digits) }))
-  const trips = ["p50", "p95", "p99"].map(key => ({ name: key, values: steps.map(step => step[key]), show: last ? ms(last[key]) : "–" }))
-  const sums = key => byName(steps, key, 1).map(one => ({ ...one, show: count(one.values.reduce((a, b) => a + b, 0)) }))
-  const plain = value => (value >= 10 || Number.isInteger(value) ? Math.round(value).toString() : value.toFixed(1))
-  return [
-    el("div", { class: "tiles" }, tiles),
-    el("div", { class: "cards" },
-      plot("Open sockets", per("sockets", 1, 0), steps, plain, "by service"),
-      plot("Requests per second", per("requests", 1 / STEP_S, 1), steps, plain, "by service"),
-      plot("Event round trips", trips, steps, value => ms(value).replace(" ", ""), "LiveView"),
-      plot("Closed sockets", sums("closes"), steps, plain, "by code and side, in 15 min"),
-      plot("Refused", sums("refused"), steps, plain, "by reason, in 15 min"),
-      plot("Event-loop lag", [{ name: "worst", values: steps.map(step => step.lag), show: last ? ms(last.lag) : "–" }], steps, value => ms(value).replace(" ", "")),
-      backends(state), lately(state)),
-  ]
+function plain(value) {
+  return value >= 10 || Number.isInteger(value) ? Math.round(value).toString() : value.toFixed(1)
 }
 
-function backends(state) {
-  const rows = state.backends.map(one => el("tr", {},
-    el("td", {}, one.service), el("td", { class: "mono" }, one.backend),
-    el("td", {}, el("span", { class: `dot ${one.up ? "up" : "down"}` }, one.up ? "up" : `down: ${one.why}`))))
-  return el("section", { class: "card" }, el("header", {}, el("h2", {}, "Backends")),
-    el("table", {}, el("thead", {}, el("tr", {}, ...["Service", "Backend", "State"].map(text => el("th", { scope: "col" }, text)))), el("tbody", {}, rows)))
+function short(value) {
+  if (value === 0) return "0"
+  return value < 1 ? `${value.toFixed(1)}ms` : value < 1000 ? `${Math.round(value)}ms` : `${value / 1000}s`
 }
 
-function lately(state) {
-  const rows = state.incidents.slice(-8).reverse().map(one => el("tr", {},
-    el("td", { class: "num" }, clock(one.at)), el("td", {}, one.service || one.host),
-    el("td", {}, one.causes.length ? one.causes[0].title : one.kind === "closed" ? `closed ${one.code} by ${one.by}` : one.reason)))
-  return el("section", { class: "card" }, el("header", {}, el("h2", {}, "Lately"), el("a", { href: "#/causes" }, "all causes")),
-    rows.length ? el("table", {}, el("tbody", {}, rows)) : el("p", { class: "empty" }, "Nothing was refused or closed so far."))
+function backend(one) {
+  return el("tr", {}, el("td", {}, one.service), el("td", { class: "mono" }, one.backend),
+    el("td", {}, el("span", { class: `dot ${one.up ? "up" : "down"}` }, one.up ? "up" : `down: ${one.why}`)))
+}
+
+function happened(one) {
+  const what = one.causes.length ? one.causes[0].title : one.kind === "closed" ? `closed ${one.code} by ${one.by}` : one.reason
+  return el("tr", {}, el("td", { class: "num" }, clock(one.at)), el("td", {}, one.service || one.host), el("td", {}, one.session ? el("a", { href: `#/session/${one.session}` }, what) : what))
 }

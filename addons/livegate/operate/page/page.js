@@ -1,20 +1,54 @@
 // The page as it was, without scripts and without network, with what changed outlined.
 
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-const STYLE = "body{font:15px/1.5 system-ui,sans-serif;margin:16px;color:#16181d;background:#fff}[data-livegate-changed]{outline:2px solid #f59e0b!important;outline-offset:2px;background:#fef3c7!important}"
+const MARK = "data-livegate-changed"
+const PLAIN = "body{font:15px/1.5 system-ui,sans-serif;margin:16px;color:#16181d;background:#fff}"
+const MARKED = `[${MARK}]{outline:2px solid #d97706!important;outline-offset:2px;box-shadow:0 0 0 4px #fde68a80!important}`
+const GONE = "script, noscript, meta, base, link, style, title, iframe, frame, object, embed, portal, template"
+const LEADS_AWAY = ["href", "xlink:href", "action", "formaction", "src", "srcset", "poster", "background", "ping", "data", "autofocus", "target", "http-equiv"]
+const ELSEWHERE = /url\((?!\s*["']?(?:data:|#))[^)]*\)/gi
 
-export function framed(after, before) {
-  const page = new DOMParser().parseFromString(after, "text/html")
-  if (before) mark(new DOMParser().parseFromString(before, "text/html").body, page.body)
-  for (const element of page.querySelectorAll("script, meta, base, link, iframe, object, embed")) element.remove()
-  const changed = page.querySelectorAll("[data-livegate-changed]").length
-  return { changed, text: `<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}"><style>${STYLE}</style>${page.body.outerHTML}` }
+// after, before: HTML; dress: {css, html, body: attributes of the app's page}
+export function framed(after, before, dress) {
+  const page = parsed(after)
+  if (before) mark(parsed(before), page)
+  const changed = page.querySelectorAll(`[${MARK}]`).length + page.hasAttribute(MARK)
+  const own = dress && dress.css ? withoutNetwork(dress.css) : PLAIN
+  const root = document.implementation.createHTMLDocument("")
+  root.documentElement.lang = "en"
+  for (const [element, given] of [[root.documentElement, dress && dress.html], [root.body, dress && dress.body]]) {
+    for (const [name, value] of Object.entries(given || {})) element.setAttribute(name, value)
+  }
+  root.head.innerHTML = `<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}">`
+  for (const text of [own, MARKED]) root.head.append(Object.assign(root.createElement("style"), { textContent: text }))
+  root.body.setAttribute("inert", "")
+  root.body.append(root.importNode(page, true))
+  return { changed, text: `<!doctype html>${root.documentElement.outerHTML}` }
+}
+
+// A view's element in a document that nothing runs in, without what could act, lead elsewhere or load.
+function parsed(html) {
+  const found = new DOMParser().parseFromString(html, "text/html"), body = found.createElement("div")
+  body.setAttribute("data-phx-main", "")
+  body.append(...found.body.childNodes)
+  for (const element of body.querySelectorAll(GONE)) element.remove()
+  for (const element of body.querySelectorAll("*")) {
+    for (const { name, value } of [...element.attributes]) {
+      const inside = /^\s*(?:data:image\/|#)/i.test(value)
+      if (name.startsWith("on") || (LEADS_AWAY.includes(name) && !inside)) element.removeAttribute(name)
+      else if (name === "style") element.setAttribute(name, withoutNetwork(value))
+    }
+  }
+  return body
+}
+
+function withoutNetwork(css) {
+  return css.replace(/@import[^;]*;?/gi, "").replace(ELSEWHERE, "none").replace(/<\//g, "<\\/")
 }
 
 // Children are the same when their id is, else when they stand at the same place.
 function mark(before, after) {
   const known = new Map([...before.children].filter(child => child.id).map(child => [child.id, child]))
-  let changed = text(before) !== text(after)
   const unnamed = [...before.children].filter(child => !child.id)
   let place = 0
   for (const child of after.children) {
@@ -23,12 +57,12 @@ function mark(before, after) {
     else mark(match, child)
     if (child.id) known.delete(child.id)
   }
-  changed = changed || known.size > 0 || place < unnamed.length || attributes(before) !== attributes(after)
-  if (changed) flag(after)
+  const fewer = known.size > 0 || place < unnamed.length
+  if (fewer || text(before) !== text(after) || attributes(before) !== attributes(after)) flag(after)
 }
 
 function flag(element) {
-  element.setAttribute("data-livegate-changed", "")
+  element.setAttribute(MARK, "")
 }
 
 function text(element) {

@@ -1,7 +1,7 @@
-// Lines over the last quarter of an hour, with the latest values in words.
+// Lines over the last quarter of an hour, with the latest values in words; drawn at the size they are shown in.
 import { el, svg, clock } from "./dom.js"
 
-const WIDTH = 600, HEIGHT = 120, LEFT = 44, BOTTOM = 16, TOP = 6
+const HEIGHT = 132, LEFT = 46, RIGHT = 4, BOTTOM = 18, TOP = 8
 export const STEPS = 180, STEP_S = 5
 
 function nice(most) {
@@ -10,30 +10,35 @@ function nice(most) {
   return [1, 2, 5, 10].map(part => part * power).find(part => part >= most)
 }
 
-// series: [{name, values: [number or null], show: latest as text}]
-export function plot(title, series, steps, format, note = "") {
-  const top = nice(Math.max(0, ...series.flatMap(one => one.values.filter(value => value !== null))))
-  const now = steps.length ? steps[steps.length - 1].at : Date.now() / 1000
-  const x = at => LEFT + (WIDTH - LEFT) * (1 - (now - at) / (STEPS * STEP_S))
-  const y = value => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top)
-  const lines = series.map((one, index) => {
-    let path = "", pen = false
-    one.values.forEach((value, place) => {
-      if (value === null) { pen = false; return }
-      path += `${pen ? "L" : "M"}${x(steps[place].at).toFixed(1)} ${y(value).toFixed(1)}`
-      if (!pen && (place + 1 >= one.values.length || one.values[place + 1] === null)) path += "h1.5"
-      pen = true
-    })
-    return svg("path", { d: path || "M0 0", fill: "none", stroke: `var(--c${index % 6})`, "stroke-width": 2, "stroke-linejoin": "round", "stroke-linecap": "round" })
+function path(values, steps, x, y) {
+  let drawn = "", pen = false
+  values.forEach((value, place) => {
+    if (value === null || value === undefined) { pen = false; return }
+    drawn += `${pen ? "L" : "M"}${x(steps[place].at).toFixed(1)} ${y(value).toFixed(1)}`
+    if (!pen && (values[place + 1] === null || values[place + 1] === undefined)) drawn += "h1.5"
+    pen = true
   })
-  const marks = [0, .5, 1].map(part => [
-    svg("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y(top * part), y2: y(top * part) }),
-    svg("text", { x: LEFT - 6, y: y(top * part) + 4, "text-anchor": "end" }, format(top * part)),
+  return drawn
+}
+
+// series: [{name, values: [number or null], show: latest as text}]; width in CSS pixels
+export function plot(title, series, steps, format, note, width) {
+  const top = nice(1.02 * Math.max(0, ...series.flatMap(one => one.values.filter(value => value !== null))))
+  const now = steps.length ? steps[steps.length - 1].at : Date.now() / 1000
+  const x = at => LEFT + (width - LEFT - RIGHT) * (1 - (now - at) / (STEPS * STEP_S))
+  const y = value => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top)
+  const lines = series.map((one, index) => svg("path", { d: path(one.values, steps, x, y) || "M0 0", class: "line", stroke: `var(--c${index % 6})` }))
+  const marks = [0, .5, 1].flatMap(part => [
+    svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(top * part), y2: y(top * part) }),
+    svg("text", { x: LEFT - 7, y: y(top * part) + 4, "text-anchor": "end" }, format(top * part)),
   ])
   const times = [15, 10, 5].map(minutes => svg("text", { x: x(now - minutes * 60), y: HEIGHT - 3 }, clock(now - minutes * 60).slice(0, 5)))
   const latest = series.map(one => `${one.name} ${one.show}`).join(", ")
   return el("section", { class: "card" },
-    el("header", {}, el("h2", {}, title), el("h3", {}, note)),
-    svg("svg", { class: "plot", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${title}: ${latest || "nothing yet"}` }, ...marks.flat(), ...times, ...lines),
-    el("ul", { class: "legend" }, ...series.map((one, index) => el("li", {}, el("i", { style: `background:var(--c${index % 6})` }), one.name, el("b", {}, one.show)))))
+    el("header", {}, el("h2", {}, title), el("p", { class: "note" }, note)),
+    svg("svg", { class: "plot", width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": `${title}: ${latest || "nothing yet"}` },
+      marks, times, svg("text", { x: width - RIGHT, y: HEIGHT - 3, "text-anchor": "end" }, "now"), lines),
+    el("ul", { class: "legend" }, series.length
+      ? series.map((one, index) => el("li", {}, el("i", { style: `background:var(--c${index % 6})` }), one.name, el("b", {}, one.show)))
+      : el("li", { class: "note" }, "nothing yet")))
 }

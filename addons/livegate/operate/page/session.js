@@ -4,36 +4,42 @@ import { timeline } from "./timeline.js"
 import { framed } from "./page.js"
 import { causeCard } from "./causes.js"
 
-const LISTED = 400
+const LISTED = 400, MOST_ZOOM = 512
 
 export class SessionView {
-  // ask(frame number) gives a frame with its pages; go(hash) moves on; exported: nothing more will come
+  // ask(frame number) gives a frame with its pages; go(hash, instead of this place) moves on; exported: nothing more will come
   constructor(number, ask, go, exported) {
-    Object.assign(this, { number, ask, go, exported, frames: [], detail: null, selected: null, zoom: 1, follow: true, shown: null })
+    Object.assign(this, { number, ask, go, exported, frames: [], detail: null, dress: null, selected: null, zoom: 1, follow: true, shown: null })
     this.facts = el("div", { class: "facts" })
-    this.title = el("h2", {}, `Session ${number}`)
+    this.title = el("h1", {}, `Session ${number}`)
     this.ill = el("div", { class: "cards" })
-    this.lanes = el("div", { class: "lanes card", tabindex: 0, "aria-label": "Timeline" })
-    this.listing = el("div", { class: "frame-list", "aria-label": "Frames" })
+    this.lanes = el("div", { class: "lanes card", tabindex: 0, role: "group", "aria-label": "Timeline" })
+    this.listing = el("div", { class: "frame-list", role: "group", "aria-label": "Frames" })
     this.frame = el("div")
-    this.page = el("div", { style: "display:contents" })
-    this.back = el("button", { onclick: () => this.step(-1), "aria-label": "Frame before" }, "← back")
-    this.forth = el("button", { onclick: () => this.step(1), "aria-label": "Next frame" }, "forward →")
+    this.page = el("section", { class: "card page" })
+    this.back = el("button", { onclick: () => this.step(-1), title: "left arrow" }, "← back")
+    this.forth = el("button", { onclick: () => this.step(1), title: "right arrow" }, "forward →")
+    this.where = el("span", { class: "num", role: "status" })
     this.root = el("div", { class: "session" },
-      el("div", { class: "card" }, el("header", {}, this.title, exported ? el("h3", {}, "exported") : el("a", { class: "button", href: `api/v1/sessions/${number}/export`, download: "" }, "Export as one file")), this.facts),
+      el("div", { class: "card" }, el("header", {}, this.title, exported ? el("p", { class: "note" }, "exported") : this.download()), this.facts),
       this.ill,
       el("div", {}, el("div", { class: "bar" }, this.back, this.forth,
-        el("button", { onclick: () => this.scale(2), "aria-label": "Zoom in" }, "+"), el("button", { onclick: () => this.scale(.5), "aria-label": "Zoom out" }, "−"),
-        this.where = el("span", { class: "num", role: "status" })), this.lanes),
-      el("div", { class: "split" }, el("section", { class: "card" }, this.listing, this.frame), el("section", { class: "card", style: "display:flex;flex-direction:column" }, this.page)))
+        el("button", { onclick: () => this.scale(2), "aria-label": "Zoom in" }, "+"), el("button", { onclick: () => this.scale(.5), "aria-label": "Zoom out" }, "−"), this.where), this.lanes),
+      el("div", { class: "split" }, el("section", { class: "card" }, el("h2", { class: "unseen" }, "Frames"), this.listing, this.frame), this.page))
+  }
+
+  download() {
+    return el("a", { class: "button", href: `api/v1/sessions/${this.number}/export`, download: "" }, "Export as one file")
   }
 
   update(detail, lines) {
     this.detail = detail
     const known = this.frames.length ? this.frames[this.frames.length - 1].n : -1
     this.frames.push(...lines.filter(line => line.n > known))
-    while (this.frames.length && this.frames[0].n < detail.frames.first) this.frames.shift()
-    if (this.selected === null && this.frames.length && this.follow) this.select(this.frames[this.frames.length - 1].n, false)
+    const gone = this.frames.findIndex(line => line.n >= detail.frames.first)
+    if (gone > 0) this.frames.splice(0, gone)
+    const last = this.frames[this.frames.length - 1]
+    if (this.follow && last && last.n !== this.selected) this.select(last.n, false)
     else if (this.selected !== null && this.shown !== this.selected) this.select(this.selected, false)
     this.draw()
   }
@@ -44,11 +50,11 @@ export class SessionView {
 
   draw() {
     const one = this.detail
-    this.title.textContent = `${one.view || "Session"} ${one.path} · session ${one.number}`
-    const facts = [["service", one.service], ["state", one.state], ["LiveView", one.version || "?"], ["transport", one.transport], ["age", age(Date.now() / 1000 - one.opened)],
+    this.title.textContent = [one.module ? one.view : one.title, one.path || "a session without a page"].filter(Boolean).join(" ") + ` · session ${one.number}`
+    const facts = [["service", one.service], ["state", one.state], ["LiveView", one.version || ""], ["transport", one.transport], ["age", age(Date.now() / 1000 - one.opened)],
       ["events", count(one.events)], ["p50", ms(one.p50)], ["p95", ms(one.p95)], ["heartbeat", ms(one.heartbeat)], ["diffs", bytes(one.diff)], ["crashes", one.crashes],
       ["rejoins", one.rejoins], ["unanswered", one.unanswered], ["sockets", one.sockets]]
-    this.facts.replaceChildren(...facts.filter(([, value]) => value !== "" && value !== 0).map(([name, value]) => el("span", {}, `${name} `, el("b", {}, String(value)))))
+    this.facts.replaceChildren(...facts.filter(([, value]) => value !== "" && value !== 0 && value !== "–").map(([name, value]) => el("span", {}, `${name} `, el("b", {}, String(value)))))
     this.ill.replaceChildren(...one.causes.map(cause => causeCard(cause)))
     this.ill.hidden = !one.causes.length
     this.drawLanes()
@@ -56,28 +62,34 @@ export class SessionView {
   }
 
   drawLanes() {
-    const left = this.lanes.scrollLeft
-    const { picture, cursor } = timeline(this.detail, this.frames, this.selected, this.zoom, this.lanes.clientWidth || 900, number => this.choose(number))
+    const left = this.lanes.scrollLeft, width = (this.lanes.clientWidth || 900) - 28
+    const { picture, cursor } = timeline(this.detail, this.frames, this.selected, this.zoom, width, number => this.choose(number))
     this.lanes.replaceChildren(picture)
     this.lanes.scrollLeft = left
-    if (cursor !== null && (cursor < this.lanes.scrollLeft || cursor > this.lanes.scrollLeft + this.lanes.clientWidth)) this.lanes.scrollLeft = cursor - this.lanes.clientWidth / 2
+    if (cursor !== null && (cursor < this.lanes.scrollLeft + 100 || cursor > this.lanes.scrollLeft + width)) this.lanes.scrollLeft = cursor - width / 2
   }
 
   drawList() {
     const at = this.frames.findIndex(line => line.n === this.selected)
     const first = Math.max(0, (at < 0 ? this.frames.length : at) - LISTED / 2)
-    this.listing.replaceChildren(...this.frames.slice(first, first + LISTED).map(line => el("button", { class: line.what, "aria-current": line.n === this.selected ? "true" : null, onclick: () => this.choose(line.n) },
-      el("span", { class: "mono" }, clock(line.at, true)), line.dir === "up" ? "▲" : "▼", el("span", { class: "what" }, line.text))))
+    this.listing.replaceChildren(...this.frames.slice(first, first + LISTED).map(line => this.listed(line)))
     const current = this.listing.querySelector("[aria-current]")
     if (current) this.listing.scrollTop = current.offsetTop - this.listing.offsetTop - 100
-    this.where.textContent = at < 0 ? `${count(this.frames.length)} frames` : `frame ${this.selected} · ${count(this.frames.length)} kept`
+    const more = this.follow && !this.exported ? " · following" : ""
+    this.where.textContent = at < 0 ? `${count(this.frames.length)} frames` : `frame ${this.selected} of ${count(this.detail.frames.end)}${more}`
     this.back.disabled = at <= 0
     this.forth.disabled = at < 0 || at >= this.frames.length - 1
   }
 
+  listed(line) {
+    return el("button", { class: line.what, "aria-current": line.n === this.selected ? "true" : null, onclick: () => this.choose(line.n) },
+      el("span", { class: "mono" }, clock(line.at, true)), el("span", { "aria-label": line.dir === "up" ? "to the server" : "to the browser", role: "img" }, line.dir === "up" ? "▲" : "▼"), el("span", { class: "what" }, line.text))
+  }
+
   scale(by) {
-    this.zoom = Math.min(256, Math.max(1, this.zoom * by))
-    this.drawLanes()
+    this.zoom = Math.min(MOST_ZOOM, Math.max(1, this.zoom * by))
+    this.lanes.scrollLeft = -1
+    if (this.detail) this.drawLanes()
   }
 
   step(by) {
@@ -88,7 +100,8 @@ export class SessionView {
 
   choose(number) {
     this.follow = false
-    this.go(`#/session/${this.number}/frame/${number}`)
+    this.select(number)
+    this.go(`#/session/${this.number}/frame/${number}`, true)
   }
 
   async select(number, redraw = true) {
@@ -103,12 +116,17 @@ export class SessionView {
   show(found) {
     if (found.error) { this.frame.replaceChildren(el("p", { class: "empty" }, found.error)); this.page.replaceChildren(); return }
     const line = found.line
-    this.frame.replaceChildren(el("h2", { style: "margin-top:10px" }, `${line.dir === "up" ? "▲" : "▼"} ${line.text}`),
-      el("ul", { class: "changes mono" }, found.changes.map(text => el("li", {}, text.trim()))), el("pre", {}, found.raw))
+    this.frame.replaceChildren(el("h2", { class: "sentence" }, `${line.dir === "up" ? "▲" : "▼"} ${line.text}`),
+      el("ul", { class: "changes mono" }, found.changes.map(text => el("li", {}, text.trim()))), el("pre", { tabindex: 0, role: "group", "aria-label": "The frame" }, found.raw))
+    this.showPage(found)
+  }
+
+  showPage(found) {
     if (found.page.why) { this.page.replaceChildren(el("h2", {}, "The page"), el("p", { class: "empty" }, found.page.why)); return }
-    const { text, changed } = framed(found.page.html, found.before.html)
-    const frame = el("iframe", { sandbox: "", title: `The page at frame ${line.n}`, srcdoc: text })
-    this.page.replaceChildren(el("header", {}, el("h2", {}, "The page at this frame"), el("h3", {}, found.before.html ? `${changed} place${changed === 1 ? "" : "s"} changed` : "first seen here")), frame)
+    const { text, changed } = framed(found.page.html, found.before.html, this.dress)
+    const note = found.before.html ? `${changed} place${changed === 1 ? "" : "s"} changed by this frame` : "first seen here"
+    const frame = el("iframe", { sandbox: "", title: `The page at frame ${found.line.n}`, srcdoc: text })
+    this.page.replaceChildren(el("header", {}, el("h2", {}, "The page at this frame"), el("p", { class: "note" }, note)), frame)
   }
 
   key(event) {
@@ -117,6 +135,7 @@ export class SessionView {
     else if (event.key === "ArrowRight") this.step(1)
     else if (event.key === "+") this.scale(2)
     else if (event.key === "-") this.scale(.5)
+    else if (event.key === "Escape" && !this.exported) this.go("#/sessions")
     else return
     event.preventDefault()
   }

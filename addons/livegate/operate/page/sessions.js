@@ -1,108 +1,121 @@
 // Thousands of sessions in a table; only the rows that can be seen exist.
 import { el, ms, age, count } from "./dom.js"
 
-const ROW = 32
+const ROW = 32, SPARE = 6
 const COLUMNS = [
-  ["number", "#", true], ["service", "Service", false], ["view", "View", false], ["path", "Path", false], ["opened", "Age", true],
+  ["number", "#", true], ["service", "Service", false], ["name", "View", false], ["path", "Path", false], ["opened", "Age", true],
   ["events", "Events", true], ["p95", "p95", true], ["diff", "Diff KiB", true], ["state", "State", false],
 ]
+const TEXTS = ["service", "name", "path", "state"]
+const STATES = ["live", "crashed", "refused", "closed"]
 
 export class Sessions {
   constructor(state, go) {
-    this.state = state
-    this.go = go
-    this.sort = "number"
-    this.down = true
-    this.words = ""
-    this.only = ""
-    this.chosen = null
-    this.pool = []
-    this.build()
+    Object.assign(this, { state, go, sort: "number", down: true, words: [], only: "", chosen: null, pool: [], list: [] })
+    this.search = el("input", { type: "search", placeholder: "Filter by view, path, service or number  ( / )", "aria-label": "Filter", oninput: () => this.filtered() })
+    this.state_ = el("select", { "aria-label": "State", onchange: () => this.filtered() }, ["", ...STATES].map(value => el("option", { value }, value || "any state")))
+    this.total = el("span", { class: "num", role: "status" })
+    this.heads = COLUMNS.map(([key, title, numeric]) => el("div", { class: numeric ? "num" : null, role: "columnheader" }, el("button", { onclick: () => this.order(key) }, title)))
+    this.space = el("div", { class: "space", role: "rowgroup" })
+    this.rows = el("div", { class: "rows", role: "presentation", onkeydown: event => this.key(event) }, this.space)
+    this.rows.addEventListener("scroll", () => this.paint(), { passive: true })
+    this.grid = el("div", { class: "grid", role: "table", "aria-label": "Sessions" }, el("div", { role: "rowgroup" }, el("div", { class: "grid-head", role: "row" }, this.heads)), this.rows)
+    this.empty = el("p", { class: "empty" }, "No LiveView session yet. Open a page of an app through the gateway, and it appears here.")
+    this.root = el("div", { class: "sessions" }, el("h1", { class: "unseen" }, "Sessions"), el("div", { class: "bar" }, this.search, this.state_, this.total), this.empty, this.grid)
   }
 
-  build() {
-    this.search = el("input", { type: "search", placeholder: "Filter by view, path, service or number", "aria-label": "Filter", oninput: () => { this.words = this.search.value.toLowerCase(); this.changed() } })
-    this.filter = el("select", { "aria-label": "State", onchange: () => { this.only = this.filter.value; this.changed() } },
-      ...["", "live", "crashed", "refused", "closed"].map(value => el("option", { value }, value || "any state")))
-    this.total = el("span", { class: "num", role: "status" })
-    this.heads = COLUMNS.map(([key, title, numeric]) => el("div", { class: numeric ? "num" : null, role: "columnheader" },
-      el("button", { onclick: () => this.order(key) }, title)))
-    this.space = el("div", { class: "space", role: "presentation" })
-    this.rows = el("div", { class: "rows", tabindex: 0, role: "rowgroup", "aria-label": "Sessions", onkeydown: event => this.key(event) }, this.space)
-    this.rows.addEventListener("scroll", () => this.paint(), { passive: true })
-    this.root = el("div", { class: "sessions" },
-      el("div", { class: "bar" }, this.search, this.filter, this.total),
-      el("div", { class: "grid-head", role: "row" }, this.heads), this.rows)
-    this.empty = el("p", { class: "empty" }, "No LiveView session yet. Open a page of an app through the gateway, and it appears here.")
+  filtered() {
+    this.words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean)
+    this.only = this.state_.value
+    this.changed()
   }
 
   order(key) {
-    this.down = this.sort === key ? !this.down : key !== "service" && key !== "view" && key !== "path"
+    this.down = this.sort === key ? !this.down : !TEXTS.includes(key)
     this.sort = key
     this.changed()
   }
 
-  // Sorts and filters anew; called at most twice a second while rows arrive.
+  // Filters and sorts anew; called at most twice a second while rows arrive.
   changed() {
-    const words = this.words.split(/\s+/).filter(Boolean), key = this.sort, sign = this.down ? -1 : 1
-    this.list = [...this.state.sessions.values()].filter(row =>
-      (!this.only || row.state === this.only) &&
-      words.every(word => `${row.number} ${row.service} ${row.view} ${row.path} ${row.state}`.toLowerCase().includes(word)))
-    const value = key === "opened" ? row => -row.opened : row => row[key]
+    const { words, only, sort: key } = this, sign = this.down ? -1 : 1
+    this.list = []
+    for (const row of this.state.sessions.values()) {
+      if (!only || row.state === only) if (words.every(word => row.words.includes(word))) this.list.push(row)
+    }
+    const value = key === "opened" ? row => -row.opened : row => row[key] ?? -1
     this.list.sort((a, b) => {
-      const x = value(a) ?? -1, y = value(b) ?? -1
+      const x = value(a), y = value(b)
       return (x < y ? -1 : x > y ? 1 : a.number - b.number) * sign
     })
     COLUMNS.forEach(([name, title], index) => {
-      const sorted = name === key
-      this.heads[index].firstChild.textContent = sorted ? `${title} ${this.down ? "↓" : "↑"}` : title
-      this.heads[index].setAttribute("aria-sort", sorted ? (this.down ? "descending" : "ascending") : "none")
+      const text = name === key ? `${title} ${this.down ? "↓" : "↑"}` : title
+      if (this.heads[index].firstChild.textContent === text) return
+      this.heads[index].firstChild.textContent = text
+      this.heads[index].setAttribute("aria-sort", name !== key ? "none" : this.down ? "descending" : "ascending")
     })
     this.total.textContent = `${count(this.list.length)} of ${count(this.state.sessions.size)}`
+    this.grid.setAttribute("aria-rowcount", this.list.length + 1)
     this.space.style.height = `${this.list.length * ROW}px`
-    if (this.state.sessions.size) this.empty.remove()
-    else this.rows.append(this.empty)
+    this.empty.hidden = this.state.sessions.size > 0
+    this.grid.hidden = !this.empty.hidden
     this.paint()
   }
 
+  // A row of the list always has the same element while it is in sight: scrolling touches only what comes in.
   paint() {
-    const first = Math.max(0, Math.floor(this.rows.scrollTop / ROW) - 4)
-    const shown = Math.ceil((this.rows.clientHeight || 600) / ROW) + 8
-    while (this.pool.length < shown) {
-      const row = el("a", { class: "row", tabindex: -1 }, ...COLUMNS.map(([, , numeric]) => el("span", { class: numeric ? "num" : null })))
-      this.pool.push(row)
-      this.space.append(row)
-    }
-    const now = Date.now() / 1000
-    this.pool.forEach((element, place) => {
-      const row = place < shown ? this.list[first + place] : undefined
-      element.hidden = row === undefined
-      if (row !== undefined) this.show(element, row, first + place, now)
-    })
+    const first = Math.max(0, Math.floor(this.rows.scrollTop / ROW) - SPARE)
+    const shown = Math.ceil((this.rows.clientHeight || 600) / ROW) + 2 * SPARE
+    while (this.pool.length < shown) this.pool.push(this.space.appendChild(this.made()))
+    const now = Date.now() / 1000, size = this.pool.length
+    for (let index = first; index < first + size; index += 1) this.show(this.pool[index % size], this.list[index], index, now)
+  }
+
+  made() {
+    const cells = COLUMNS.map(([, , numeric]) => el("span", { class: numeric ? "num" : null, role: "cell" }))
+    const link = cells[0].appendChild(el("a"))
+    return Object.assign(el("div", { class: "row", role: "row" }, cells), { texts: [link, ...cells.slice(1)], row: null, at: -1 })
   }
 
   show(element, row, index, now) {
-    element.style.transform = `translateY(${index * ROW}px)`
-    element.href = `#/session/${row.number}`
-    element.classList.toggle("chosen", this.chosen === row.number)
-    const texts = [row.number, row.service, row.view, row.path, age(now - row.opened), count(row.events), ms(row.p95), (row.diff / 1024).toFixed(1), row.state]
+    if (element.hidden !== (row === undefined)) element.hidden = row === undefined
+    if (row === undefined) return
+    const chosen = row.number === this.chosen
+    if (element.at !== index) {
+      element.style.transform = `translateY(${index * ROW}px)`
+      element.setAttribute("aria-rowindex", index + 2)
+      element.at = index
+    }
+    if (element.chosen !== chosen) element.classList.toggle("chosen", element.chosen = chosen)
+    const opened = age(now - row.opened)
+    if (element.row === row && element.opened === opened) return
+    Object.assign(element, { row, opened })
+    element.texts[0].href = `#/session/${row.number}`
+    const texts = [row.number, row.service, row.name, row.path, opened, count(row.events), ms(row.p95), (row.diff / 1024).toFixed(1), row.state]
     texts.forEach((text, column) => {
-      const cell = element.children[column]
-      if (cell.textContent !== String(text)) cell.textContent = text
+      if (element.texts[column].textContent !== String(text)) element.texts[column].textContent = text
     })
     element.lastChild.className = `state ${row.state}`
   }
 
   key(event) {
-    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 15, PageUp: -15 }[event.key]
-    if (event.key === "Enter" && this.chosen !== null) this.go(`#/session/${this.chosen}`)
+    const page = Math.floor(this.rows.clientHeight / ROW) - 1
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[event.key]
     if (step === undefined || !this.list.length) return
     event.preventDefault()
-    const at = this.list.findIndex(row => row.number === this.chosen)
+    const focused = document.activeElement.closest(".row")
+    const at = this.list.findIndex(row => row.number === (focused ? focused.row.number : this.chosen))
     const next = Math.min(this.list.length - 1, Math.max(0, at + step))
     this.chosen = this.list[next].number
     if (next * ROW < this.rows.scrollTop) this.rows.scrollTop = next * ROW
     if ((next + 1) * ROW > this.rows.scrollTop + this.rows.clientHeight) this.rows.scrollTop = (next + 1) * ROW - this.rows.clientHeight
     this.paint()
+    this.pool[next % this.pool.length].texts[0].focus({ preventScroll: true })
   }
+}
+
+// What the gateway tells of a session, with what is looked for and shown often made once.
+export function known(row) {
+  const name = row.module ? row.view : row.title
+  return { ...row, name, words: `${row.number} ${row.service} ${name} ${row.path} ${row.state}`.toLowerCase() }
 }

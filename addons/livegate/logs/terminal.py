@@ -1,4 +1,4 @@
-"""How the gateway's log lines reach the terminal: mitmproxy's own text, or JSON lines; called by Startup."""
+"""How the gateway's log lines reach the terminal: mitmproxy's own text, or JSON lines; called by Startup and Logs."""
 
 import json
 import logging
@@ -7,13 +7,19 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol, TextIO
 
 from mitmproxy import ctx, log
+from mitmproxy.utils import human
 
+from livegate.logs.gate import MAX_TRACEBACK_CHARACTERS, line_of
 from livegate.pipeline.printable import printable
 
 CONNECTION_LOGGER = "mitmproxy.proxy.server"
 """mitmproxy's lines for every connection that is opened or closed; the access log says more in less."""
+WATCH_LOGGER = "watchfiles"
+"""Says at level debug, twice a second, that no file has changed."""
+TREE = "livegate"
 _VERBOSITY = {"debug": "debug", "info": "info", "warning": "warn", "error": "error"}
-MAX_TRACEBACK_CHARACTERS = 16_384
+VERBOSITIES = ("termlog_verbosity", "console_eventlog_verbosity")
+"""Options that say what a terminal shows; no tool has them both."""
 
 
 class LogSettings(Protocol):
@@ -31,7 +37,7 @@ class LogSettings(Protocol):
 
 
 class JsonLines(log.MitmLogHandler):
-    """Write every record as one JSON object on a line: time (RFC 3339), level, logger, message or the access fields."""
+    """Write every record as one JSON object on a line; docs/logs.md lists what is in it."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # mitmproxy's base is untyped
@@ -48,15 +54,24 @@ class JsonLines(log.MitmLogHandler):
             "level": record.levelname.lower(),
             "logger": record.name,
         }
-        fields = getattr(record, "livegate_fields", None)
-        if fields is not None:
-            entry |= {name: value for name, value in fields.items() if value is not None}
-        else:
-            entry["message"] = printable(record.getMessage())
-        if record.exc_info:
-            text = logging.Formatter().formatException(record.exc_info)
-            entry["traceback"] = text[-MAX_TRACEBACK_CHARACTERS:]
-        return json.dumps(entry)
+        fields: dict[str, object] | None = vars(record).get("livegate_fields")
+        entry |= _said(record) if fields is None else fields
+        client = vars(record).get("client")
+        if client:  # mitmproxy's lines about a connection
+            entry["client"] = human.format_address(client)
+        return json.dumps({name: value for name, value in entry.items() if value is not None})
+
+
+def _said(record: logging.LogRecord) -> dict[str, object]:
+    """What a line says when it is not one of the access log."""
+    line = line_of(record)
+    if line is not None:
+        ids = {"request_id": line.request_id, "session": line.session}
+        return {"message": line.message, **ids, "suppressed": line.suppressed, "traceback": line.traceback or None}
+    said: dict[str, object] = {"message": printable(record.getMessage())}
+    if record.exc_info:
+        said["traceback"] = logging.Formatter().formatException(record.exc_info)[-MAX_TRACEBACK_CHARACTERS:]
+    return said
 
 
 class Terminal:
@@ -65,16 +80,21 @@ class Terminal:
     def __init__(self) -> None:
         self._json_lines: JsonLines | None = None
         self._level_was_set: str | None = None
+        self._settings: LogSettings | None = None
 
     def apply(self, settings: LogSettings) -> None:
         """Set format and level. May be called again at any time, as on a reload of the settings."""
+        self._settings = settings
+        logging.getLogger(WATCH_LOGGER).setLevel(logging.WARNING)
         if ctx.master.addons.get("termlog") is None:
+            self.set_least_level()
             return  # mitmproxy's console has the terminal to itself, and shows the lines in its own log
         quiet = settings.level != "debug"
         logging.getLogger(CONNECTION_LOGGER).setLevel(logging.WARNING if quiet else logging.NOTSET)
         self._set_verbosity(_VERBOSITY[settings.level])
+        self.set_least_level()
         if settings.format == "text":
-            self.restore()
+            self._back_to_text()
             return
         if self._json_lines is None:
             self._show_text(False)
@@ -82,8 +102,19 @@ class Terminal:
             self._json_lines.install()
         self._json_lines.setLevel(settings.level.upper())
 
+    def set_least_level(self) -> None:
+        """Have debug lines made only while somebody sees them: mitmproxy lets all through, up to what shows them."""
+        seen = {getattr(ctx.options, option) for option in VERBOSITIES if option in ctx.options}
+        if self._settings is not None:
+            seen.add(self._settings.level)
+        logging.getLogger(TREE).setLevel(logging.DEBUG if "debug" in seen else logging.INFO)
+
     def restore(self) -> None:
-        """Back to mitmproxy's own text."""
+        """Back to mitmproxy's own text and levels."""
+        logging.getLogger(TREE).setLevel(logging.NOTSET)
+        self._back_to_text()
+
+    def _back_to_text(self) -> None:
         if self._json_lines is not None:
             self._json_lines.uninstall()
             self._json_lines = None

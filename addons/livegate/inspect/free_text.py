@@ -1,0 +1,69 @@
+"""Takes secrets out of text that somebody else has written about a flow: a log line, the message of an exception."""
+
+from collections.abc import Iterator
+from itertools import islice
+from urllib.parse import unquote_plus, urlsplit
+
+from mitmproxy import http
+
+from livegate.inspect.http_redaction import HttpRedactor
+from livegate.inspect.redaction import Redactor
+
+MIN_CHARACTERS = 6
+"""What is shorter would be found everywhere."""
+MAX_VALUES = 500
+MAX_FORM_BYTES = 64 * 1024
+_BEARER = "bearer.phx."
+
+
+class FreeText:
+    """Replaces what looks like a secret, and every secret that the flow itself carries, word for word."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._http = HttpRedactor(redactor)
+
+    def __call__(self, text: str, flow: http.HTTPFlow | None) -> str:
+        """The text without secrets. Takes time in proportion to the text and to the flow's head; not for hot paths."""
+        if flow is not None:
+            found = {value for value in islice(self._carried(flow), MAX_VALUES) if len(value) >= MIN_CHARACTERS}
+            for value in sorted(found, key=len, reverse=True):
+                if value in text:
+                    text = text.replace(value, self._redactor.mark(value))
+        return self._redactor.text(text)
+
+    def _carried(self, flow: http.HTTPFlow) -> Iterator[str]:
+        for message in (flow.request, flow.response):
+            for name, value in message.headers.items(multi=True) if message is not None else ():
+                yield from self._in_field(name.lower(), value)
+        query = urlsplit(flow.request.path).query if "?" in flow.request.path else ""
+        for pair in query.split("&"):
+            yield from _both(pair.partition("=")[2])
+        yield from self._in_form(flow.request)
+
+    def _in_field(self, name: str, value: str) -> Iterator[str]:
+        if name == "cookie":
+            yield from (cookie.partition("=")[2].strip() for cookie in value.split(";"))
+        elif name == "set-cookie":
+            yield value.partition(";")[0].partition("=")[2].strip()
+        elif name == "sec-websocket-protocol":
+            yield from (item.partition(_BEARER)[2].strip() for item in value.split(","))
+        elif self._http.header(name, value) != value:
+            yield value
+            yield value.partition(" ")[2].strip()
+
+    def _in_form(self, request: http.Request) -> Iterator[str]:
+        content = request.raw_content
+        if not content or len(content) > MAX_FORM_BYTES:
+            return
+        if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
+            return
+        for pair in content.decode("utf-8", "replace").split("&"):
+            name, _, value = pair.partition("=")
+            if self._redactor.is_secret(name):
+                yield from _both(value)
+
+
+def _both(value: str) -> tuple[str, str]:
+    """As it was sent, and as an app sees it."""
+    return value, unquote_plus(value)

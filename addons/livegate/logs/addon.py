@@ -1,0 +1,46 @@
+"""The log's life in mitmproxy: the last addon of the pipeline, so that it is there as long as any other logs."""
+
+import asyncio
+import logging
+
+from mitmproxy import ctx
+from mitmproxy.addonmanager import Loader
+
+from livegate.logs.gate import Gate, is_about_a_request
+from livegate.logs.terminal import VERBOSITIES, Terminal
+
+
+class Logs:
+    """Puts the gate in front of mitmproxy's log handlers, and takes it away again."""
+
+    def __init__(self, terminal: Terminal, gate: Gate) -> None:
+        self._terminal = terminal
+        self._gate = gate
+
+    @property
+    def suppressed(self) -> int:
+        """How many lines were not written because there were too many of their kind."""
+        return self._gate.throttle.suppressed
+
+    def load(self, loader: Loader) -> None:
+        del loader
+        self._gate.install()
+        check = ctx.master.addons.get("errorcheck")
+        if check is not None:  # any error during mitmproxy's start ends it; a backend that is down is none of those
+            check.logger.addFilter(_no_request)
+
+    def configure(self, updated: set[str]) -> None:
+        if not updated.isdisjoint(VERBOSITIES):
+            self._terminal.set_least_level()
+
+    def running(self) -> None:
+        self._gate.use(asyncio.get_running_loop())
+
+    def done(self) -> None:
+        self._gate.uninstall()
+        if not ctx.master.should_exit.is_set():  # else what mitmproxy still has to say comes in the same form
+            self._terminal.restore()
+
+
+def _no_request(record: logging.LogRecord) -> bool:
+    return not is_about_a_request(record)

@@ -1,0 +1,86 @@
+"""How many log lines of one kind are written, sans-io: the first few of a while, the others are counted; see `Gate`."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+LINES = 10
+"""Of one kind that are written in a window."""
+WINDOW_S = 10.0
+MAX_KINDS = 500
+
+type Kind = tuple[str, int, str]
+"""Logger, level, and what the lines have in common."""
+
+
+@dataclass(slots=True)
+class Window:
+    """A kind's while: it begins with a line and lasts `WINDOW_S`."""
+
+    began: float
+    written: int = 0
+    held: int = 0
+    """Lines that were not written."""
+    example: str = ""
+    """What the first line said; set by whoever wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is to be said of the lines of a window that were not written."""
+
+    kind: Kind
+    count: int
+    seconds: float
+    example: str
+
+
+class Throttle:
+    """Counts lines by their kind. Times are seconds of a clock that never goes back, and are passed in."""
+
+    def __init__(self, lines: int = LINES, window_s: float = WINDOW_S, max_kinds: int = MAX_KINDS) -> None:
+        self.suppressed = 0
+        """Lines that were not written, since the start."""
+        self._lines = lines
+        self._window_s = window_s
+        self._max_kinds = max_kinds
+        self._windows: OrderedDict[Kind, Window] = OrderedDict()
+        """All windows last as long, so that the first one ends first."""
+
+    def admit(self, kind: Kind, now: float) -> Window | None:
+        """The window of a line that may be written, or None for one that is only counted. Call `over` before it."""
+        window = self._windows.get(kind)
+        if window is None:
+            window = self._windows[kind] = Window(now)
+        if window.written < self._lines:
+            window.written += 1
+            return window
+        window.held += 1
+        self.suppressed += 1
+        return None
+
+    def over(self, now: float) -> list[Summary]:
+        """End the windows that are over, and the oldest ones when there are too many kinds."""
+        found: list[Summary] = []
+        windows = self._windows
+        while windows:
+            kind, window = next(iter(windows.items()))
+            if now < window.began + self._window_s and len(windows) <= self._max_kinds:
+                break
+            del windows[kind]
+            found += _summary(kind, window, now)
+        return found
+
+    def all_over(self, now: float) -> list[Summary]:
+        """End every window."""
+        found = [summary for kind, window in self._windows.items() for summary in _summary(kind, window, now)]
+        self._windows.clear()
+        return found
+
+    @property
+    def due(self) -> float | None:
+        """When something will have to be said; None when no line is held back."""
+        return next((window.began + self._window_s for window in self._windows.values() if window.held), None)
+
+
+def _summary(kind: Kind, window: Window, now: float) -> list[Summary]:
+    return [Summary(kind, window.held, now - window.began, window.example)] if window.held else []

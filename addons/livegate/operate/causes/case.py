@@ -1,0 +1,126 @@
+"""What rules are given and what they find; and how they name settings, places and events."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from livegate.phoenix.model import Event, Session, SocketSeen
+from livegate.phoenix.note import shortened
+
+MAX_NAMED = 3
+"""Events of which a cause tells by name."""
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,253}")
+"""What an origin that can be told looks like; it comes from outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A cause for a person. What stands between backticks is to be typed as it is."""
+
+    slug: str
+    title: str
+    why: str
+    todo: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is known of something that went wrong, or of a session that may be well."""
+
+    service: str = ""
+    """As the settings name it; empty for none."""
+    refused: str = ""
+    """The slug of the gateway's own refusal or failure."""
+    detail: str = ""
+    """The gateway's own words for what a backend did wrong; they may name addresses."""
+    status: int | None = None
+    """Of the HTTP answer."""
+    upgrade: bool = False
+    """Whether it was a WebSocket upgrade."""
+    socket_url: bool = False
+    """Whether it was for a URL where phoenix.js opens WebSockets: `.../websocket?vsn=...`."""
+    vsn_known: bool = True
+    """Whether Phoenix has a serializer for the `vsn` of the URL."""
+    origin: str = ""
+    """As the client sent it, or as the app got it when it was the one to refuse; empty for none."""
+    origin_policy: str = "preserve"
+    """`origin` of the service."""
+    code: int | None = None
+    """The close code of a socket that has ended; None when this is about something else."""
+    by: str = ""
+    """Who ended it: client, backend, gateway."""
+    reason: str = ""
+    session: Session | None = None
+
+    def key(self, setting: str) -> str:
+        """The key of a setting that a service may have for itself, in backticks."""
+        return f"`services.{self.service}.{setting}`" if self.service else f"`{setting}`"
+
+    @property
+    def the_origin(self) -> str:
+        """The page's origin in backticks where it looks like one, else in words."""
+        return f"`{self.origin}`" if _ORIGIN.fullmatch(self.origin) else "the page's origin"
+
+    @property
+    def quiet(self) -> float | None:
+        """Seconds from the last frame of a socket to its end; None when that is not known."""
+        socket = ended_socket(self.session)
+        return None if socket is None or socket.closed_at is None else socket.closed_at - socket.last_at
+
+
+class Rule(Protocol):
+    """Finds one cause in a case, or not. Its name is the cause's slug."""
+
+    __name__: str
+
+    def __call__(self, case: Case, /) -> Cause | None:
+        """The cause, if the case has it."""
+
+
+type Words = tuple[str, str, str]
+"""Title, why, what to do."""
+
+
+def rule(rules: list[Rule]) -> Callable[[Callable[[Case], Words | None]], Rule]:
+    """Make a rule of a function that finds words, and put it on a list."""
+
+    def made(function: Callable[[Case], Words | None]) -> Rule:
+        slug = function.__name__.replace("_", "-")
+
+        def found(case: Case, /) -> Cause | None:
+            words = function(case)
+            return None if words is None else Cause(slug, *words)
+
+        found.__name__, found.__doc__ = function.__name__, function.__doc__
+        rules.append(found)
+        return found
+
+    return made
+
+
+def ended_socket(session: Session | None) -> SocketSeen | None:
+    """The socket of a session that ended last."""
+    ended = [socket for socket in session.sockets if socket.closed_at is not None] if session is not None else []
+    return max(ended, key=lambda socket: socket.closed_at or 0.0, default=None)
+
+
+def left_unanswered(session: Session | None) -> list[Event]:
+    """The pushes that the end of the session's last socket left without an answer."""
+    socket = ended_socket(session)
+    if session is None or socket is None:
+        return []
+    return [each for each in session.events if each.outcome == "closed" and each.sent_at >= socket.opened_at]
+
+
+def named(events: Iterable[Event]) -> str:
+    """Events by name and view, each once, the latest first: `"save" on CartLive, the join of MenuLive`."""
+    found: list[str] = []
+    for event in reversed(list(events)):
+        view = shortened(event.view)
+        text = f"the join of {view}" if event.kind == "join" else f'"{shortened(event.name)}" on {view}'
+        text = text.replace("`", "'")  # which would be taken for the end of what is to be typed
+        if text not in found:
+            found.append(text)
+    more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
+    return ", ".join(found[:MAX_NAMED]) + more

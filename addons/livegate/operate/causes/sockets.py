@@ -1,0 +1,296 @@
+"""Causes of WebSockets that ended: by close code, by who closed, and by the gateway's own reasons."""
+
+from livegate.operate.causes.case import Case, Rule, Words, left_unanswered, named, rule
+from livegate.websocket import closing
+
+RULES: list[Rule] = []
+IDLE_S = 50.0
+"""So long without a frame, and it was an idle time-out; Phoenix's is 60 s after the last heartbeat."""
+POLL_GONE = 3410
+"""What phoenix.js takes the end of a long-poll session for."""
+_OWN_1012 = ("the gateway is being stopped", "the service was removed", "open for as long as allowed")
+_OWN_CODES = (
+    closing.PROTOCOL_ERROR,
+    closing.ABNORMAL,
+    closing.INVALID_DATA,
+    closing.POLICY,
+    closing.TOO_BIG,
+    closing.INTERNAL_ERROR,
+)
+"""Codes that the gateway closes with on its own account, besides 1012."""
+
+
+def _unanswered(case: Case) -> str:
+    """Which pushes never had an answer because the socket ended."""
+    names = named(left_unanswered(case.session))
+    return f" No answer came to {names}." if names else ""
+
+
+# Ended by the gateway
+
+
+@rule(RULES)
+def service_removed(case: Case) -> Words | None:
+    """A reload without this service."""
+    if (case.by, case.reason) != ("gateway", "the service was removed"):
+        return None
+    return (
+        "Service removed from the settings",
+        "A reload of the settings no longer has this service, so its sockets were closed.",
+        f"Put {case.key('backend')} back if that was not meant.",
+    )
+
+
+@rule(RULES)
+def max_age(case: Case) -> Words | None:
+    """A socket that was to be renewed."""
+    if (case.by, case.reason) != ("gateway", "open for as long as allowed"):
+        return None
+    setting = case.key("websocket.max_age")
+    return (
+        "Socket was as old as allowed",
+        f"It was open for {setting} and was closed with 1012; the browser comes back by itself.",
+        f"Nothing, when that is meant; else raise {setting} or set it to `null`.",
+    )
+
+
+@rule(RULES)
+def operator_closed(case: Case) -> Words | None:
+    """By the admin listener's API or page."""
+    if case.by != "gateway" or case.code is None or case.code in _OWN_CODES or case.reason in _OWN_1012:
+        return None
+    return (
+        "Closed by an operator",
+        "Somebody closed this socket on the admin listener.",
+        "Nothing, when it was meant; the client comes back by itself unless the code was 1000.",
+    )
+
+
+@rule(RULES)
+def idle(case: Case) -> Words | None:
+    """No byte in either direction."""
+    if (case.by, case.reason) != ("gateway", "idle"):
+        return None
+    setting = case.key("websocket.idle")
+    return (
+        "Idle for too long",
+        f"Nothing came from either end for as long as {setting} allows; a page that lives beats every 30 s.",
+        f"Nothing, when the tab was asleep; else raise {setting}, or set {case.key('websocket.ping_every')}.",
+    )
+
+
+@rule(RULES)
+def no_pong(case: Case) -> Words | None:
+    """A ping of the gateway's own."""
+    if (case.by, case.reason) != ("gateway", "no pong"):
+        return None
+    return (
+        "No pong",
+        (
+            f"One end did not answer the gateway's ping ({case.key('websocket.ping_every')}) in 20 s, so that "
+            "connection is dead."
+        ),
+        "Nothing, when the machine was asleep or off the network; else look at the network on that side.",
+    )
+
+
+@rule(RULES)
+def frame_rate(case: Case) -> Words | None:
+    """A client that sends too much."""
+    which = {"too many frames": "messages", "too many bytes": "bytes"}.get(case.reason)
+    if (case.by, case.code) != ("gateway", closing.POLICY) or which is None:
+        return None
+    setting = case.key(f"websocket.frame_rate.{which}")
+    return (
+        "Too much on one socket in a second",
+        f"The client sent {case.reason}: more than {setting} allows.",
+        f"Raise {setting}, or make the page send less (`phx-debounce`, `phx-throttle`).",
+    )
+
+
+@rule(RULES)
+def message_too_big(case: Case) -> Words | None:
+    """1009 by the gateway."""
+    if (case.by, case.code) != ("gateway", closing.TOO_BIG):
+        return None
+    setting = case.key("websocket.max_message")
+    return (
+        "Message too big for the gateway",
+        f"A message was longer than {setting}, or in too many fragments.",
+        f"Raise {setting}, or send less: uploads in chunks, long lists as streams.",
+    )
+
+
+@rule(RULES)
+def protocol(case: Case) -> Words | None:
+    """1002 and 1007 by the gateway."""
+    if case.by != "gateway" or case.code not in (closing.PROTOCOL_ERROR, closing.INVALID_DATA):
+        return None
+    return (
+        "Broken WebSocket frames",
+        f"One end broke RFC 6455: {case.reason or 'a frame that may not be'}. The log says which.",
+        "Look for another proxy in between, or a client or server of your own.",
+    )
+
+
+# Ended by the backend or the client
+
+
+@rule(RULES)
+def heartbeat_lost(case: Case) -> Words | None:
+    """phoenix.js closes with 1000 when its heartbeat is not answered."""
+    if case.by != "client" or case.code is None or "heartbeat" not in case.reason:
+        return None
+    return (
+        "Heartbeat not answered",
+        f"The client waited 30 s for the answer to its heartbeat, and gave the socket up.{_unanswered(case)}",
+        "Look for a node that swaps or is overloaded, a debugger that holds the app, or a network that loses packets.",
+    )
+
+
+@rule(RULES)
+def app_idle(case: Case) -> Words | None:
+    """Cowboy closes an idle socket with 1000, Bandit with 1002, without a word."""
+    if case.by != "backend" or case.reason or case.code not in (closing.NORMAL, closing.PROTOCOL_ERROR):
+        return None
+    quiet = case.quiet
+    if quiet is None and case.code == closing.NORMAL:
+        return None  # how any app ends a socket
+    if quiet is not None and quiet < IDLE_S:
+        return None
+    server = "Cowboy" if case.code == closing.NORMAL else "Bandit"
+    said = f"no frame had come for {quiet:.0f} s" if quiet is not None else "it said nothing"
+    return (
+        "Idle for too long for the app",
+        f"The app closed with {case.code}, and {said}: so {server} ends a socket after `timeout`, 60 s.",
+        (
+            "Nothing, when the tab was asleep. Else see why heartbeats stopped, or raise `timeout` of `socket` in the "
+            "app's endpoint above `heartbeatIntervalMs`."
+        ),
+    )
+
+
+@rule(RULES)
+def app_closed(case: Case) -> Words | None:
+    """A live session that the app ended; LiveView answers to 1000 by loading the page again."""
+    ended = case.by == "backend" and not case.reason and case.code in (closing.NORMAL, closing.NO_STATUS)
+    if not ended or case.quiet is None or case.quiet >= IDLE_S:
+        return None
+    return (
+        "The app closed the socket",
+        (
+            "Without a reason, while frames came and went: a `disconnect` was broadcast to it (before Phoenix 1.8.8 "
+            f"that says 1000), or a proxy between closed it. LiveView loads the page again.{_unanswered(case)}"
+        ),
+        "Nothing, when the user logged out; else look for `disconnect` in the app.",
+    )
+
+
+@rule(RULES)
+def app_policy(case: Case) -> Words | None:
+    """1008 by the app."""
+    if (case.by, case.code) != ("backend", closing.POLICY):
+        return None
+    return (
+        "The app closed the socket as not allowed",
+        "It said 1008, policy violation: mostly a token or a right that is missing.",
+        "See what the app asks of those who connect.",
+    )
+
+
+@rule(RULES)
+def backend_lost(case: Case) -> Words | None:
+    """The backend's connection ended without a close frame."""
+    if (case.by, case.code) != ("backend", closing.ABNORMAL):
+        return None
+    return (
+        "The backend is gone",
+        (
+            "Its connection broke without a close frame: the app was killed or restarted, ran out of memory, or its "
+            f"socket process died.{_unanswered(case)}"
+        ),
+        "Look at the app's log of that moment. LiveView connects again by itself.",
+    )
+
+
+@rule(RULES)
+def backend_draining(case: Case) -> Words | None:
+    """Phoenix's socket drainer, or a disconnect broadcast."""
+    if case.by != "backend" or case.code not in (closing.GOING_AWAY, closing.SERVICE_RESTART):
+        return None
+    return (
+        "The app told its sockets to go",
+        "It was being stopped (1012, the socket drainer)."
+        if case.code == closing.SERVICE_RESTART
+        else "It was being stopped, or a `disconnect` was broadcast (1001, Phoenix 1.8.8 on).",
+        "Nothing, when it was deployed or the user logged out.",
+    )
+
+
+@rule(RULES)
+def backend_failed(case: Case) -> Words | None:
+    """The socket's process in the app raised."""
+    if (case.by, case.code) != ("backend", closing.INTERNAL_ERROR):
+        return None
+    return (
+        "The app's socket process failed",
+        f"It raised an exception and said 1011, often on a frame that it could not read.{_unanswered(case)}",
+        "Look at the app's log; the last frames before the end show what it was sent.",
+    )
+
+
+@rule(RULES)
+def too_big_there(case: Case) -> Words | None:
+    """1009 by one of the ends."""
+    if case.by not in ("client", "backend") or case.code != closing.TOO_BIG:
+        return None
+    if case.by == "client":
+        return (
+            "Message too big for the client",
+            "The client said 1009 to a message of the app.",
+            "Raise the client's bound, or send less: long lists as streams.",
+        )
+    return (
+        "Message too big for the app",
+        f"The app said 1009 to a message of the client.{_unanswered(case)}",
+        (
+            "Raise `max_frame_size` of `websocket:` at the app's `socket` (with Bandit `max_fragmented_message_size` "
+            "too), or send less: uploads in chunks."
+        ),
+    )
+
+
+@rule(RULES)
+def frame_refused(case: Case) -> Words | None:
+    """1002, 1003 and 1007 by one of the ends; 1002 without a word may be an idle time-out of Bandit."""
+    codes = (closing.PROTOCOL_ERROR, closing.UNSUPPORTED, closing.INVALID_DATA)
+    if case.by not in ("client", "backend") or case.code not in codes:
+        return None
+    wordless = case.by == "backend" and case.code == closing.PROTOCOL_ERROR and not case.reason
+    if wordless and (case.quiet is None or case.quiet >= IDLE_S):
+        return None
+    whose = "app" if case.by == "backend" else "client"
+    return (
+        f"The {whose} could not read a frame",
+        (
+            f"It closed with {case.code}. The gateway has let the frame through, so it is not broken as such: "
+            "compression, an addon that changes messages, or a kind of message that is not expected "
+            f"there.{_unanswered(case)}"
+        ),
+        f"Look at the last frames before the end; try {case.key('websocket.compression')} `strip`, and without addons.",
+    )
+
+
+@rule(RULES)
+def long_poll_gone(case: Case) -> Words | None:
+    """The app no longer knows a long-poll session."""
+    if case.code != POLL_GONE:
+        return None
+    return (
+        "Long-poll session gone",
+        (
+            "The app no longer knew it: it was restarted, its nodes do not know each other's sessions, or no poll "
+            "came for 15 s."
+        ),
+        "With several nodes: connect them, or lead each browser to the same one. Else look why polls stopped.",
+    )

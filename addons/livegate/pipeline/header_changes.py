@@ -1,0 +1,42 @@
+"""Says in words which header fields are not as they came, for the log at level debug; called by Headers."""
+
+from collections.abc import Sequence
+
+from livegate.pipeline.printable import printable
+
+SHOWN = frozenset({b"host", b"origin"})
+"""Fields whose values are told, besides X-Forwarded-*; of all others only the name."""
+SHOWN_PREFIX = b"x-forwarded-"
+MAX_VALUE_CHARACTERS = 300
+MAX_NAMES = 100
+
+type Fields = Sequence[tuple[bytes, bytes]]
+
+
+def describe(before: Fields, after: Fields) -> str:
+    """What was removed, set and changed, by name in lower case; empty when all fields are as they were."""
+    old, new = _by_name(before), _by_name(after)
+    parts = (
+        ("removed", [_name(name) for name in old if name not in new]),
+        ("added", [_shown(name, values) for name, values in new.items() if name not in old]),
+        ("changed", [_shown(name, values) for name, values in new.items() if name in old and values != old[name]]),
+    )
+    return "; ".join(f"{word} {', '.join(names[:MAX_NAMES])}" for word, names in parts if names)
+
+
+def _by_name(fields: Fields) -> dict[bytes, list[bytes]]:
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        found.setdefault(name.lower(), []).append(value)
+    return found
+
+
+def _name(name: bytes) -> str:
+    return printable(name.decode("latin-1"), MAX_VALUE_CHARACTERS)
+
+
+def _shown(name: bytes, values: list[bytes]) -> str:
+    if name not in SHOWN and not name.startswith(SHOWN_PREFIX):
+        return _name(name)
+    value = printable(", ".join(value.decode("latin-1") for value in values), MAX_VALUE_CHARACTERS)
+    return f"{_name(name)}: {value}"

@@ -1,0 +1,328 @@
+"""The operators' page in Chromium, before a running demo with real sessions: what it shows, and that it stays at home."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from browser import browser_page, connected
+from gateway_process import MITMDUMP, Gateway, free_port
+from playwright.sync_api import Page, expect
+from tabs import Crowd
+from test_inspect import DOM
+
+from livegate.demo.processes import DemoProcesses
+
+LIVEGATE = str(MITMDUMP.with_name("livegate"))
+UNREACHABLE = "down.test"
+
+
+@dataclass
+class Home:
+    """A gateway with an admin listener, twenty tabs' worth of sessions, and what browsers complained of."""
+
+    gateway: Gateway
+    admin: str
+    mitmweb: str
+    app: str
+    complaints: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+
+    def watch(self, page: Page) -> Page:
+        page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        return page
+
+
+@pytest.fixture(scope="module")
+def home(demo: DemoProcesses, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    folder = tmp_path_factory.mktemp("page")
+    admin, web = free_port(), free_port()
+    settings = {
+        "services": {"live.localhost": demo.live_url, UNREACHABLE: f"http://127.0.0.1:{free_port()}"},
+        "rate_limit": {"user": None, "ip": None},
+        "admin": {"listen": f"127.0.0.1:{admin}"},
+    }
+    command = [LIVEGATE, "run", "--ui", "web", "--config", str(folder / "gateway.yaml"), "--"]
+    options = ["--web-port", str(web), "--no-web-open-browser", "--set", "web_password=secret"]
+    gateway = Gateway(folder, settings, *options, command=command)
+    with gateway, Crowd(gateway.port, "live.localhost") as crowd:
+        gateway.output.wait_for("admin listener on")
+        for host in ("nobody.test", UNREACHABLE):
+            gateway.raw(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        yield Home(
+            gateway,
+            f"http://127.0.0.1:{admin}/",
+            f"http://127.0.0.1:{web}/livegate?token=secret",
+            f"http://live.localhost:{gateway.port}",
+        )
+        assert crowd.events > 20
+
+
+@pytest.fixture
+def page(chromium: str, home: Home) -> Iterator[Page]:
+    home.complaints.clear()
+    home.hosts.clear()
+    with browser_page(chromium, viewport={"width": 1360, "height": 900}) as made:
+        yield home.watch(made)
+    assert home.complaints == []
+
+
+def live(page: Page) -> None:
+    expect(page.locator("#link")).to_have_text("live")
+
+
+def test_now_shows_the_gateway_at_a_glance_and_asks_no_other_host(home: Home, page: Page) -> None:
+    page.goto(home.admin)
+    live(page)
+    tile = page.locator(".tile", has_text="open sockets").locator("b")
+    expect(tile).to_have_text(re.compile(r"^(1[0-9]|20)$"))
+    expect(page.locator(".tile", has_text="sessions known").locator("b")).to_have_text(re.compile(r"^\d{2}$"))
+    for title in ("Open sockets", "Requests per second", "Event round trips", "Closed sockets", "Event-loop lag"):
+        card = page.locator(".card", has=page.get_by_role("heading", name=title, exact=True))
+        expect(card.locator(".legend b").first).to_have_text(re.compile(r"\d"), timeout=30_000)
+        expect(card.locator("svg path.line").first).to_have_attribute("d", re.compile(r"M\d+"))
+    refused = page.locator(".card", has=page.get_by_role("heading", name="Refused and failed"))
+    expect(refused).to_contain_text("unmapped-host")
+    expect(page.locator("tr", has_text=UNREACHABLE).first).to_contain_text("down: connection refused")
+    expect(page.locator("tr", has_text="live.localhost").first).to_contain_text("up")
+    assert home.hosts == {urlsplit(home.admin).netloc}
+
+
+def test_sessions_are_filtered_and_sorted_by_mouse_and_keyboard(home: Home, page: Page) -> None:
+    page.goto(f"{home.admin}#/sessions")
+    live(page)
+    rows = page.locator(".row:visible")
+    expect(rows.nth(19)).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("/stream")
+    expect(page.get_by_role("status").filter(has_text=re.compile(r"^\d+ of \d+$"))).to_have_text(
+        re.compile(r"^[5-9] of")
+    )
+    assert set(page.locator(".row:visible > :nth-child(4)").all_inner_texts()) == {"/stream"}
+    page.get_by_label("Filter").fill("")
+    events = page.get_by_role("columnheader", name="Events")
+    events.get_by_role("button").click()
+    expect(events).to_have_attribute("aria-sort", "descending")
+    counts = [int(text.replace(",", "")) for text in page.locator(".row:visible > :nth-child(6)").all_inner_texts()]
+    by_place = page.evaluate(
+        "[...document.querySelectorAll('.row')].filter(row => !row.hidden).sort((a, b) => a.at - b.at).map(row => row.row.events)"
+    )
+    assert sorted(by_place, reverse=True) == by_place
+    assert sorted(counts) == sorted(by_place)
+    page.get_by_label("State").select_option("live")
+    expect(rows.first).to_contain_text("live")
+    page.locator(".rows a").first.focus()
+    page.keyboard.press("ArrowDown")
+    chosen = page.evaluate("document.activeElement.textContent")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(rf"#/session/{chosen}$"))
+    expect(page.get_by_role("heading", level=1)).to_contain_text(f"session {chosen}")
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile("#/sessions$"))
+
+
+def own_session(home: Home, page: Page) -> tuple[Page, int, str]:
+    """A browser's own session of the demo: what its page was at last, and its number."""
+    app = page.context.new_page()
+    app.goto(f"{home.app}/stream")
+    connected(app)
+    for count in (4, 5):
+        app.click("#add")
+        expect(app.locator("#items li")).to_have_count(count)
+    app.locator("#items li button").nth(1).click()
+    expect(app.locator("#items li")).to_have_count(4)
+    topic = app.locator("[data-phx-main]").get_attribute("id")
+    answer = app.request.get(f"{home.admin}api/v1/sessions").json()
+    for row in reversed(answer["sessions"]):
+        detail = app.request.get(f"{home.admin}api/v1/sessions/{row['number']}").json()
+        if any(view["topic"] == f"lv:{topic}" for view in detail["views"]):
+            return app, row["number"], app.evaluate(DOM, None)
+    raise AssertionError("the browser's session is not told of")
+
+
+def frame_named(page: Page, text: str) -> Any:
+    return page.locator(".frame-list button", has_text=text)
+
+
+def test_one_session_frame_by_frame_with_the_page_as_it_was(home: Home, page: Page) -> None:
+    app, number, last = own_session(home, page)
+    page.goto(f"{home.admin}#/session/{number}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Stream /stream · session {number}")
+    for lane in ("HTTP", "Socket", "Joins", "Events", "Server diffs", "Heartbeats", "Crashes"):
+        expect(page.locator(".lanes text", has_text=lane)).to_be_visible()
+    titles = page.locator(".lanes rect title").all_text_contents()
+    assert any(title.startswith("GET /stream 200 after") for title in titles), titles
+    frame_named(page, "reply ok").last.click()
+    expect(page.locator(".sentence")).to_contain_text("out of a stream")
+    expect(page.locator("pre")).to_contain_text('"phx_reply"')
+    shown = page.locator("iframe")
+    expect(shown).to_have_attribute("sandbox", "")
+    source = shown.get_attribute("srcdoc") or ""
+    inside = page.evaluate(
+        """text => new DOMParser().parseFromString(text, "text/html").querySelector("[data-phx-main]").innerHTML""",
+        source,
+    )
+    clean = """html => html.replace(/ data-livegate-changed=""/g, "")"""
+    for_both = """html => { const holder = document.createElement("div"); holder.innerHTML = html; for (const one of holder.querySelectorAll("*")) for (const name of ["href", "src", "target"]) one.removeAttribute(name); return holder.innerHTML }"""
+    as_it_was = app.evaluate(for_both, app.evaluate(DOM, app.evaluate(clean, inside)))
+    assert as_it_was == app.evaluate(for_both, last), "the page of the last frame is the page in the browser"
+    assert "data-livegate-changed" in source
+    assert ".top" in source or "body" in source.partition("</head>")[0], "the app's own styles"
+    place = page.url
+    assert re.search(r"/frame/\d+$", place)
+    expect(page.frame_locator("iframe").locator("#items li")).to_have_count(4)
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".sentence")).to_contain_text("1 into a stream")
+    expect(page.frame_locator("iframe").locator("#items li")).to_have_count(5)
+    expect(page.frame_locator("iframe").locator("[data-livegate-changed]").first).to_be_visible()
+    page.get_by_role("button", name="forward").click()
+    page.get_by_role("button", name="forward").click()
+    assert page.url == place
+    other = home.watch(page.context.new_page())
+    other.goto(place)
+    expect(other.locator(".sentence")).to_contain_text("out of a stream")
+    other.close()
+    app.click("#append")
+    expect(frame_named(page, 'click "append"')).to_be_visible()
+    app.close()
+
+
+def test_a_bar_of_the_timeline_leads_to_its_frame_and_bars_are_to_scale(home: Home, page: Page) -> None:
+    app = page.context.new_page()
+    app.goto(f"{home.app}/slow")
+    connected(app)
+    app.click("#slow")
+    expect(app.locator("#waited")).to_have_text("1")
+    app.click("#crash")
+    expect(app.locator("#waited")).to_have_text("0")
+    connected(app)
+    topic = app.locator("[data-phx-main]").get_attribute("id")
+    rows = app.request.get(f"{home.admin}api/v1/sessions").json()["sessions"]
+    details = [app.request.get(f"{home.admin}api/v1/sessions/{row['number']}").json() for row in rows]
+    (detail,) = [one for one in details if any(view["topic"] == f"lv:{topic}" for view in one["views"])]
+    page.goto(f"{home.admin}#/session/{detail['number']}")
+    bar = page.locator("rect.frame", has=page.locator("title", has_text=re.compile(r"after 7\d\d ms")))
+    expect(bar).to_have_count(1)
+    wide = float(bar.get_attribute("width") or 0)
+    lanes = page.evaluate("document.querySelector('.lanes svg').clientWidth - 96 - 28")
+    spans = page.evaluate(
+        "[...document.querySelectorAll('.lanes rect')].map(one => [+one.getAttribute('x'), +one.getAttribute('width')])"
+    )
+    left = min(x for x, _ in spans)
+    right = max(x + width for x, width in spans)
+    assert abs((right - left) - lanes) < 20, "the whole session is in sight"
+    total = detail["last"] - min(detail["opened"], *(one["at"] for one in detail["http"]))
+    assert wide / lanes == pytest.approx(0.7 / total, rel=0.3), "700 ms to the scale of the whole"
+    bar.click()
+    expect(page.locator(".sentence")).to_contain_text(re.compile(r"reply ok to #\d+ after 7\d\d ms"))
+    lost = page.locator("rect.frame title", has_text=re.compile(r'click "crash" .*no answer'))
+    expect(lost).to_have_count(1)
+    expect(page.locator("rect title", has_text="reconnect 1")).to_have_count(1)
+    before = page.evaluate("document.querySelector('.lanes svg').clientWidth")
+    page.get_by_role("button", name="Zoom in").click()
+    assert page.evaluate("document.querySelector('.lanes svg').clientWidth") > 1.5 * before
+    app.close()
+
+
+def test_an_exported_session_is_one_file_that_works_offline(home: Home, page: Page, tmp_path: Path) -> None:
+    app, number, _ = own_session(home, page)
+    app.close()
+    page.goto(f"{home.admin}#/session/{number}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as one file").click()
+    file = tmp_path / "session.html"
+    download.value.save_as(file)
+    text = file.read_text()
+    assert "CANARYhunter2" not in text
+    assert not re.search(r'(?:src|href)="(?!data:|#)', text.partition('<script type="application/json"')[0])
+    alone = home.watch(page.context.new_page())
+    page.context.set_offline(True)
+    home.hosts.clear()
+    alone.goto(file.as_uri())
+    expect(alone.get_by_role("heading", level=1)).to_contain_text(f"session {number}")
+    frame_named(alone, "reply ok").last.click()
+    expect(alone.locator(".sentence")).to_contain_text("out of a stream")
+    expect(alone.frame_locator("iframe").locator("#items li")).to_have_count(4)
+    alone.keyboard.press("ArrowLeft")
+    expect(alone.locator(".sentence")).to_contain_text('click "remove"')
+    page.context.set_offline(False)
+    assert home.hosts <= {""}, "nothing was asked of anybody"
+
+
+def test_causes_say_why_and_what_to_do(home: Home, page: Page) -> None:
+    page.goto(f"{home.admin}#/causes")
+    card = page.locator(".cause", has=page.get_by_role("heading", name="No service for this Host"))
+    expect(card).to_contain_text("Add the host to services")
+    expect(page.locator(".cause", has_text="Backend not reachable")).to_contain_text(f"services.{UNREACHABLE}.backend")
+    page.get_by_label("Kind").select_option("closed")
+    expect(page.locator(".incident").first).to_contain_text("closed with")
+    expect(page.locator(".incident", has_text="unmapped-host")).to_have_count(0)
+
+
+def test_the_page_comes_back_by_itself_when_the_gateway_does(
+    chromium: str, demo: DemoProcesses, tmp_path: Path
+) -> None:
+    admin = free_port()
+    settings = {"services": {"live.localhost": demo.live_url}, "admin": {"listen": f"127.0.0.1:{admin}"}}
+    gateway = Gateway(tmp_path, settings)
+    with browser_page(chromium) as page:
+        with gateway:
+            gateway.output.wait_for("admin listener on")
+            page.goto(f"http://127.0.0.1:{admin}/#/sessions")
+            live(page)
+        expect(page.locator("#link")).to_contain_text("trying again")
+        with gateway:
+            live(page)
+            app = page.context.new_page()
+            app.goto(f"http://live.localhost:{gateway.port}/count")
+            connected(app)
+            expect(page.locator(".row", has_text="/count")).to_be_visible()
+
+
+def test_the_page_is_inside_mitmweb_behind_its_login(home: Home, page: Page) -> None:
+    bare = home.mitmweb.partition("?")[0]
+    refused = page.request.get(f"{bare}/api/v1/sessions")
+    assert refused.status == 403
+    assert "sessions" not in refused.text()
+    page.goto(bare)
+    expect(page.get_by_text("403 Authentication Required")).to_be_visible()
+    home.complaints.clear()  # the browser itself complains of the 403
+    page.locator("input[type=password]").fill("secret")
+    page.locator("input[type=submit]").click()
+    expect(page).to_have_url(re.compile(r"/livegate/$"))
+    live(page)
+    expect(page.locator(".tile", has_text="open sockets").locator("b")).to_have_text(re.compile(r"^\d+$"))
+    page.get_by_role("link", name="Sessions").click()
+    page.locator(".row a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("session")
+    assert home.hosts == {urlsplit(home.mitmweb).netloc}
+
+
+SHAPES = [(1360, "light"), (1360, "dark"), (420, "dark"), (420, "light")]
+
+
+@pytest.mark.parametrize(("width", "scheme"), SHAPES)
+def test_axe_finds_nothing_serious(home: Home, chromium: str, npm_packages: Path, width: int, scheme: str) -> None:
+    code = (npm_packages / "axe-core" / "axe.min.js").read_text()
+    with browser_page(chromium, viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True) as page:
+        page.goto(f"{home.admin}#/sessions")
+        expect(page.locator(".row a").first).to_be_visible()
+        number = page.locator(".row a").first.inner_text()
+        for view in ("now", "sessions", "causes", f"session/{number}"):
+            page.goto(f"{home.admin}#/{view}")
+            live(page)
+            page.wait_for_function("document.querySelector('#main').textContent.length > 100")
+            page.evaluate(code)
+            found = page.evaluate("axe.run({iframes: false})")
+            bad = [one for one in found["violations"] if one["impact"] in ("serious", "critical", "moderate")]
+            told = [(one["id"], one["nodes"][0]["html"][:200], one["nodes"][0].get("failureSummary")) for one in bad]
+            assert told == [], f"{view}: {json.dumps(told, indent=1)}"
+            wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wider <= 0, f"{view} is {wider} px wider than the window"
