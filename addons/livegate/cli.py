@@ -31,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+MIN_EVERY_S = 0.2
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -166,6 +167,29 @@ def read(
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit from None
+
+
+@app.command(epilog="Example: `livegate top`, `livegate top --url http://gateway.internal:9091 --every 5s`")
+def top(
+    *,
+    url: Annotated[str, typer.Option(help="Where the gateway's admin listener is.")] = "http://127.0.0.1:9091",
+    token: Annotated[
+        str | None, typer.Option(envvar="LIVEGATE_ADMIN_TOKEN", help="Its token, best in the environment.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print it once and end.")] = False,
+    every: Annotated[str, typer.Option(help="How often to ask, such as 2s.")] = "2s",
+) -> None:
+    """Watch a gateway: who is connected, what is slow, what was refused. `s` sorts, `q` ends."""
+    from livegate.operate import top as screen
+    from livegate.operate.top_client import Client
+
+    try:
+        problem = screen.run(Client(url, token or None), only_once=once, every_s=max(MIN_EVERY_S, duration(every)))
+    except ValueError as error:
+        problem = str(error)
+    if problem:
+        errors.print(f"livegate top: {problem}", markup=False)
+        raise typer.Exit(1)
 
 
 def main() -> None:

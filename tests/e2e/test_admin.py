@@ -3,8 +3,10 @@
 import asyncio
 import http.client
 import json
+import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ from urllib.parse import quote
 import jsonschema
 import pytest
 from backends import Backend
-from gateway_process import TIMEOUT_S, Gateway, free_port, status_of
+from gateway_process import MITMDUMP, TIMEOUT_S, Gateway, free_port, status_of
 from tabs import Tab
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -26,6 +28,7 @@ TOKEN = "an-operators-token-0123"
 KNOWN = {"Authorization": f"Bearer {TOKEN}"}
 MANY = {"user": None, "ip": None}
 CANARY = "CANARYcanary0123456789"
+LIVEGATE = MITMDUMP.with_name("livegate")
 OPENAPI = Path(__file__).parents[2] / "addons" / "livegate" / "operate" / "page" / "openapi.json"
 UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -105,13 +108,12 @@ async def _traffic(port: int) -> None:
         await other.event("save", f"user%5Bpassword%5D={CANARY}&name=zed&_csrf_token={CANARY}", "form")
         await ill.open()
         await ill.tell("crash")
-        await ill.heartbeat()
         await tab.close(4000, token)
         await other.close()
         await ill.close()
     cookies = {"Cookie": f"_app_key={token}; session={CANARY}", "Authorization": f"Bearer {CANARY}"}
     async with connect(
-        f"ws://echo.localhost/ws/?token={CANARY}&code={CANARY}",
+        f"ws://echo.localhost/ws?token={CANARY}&code={CANARY}",
         additional_headers=cookies,
         host="127.0.0.1",
         port=port,
@@ -238,6 +240,39 @@ def test_frames_are_paged_and_head_is_get_without_a_body(staging: Staging) -> No
     head = admin("/version", "HEAD")
     assert (head.status, head.body, int(head.headers["Content-Length"])) == (200, b"", len(admin("/version").body))
     assert admin("/", "HEAD").status == 200
+
+
+def top(*arguments: str, token: str = "") -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "LIVEGATE_ADMIN_TOKEN": token, "COLUMNS": "120"}
+    return subprocess.run(
+        [LIVEGATE, "top", *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environ
+    )
+
+
+def test_top_shows_it_in_a_terminal(staging: Staging) -> None:
+    url = f"http://127.0.0.1:{staging.admin.port}"
+    shown = top("--once", "--url", url, token=TOKEN)
+    assert shown.returncode == 0, shown.stderr
+    for fragment in (
+        "● up",
+        "live.localhost",
+        "down.test",
+        "● down: connection refused",
+        "/count",
+        "No service for this Host",
+    ):
+        assert fragment in shown.stdout, fragment
+    assert CANARY not in shown.stdout
+    for token, says in (("", "wants a token"), ("wrong" * 5, "does not know this token")):
+        refused = top("--url", url, token=token)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert says in refused.stderr and "Traceback" not in refused.stderr
+    other = top("--once", "--url", f"http://127.0.0.1:{staging.gateway.port}", "--token", TOKEN)
+    assert other.returncode == 1 and "is not livegate's admin listener" in " ".join(other.stderr.split())
+    nobody = top("--once", "--url", "http://127.0.0.1:1")
+    assert nobody.returncode == 1 and "is the gateway running" in " ".join(nobody.stderr.split())
+    for wrong in (("--every", "soon"), ("--url", "ftp://x")):
+        assert top("--once", *wrong).returncode == 1
 
 
 # To whom it is closed
@@ -370,6 +405,8 @@ def test_a_link_on_another_site_leads_to_the_page_and_to_nothing_else(unlocked: 
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
     assert admin("/login", "POST", b"", **led).status == 403
+    assert admin("/login", "POST", b"").headers["Location"] == "/", "there is nothing to log in to"
+    assert (admin("/x", "POST", b"").status, admin("/nothing").status) == (405, 404)
     assert admin("/api/v1/drain", "GET", **led).status == 403
 
 

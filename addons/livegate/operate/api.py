@@ -79,27 +79,29 @@ class Api:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._routes: list[tuple[str, re.Pattern[str], Handler]] = [
+        self.table: tuple[tuple[str, str, Handler], ...] = (
+            ("GET", "/metrics", self._metrics),
+            ("GET", "/healthz", self._health),
+            ("GET", "/readyz", self._ready),
+            ("GET", "/version", self._version),
+            ("GET", "/api/v1/overview", self._overview),
+            ("GET", "/api/v1/routes", self._backends),
+            ("GET", "/api/v1/sockets", self._sockets),
+            ("POST", "/api/v1/sockets/{id}/close", self._close),
+            ("GET", "/api/v1/sessions", self._sessions),
+            ("GET", "/api/v1/sessions/{number}", self._session),
+            ("GET", "/api/v1/sessions/{number}/frames", self._frames),
+            ("GET", "/api/v1/sessions/{number}/frames/{frame}", self._frame),
+            ("GET", "/api/v1/sessions/{number}/dress", self._dress),
+            ("GET", "/api/v1/sessions/{number}/export", self._export),
+            ("GET", "/api/v1/incidents", self._incidents),
+            ("GET", "/api/v1/settings", self._settings),
+            ("POST", "/api/v1/drain", self._drain),
+        )
+        """Method, path and who answers."""
+        self._routes = [
             (method, re.compile(re.sub(r"\{\w+\}", r"([^/]{1,100})", path)), handler)
-            for method, path, handler in (
-                ("GET", "/metrics", self._metrics),
-                ("GET", "/healthz", self._health),
-                ("GET", "/readyz", self._ready),
-                ("GET", "/version", self._version),
-                ("GET", "/api/v1/overview", self._overview),
-                ("GET", "/api/v1/routes", self._backends),
-                ("GET", "/api/v1/sockets", self._sockets),
-                ("POST", "/api/v1/sockets/{id}/close", self._close),
-                ("GET", "/api/v1/sessions", self._sessions),
-                ("GET", "/api/v1/sessions/{number}", self._session),
-                ("GET", "/api/v1/sessions/{number}/frames", self._frames),
-                ("GET", "/api/v1/sessions/{number}/frames/{frame}", self._frame),
-                ("GET", "/api/v1/sessions/{number}/dress", self._dress),
-                ("GET", "/api/v1/sessions/{number}/export", self._export),
-                ("GET", "/api/v1/incidents", self._incidents),
-                ("GET", "/api/v1/settings", self._settings),
-                ("POST", "/api/v1/drain", self._drain),
-            )
+            for method, path, handler in self.table
         ]
 
     async def answer(self, method: str, path: str, query: str = "", body: bytes = b"", kind: str = "") -> Answer:
@@ -236,7 +238,10 @@ class Api:
     async def lines(self, number: int, start: int, count: int) -> list[dict[str, Any]]:
         """What is told of frames."""
         recording = await self._desk.ask(self._desk.watch.recordings.of, number)
-        lines = await self._desk.ask(recording.lines, start, count) if recording is not None else []
+        if recording is None:
+            return []
+        first, end = await self._desk.ask(lambda: (max(start, recording.first), min(start + count, recording.end)))
+        lines = await self._desk.ask_each(range(first, end), recording.line)
         return [told.clean(line, self._desk.redactor) for line in lines]
 
     async def _frame(self, question: Question) -> Answer:
@@ -246,18 +251,18 @@ class Api:
     async def frame(self, number: int, index: int) -> dict[str, Any]:
         """One frame, and the page before and after it. Raises ProblemError."""
         recording = await self._desk.ask(self._desk.watch.recordings.of, number)
-        kept, before, lines = await self._desk.ask(
+        kept, before, line = await self._desk.ask(
             lambda: (
-                (recording.at(index), recording.at(index - 1), recording.lines(index, 1))
+                (recording.at(index), recording.at(index - 1), recording.line(index))
                 if recording is not None
-                else (None, None, [])
+                else (None, None, None)
             )
         )
-        if kept is None or not lines:
+        if kept is None or line is None:
             raise ProblemError(404, f"frame {index} of session {number} is not kept")
         redactor = self._desk.redactor
         return {
-            "line": told.clean(lines[0], redactor),
+            "line": told.clean(line, redactor),
             "raw": raw_text(kept.data, text=kept.text, redactor=redactor),
             "changes": changes_text(kept.changes, redactor) if kept.changes is not None else [],
             "page": self._page(kept.page),
@@ -277,8 +282,9 @@ class Api:
 
     async def dress(self, number: int) -> dict[str, Any]:
         """How the session's page looks: `css`, and attributes of its `html` and `body`; all empty when not known."""
-        found = dressed(*await self._desk.ask(self._desk.watch.wardrobe.of, number))
-        return found | {"css": self._desk.redactor.text(found["css"])}
+        found, redactor = dressed(*await self._desk.ask(self._desk.watch.wardrobe.of, number)), self._desk.redactor
+        attributes = {name: told.clean(redactor.json(found[name]), redactor) for name in ("html", "body")}
+        return {"css": redactor.text(found["css"]), **attributes}
 
     async def _export(self, question: Question) -> Answer:
         number = _number(question)

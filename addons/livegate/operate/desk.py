@@ -16,7 +16,6 @@ from livegate.operate.metrics import Metrics
 from livegate.operate.watch import Watch
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.exchange import CurrentSettings, exchange_of
-from livegate.settings import Settings
 from livegate.websocket.registry import Sockets
 from livegate.websocket.session import Session
 
@@ -109,17 +108,13 @@ class Desk:
         start = 0
         while start < len(items):
             start = await self.ask(_portion, items, start, tell, found)
-            await asyncio.sleep(0)  # this may be the gateway's own loop
+            await asyncio.sleep(PORTION_S)  # frames have the loop as long as this had it
         return found
 
     # Questions for the event loop
 
-    def settings(self) -> Settings | None:
-        """The settings in force."""
-        return self._current.value if self._current.loaded else None
-
     def settings_told(self) -> dict[str, Any]:
-        """The same as plain values, without secrets."""
+        """The settings in force as plain values, without secrets."""
         settings = self._current.value
         told: dict[str, Any] = _plain(settings)
         if settings.admin is not None:

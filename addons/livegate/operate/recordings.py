@@ -82,11 +82,10 @@ class Recording:
         index = number - self.first
         return self.frames[index] if 0 <= index < len(self.frames) else None
 
-    def lines(self, start: int, count: int) -> list[dict[str, Any]]:
-        """What is told of up to `count` frames from a number on."""
-        first = max(start, self.first) - self.first
-        last = min(first + count, len(self.frames))
-        return [{**self.frames[index].line, "n": self.first + index} for index in range(first, last)]
+    def line(self, number: int) -> dict[str, Any] | None:
+        """What is told of a frame; None as with `at`."""
+        kept = self.at(number)
+        return {**kept.line, "n": number} if kept is not None else None
 
 
 class Recordings:

@@ -309,7 +309,8 @@ class AdminServer:
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # it has ended by itself
                 loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(END_WITHIN_S)
+        if self._thread.is_alive():
+            self._thread.join(END_WITHIN_S)
 
     def _run(self) -> None:
         try:

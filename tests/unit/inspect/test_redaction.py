@@ -45,6 +45,16 @@ def test_equal_secrets_look_equal_and_others_do_not(redactor: Redactor) -> None:
     assert redactor.mark(redactor.mark("abc")) == redactor.mark("abc")
 
 
+@pytest.mark.parametrize("before", ["", "to ", "join CountLive ", '"'])
+@pytest.mark.parametrize("after", ["", " at once", "/edit", "?x=1", '"'])
+def test_what_is_long_and_random_in_a_path_goes_from_a_sentence_too(
+    redactor: Redactor, before: str, after: str
+) -> None:
+    text = redactor.text(f"{before}/reset/{CANARY}{CANARY}{after}")
+    assert CANARY not in text
+    assert text.startswith(f"{before}/reset/⟪redacted-44-chars-") and text.endswith(after)
+
+
 FRAMES = [
     ["4", "4", "lv:x", "phx_join", {"url": f"http://h/p?code={CANARY}&x=1", "params": {"_csrf_token": CANARY}, "session": TOKEN, "static": TOKEN}],
     ["4", "5", "lv:x", "event", {"type": "form", "event": "save", "value": f"user%5Bpassword%5D={CANARY}&name=zed"}],

@@ -62,6 +62,23 @@ def test_an_upgrade_is_rebuilt_without_extensions(tmp_path: Path) -> None:
     assert got["origin"] == ["http://app.test"]
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("a=1; livegate_admin=x; b=2", "a=1; b=2"),
+        ("livegate_admin=x;b=2", "b=2"),
+        ("livegate_admin=x", None),
+        ("a=livegate_admin; my_livegate_admin=1", "a=livegate_admin; my_livegate_admin=1"),
+        ("a=1;  b=2", "a=1;  b=2"),
+    ],
+)
+def test_the_admin_listeners_cookie_is_not_for_apps_and_others_stay_as_they_are(
+    tmp_path: Path, given: str, sent: str | None
+) -> None:
+    got = after(flow(("Cookie", given)), settings(tmp_path))
+    assert got.get("cookie") == ([sent] if sent else None)
+
+
 def test_underscore_twins_of_sensitive_fields_are_dropped_and_others_stay(tmp_path: Path) -> None:
     made = flow(
         ("X_Forwarded_For", "1"),

@@ -354,6 +354,32 @@ def test_the_admin_listener(tmp_path: Path) -> None:
     assert "s" * 16 not in repr(admin)
 
 
+def test_two_listeners_on_one_port_of_a_machine_with_two_addresses_are_well(tmp_path: Path) -> None:
+    text = "listen: 192.0.2.1:80\nservices: {a.test: http://10.0.0.1:80}\nadmin: {listen: '127.0.0.1:80'}\n"
+    assert str(load(tmp_path, text).admin.listen) == "127.0.0.1:80"
+    found = "\n".join(problems(tmp_path, text.replace("192.0.2.1", "0.0.0.0")))
+    assert "another port than `listen`" in found
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "x.localhost",
+        "localhost.localdomain",
+        "[::1]",
+        "127.3.2.1",
+        "[::ffff:127.0.0.1]",
+        "0.0.0.0",
+        "[::]",
+    ],
+)
+def test_a_backend_at_the_admin_listener_is_refused_by_any_name_that_says_so(tmp_path: Path, host: str) -> None:
+    found = "\n".join(problems(tmp_path, f"services: {{a.test: 'http://{host}:9091'}}\nadmin: {{}}\n"))
+    assert "a backend that is not the gateway itself" in found
+    assert load(tmp_path, "services: {a.test: 'http://10.0.0.1:9091'}\nadmin: {}\n").admin
+
+
 @pytest.mark.parametrize(
     ("admin", "fragment"),
     [
@@ -365,6 +391,13 @@ def test_the_admin_listener(tmp_path: Path) -> None:
         ("{listen: '127.0.0.1:7', token: 77777}", "found something else (secrets are not shown), allowed: 16 to 256"),
         ("{lisen: '127.0.0.1:7'}", "listen, token, hosts (did you mean listen?)"),
         ("{listen: 'localhost:1'}", "a backend that is not the gateway itself"),
+        ("{listen: '[::1]:1'}", "a backend that is not the gateway itself"),
+        ("{listen: ':1', token: sixteen-characters}", "a backend that is not the gateway itself"),
+        ("{listen: '[::ffff:127.0.0.1]:1'}", "a backend that is not the gateway itself"),
+        ("{listen: '192.0.2.1:9091'}", "a token, unless it listens on loopback"),
+        ("{listen: 'ops.internal:9091'}", "a token, unless it listens on loopback"),
+        ("{listen: ':8080', token: sixteen-characters}", "another port than `listen`"),
+        ("{listen: 'localhost:8081'}", "another port than mitmweb"),
         ("{hosts: ['a/b']}", "hosts"),
     ],
 )

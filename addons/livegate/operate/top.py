@@ -1,0 +1,138 @@
+"""`livegate top`: the gateway at a glance in a terminal, again and again. Called by the `livegate` command."""
+
+import contextlib
+import os
+import select
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+
+from livegate.operate.top_client import Client, GoneError, Told, TurnedAwayError
+from livegate.operate.top_view import SORTS, State, screen
+
+LOOK_EVERY_S = 0.2
+"""How soon a new size of the terminal is seen."""
+
+
+class Poller:
+    """Asks in a thread, so that keys are answered while a gateway is not."""
+
+    def __init__(self, ask: Callable[[], Told], every_s: float) -> None:
+        self.told: Told | None = None
+        self.problem = ""
+        self.refused: TurnedAwayError | None = None
+        """Set when there is no use in asking again."""
+        self._ask = ask
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="livegate top", daemon=True)
+
+    def start(self) -> None:
+        """Begin to ask."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask no more; what is under way is not waited for."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.told, self.problem = self._ask(), ""
+            except GoneError as error:
+                self.problem = str(error) or "no answer"
+            except TurnedAwayError as error:
+                self.refused = error
+                return
+            self._stop.wait(self._every_s)
+
+
+def once(client: Client, console: Console) -> None:
+    """Print the screen, as long as it takes. Raises GoneError and TurnedAwayError."""
+    state = State(client.url, time.time(), client.ask(), keys=False)
+    console.print(screen(state, console.width, None))
+
+
+def watch(client: Client, console: Console, every_s: float, keyboard: TextIO) -> None:
+    """Show the screen until a person ends it with q or Ctrl-C. Raises TurnedAwayError."""
+    poller = Poller(client.ask, every_s)
+    poller.start()
+    try:
+        with keys_of(keyboard) as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
+            _show(poller, State(client.url, time.time()), pressed, live)
+    except KeyboardInterrupt:
+        return
+    finally:
+        poller.stop()
+
+
+def _show(poller: Poller, state: State, pressed: Callable[[float], str], live: Live) -> None:
+    shown: object = None
+    while True:
+        if poller.refused is not None:
+            raise poller.refused
+        state = replace(state, now=time.time(), told=poller.told, problem=poller.problem)
+        size = live.console.size
+        news = (state.told, state.problem, state.sort, size, int(state.now))
+        if news != shown:
+            live.update(screen(state, size.width, size.height), refresh=True)
+            shown = news
+        key = pressed(LOOK_EVERY_S)
+        if key in ("q", "Q", "\x03", "\x04"):
+            return
+        if key in ("s", "S"):
+            state = replace(state, sort=SORTS[(SORTS.index(state.sort) + 1) % len(SORTS)])
+
+
+@contextlib.contextmanager
+def keys_of(keyboard: TextIO) -> Iterator[Callable[[float], str]]:
+    """A function that waits some seconds for a key; without a terminal, or without its control, it only waits."""
+    if sys.platform == "win32":
+        yield _no_key
+        return
+    import termios
+    import tty
+
+    try:
+        descriptor = keyboard.fileno()
+        before = termios.tcgetattr(descriptor)
+    except (OSError, ValueError, termios.error):
+        yield _no_key
+        return
+
+    def pressed(seconds: float) -> str:
+        if not select.select([descriptor], [], [], seconds)[0]:
+            return ""
+        return os.read(descriptor, 1).decode("latin-1") or "q"  # the terminal has gone
+
+    tty.setcbreak(descriptor)
+    try:
+        yield pressed
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _no_key(seconds: float) -> str:
+    time.sleep(seconds)
+    return ""
+
+
+def run(client: Client, *, only_once: bool, every_s: float) -> str:
+    """Run the command; returns what went wrong, or nothing."""
+    console = Console(highlight=False)
+    try:
+        if only_once or not console.is_terminal:
+            once(client, console)
+        else:
+            watch(client, console, every_s, sys.stdin)
+    except TurnedAwayError as problem:
+        return str(problem)
+    except GoneError as problem:
+        return f"no connection to {client.url}: {problem}; is the gateway running, with `admin` in its settings?"
+    return ""

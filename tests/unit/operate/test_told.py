@@ -1,0 +1,78 @@
+"""What is told of sessions is plain, bounded, and without a secret in any of its texts."""
+
+import dataclasses
+import json
+from collections import Counter, deque
+from typing import Any
+
+import pytest
+
+from livegate.inspect.redaction import Redactor
+from livegate.operate import told
+from livegate.phoenix.model import Event, Exchange, Session, SocketSeen, Upload, View
+
+CANARY = "CANARYcanary0123456789"
+SECRET = f"SFMyNTY.{CANARY}.x"
+MADE = {"state": "up", "kind": "event", "outcome": "ok", "transport": "websocket"}
+
+
+def spoiled(kind: type[Any], /, **given: Any) -> Any:
+    """One of these with the secret in every text that it has, also in those that are yet to be added."""
+    values: dict[str, Any] = {}
+    for each in dataclasses.fields(kind):
+        text = each.type if isinstance(each.type, str) else str(each.type)
+        if each.name in given:
+            values[each.name] = given[each.name]
+        elif each.name in MADE and kind is not Exchange:
+            values[each.name] = MADE[each.name]
+        elif text in ("str", "str | None", "<class 'str'>"):
+            values[each.name] = f"lv:{SECRET}" if each.name == "topic" else f"/{SECRET}"
+        elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
+            values[each.name] = 1
+    return kind(**values)
+
+
+def spoiled_session() -> Session:
+    made: Session = spoiled(Session, number=1)
+    made.views = {"lv:a": spoiled(View)}
+    made.sockets = [spoiled(SocketSeen, close_code=4000, closed_at=2.0)]
+    made.events = deque([spoiled(Event), spoiled(Event, kind="patch")])
+    made.uploads = {"u": spoiled(Upload)}
+    made.exchanges = deque([spoiled(Exchange)])
+    made.refusals = Counter({f"Bearer {CANARY}": 1})
+    return made
+
+
+def test_no_text_of_a_session_brings_a_secret() -> None:
+    raw = json.dumps([told.row(spoiled_session(), "a.test"), told.detail(spoiled_session(), "a.test")])
+    assert raw.count(CANARY) > 20, "they are in what is gathered"
+    redactor = Redactor()
+    for value in (told.row(spoiled_session(), "a.test"), told.detail(spoiled_session(), "a.test")):
+        assert CANARY not in json.dumps(told.clean(value, redactor))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"/reset/{CANARY}{CANARY}", f"to /reset/{CANARY}{CANARY} at once", f"join /x?code={CANARY}", f"password={CANARY}", f"Bearer {CANARY}"],
+)  # fmt: skip
+def test_a_text_is_cleaned_wherever_it_stands(text: str) -> None:
+    for value in (text, [text], {"a": {"b": (text,)}}, {text: 1}):
+        assert CANARY not in json.dumps(told.clean(value, Redactor()))
+    assert told.clean({"n": 1, "f": 0.5, "none": None, "yes": True}, Redactor()) == {
+        "n": 1,
+        "f": 0.5,
+        "none": None,
+        "yes": True,
+    }
+
+
+def test_a_text_as_long_as_a_frame_is_cut() -> None:
+    assert len(told.clean("x" * 10_000_000, Redactor())) == told.MAX_TEXT_CHARACTERS + 1
+
+
+def test_a_session_with_nothing_in_it_is_told_too() -> None:
+    empty = Session(1, "x", 0.0, 0.0)
+    assert told.row(empty, "")["state"] == "closed"
+    assert told.detail(empty, "")["causes"] == []
+    assert told.ms(0.0012345) == 1.234 or told.ms(0.0012345) == 1.235
+    assert told.ms(None) is None
