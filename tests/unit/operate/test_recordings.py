@@ -7,17 +7,13 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import taddons, tflow
 from mitmproxy.websocket import WebSocketMessage
-from prometheus_client import generate_latest
 from wsproto.frame_protocol import Opcode
 
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
-from livegate.operate import live, metrics, recordings
-from livegate.operate.metrics import Metrics
+from livegate.operate import live, recordings
 from livegate.operate.recordings import Kept, Recording
 from livegate.operate.watch import Watch
-from livegate.pipeline.exchange import CurrentSettings
-from livegate.websocket.registry import Sockets
 
 TOPIC = "lv:phx-1"
 
@@ -53,6 +49,10 @@ class Watched:
         assert found is not None
         return found
 
+    def lines(self, start: int, count: int) -> list[dict[str, Any]]:
+        lines = [self.recording.line(number) for number in range(start, start + count)]
+        return [line for line in lines if line is not None]
+
     def kept(self, number: int) -> Kept:
         found = self.recording.at(number)
         assert found is not None
@@ -65,7 +65,7 @@ def test_a_frame_is_told_as_things_stood_when_it_came() -> None:
     watched.click("5", {"0": "1"})
     (view,) = watched.watch.session(1)[0].views.values()  # type: ignore[index]
     view.module = "App.Renamed"
-    lines = watched.recording.lines(0, 10)
+    lines = watched.lines(0, 4)
     told = [(line["n"], line["dir"], line["what"], line["outcome"], line["ms"], line["view"]) for line in lines]
     assert told == [
         (0, "up", "join", "pending", None, "/count"),
@@ -97,7 +97,7 @@ def test_the_oldest_frames_go_and_the_numbers_of_the_others_stay(monkeypatch: py
         watched.click(str(10 + number), {"0": str(number)})
     recording = watched.recording
     assert (recording.first, recording.end, recording.at(6)) == (7, 12, None)
-    assert [line["n"] for line in recording.lines(0, 3)] == [7, 8, 9]
+    assert [line["n"] for line in watched.lines(7, 3)] == [7, 8, 9]
 
 
 def test_of_all_sessions_the_quietest_is_forgotten_first() -> None:
@@ -111,24 +111,6 @@ def test_of_all_sessions_the_quietest_is_forgotten_first() -> None:
     kept = watched.watch.recordings
     assert [kept.of(number) is None for number in (1, 2, 3)] == [True, False, False]
     assert kept.forgotten == 1
-
-
-def test_names_that_clients_invent_do_not_fill_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "MAX_EVENT_LABELS", 5)
-    watched = Watched()
-    measured = Metrics(CurrentSettings(), Sockets())
-    watched.recorder.on_frame.append(measured.frame)
-    watched.join()
-    for number in range(50):
-        watched.click(str(10 + number), {"0": str(number)}, f"made-up {number}")
-        watched.click(str(100 + number), {"0": str(number)}, f"made_up_{number}")
-    assert len(measured._timed) == 5
-    counts = [
-        float(line.rpartition(" ")[2])
-        for line in generate_latest(measured.registry).decode().splitlines()
-        if line.startswith("gateway_liveview_event_duration_seconds_count")
-    ]
-    assert sum(counts) == 101
 
 
 def test_a_round_of_the_page_rests_long_enough_to_take_a_twentieth_at_most() -> None:
