@@ -38,6 +38,8 @@ LEAST = 0.9
 STATES = ("admin off", "admin on", "page: Now", "page: a session")
 LOADS = ("echo", "liveview")
 WARM_UP_S = 1.0
+SETTLE_S = 2.0
+"""What a view asks for when it is opened is not what it costs while it is open."""
 
 
 class Looking(OpenPage):
@@ -61,6 +63,7 @@ class Looking(OpenPage):
                     page.goto(f"{self.url}{where}" if where else "about:blank")
                     if where:
                         page.wait_for_selector("#link.on")
+                        self.rest(page, SETTLE_S)
 
     @contextmanager
     def _next(self) -> Iterator[str | None]:

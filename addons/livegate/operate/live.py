@@ -14,8 +14,8 @@ from livegate.operate.desk import Desk, SilentError
 logger = logging.getLogger(__name__)
 
 EVERY_S = 0.5
-REST = 19.0
-"""So many times as long as a round has kept this process busy it waits until the next: pages get a 20th of a core."""
+REST = 32.0
+"""So many times as long as a round has kept this process busy it waits until the next: pages get 3 % of a core."""
 MAX_REST_S = 3.0
 MAX_NEWS = 1000
 """Sessions told of in one round; the others are told later."""
