@@ -14,6 +14,9 @@ from gateway_process import MITMDUMP, Gateway, free_port
 from playwright.sync_api import Page, expect
 from tabs import Crowd
 from test_inspect import DOM
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from livegate.demo.processes import DemoProcesses
 
@@ -291,6 +294,11 @@ def test_the_page_is_inside_mitmweb_behind_its_login(home: Home, page: Page) -> 
     refused = page.request.get(f"{bare}/api/v1/sessions")
     assert refused.status == 403
     assert "sessions" not in refused.text()
+    live_url = f"{bare.replace('http:', 'ws:')}/api/v1/live"
+    for url, origin in ((live_url, bare), (f"{live_url}?token=secret", "http://elsewhere.test")):
+        with pytest.raises(InvalidStatus) as denied:
+            connect(url, origin=Origin(origin.removesuffix("/livegate")), proxy=None)
+        assert denied.value.response.status_code == 403
     page.goto(bare)
     expect(page.get_by_text("403 Authentication Required")).to_be_visible()
     home.complaints.clear()  # the browser itself complains of the 403

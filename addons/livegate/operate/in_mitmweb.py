@@ -1,16 +1,14 @@
 """The operators' page inside mitmweb, at /livegate and behind mitmweb's own login; wired up by AdminListener."""
 
-import json
 import mimetypes
-from typing import Any, override
+from typing import override
 
 from mitmproxy.tools.web.app import Application, AuthRequestHandler, RequestHandler
-from tornado import websocket
 
-from livegate.operate.api import MAX_BODY_BYTES, Api, dumped
+from livegate.operate.api import Api
 from livegate.operate.export import asset
-from livegate.operate.live import Live, Viewer
-from livegate.operate.server import ASSETS, HEADERS
+from livegate.operate.live import Live
+from livegate.operate.server import ASSETS, HEADERS, OpenPage
 
 PATH = "/livegate"
 
@@ -68,36 +66,18 @@ class ApiInMitmweb(RequestHandler):
         await self.finish(found.body)
 
 
-class LiveInMitmweb(websocket.WebSocketHandler, AuthRequestHandler):
-    """What open pages are told."""
+class LiveInMitmweb(OpenPage, AuthRequestHandler):
+    """What open pages are told; a page of another origin is refused by Tornado."""
 
     def initialize(self, live: Live) -> None:
         """Called by Tornado."""
-        self.live = live
-        self.viewer = Viewer(self._send)
+        self.begin(live)
 
     @override
-    def open(self, *args: str, **kwargs: str) -> None:
-        self.live.join(self.viewer)
-
-    @override
-    def on_message(self, message: str | bytes) -> None:
-        if len(message) <= MAX_BODY_BYTES:
-            try:
-                said = json.loads(message)
-            except (ValueError, RecursionError):
-                return
-            self.live.said(self.viewer, said)
-
-    @override
-    def on_close(self) -> None:
-        self.live.leave(self.viewer)
-
-    def _send(self, message: dict[str, Any]) -> None:
-        try:
-            self.write_message(dumped(message).decode())
-        except websocket.WebSocketClosedError:
-            self.live.leave(self.viewer)
+    def prepare(self) -> None:
+        if self.live.is_full:
+            self.set_status(503)
+            self.finish()
 
 
 def install(app: Application, api: Api, live: Live) -> None:

@@ -47,6 +47,8 @@ HEAD_WITHIN_S = 15.0
 BODY_WITHIN_S = 10.0
 MAX_UNSENT_BYTES = 4 * 1024 * 1024
 """To an open page; one that is further behind is told nothing more until it has caught up."""
+MAX_SAID_BYTES = 4096
+"""By an open page, at a time."""
 START_WITHIN_S = 5.0
 END_WITHIN_S = 2.0
 
@@ -173,40 +175,16 @@ class PageHandler(Guarded):
         self.redirect("/", status=303)
 
 
-class LiveHandler(websocket.WebSocketHandler):
-    """What open pages are told."""
+class OpenPage(websocket.WebSocketHandler):
+    """The socket of an open page, wherever it is served."""
 
-    def initialize(self, keeper: Gatekeeper, api: Api, live: Live) -> None:
-        del api
-        self.keeper, self.live = keeper, live
+    live: Live
+
+    def begin(self, live: Live) -> None:
+        """Called at first; nothing is told before the socket is open."""
+        self.live = live
         self.viewer = Viewer(self._send, self._is_behind, self._end)
         self._unsent = 0
-
-    @override
-    def set_default_headers(self) -> None:
-        self.clear_header("Server")
-
-    @override
-    def check_origin(self, origin: str) -> bool:
-        return True  # judged in `prepare`, with all else
-
-    @override
-    async def prepare(self) -> None:
-        authorization = self.request.headers.get("Authorization", "")
-        why = stranger_of(self.keeper, self.request, navigates=False)
-        if why:
-            self._refuse(403, why)
-        elif not self.keeper.knows(authorization, self.get_cookie(COOKIE) or ""):
-            if authorization:
-                await asyncio.sleep(WRONG_TOKEN_S)
-            self._refuse(401, "a token is needed")
-        elif self.live.is_full:
-            self._refuse(503, "too many pages are open")
-
-    def _refuse(self, status: int, why: str) -> None:
-        self.set_status(status)
-        self.set_header("Content-Type", "application/json")
-        self.finish(dumped({"error": why}))
 
     @override
     def open(self, *args: str, **kwargs: str) -> None:
@@ -214,8 +192,9 @@ class LiveHandler(websocket.WebSocketHandler):
 
     @override
     def on_message(self, message: str | bytes) -> None:
-        with contextlib.suppress(ValueError, RecursionError):
-            self.live.said(self.viewer, json.loads(message))
+        if len(message) <= MAX_SAID_BYTES:
+            with contextlib.suppress(ValueError, RecursionError):
+                self.live.said(self.viewer, json.loads(message))
 
     @override
     def on_close(self) -> None:
@@ -243,6 +222,41 @@ class LiveHandler(websocket.WebSocketHandler):
         self.close(1012, "the admin listener ends")
 
 
+class LiveHandler(OpenPage):
+    """What open pages are told."""
+
+    def initialize(self, keeper: Gatekeeper, api: Api, live: Live) -> None:
+        del api
+        self.keeper = keeper
+        self.begin(live)
+
+    @override
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+
+    @override
+    def check_origin(self, origin: str) -> bool:
+        return True  # judged in `prepare`, with all else
+
+    @override
+    async def prepare(self) -> None:
+        authorization = self.request.headers.get("Authorization", "")
+        why = stranger_of(self.keeper, self.request, navigates=False)
+        if why:
+            self._refuse(403, why)
+        elif not self.keeper.knows(authorization, self.get_cookie(COOKIE) or ""):
+            if authorization:
+                await asyncio.sleep(WRONG_TOKEN_S)
+            self._refuse(401, "a token is needed")
+        elif self.live.is_full:
+            self._refuse(503, "too many pages are open")
+
+    def _refuse(self, status: int, why: str) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(dumped({"error": why}))
+
+
 def stranger_of(keeper: Gatekeeper, request: httputil.HTTPServerRequest, *, navigates: bool) -> str:
     """See `Gatekeeper.stranger`."""
     return keeper.stranger(request.method or "", dict(request.headers.items()), navigates=navigates)
@@ -258,7 +272,7 @@ def application(keeper: Gatekeeper, api: Api, live: Live) -> web.Application:
             (r"/(.*)", PageHandler, shared),
         ],
         websocket_ping_interval=30,
-        websocket_max_message_size=4096,
+        websocket_max_message_size=MAX_SAID_BYTES,
         log_function=lambda _: None,
     )
 
