@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -85,7 +84,7 @@ class SoakedGateway(Process):
             self._settings["inspect"] = {"frame_log": {"path": str(own / "frames.jsonl"), "keep": 1}}
         program = find_program("livegate")
         assert program, "make install"
-        command = [program, "run", "--", "--set", f"confdir={own / 'mitmproxy'}", *os.environ.get("SOAK_X", "").split()]
+        command = [program, "run", "--", "--set", f"confdir={own / 'mitmproxy'}"]
         super().__init__(command, cores=cores, folder=own, environ={"GATEWAY_CONFIG_FILE": str(self._file)})
 
     def __enter__(self) -> Self:
