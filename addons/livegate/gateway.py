@@ -4,6 +4,7 @@ from typing import Any
 
 from mitmproxy.connection import Client
 
+from livegate.garbage import GarbageCollection
 from livegate.inspect.commands import LiveViewCommands
 from livegate.inspect.free_text import FreeText
 from livegate.inspect.liveview import LiveViewInspector
@@ -104,4 +105,5 @@ def pipeline() -> list[Any]:
         AdminListener(current, desk),
         FlowHistory(),
         logs,
+        GarbageCollection(),
     ]

@@ -1,7 +1,6 @@
 """Brings the gateway up on mitmproxy: safe options, settings, listener, reload. The first addon of the pipeline."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -112,9 +111,6 @@ class Startup:
             watching = watch(self._path, self._watched, self.reload, self._stop_watching)
             self._keep(loop.create_task(watching, name="livegate settings watch"))
         prepare_certificate_store()
-        # What is there by now stays until the end: the garbage collector need not walk through it again and again.
-        gc.collect()
-        gc.freeze()
         loop.call_soon(self._current.serving.set)
 
     def done(self) -> None:

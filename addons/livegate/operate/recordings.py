@@ -16,9 +16,9 @@ from livegate.phoenix.tree import Tree
 
 MAX_FRAMES = 2000
 """Of one session."""
-MAX_SESSION_BYTES = 2 * 1024 * 1024
-OVERHEAD_BYTES = 1000
-"""What a frame takes besides its data, about."""
+MAX_SESSION_BYTES = 8 * 1024 * 1024
+OVERHEAD_BYTES = 2500
+"""What a frame takes besides its data, about: its note, what it changed, and its part of the page."""
 
 
 @dataclass(slots=True)

@@ -28,9 +28,9 @@ class Limits:
     sessions: int = 1000
     events: int = 200
     """Of one session."""
-    all_events: int = 50_000
+    all_events: int = 20_000
     """Of all sessions together."""
-    exchanges: int = 50_000
+    exchanges: int = 20_000
     """HTTP requests of all sessions together."""
     pending: int = 500
     """Pushes of one socket without an answer."""

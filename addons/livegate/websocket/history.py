@@ -11,7 +11,7 @@ LAST_WORDS = MessageHistory(messages=100, bytes=64 * 1024)
 """What stays of a socket that has ended, while a user interface still shows its flow."""
 SPARE = 16
 """The part of its bounds that a full history makes free at once: a sixteenth."""
-MESSAGE_BYTES = 1024
+MESSAGE_BYTES = 2048
 """What a message takes besides its content, about: mitmproxy's object, and what the inspector knows of it."""
 
 
