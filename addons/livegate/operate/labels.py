@@ -1,5 +1,6 @@
 """Values of metric labels: from a bounded set each, whatever a client sends. Used by the metrics."""
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Container
@@ -42,11 +43,13 @@ def reason_label(slug: str) -> str:
     return slug if _SLUG.fullmatch(slug) else OTHER
 
 
+@functools.lru_cache(1024)
 def view_label(module: str | None) -> str:
     """The module of a LiveView, as the app has signed it, though anybody can write such a text."""
     return module if module is not None and _MODULE.fullmatch(module) else OTHER
 
 
+@functools.lru_cache(4096)
 def event_label(kind: str, name: str) -> str:
     """An event's name; what is not one, such as the path of a patch, is told by its kind."""
     if kind == "event":

@@ -205,14 +205,14 @@ class Metrics:
             self._of(self._liveview.incidents, _route(seen.flow), note.what).inc()
         elif note.what == "joined":
             self._joined(_route(seen.flow), again=note.view is not None and note.view.rejoins)
-        if event is None or note.from_client or event.kind not in _TIMED or event.round_trip is None:
+        if event is None or note.from_client or event.kind not in _TIMED or event.answered_at is None:
             return
         module = note.view.module if note.view is not None else None
         # Only what a backend has answered well is a name of its own: anybody can make up views and events.
         labels = self._events.allowed(
             _route(seen.flow), view_label(module), event_label(event.kind, event.name), may_grow=event.outcome == "ok"
         )
-        self._of(self._liveview.events, *labels).observe(max(0.0, event.round_trip))
+        self._of(self._liveview.events, *labels).observe(max(0.0, event.answered_at - event.sent_at))
         self._of(self._liveview.diff_bytes, *labels).inc(event.diff_size)
 
     def _joined(self, route: str, *, again: bool) -> None:
