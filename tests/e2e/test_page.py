@@ -289,6 +289,35 @@ def test_the_page_comes_back_by_itself_when_the_gateway_does(
             expect(page.locator(".row", has_text="/count")).to_be_visible()
 
 
+def test_a_person_types_the_token_once_and_the_cookie_is_no_use_elsewhere(
+    chromium: str, demo: DemoProcesses, npm_packages: Path, tmp_path: Path
+) -> None:
+    admin, token = free_port(), "correct horse battery".replace(" ", "-")
+    settings = {
+        "services": {"live.localhost": demo.live_url},
+        "admin": {"listen": f"127.0.0.1:{admin}", "token": token},
+    }
+    gateway = Gateway(tmp_path, settings)
+    with gateway, browser_page(chromium, bypass_csp=True) as page:
+        gateway.output.wait_for("admin listener on")
+        page.goto(f"http://127.0.0.1:{admin}/#/sessions")
+        page.evaluate((npm_packages / "axe-core" / "axe.min.js").read_text())
+        assert [one["id"] for one in page.evaluate("axe.run()")["violations"]] == []
+        page.get_by_label("Token").fill("a wrong one")
+        page.get_by_role("button", name="Open").click()
+        expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+        page.get_by_label("Token").fill(token)
+        page.keyboard.press("Enter")
+        live(page)
+        (cookie,) = page.context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        assert token not in cookie["value"]
+        app = page.context.new_page()
+        app.goto(f"http://live.localhost:{gateway.port}/count")
+        connected(app)
+    assert token not in gateway.output.text
+
+
 def test_the_page_is_inside_mitmweb_behind_its_login(home: Home, page: Page) -> None:
     bare = home.mitmweb.partition("?")[0]
     refused = page.request.get(f"{bare}/api/v1/sessions")

@@ -33,11 +33,12 @@ CSP = (
 HEADERS = {
     "Content-Security-Policy": CSP,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with `no-referrer` a browser sends `Origin: null` with the login form
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+WRONG_HIDDEN, WRONG_SHOWN = b'<p id="wrong" role="alert" hidden>', b'<p id="wrong" role="alert">'
 WRONG_TOKEN_S = 0.5
 """How long a wrong token waits for its answer."""
 MAX_CONNECTIONS = 100
@@ -132,6 +133,9 @@ class PageHandler(Guarded):
 
     def get(self, name: str) -> None:
         name = name or "index.html"
+        if name == "login":
+            self.redirect("/", status=303)
+            return
         if name not in ASSETS:
             self.refuse(404, "there is nothing here")
             return
@@ -168,7 +172,8 @@ class PageHandler(Guarded):
             return
         self.set_status(401)
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        await self.finish(asset("login.html"))
+        page = asset("login.html")
+        await self.finish(page.replace(WRONG_HIDDEN, WRONG_SHOWN) if given else page)
 
     def _admit(self) -> None:
         self.set_cookie(COOKIE, self.keeper.cookie(), httponly=True, samesite="Strict", path="/")
