@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 import threading
 import time
@@ -9,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from desks import Parts, session
 
 from livegate.operate import desk as desks
 from livegate.operate.api import Api
 from livegate.operate.desk import SilentError
+from livegate.operate.export import asset
 
 
 async def test_a_question_is_answered_on_the_gateways_loop(parts: Parts) -> None:
@@ -124,6 +127,26 @@ def test_settings_are_told_as_they_stand_in_the_file_without_keys_and_tokens(par
     assert "routes" not in told
     parts.current.value = parts.settings(admin={})
     assert parts.desk.settings_told()["admin"]["token"] is None
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {
+            "admin": {"listen": ":9", "token": "sixteen-characters", "hosts": ["ops.test"]},
+            "tracing": {"endpoint": "http://10.0.0.2:4318", "headers": {"X-Key": "sixteen-characters"}},
+            "inspect": {"frame_log": {"path": "frames.jsonl"}, "redact_fields": ["pet"]},
+            "websocket": {"allowed_origins": ["https://a.test"], "max_age": "1h", "idle": None},
+        },
+    ],
+)
+def test_settings_are_told_as_the_openapi_document_says(parts: Parts, sections: dict[str, Any]) -> None:
+    parts.current.value = parts.settings(**sections)
+    told = parts.desk.settings_told()
+    assert "sixteen-characters" not in str(told)
+    components = json.loads(asset("openapi.json"))["components"]
+    jsonschema.Draft202012Validator({"$ref": "#/components/schemas/Settings", "components": components}).validate(told)
 
 
 def test_a_step_of_the_trend_and_the_overview(parts: Parts) -> None:
