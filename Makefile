@@ -4,7 +4,7 @@ LOCK_PYTHON ?= $(shell scripts/find-python 3.12)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo run test check format bench bench-frames bench-page soak fuzz lock clean
+.PHONY: help install demo run test check format bench bench-frames bench-page bench-scroll soak fuzz lock clean
 
 help:
 	@echo "make demo     start the demo apps and the gateway in mitmweb in front of them"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench    speed beside nginx, HAProxy and plain mitmdump, on this machine (ARGS=--quick for a glance)"
 	@echo "make bench-frames  what it costs to understand a LiveView frame"
 	@echo "make bench-page  what WebSockets lose while the admin page is open"
+	@echo "make bench-scroll  how smoothly the admin page's table scrolls with 5,000 sessions"
 	@echo "make soak     15 minutes under load, with reloads and the admin page open (ARGS='--minutes 2' for a glance)"
 	@echo "make fuzz     a million byte streams through the WebSocket codec (ARGS='--count 50000' for fewer)"
 	@echo "make install  only set up .venv"
@@ -51,6 +52,9 @@ bench-frames: install
 
 bench-page: install
 	$(BIN)/python -m tests.bench.page_cost $(ARGS)
+
+bench-scroll: install
+	$(BIN)/python -m tests.bench.scrolling
 
 soak: install
 	$(BIN)/python -m tests.bench.soak $(ARGS)

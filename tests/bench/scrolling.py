@@ -1,7 +1,6 @@
 """`python -m tests.bench.scrolling`: how smoothly the sessions' table scrolls with 5,000 sessions and 50 events/s arriving.
 
-Measured with Chromium's own tracing while a synthetic gesture scrolls: frames that were drawn and dropped, and how long
-the page's thread was busy at a time.
+Measured with Chromium's own tracing while a synthetic gesture scrolls: frames that were drawn and dropped.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ from playwright.async_api import async_playwright  # noqa: E402
 
 SESSIONS, EVENTS_PER_S, LIVE = 5000, 50, 200
 SECONDS = 10
-CATEGORIES = "devtools.timeline,disabled-by-default-devtools.timeline.frame,toplevel"
+CATEGORIES = "devtools.timeline,disabled-by-default-devtools.timeline.frame"
 RENDERED = {"s": ["<p>", "</p>"], "0": "0"}
 
 
@@ -111,28 +110,16 @@ async def scrolled(admin: str) -> list[dict[str, Any]]:
 
 
 def told(events: list[dict[str, Any]]) -> dict[str, float]:
-    """Frames a second, the share of dropped ones, and the page's longest tasks (ms)."""
+    """Frames a second, how many were dropped, and the time between them."""
     drawn = sorted(event["ts"] for event in events if event["name"] == "DrawFrame")
     dropped = sum(event["name"] == "DroppedFrame" for event in events)
     between = sorted((b - a) / 1000 for a, b in itertools.pairwise(drawn))
-    mains = {
-        event["tid"] for event in events if event["name"] == "FireAnimationFrame" or event["name"] == "FunctionCall"
-    }
-    busy = sorted(
-        event["dur"] / 1000
-        for event in events
-        if event["name"].endswith("RunTask") and (event["pid"], event["tid"]) in mains and event.get("dur")
-    )
     seconds = (drawn[-1] - drawn[0]) / 1e6
     return {
         "frames/s": round((len(drawn) - 1) / seconds, 1),
         "dropped": dropped,
         "median ms between frames": round(between[len(between) // 2], 1),
         "p99 ms between frames": round(between[int(len(between) * 0.99)], 1),
-        "longest task ms": round(busy[-1], 1) if busy else 0,
-        "tasks over 16 ms": sum(each > 16 for each in busy),
-        "tasks over 50 ms": sum(each > 50 for each in busy),
-        "busy share": round(sum(busy) / 1000 / seconds, 3),
     }
 
 
