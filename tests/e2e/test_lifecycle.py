@@ -315,6 +315,7 @@ def test_a_closed_terminal_ends_it_and_sighup_with_one_reloads(tmp_path: Path, b
     gateway = Gateway(tmp_path, {"services": {"app.test": backend.url}})
     pid, main = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which `nohup` would have it ignore
         os.environ.update(gateway.environ, TERM="xterm")
         os.execv(MITMDUMP.with_name(tool), [tool, "-s", str(CHECKOUT / "addons" / "gateway.py")])
     fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
