@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+from collections import Counter
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -86,6 +87,28 @@ def seen() -> list[str]:
     return list(ctx.master.addons.get("meddler").seen)
 
 
+def connections() -> int:
+    """How many clients are connected."""
+    return len(ctx.master.addons.get("proxyserver").connections)
+
+
+def collect_nothing() -> None:
+    """From now on what only the collector could free stays."""
+    gc.collect()
+    gc.disable()
+
+
+def cycles() -> dict[str, int]:
+    """What only the collector could free since then, by type."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    gc.collect()
+    gc.set_debug(0)
+    gc.enable()
+    found = Counter(type(each).__name__ for each in gc.garbage)
+    gc.garbage.clear()
+    return dict(found.most_common())
+
+
 def _is_socket(entry: Path) -> bool:
     try:
         return str(entry.readlink()).startswith("socket:")
@@ -93,4 +116,7 @@ def _is_socket(entry: Path) -> bool:
         return False
 
 
-ACTIONS = {"held": held, "legs": legs, "flows": flows, "inject": inject, "kill": kill, "resume": resume, "seen": seen}
+ACTIONS = {
+    action.__name__: action
+    for action in (held, connections, legs, flows, inject, kill, resume, seen, collect_nothing, cycles)
+}

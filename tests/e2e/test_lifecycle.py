@@ -365,7 +365,7 @@ def test_json_logs_are_one_object_a_line(tmp_path: Path, backend: Backend) -> No
     settings = {"services": {"app.test": backend.url}, "log": {"format": "json"}}
     with Gateway(tmp_path, settings) as gateway:
         ask(gateway, path="/json?token=CANARY")
-        line = gateway.output.wait_for('"path": "/json"')
+        line = gateway.output.wait_for('"path":"/json"')
         entry = json.loads(line)
         assert entry["status"] == 200
         assert entry["logger"] == "livegate.access"

@@ -1,7 +1,6 @@
 """What a list of flows says of a session: the comment and the sign of its socket's flow."""
 
 import asyncio
-from dataclasses import dataclass
 
 from mitmproxy import ctx, hooks, http
 
@@ -10,40 +9,31 @@ from livegate.inspect.redaction import Redactor
 from livegate.mitm.policy import NOT_KEPT
 from livegate.phoenix.model import Session
 
-EVERY_S = 0.5
-"""A session that is busy has its comment written anew so often."""
-
-
-@dataclass(slots=True)
-class _Pause:
-    """No comment is written to a flow until this is over; then one is, if there is something new to say."""
-
-    timer: asyncio.TimerHandle
-    session: Session | None = None
+SOON_S = 0.5
+"""So long after something has happened in a session its comment says so, and all that happened meanwhile."""
 
 
 class Comments:
-    """Writes comments, at most one in `EVERY_S` a flow, and the last word always."""
+    """Writes comments, at most one in `SOON_S` a flow, and the last word always."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._pauses: dict[str, _Pause] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._sessions: dict[str, Session] = {}
+        """By the same ids; a socket's session may turn out to be another one."""
 
     def soon(self, flow: http.HTTPFlow, session: Session) -> None:
         """Something happened in the session of this flow's socket."""
-        pause = self._pauses.get(flow.id)
-        if pause is not None:
-            pause.session = session
-            return
-        timer = ctx.master.event_loop.call_later(EVERY_S, self._over, flow)
-        self._pauses[flow.id] = _Pause(timer)
-        self.write(flow, session)
+        self._sessions[flow.id] = session
+        if flow.id not in self._timers:
+            self._timers[flow.id] = ctx.master.event_loop.call_later(SOON_S, self._due, flow)
 
     def last(self, flow: http.HTTPFlow, session: Session | None) -> None:
         """The socket has ended."""
-        pause = self._pauses.pop(flow.id, None)
-        if pause is not None:
-            pause.timer.cancel()
+        timer = self._timers.pop(flow.id, None)
+        if timer is not None:
+            timer.cancel()
+            del self._sessions[flow.id]
         if session is not None:
             self.write(flow, session)
 
@@ -56,8 +46,7 @@ class Comments:
         if sign and not flow.marked:
             flow.marked = sign
 
-    def _over(self, flow: http.HTTPFlow) -> None:
-        pause = self._pauses.pop(flow.id)
-        if pause.session is not None:
-            self.soon(flow, pause.session)
-            ctx.master.addons.trigger(hooks.UpdateHook([flow]))
+    def _due(self, flow: http.HTTPFlow) -> None:
+        del self._timers[flow.id]
+        self.write(flow, self._sessions.pop(flow.id))
+        ctx.master.addons.trigger(hooks.UpdateHook([flow]))

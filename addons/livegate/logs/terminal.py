@@ -1,11 +1,14 @@
 """How the gateway's log lines reach the terminal: mitmproxy's own text, or JSON lines; called by Startup and Logs."""
 
+import asyncio
+import contextlib
 import json
 import logging
 import sys
 from datetime import UTC, datetime
 from typing import Literal, Protocol, TextIO
 
+import orjson
 from mitmproxy import ctx, log
 from mitmproxy.utils import human
 
@@ -37,15 +40,42 @@ class LogSettings(Protocol):
 
 
 class JsonLines(log.MitmLogHandler):
-    """Write every record as one JSON object on a line; docs/logs.md lists what is in it."""
+    """Write every record as one JSON object on a line; docs/logs.md lists what is in it.
+
+    Lines of the event loop leave at the end of its turn, those of many requests together; warnings and worse at once.
+    """
 
     def __init__(self, out: TextIO | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # mitmproxy's base is untyped
         self._out = out or sys.stdout
+        self._leaving = False
+        """Whether what was written will be flushed without anybody's doing."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the record's line."""
-        print(self.line(record), file=self._out, flush=True)
+        """Write the record's line."""
+        self._out.write(f"{self.line(record)}\n")
+        if record.levelno >= logging.WARNING or not self._leave_later():
+            self._out.flush()
+
+    def _leave_later(self) -> bool:
+        if not self._leaving:
+            try:
+                asyncio.get_running_loop().call_soon(self.flush)
+            except RuntimeError:  # no event loop runs in this thread
+                return False
+            self._leaving = True
+        return True
+
+    def flush(self) -> None:
+        """Let everything out that was written."""
+        with self.lock or contextlib.nullcontext():
+            self._leaving = False
+            self._out.flush()
+
+    def uninstall(self) -> None:
+        """Write no more."""
+        super().uninstall()
+        self.flush()
 
     def line(self, record: logging.LogRecord) -> str:
         """The JSON text of one record, without a line end."""
@@ -59,7 +89,12 @@ class JsonLines(log.MitmLogHandler):
         client = vars(record).get("client")
         if client:  # mitmproxy's lines about a connection
             entry["client"] = human.format_address(client)
-        return json.dumps({name: value for name, value in entry.items() if value is not None})
+        told = {name: value for name, value in entry.items() if value is not None}
+        try:
+            line = orjson.dumps(told).decode()
+        except orjson.JSONEncodeError:  # half of a surrogate pair
+            return json.dumps(told)
+        return line if line.isascii() else json.dumps(told)  # which any terminal can write
 
 
 def _said(record: logging.LogRecord) -> dict[str, object]:

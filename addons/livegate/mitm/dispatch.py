@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from mitmproxy import addonmanager, ctx, exceptions, hooks
+from mitmproxy import addonmanager, ctx, exceptions, hooks, log
 from mitmproxy.addons import (
     anticache,
     anticomp,
@@ -128,8 +128,14 @@ class HookTable:
         if self._quiet.pop(flow.id):
             self.update(flow)
 
+    def is_heard(self, record: logging.LogRecord) -> bool:
+        """Whether any addon wants the lines of the log as the events that they were before mitmproxy 9."""
+        del record
+        groups = self._groups.get("add_log")
+        return bool(self._look_up("add_log") if groups is None else groups)
+
     def trigger(self, event: hooks.Hook) -> None:
-        """Stands in for AddonManager.trigger, which mitmproxy calls for each line of its log; hooks must be sync."""
+        """Stands in for AddonManager.trigger; hooks must be sync."""
         groups = self._groups.get(event.name)
         if groups is None:
             groups = self._look_up(event.name)
@@ -169,6 +175,12 @@ class HookTable:
         return changing
 
 
+def _log_events(manager: addonmanager.AddonManager) -> list[log.LegacyLogEvents]:
+    """What makes events of the log's lines."""
+    found = [each for each in logging.getLogger().handlers if isinstance(each, log.LegacyLogEvents)]
+    return [each for each in found if each.master is manager.master]
+
+
 def install(manager: addonmanager.AddonManager) -> HookTable:
     """Let a table dispatch the events of an addon manager."""
     replaced: Any = manager
@@ -177,6 +189,8 @@ def install(manager: addonmanager.AddonManager) -> HookTable:
     replaced.master.options.changed.connect(table.options_changed)
     for name in ("register", "add", "remove", "clear"):
         setattr(replaced, name, table.then_forget(getattr(type(manager), name).__get__(manager)))
+    for each in _log_events(manager):  # which would wake up the event loop for each line
+        each.addFilter(table.is_heard)
     replaced.trigger = table.trigger
     replaced.trigger_event = table.trigger_event
     replaced.handle_lifecycle = table.handle_lifecycle
@@ -186,7 +200,10 @@ def install(manager: addonmanager.AddonManager) -> HookTable:
 def uninstall(manager: addonmanager.AddonManager) -> None:
     """Give the dispatch back to mitmproxy's own code."""
     options: Any = manager.master.options
-    options.changed.disconnect(table_of(manager).options_changed)
+    table = table_of(manager)
+    options.changed.disconnect(table.options_changed)
+    for each in _log_events(manager):
+        each.removeFilter(table.is_heard)
     for name in ("register", "add", "remove", "clear", "trigger", "trigger_event", "handle_lifecycle", _PLACE):
         vars(manager).pop(name, None)
 

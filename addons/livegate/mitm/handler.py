@@ -7,6 +7,7 @@ only when they have a lot to write. One connection's events are handled one afte
 import asyncio
 import dataclasses
 import logging
+import traceback
 from collections import deque
 from typing import Any
 
@@ -16,6 +17,7 @@ from mitmproxy.proxy import commands, events, mode_servers, server
 from mitmproxy.utils import asyncio_utils
 
 from livegate.mitm.dispatch import table_of
+from livegate.mitm.freeing import free
 
 DRAIN_ABOVE_BYTES = 64 * 1024
 """A writer that holds more is waited for before the next read."""
@@ -30,6 +32,10 @@ class _Arguments(dict[type[commands.StartHook], tuple[str, ...]]):
         return names
 
 
+async def _nothing_to_end() -> None:
+    """What a watchdog calls when its connection is over."""
+
+
 _ARGUMENT = _Arguments()
 _STOCK = mode_servers.ProxyConnectionHandler
 
@@ -42,7 +48,29 @@ class GatewayConnectionHandler(_STOCK):
         self._waiting: deque[events.Event] = deque()
         self._handling = False
         self._unsent: dict[Connection, list[bytes]] = {}
+        self._timers: dict[commands.RequestWakeup, asyncio.TimerHandle] = {}
         self._table = table_of(self.master.addons)
+
+    async def handle_client(self) -> None:
+        """Serve the client until its connection has ended, and those to backends with it."""
+        try:
+            await super().handle_client()
+        finally:
+            free(self.layer)
+            self._timers.clear()
+            self.timeout_watchdog.callback = _nothing_to_end
+
+    async def handle_connection(self, connection: Connection) -> None:
+        """Read from a connection for its entire life. An error holds the frames it went through, and they hold it."""
+        reader = self.transports[connection].reader
+        try:
+            await super().handle_connection(connection)
+        except asyncio.CancelledError as error:
+            traceback.clear_frames(error.__traceback__)
+            raise
+        finally:
+            if isinstance(reader, asyncio.StreamReader) and (broken := reader.exception()) is not None:
+                broken.__traceback__ = None
 
     def never_time_out(self) -> None:
         """Let no inactivity end this connection: it carries a WebSocket, which has limits of its own."""
@@ -153,14 +181,15 @@ class GatewayConnectionHandler(_STOCK):
         self.transports[command.connection] = server.ConnectionIO(handler=task)
 
     def _wake_up_later(self, command: commands.RequestWakeup) -> None:
+        timer = asyncio.get_running_loop().call_later(command.delay, self._wake_up, command)
         timers: set[Any] = self.wakeup_timer  # cancelled with the connection
-
-        def wake_up() -> None:
-            timers.discard(timer)
-            self.handle(events.Wakeup(command))
-
-        timer = asyncio.get_running_loop().call_later(command.delay, wake_up)
         timers.add(timer)
+        self._timers[command] = timer
+
+    def _wake_up(self, command: commands.RequestWakeup) -> None:
+        timers: set[Any] = self.wakeup_timer
+        timers.discard(self._timers.pop(command))
+        self.handle(events.Wakeup(command))
 
     def transport_of(self, connection: Connection) -> asyncio.Transport | None:
         """The TCP transport of a connection; None when it has ended or is none of asyncio's."""

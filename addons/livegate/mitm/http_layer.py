@@ -15,6 +15,7 @@ from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import tls
 
 from livegate.mitm.events import AnswerOverdue, BodyOverdue, FlushDue, HeadOverdue, LingerOver, SocketOutput
+from livegate.mitm.freeing import free
 from livegate.mitm.http1 import GatewayHttp1Client, GatewayHttp1Server
 from livegate.mitm.policy import GatewayPolicy, Upstream
 from livegate.mitm.stream import GatewayStream
@@ -78,13 +79,17 @@ class GatewayHttpLayer(http_layers.HttpLayer):
             for stream in [stream for stream in self.streams.values() if stream.flow is event.flow]:
                 yield from self.event_to_child(stream, event)
             return
+        elif isinstance(event, events.Start):
+            yield from self._start(event)
         else:
-            if isinstance(event, events.Start):
-                self.policy.http_started(self.context.client)
-                self.connections[self.context.client] = GatewayHttp1Server(self.context.fork(), self)
-                self.start("head", self.policy.bounds().keep_alive_s)
             yield from super()._handle_event(event)
         yield from self._arm()
+
+    def _start(self, event: events.Start) -> Commands:
+        self.policy.http_started(self.context.client)
+        self.connections[self.context.client] = GatewayHttp1Server(self.context.fork(), self)
+        self.start("head", self.policy.bounds().keep_alive_s)
+        yield from self.event_to_child(self.connections[self.context.client], event)
 
     def _due(self) -> Iterator[DeadlineKey]:
         now = time.monotonic()
@@ -166,4 +171,4 @@ class GatewayHttpLayer(http_layers.HttpLayer):
                 and connection not in self.waiting_for_establishment
                 and not connection.connected
             ):
-                del self.connections[connection]
+                free(self.connections.pop(connection))

@@ -26,6 +26,7 @@ from mitmproxy.proxy.layers.http._events import (
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpResponseHeadersHook
 
 from livegate.mitm.events import AnswerOverdue, FlushDue, InformationalResponse
+from livegate.mitm.freeing import ignore
 from livegate.mitm.policy import Failure, Plan
 from livegate.mitm.upstream import GetUpstream
 from livegate.mitm.websocket_layer import GatewayWebsocketLayer
@@ -65,6 +66,13 @@ class GatewayStream(http_layers.HttpStream):
                 yield http_layers.SendHttp(event, self.context.client)
         else:
             yield from super()._handle_event(event)
+        if self.stream_id not in self.gateway.streams:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """The exchange is over: leave nothing that only the collector of cycles could free, which holds up all."""
+        self._handle_event = self.client_state = self.server_state = ignore  # type: ignore[method-assign]
+        self.context.layers.clear()
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
         self.flow = http.HTTPFlow(self.context.client, self.context.server)

@@ -94,9 +94,22 @@ def _milliseconds(start: float | None, end: float | None) -> float | None:
     return None if start is None or end is None else round((end - start) * 1000, 1)
 
 
+class _Line:
+    """A line as text, made when a handler asks for it: the one that writes JSON does not."""
+
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields
+
+    def __str__(self) -> str:
+        return render(self._fields)
+
+
 def write(fields: Fields) -> None:
     """Write one line. The terminal shows it as `key=value` pairs or as JSON, whichever `log.format` says."""
-    logger.info("%s", render(fields), extra={"livegate_fields": fields})
+    if logger.isEnabledFor(logging.INFO):  # what follows is `logger.info` without the search for who has called it
+        record = logging.LogRecord(logger.name, logging.INFO, __file__, 0, "%s", (_Line(fields),), None)
+        vars(record)["livegate_fields"] = fields
+        logger.handle(record)
 
 
 def render(fields: Fields) -> str:

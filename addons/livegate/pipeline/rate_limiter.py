@@ -7,7 +7,7 @@ from mitmproxy import http
 
 from livegate.logs.subject import about
 from livegate.pipeline import errors
-from livegate.pipeline.budgets import Budget, Budgets, Decision, Level, hashed, user_key
+from livegate.pipeline.budgets import Budget, Budgets, Decision, Level, address_key, user_key
 from livegate.pipeline.exchange import Exchange, awaiting_backend
 from livegate.pipeline.identity import rate_limit_address
 from livegate.pipeline.refusal import Refusal
@@ -90,7 +90,7 @@ def _budgets_of(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits) -> lis
         )
         budgets.append(Budget("user", limits.rates.user, f"{limits.user_scope}/{key}"))
     if limits.rates.ip is not None:
-        budgets.append(Budget("ip", limits.rates.ip, f"{limits.ip_scope}/{hashed('address', address)}"))
+        budgets.append(Budget("ip", limits.rates.ip, f"{limits.ip_scope}/{address_key(address)}"))
     return budgets
 
 

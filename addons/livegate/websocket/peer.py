@@ -146,6 +146,10 @@ class Peer:
             self.end_of_stream()
         self._session.peer_lost()
 
+    def leave(self) -> None:
+        """The socket is over for all: refer to nothing that refers back, which only Python's collector could free."""
+        del self.leg, self.other, self._session
+
     def block_writing(self, *, blocked: bool) -> None:
         """Tell whether this end is behind with taking what it is sent: the other end has to wait then."""
         self.other.wait_for_other(blocked=blocked)

@@ -224,7 +224,13 @@ class Session:
         self.flow.live = False
         self.hooks.update(self.flow)
         # Not before whoever saves flows has seen the whole event.
-        asyncio.get_running_loop().call_soon(self.history.ended, self._keep_after_end)
+        asyncio.get_running_loop().call_soon(self._leave)
+
+    def _leave(self) -> None:
+        self.history.ended(self._keep_after_end)
+        if not self.client.held and not self.server.held:  # else a hook is still at a message
+            self.client.leave()
+            self.server.leave()
 
     def _schedule(self, now: float) -> None:
         """Keep one timer pending, not later than the first thing that is due."""

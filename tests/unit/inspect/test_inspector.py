@@ -791,7 +791,7 @@ def test_a_body_that_cannot_be_looked_into_is_not_shown() -> None:
 
 
 async def test_the_last_comment_of_a_burst_is_written_though_nothing_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livegate.inspect.comments.EVERY_S", 0.05)
+    monkeypatch.setattr("livegate.inspect.comments.SOON_S", 0.05)
     inspector = LiveViewInspector()
     shown: list[str] = []
     updated = asyncio.Event()
@@ -806,7 +806,7 @@ async def test_the_last_comment_of_a_burst_is_written_though_nothing_follows(mon
         browser.session()
         for number in range(20, 120):
             browser.say(["4", str(number), *CLICK[2:]])
-        assert browser.flow.comment == "/count · 0 events · live"
+        assert browser.flow.comment == "/count · 0 events · live"  # of the join, which is told at once
         await asyncio.wait_for(updated.wait(), 10)
         assert shown == ["/count · 101 events · p95 3.0 ms · live"]
         browser.say(["4", "200", *CLICK[2:]])
