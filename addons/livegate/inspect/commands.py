@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from mitmproxy import command, exceptions, types
+from msgspec import structs
 
 from livegate.inspect.describe import session_text
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
-from livegate.phoenix.model import Event, Session, View, percentile
+from livegate.phoenix.model import Event, PageLoad, Session, View, percentile
 from livegate.phoenix.note import seconds_text, size_text
 from livegate.phoenix.tree import TreeError
 
@@ -116,10 +117,10 @@ def as_json(session: Session) -> dict[str, Any]:
         "id": session.id,
         "state": session.state,
         "opened_at": session.opened_at,
-        "page": asdict(session.page) if session.page is not None else None,
+        "page": _page(session.page) if session.page is not None else None,
         "views": [_view(view) for view in session.views.values()],
         "sockets": [asdict(socket) for socket in session.sockets],
-        "events": [asdict(event) for event in session.events],
+        "events": [structs.asdict(event) for event in session.events],
         "events_dropped": session.events_dropped,
         "uploads": [asdict(upload) for upload in session.uploads.values()],
         "crashes": session.crashes,
@@ -160,3 +161,7 @@ def as_csv(session: Session) -> str:
 
 def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _page(load: PageLoad) -> dict[str, Any]:
+    return asdict(load) | {"exchanges": [structs.asdict(exchange) for exchange in load.exchanges]}

@@ -3,11 +3,11 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
+from msgspec import Struct
 
 from livegate.inspect.content import content_of
 from livegate.inspect.polling import LongPolls, Polled
@@ -33,8 +33,7 @@ MAX_PAGE_BYTES = 2 * 1024 * 1024
 PAGE_MARK = b"data-phx-session"
 
 
-@dataclass(frozen=True, slots=True)
-class FrameSeen:
+class FrameSeen(Struct, frozen=True, gc=False):
     """A frame that was understood, and its bytes."""
 
     flow: http.HTTPFlow
@@ -45,8 +44,7 @@ class FrameSeen:
     text: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeSeen:
+class ExchangeSeen(Struct, frozen=True, gc=False):
     """An HTTP exchange of a browser tab."""
 
     flow: http.HTTPFlow

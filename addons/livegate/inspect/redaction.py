@@ -51,6 +51,8 @@ _NEEDLES = ('"session"', '"static"', '"flash"', "sfmynty", "eyj", "bearer", "bas
 _PLACES = re.compile(r"/[\w-]{40}|//[^/\s\"]{0,200}@")
 _URL_STARTS = ("http://", "https://", "ws://", "wss://", "/")
 _LONG_SEGMENT = re.compile(r"(?<=/)(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{40,}(?=[/?#\s\"'<>)]|$)")
+MAX_HARMLESS, MAX_HARMLESS_CHARACTERS = 4096, 64
+"""How many texts that hold no secret are known, and how long one may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,22 @@ class Redactor:
             *_NEEDLES,
         ]
         self._names: dict[str, bool] = {}
+        self._harmless: set[str] = set()
+        """Short texts that hold no secret; the same ones come again and again, as names and paths do."""
 
     def is_clean(self, text: str) -> bool:
         """Whether a text certainly holds no secret; the quick way out for nearly all of them."""
+        if text in self._harmless:
+            return True
+        if not self._looks_clean(text):
+            return False
+        if len(text) <= MAX_HARMLESS_CHARACTERS:
+            if len(self._harmless) >= MAX_HARMLESS:
+                self._harmless.clear()
+            self._harmless.add(text)
+        return True
+
+    def _looks_clean(self, text: str) -> bool:
         # Bytes are quicker to translate than a text, a text is quicker to search.
         compact = text.encode("utf-8", "replace").lower().translate(None, _SEPARATORS).decode("latin-1")
         for needle in self._needles:

@@ -38,7 +38,9 @@ class Logs:
 
     def done(self) -> None:
         self._gate.uninstall()
-        if not ctx.master.should_exit.is_set():  # else what mitmproxy still has to say comes in the same form
+        if ctx.master.should_exit.is_set():  # what mitmproxy still has to say comes in the same form
+            self._terminal.end()
+        else:
             self._terminal.restore()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import sys
@@ -48,29 +49,36 @@ class JsonLines(log.MitmLogHandler):
     def __init__(self, out: TextIO | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # mitmproxy's base is untyped
         self._out = out or sys.stdout
-        self._leaving = False
-        """Whether what was written will be flushed without anybody's doing."""
+        self._lines: list[str] = []
+        """What is still to be written, which the event loop has been asked for."""
+        self._ending = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line."""
-        self._out.write(f"{self.line(record)}\n")
-        if record.levelno >= logging.WARNING or not self._leave_later():
-            self._out.flush()
+        self._lines.append(f"{self.line(record)}\n")
+        if self._ending or record.levelno >= logging.WARNING or not self._soon():
+            self.flush()
 
-    def _leave_later(self) -> bool:
-        if not self._leaving:
+    def _soon(self) -> bool:
+        if len(self._lines) == 1:
             try:
                 asyncio.get_running_loop().call_soon(self.flush)
             except RuntimeError:  # no event loop runs in this thread
                 return False
-            self._leaving = True
         return True
 
     def flush(self) -> None:
-        """Let everything out that was written."""
+        """Let all lines out."""
         with self.lock or contextlib.nullcontext():
-            self._leaving = False
-            self._out.flush()
+            text, self._lines = "".join(self._lines), []
+            if text:
+                self._out.write(text)
+                self._out.flush()
+
+    def end(self) -> None:
+        """The event loop is about to end: from now on every line is written at once."""
+        self._ending = True
+        self.flush()
 
     def uninstall(self) -> None:
         """Write no more."""
@@ -80,7 +88,7 @@ class JsonLines(log.MitmLogHandler):
     def line(self, record: logging.LogRecord) -> str:
         """The JSON text of one record, without a line end."""
         entry: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": _time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
         }
@@ -95,6 +103,16 @@ class JsonLines(log.MitmLogHandler):
         except orjson.JSONEncodeError:  # half of a surrogate pair
             return json.dumps(told)
         return line if line.isascii() else json.dumps(told)  # which any terminal can write
+
+
+def _time(created: float) -> str:
+    second, milliseconds = divmod(int(created * 1000), 1000)
+    return f"{_second(second)}.{milliseconds:03}+00:00"
+
+
+@functools.lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _said(record: logging.LogRecord) -> dict[str, object]:
@@ -143,6 +161,11 @@ class Terminal:
         if self._settings is not None:
             seen.add(self._settings.level)
         logging.getLogger(TREE).setLevel(logging.DEBUG if "debug" in seen else logging.INFO)
+
+    def end(self) -> None:
+        """The process is about to end; its last lines come in the same form."""
+        if self._json_lines is not None:
+            self._json_lines.end()
 
     def restore(self) -> None:
         """Back to mitmproxy's own text and levels."""

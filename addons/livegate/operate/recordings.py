@@ -8,6 +8,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from livegate.inspect.frame_log import frame_line
 from livegate.phoenix.changes import Changes
 from livegate.phoenix.model import Outcome
@@ -21,8 +23,7 @@ OVERHEAD_BYTES = 2500
 """What a frame takes besides its data, about: its note, what it changed, and its part of the page."""
 
 
-@dataclass(slots=True)
-class Kept:
+class Kept(Struct, gc=False):
     """A frame. Its line is made when somebody asks for it: of most frames nobody ever does."""
 
     note: Note

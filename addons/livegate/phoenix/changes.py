@@ -1,8 +1,9 @@
 """What a diff has changed, path by path."""
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from livegate.phoenix.nodes import Path
 
@@ -10,8 +11,7 @@ MAX_PATHS = 500
 MAX_TEXT_CHARACTERS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True, gc=False):
     """One place of the tree. A component's path begins with `c` and its number."""
 
     path: Path
@@ -31,11 +31,10 @@ class Change:
         return ".".join([parts[0] + parts[1], *parts[2:]] if parts[:1] == ["c"] and len(parts) > 1 else parts)
 
 
-@dataclass(slots=True)
-class Changes:
+class Changes(Struct, gc=False):
     """All that one diff has changed."""
 
-    paths: list[Change] = field(default_factory=list)
+    paths: list[Change] = []
     more: int = 0
     """How many paths there are beyond those that are listed."""
     components: frozenset[int] = frozenset()

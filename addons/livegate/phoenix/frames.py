@@ -5,10 +5,10 @@ Sources: Phoenix.Socket.V1.JSONSerializer, Phoenix.Socket.V2.JSONSerializer and 
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
+from msgspec import Struct
 
 type Vsn = Literal["1", "2"]
 
@@ -18,8 +18,7 @@ _PUSH, _REPLY, _BROADCAST = 0, 1, 2
 _SEMVER = re.compile(r"(1|2)\.0\.(0|[1-9]\d{0,9})(-[0-9A-Za-z.-]{1,100})?(\+[0-9A-Za-z.-]{1,100})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True, gc=False):
     """One message on a channel."""
 
     join_ref: str | None
@@ -30,8 +29,7 @@ class Frame:
     """A JSON value, or bytes in a binary frame; a binary reply is `phx_reply` with `{"status", "response": bytes}`."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotPhoenix:
+class NotPhoenix(Struct, frozen=True, gc=False):
     """What is no frame, and why."""
 
     reason: str

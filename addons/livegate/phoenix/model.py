@@ -5,6 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct
+
 from livegate.phoenix.tree import Tree
 
 type Outcome = Literal["pending", "ok", "error", "crash", "left", "closed", "forgotten"]
@@ -42,8 +44,7 @@ class Limits:
     """Of the frames that the pages kept of all sessions were made from."""
 
 
-@dataclass(slots=True)
-class Event:
+class Event(Struct, gc=False):
     """One push of the client, and what became of it. Times in seconds of the caller's clock, sizes in bytes."""
 
     kind: Kind
@@ -158,8 +159,7 @@ class Opening:
     """Whether there was any cookie; None when that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True, gc=False):
     """One HTTP request of a session and its answer. Times in seconds, sizes in bytes."""
 
     id: str

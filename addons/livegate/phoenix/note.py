@@ -1,6 +1,6 @@
 """What one frame meant, and that as a sentence for a person."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from livegate.phoenix.changes import Changes
 from livegate.phoenix.frames import Frame, NotPhoenix
@@ -9,8 +9,7 @@ from livegate.phoenix.model import Event, Session, View
 MAX_NAME = 80
 
 
-@dataclass(slots=True)
-class Note:
+class Note(Struct, gc=False):
     """One frame and its place in a session. Times in seconds, sizes in bytes."""
 
     what: str

@@ -28,9 +28,12 @@ class Tracker:
         self._pages: OrderedDict[str, PageLoad] = OrderedDict()
         self._modules: OrderedDict[str, str] = OrderedDict()
         self._numbered = 0
-        self._events: deque[tuple[Session, Event]] = deque()
+        self._events: deque[Event] = deque()
         """Of all sessions, in the order of their coming; some are no longer kept by their session."""
-        self._exchanges: deque[tuple[deque[Exchange], Exchange]] = deque()
+        self._events_of: deque[Session] = deque()
+        """Whose they are. No pairs: what refers to others costs Python's collector time."""
+        self._exchanges: deque[Exchange] = deque()
+        self._exchanges_of: deque[deque[Exchange]] = deque()
 
     def keep(self, sessions: int) -> None:
         """Change how many sessions are kept, and as many page loads that no session has claimed yet."""
@@ -105,9 +108,10 @@ class Tracker:
         if len(session.events) > self.limits.events:
             session.events.popleft()
             session.events_dropped += 1
-        self._events.append((session, event))
+        self._events.append(event)
+        self._events_of.append(session)
         if len(self._events) > self.limits.all_events:
-            owner, oldest = self._events.popleft()
+            owner, oldest = self._events_of.popleft(), self._events.popleft()
             if owner.events and owner.events[0] is oldest:
                 owner.events.popleft()
                 owner.events_dropped += 1
@@ -115,9 +119,10 @@ class Tracker:
     def keep_exchange(self, kept: deque[Exchange], exchange: Exchange) -> None:
         """A page or a session has one more HTTP request; the oldest of all go."""
         kept.append(exchange)
-        self._exchanges.append((kept, exchange))
+        self._exchanges.append(exchange)
+        self._exchanges_of.append(kept)
         if len(self._exchanges) > self.limits.exchanges:
-            owner, oldest = self._exchanges.popleft()
+            owner, oldest = self._exchanges_of.popleft(), self._exchanges.popleft()
             if owner and owner[0] is oldest:
                 owner.popleft()
 

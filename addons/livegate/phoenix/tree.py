@@ -2,6 +2,8 @@
 
 from typing import Any, Self
 
+from msgspec import Struct
+
 from livegate.phoenix.changes import Changes
 from livegate.phoenix.merge import Merger
 from livegate.phoenix.nodes import COMPONENTS, STATICS, TEMPLATES, Node, TreeError, resolved
@@ -12,16 +14,13 @@ __all__ = ["Tree", "TreeError"]
 MAX_COMPONENTS = 20_000
 
 
-class Tree:
+class Tree(Struct, gc=False):
     """One LiveView's rendered tree, of LiveView 0.18 to 1.2."""
 
-    __slots__ = ("components", "generation", "root", "title")
-
-    def __init__(self, root: Node, components: dict[int, Node], title: str | None, generation: int) -> None:
-        self.root = root
-        self.components = components
-        self.title = title
-        self.generation = generation
+    root: Node
+    components: dict[int, Node]
+    title: str | None
+    generation: int
 
     @classmethod
     def join(cls, rendered: object) -> Self:

@@ -7,14 +7,13 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple, cast
 
-from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.storage import Storage
 from limits.storage.base import SlidingWindowCounterSupport
 from limits.strategies import SlidingWindowCounterRateLimiter
+from msgspec import Struct
 
 from livegate.settings import Rate
 
@@ -29,8 +28,7 @@ DIGEST_BYTES = 16
 _PROCESS_KEY = secrets.token_bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True, gc=False):
     """How often one key may ask under one policy."""
 
     policy: str
@@ -39,8 +37,7 @@ class Budget:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(Struct, frozen=True, gc=False):
     """How full a budget is."""
 
     budget: Budget
@@ -49,8 +46,7 @@ class Level:
     """Whole seconds, at least 1: until one more request fits when none does now, else until the window ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True, gc=False):
     """What became of one request."""
 
     levels: tuple[Level, ...]
@@ -201,7 +197,7 @@ class Budgets:
     def check(self, budgets: Sequence[Budget]) -> Decision:
         """Count one request against every budget, or against none when one has nothing left."""
         # What the limiter of the library does, which makes each key twice.
-        keys = [_item(budget.rate).key_for(budget.policy, budget.key) for budget in budgets]
+        keys = [f"{budget.policy}/{budget.rate.limit}/{budget.rate.window_s}/{budget.key}" for budget in budgets]
         usages = [self._usage(key, budget.rate.window_s) for key, budget in zip(keys, budgets, strict=True)]
         waits = [usage.wait_s(budget.rate) for budget, usage in zip(budgets, usages, strict=True)]
         longest = max(waits, default=0)
@@ -219,11 +215,6 @@ class Budgets:
     def _usage(self, key: str, window_s: int) -> Usage:
         before, _, current, current_ttl = self._storage.get_sliding_window(key, window_s)
         return Usage(before, current_ttl - window_s, current)
-
-
-@functools.lru_cache(maxsize=1024)  # rates come from the settings, so they are few
-def _item(rate: Rate) -> RateLimitItem:
-    return RateLimitItemPerSecond(rate.limit, rate.window_s)
 
 
 def _levels(budgets: Sequence[Budget], usages: Sequence[Usage]) -> tuple[Level, ...]:

@@ -5,12 +5,13 @@ import functools
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
+from msgspec import Struct, field
 
 from livegate.logs.subject import EXCHANGE
 from livegate.pipeline.identifiers import random_hex
@@ -105,8 +106,7 @@ class SocketReport:
     """Messages that are no longer in the flow's history."""
 
 
-@dataclass(slots=True, weakref_slot=True, kw_only=True)
-class Exchange:
+class Exchange(Struct, weakref=True, kw_only=True):
     """One request and what became of it. Times are `time.monotonic()` seconds."""
 
     settings: Settings

@@ -1,9 +1,9 @@
 """Holds users and addresses to their rates, HTTP requests and WebSocket upgrades alike."""
 
 import logging
-from dataclasses import dataclass
 
 from mitmproxy import http
+from msgspec import Struct
 
 from livegate.logs.subject import about
 from livegate.pipeline import errors
@@ -56,8 +56,7 @@ class RateLimiter:
             _refuse(flow, exchange, limits, decision, decision.violated)
 
 
-@dataclass(frozen=True, slots=True)
-class _Limits:
+class _Limits(Struct, frozen=True, gc=False):
     rates: RateLimits
     service: str
     user_scope: str

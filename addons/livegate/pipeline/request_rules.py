@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv6Address
@@ -9,6 +10,7 @@ from ipaddress import IPv6Address
 from livegate.pipeline.refusal import Refusal
 
 MAX_NAME_CHARACTERS = 253
+MAX_AUTHORITY_CHARACTERS = MAX_NAME_CHARACTERS + len(".:65535")
 MAX_LABEL_CHARACTERS = 63
 MAX_PORT = 65535
 WEBSOCKET_KEY_BYTES = 16
@@ -204,6 +206,11 @@ def split_authority(text: str) -> tuple[str, int | None] | None:
 
     RFC 3986 section 3.2.2, without user information, IPv6 zones and the characters of reg-name that no host has.
     """
+    return _split_authority(text) if len(text) <= MAX_AUTHORITY_CHARACTERS else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _split_authority(text: str) -> tuple[str, int | None] | None:
     host, colon, port_text = text.rpartition(":") if not text.endswith("]") else (text, "", "")
     if not colon:
         host = text

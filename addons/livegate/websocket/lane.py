@@ -5,7 +5,8 @@ Strict: what the RFC forbids raises ViolationError with the code of section 7.4.
 """
 
 import codecs
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from livegate.websocket import frames
 from livegate.websocket.closing import INVALID_DATA, PROTOCOL_ERROR, TOO_BIG, ViolationError, read_close
@@ -21,8 +22,7 @@ LENGTH_IN_16_BITS, LENGTH_IN_64_BITS = 126, 127
 _WHOLE = (FIN | TEXT, FIN | BINARY)
 
 
-@dataclass(slots=True)
-class Message:
+class Message(Struct, gc=False):
     """A whole message. `wire` are its frames as they came, masks included; `payload` is what it says."""
 
     opcode: int
@@ -31,8 +31,7 @@ class Message:
     compressed: bool = False
 
 
-@dataclass(slots=True)
-class Control:
+class Control(Struct, gc=False):
     """A ping or a pong."""
 
     opcode: int
@@ -40,8 +39,7 @@ class Control:
     wire: bytes
 
 
-@dataclass(slots=True)
-class Close:
+class Close(Struct, gc=False):
     """A close frame; a code of 1005 stands for none."""
 
     code: int

@@ -70,7 +70,8 @@ class SoakedGateway(Process):
         self.admin_url = f"http://127.0.0.1:{admin_port}/"
         self.written = 0
         self.log = own / LOG
-        self._file = own / "gateway.yaml"
+        # In a folder of its own, as that is watched: each line of the log would wake up whoever watches it.
+        self._file = _folder(own, "settings") / "gateway.yaml"
         self._settings: dict[str, Any] = {
             "listen": f"127.0.0.1:{self.port}",
             "admin": {"listen": f"127.0.0.1:{admin_port}"},

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 from collections import Counter, deque
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from livegate.inspect.redaction import Redactor
@@ -19,17 +21,28 @@ MADE = {"state": "up", "kind": "event", "outcome": "ok", "transport": "websocket
 def spoiled(kind: type[Any], /, **given: Any) -> Any:
     """One of these with the secret in every text that it has, also in those that are yet to be added."""
     values: dict[str, Any] = {}
-    for each in dataclasses.fields(kind):
-        text = each.type if isinstance(each.type, str) else str(each.type)
-        if each.name in given:
-            values[each.name] = given[each.name]
-        elif each.name in MADE and kind is not Exchange:
-            values[each.name] = MADE[each.name]
+    for name, type_, needed in fields_of(kind):
+        text = type_ if isinstance(type_, str) else str(type_)
+        if name in given:
+            values[name] = given[name]
+        elif name in MADE and kind is not Exchange:
+            values[name] = MADE[name]
         elif text in ("str", "str | None", "<class 'str'>"):
-            values[each.name] = f"lv:{SECRET}" if each.name == "topic" else f"/{SECRET}"
-        elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
-            values[each.name] = 1
+            values[name] = f"lv:{SECRET}" if name == "topic" else f"/{SECRET}"
+        elif needed:
+            values[name] = 1
     return kind(**values)
+
+
+def fields_of(kind: type[Any]) -> Iterator[tuple[str, Any, bool]]:
+    """Name, type, and whether a value has to be given."""
+    if not dataclasses.is_dataclass(kind):
+        for each in msgspec.structs.fields(kind):
+            yield each.name, each.type, each.required
+        return
+    for given in dataclasses.fields(kind):
+        missing = given.default is dataclasses.MISSING and given.default_factory is dataclasses.MISSING
+        yield given.name, given.type, missing
 
 
 def spoiled_session() -> Session:
