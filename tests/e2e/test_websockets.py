@@ -116,6 +116,30 @@ async def test_a_message_is_held_in_one_direction_while_the_other_goes_on(lab: L
 
 
 @pytest.mark.parametrize("way", WAYS)
+async def test_a_socket_that_is_cut_while_a_hook_has_a_message_ends_when_the_hook_does(lab: Lab, way: str) -> None:
+    gateway = gateway_of(lab, way)
+    lines = len(gateway.output.lines)
+
+    async def held() -> bool:
+        return f"client later:{way}" in await inside(gateway, "seen")
+
+    async def nothing_is_left() -> bool:
+        now = await inside(gateway, "held")
+        return now["open"] == now["places"] == 0 and now["connections"] == 1
+
+    async with lab.serving(echo):
+        client = await lab.connect(lab.url(way, "/cut"))
+        await client.send(f"later:{way}")
+        await until(held)
+        await inside(gateway, "kill", "path=/cut")
+        await client.wait_closed()
+        await until(nothing_is_left)
+        await asyncio.sleep(0.5)  # longer than the hook takes: what mitmproxy had of the socket is gone by then
+        await until(nothing_is_left)
+    assert "Traceback" not in "\n".join(gateway.output.lines[lines:])
+
+
+@pytest.mark.parametrize("way", WAYS)
 async def test_messages_are_injected_both_ways_between_whole_messages(lab: Lab, way: str) -> None:
     gateway = gateway_of(lab, way)
     async with lab.serving(echo):

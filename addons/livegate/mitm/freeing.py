@@ -16,7 +16,10 @@ def ignore(event: events.Event) -> layer.CommandGenerator[None]:
 
 
 def free(top: layer.Layer) -> None:
-    """Empty a layer that has ended, and those that it has made. Events that still come are ignored."""
+    """Empty a layer that has ended, and those that it has made. Events that still come are ignored.
+
+    A layer of ours keeps the attributes that it names in `NEEDED_AFTER_END`.
+    """
     pending = [top]
     while pending:
         each = pending.pop()
@@ -28,7 +31,8 @@ def free(top: layer.Layer) -> None:
         pending += [found for value in own.values() if (found := _layer_in(value)) is not None]
         for values in [value for value in own.values() if isinstance(value, dict)]:
             pending += [value for value in values.values() if isinstance(value, layer.Layer)]
-        own.clear()
+        for name in own.keys() - getattr(each, "NEEDED_AFTER_END", frozenset()):
+            del own[name]
         own["_paused"], own["_handle_event"] = None, ignore
 
 

@@ -5,10 +5,10 @@ import dataclasses
 import inspect
 from collections.abc import Iterator
 
-from mitmproxy import addonmanager, contentviews, http
+from mitmproxy import addonmanager, contentviews, http, log
 from mitmproxy import io as flow_files
 from mitmproxy.addons import cut, dumper, savehar
-from mitmproxy.proxy import commands, mode_servers, server, tunnel
+from mitmproxy.proxy import commands, layer, mode_servers, server, tunnel
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import modes, tls, websocket
 from mitmproxy.proxy.layers.http import _http1
@@ -65,6 +65,7 @@ EXPECTED: tuple[tuple[object, str, tuple[str, ...]], ...] = (
     (addonmanager, "cut_traceback", ("tb", "func_name")),
     (mode_servers.ProxyConnectionHandler, "__init__", ("self", "master", "r", "w", "options", "mode")),
     (mode_servers.ProxyConnectionHandler, "handle_hook", ("self", "hook")),
+    (server.ConnectionHandler, "handle_client", ("self",)),
     (server.ConnectionHandler, "handle_connection", ("self", "connection")),
     (server.ConnectionHandler, "open_connection", ("self", "command")),
     (server.ConnectionHandler, "close_connection", ("self", "connection", "half_close")),
@@ -72,6 +73,7 @@ EXPECTED: tuple[tuple[object, str, tuple[str, ...]], ...] = (
     (server.ConnectionHandler, "drain_writers", ("self",)),
     (server.TimeoutWatchdog, "register_activity", ("self",)),
     (server.TimeoutWatchdog, "disarm", ("self",)),
+    (log.LegacyLogEvents, "emit", ("self", "record")),
     (flow_files.FlowWriter, "add", ("self", "f")),
     (flow_files.FilteredFlowWriter, "add", ("self", "f")),
     (savehar.SaveHar, "flow_entry", ("self", "flow", "servers_seen")),
@@ -102,6 +104,8 @@ NAMES: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = (
         frozenset(inspect.get_annotations(server.ConnectionHandler)),
         frozenset({"transports", "timeout_watchdog", "client", "layer", "wakeup_timer"}),
     ),
+    ("Layer", frozenset(inspect.get_annotations(layer.Layer)), frozenset({"context", "_paused"})),
+    ("TimeoutWatchdog", _names_in(server.TimeoutWatchdog.watch), frozenset({"callback"})),
     ("ConnectionIO", _fields(server.ConnectionIO), frozenset({"handler", "reader", "writer"})),
     ("RequestData", _fields(http.RequestData), frozenset({"authority", "content", "headers", "path", "trailers"})),
     ("ServerInstance", _names_in(mode_servers.ServerInstance.handle_stream), frozenset({"ProxyConnectionHandler"})),

@@ -101,6 +101,9 @@ class HalfClose:
 class GatewayWebsocketLayer(layer.Layer):
     """Stands in for mitmproxy's WebsocketLayer."""
 
+    NEEDED_AFTER_END = frozenset({"handler", "_stream_id", "_output", "_in_event"})
+    """A message that is held back holds back the end of its socket too, and both legs are told of that then."""
+
     def __init__(self, context: Context, flow: http.HTTPFlow, gateway: "GatewayHttpLayer", stream_id: int) -> None:
         super().__init__(context)
         self.flow = flow

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livegate.inspect import redaction
 from livegate.inspect.http_redaction import HttpRedactor
 from livegate.inspect.redaction import FIELDS, RedactionRules, Redactor
 
@@ -238,3 +239,21 @@ def test_what_is_nested_too_deeply_is_not_shown(redactor: Redactor) -> None:
         secret = [secret]
     assert CANARY not in json.dumps(redactor.json({"password": secret}))
     assert redactor.json({"password": {"a": None, "b": True, "c": 7}})["password"]["a"] is None
+
+
+def test_what_was_harmless_is_looked_at_again_by_other_rules() -> None:
+    redactor = Redactor()
+    text = "shoesize=forty-two"
+    assert redactor.text(text) == redactor.text(text) == text
+    redactor.use(RedactionRules(fields=FIELDS | {"shoesize"}))
+    assert "forty-two" not in redactor.text(text)
+
+
+def test_harmless_texts_are_known_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "MAX_HARMLESS", 3)
+    redactor = Redactor()
+    for number in range(10):
+        assert redactor.is_clean(f"text {number}")
+        assert len(redactor._harmless) <= 3
+    assert redactor.is_clean("x" * (redaction.MAX_HARMLESS_CHARACTERS + 1))
+    assert all(len(each) <= redaction.MAX_HARMLESS_CHARACTERS for each in redactor._harmless)

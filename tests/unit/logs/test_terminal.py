@@ -1,5 +1,6 @@
 """Which lines are made and shown, and in what form."""
 
+import asyncio
 import contextlib
 import io
 import json
@@ -15,6 +16,7 @@ from livegate.logs.addon import Logs
 from livegate.logs.gate import Gate
 from livegate.logs.subject import EXCHANGE, about
 from livegate.logs.terminal import CONNECTION_LOGGER, WATCH_LOGGER, JsonLines, Terminal
+from livegate.pipeline import access_log
 from livegate.settings import Log
 
 logger = logging.getLogger("livegate.test.of.the.terminal")
@@ -105,6 +107,53 @@ async def test_json_and_back_on_a_reload() -> None:
         tool.terminal.apply(Log())
         logger.info("two")
         assert [line.partition("] ")[2] for line in tool.lines()] == ["two"]
+
+
+async def test_lines_leave_together_at_the_end_of_a_turn_and_bad_news_at_once() -> None:
+    with mitmdump() as tool:
+        tool.terminal.apply(Log(format="json"))
+
+        def said() -> list[str]:
+            return [json.loads(line)["message"] for line in tool.lines()]
+
+        logger.info("one")
+        logger.info("two")
+        assert said() == []
+        await asyncio.sleep(0)
+        assert said() == ["one", "two"]
+        logger.info("three")
+        logger.warning("four")
+        assert said() == ["three", "four"]
+        await asyncio.to_thread(logger.info, "from a thread without an event loop")
+        assert said() == ["from a thread without an event loop"]
+        logger.info("five")
+        tool.terminal.end()
+        logger.info("six")
+        assert said() == ["five", "six"]
+
+
+async def test_an_access_log_line_is_the_record_that_a_logger_makes() -> None:
+    made: list[logging.LogRecord] = []
+
+    class Keeper(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            made.append(record)
+
+    keeper = Keeper()
+    access = logging.getLogger("livegate.access")
+    access.addHandler(keeper)
+    try:
+        access_log.write({"method": "GET", "path": "/a b", "reason": None})
+        access.info("%s", "the same", extra={"livegate_fields": {}})
+    finally:
+        access.removeHandler(keeper)
+    quick, usual = made
+    assert vars(quick).keys() == vars(usual).keys()
+    assert quick.getMessage() == 'method=GET path="/a b"'
+    assert 0 <= usual.created - quick.created < 10
+    assert 0 <= quick.msecs < 1000
+    for name in ("name", "levelno", "levelname", "process", "threadName", "exc_info", "stack_info"):
+        assert getattr(quick, name) == getattr(usual, name)
 
 
 async def test_unloading_says_what_was_held_back_and_leaves_everything_as_it_was() -> None:

@@ -1,12 +1,13 @@
 """The hook table does what mitmproxy's addon manager does; both run the same tests."""
 
 import asyncio
+import logging
 import types
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from mitmproxy import addonmanager, exceptions, hooks, options
+from mitmproxy import addonmanager, exceptions, hooks, log, options
 from mitmproxy.addons import dumper, maplocal
 from mitmproxy.http import HTTPFlow
 from mitmproxy.master import Master
@@ -323,3 +324,29 @@ async def test_a_hook_that_only_looks_on_ends_nobody_elses(master: Master, caplo
     (record,) = caplog.records
     assert record.getMessage() == "Addon error: has seen too much"
     assert isinstance(vars(record)[FLOW], HTTPFlow)
+
+
+async def test_log_lines_become_events_only_for_who_wants_them() -> None:
+    woken: list[str] = []
+
+    class Listener:
+        def add_log(self, entry: log.LogEntry) -> None:
+            woken.append(entry.msg)
+
+    with taddons.context() as context:
+        manager = context.master.addons
+        (events,) = [each for each in logging.getLogger().handlers if isinstance(each, log.LegacyLogEvents)]
+        record = logging.LogRecord("livegate", logging.INFO, "", 0, "hello", None, None)
+        assert events.filter(record)
+        dispatch.install(manager)
+        assert not events.filter(record)
+        listener = Listener()
+        manager.add(listener)
+        assert events.filter(record)
+        events.handle(record)
+        await asyncio.sleep(0)
+        assert [message.split()[-1] for message in woken] == ["hello"]
+        manager.remove(listener)
+        assert not events.filter(record)
+        dispatch.uninstall(manager)
+        assert events.filter(record)

@@ -106,6 +106,18 @@ async def test_what_was_sent_before_a_close_arrives() -> None:
         await served.task
 
 
+async def test_what_comes_after_the_end_is_ignored_and_the_layers_are_free() -> None:
+    async with serving(upper) as served:
+        served.writer.write(b"abc")
+        assert await served.reader.readexactly(3) == b"ABC"
+        top = served.handler.layer
+        served.writer.close()
+        await served.task
+        assert not hasattr(top, "context")
+        served.handler.handle(events.DataReceived(served.handler.client, b"late"))  # as a hook's end may come late
+        await served.handler.timeout_watchdog.callback()
+
+
 async def test_a_backend_is_opened_and_its_bytes_come_back() -> None:
     seen: list[str] = []
 
