@@ -1,29 +1,37 @@
-"""When Python looks for garbage: all of it at quiet moments, as the event loop stands still meanwhile.
+"""When Python looks for garbage: little by little, and through all there is at quiet moments, as everything waits then.
 
-What is kept of sockets and sessions are some hundred thousand objects, and to go through them takes a tenth of a second
-or two. Left alone, Python does so whenever there is a quarter more of them: under load every few seconds. Young ones,
-such as those of a request that is over, are still looked at as often as always.
+What is kept of sockets and sessions are some hundred thousand objects, and to go through them takes half a second. Left
+alone, Python does so whenever there is a quarter more of them; and through young ones when there are 2,000 more than
+there were, which may be late, as others go meanwhile, and takes the longer then. What is over here is freed without the
+collector (see `mitm.freeing`), so that it finds little, and need not look often.
 """
 
 import asyncio
 import gc
 import time
 
-LOOK_EVERY_S = 1.0
+YOUNG_EVERY_S, MIDDLE_EVERY_S = 0.5, 2.0
+"""How often objects are looked at that came since the last time, and those that have been looked at but once."""
+MANY_YOUNG = 10_000
+"""So many more objects than there were, and Python looks at the young ones by itself."""
 QUIET = 0.1
 """The part of a core below which a moment is quiet."""
 LEAST_S, MOST_S = 10.0, 60.0
-"""Between two times, at a quiet moment and at any."""
-WORTH = 10
-"""So many collections of young objects since the last time; with fewer there is little to find."""
+"""Between two times of looking at all there is, at a quiet moment and at any; longer, when that is in vain."""
+WORTH = 5000
+"""Objects that make it worth to look at all there is."""
+MAX_PATIENCE = 16
 NEVER = 1_000_000
 
 
-def is_due(since_s: float, busy: float, young: int) -> bool:
-    """Whether to look for all garbage: by the time since the last, the load of the last second, and what came since."""
-    if young < WORTH or since_s < LEAST_S:
-        return False
-    return busy < QUIET or since_s >= MOST_S
+def is_due(since_s: float, busy: float, patience: int) -> bool:
+    """Whether to look at all there is: by the time since the last, and the load of the moment as a part of a core."""
+    return since_s >= (LEAST_S if busy < QUIET else MOST_S) * patience
+
+
+def patience_after(found: int, patience: int) -> int:
+    """How many times as long to wait as usual, after so many objects were found; `patience` is how long it was."""
+    return min(2 * patience, MAX_PATIENCE) if found < WORTH else 1
 
 
 class GarbageCollection:
@@ -37,8 +45,7 @@ class GarbageCollection:
         """What is there by now stays until the end: the collector need not walk through it again and again."""
         gc.collect()
         gc.freeze()
-        young, middle, _ = self._thresholds
-        gc.set_threshold(young, middle, NEVER)
+        gc.set_threshold(MANY_YOUNG, NEVER, NEVER)
         self._task = asyncio.get_running_loop().create_task(self._look(), name="livegate garbage collection")
 
     def done(self) -> None:
@@ -48,11 +55,18 @@ class GarbageCollection:
             gc.set_threshold(*self._thresholds)
 
     async def _look(self) -> None:
-        last, busy_before = time.monotonic(), time.process_time()
+        patience = 1
+        middle_at = all_at = before = time.monotonic()
+        busy_before = time.process_time()
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(YOUNG_EVERY_S)
             now, busy_now = time.monotonic(), time.process_time()
-            if is_due(now - last, (busy_now - busy_before) / LOOK_EVERY_S, gc.get_count()[2]):
-                gc.collect()
-                last, busy_now = now, time.process_time()
-            busy_before = busy_now
+            if is_due(now - all_at, (busy_now - busy_before) / (now - before), patience):
+                patience = patience_after(gc.collect(), patience)
+                middle_at = all_at = now
+            elif now - middle_at >= MIDDLE_EVERY_S:
+                gc.collect(1)
+                middle_at = now
+            else:
+                gc.collect(0)
+            before, busy_before = time.monotonic(), time.process_time()
