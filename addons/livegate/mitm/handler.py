@@ -49,6 +49,9 @@ class GatewayConnectionHandler(_STOCK):
         self._handling = False
         self._unsent: dict[Connection, list[bytes]] = {}
         self._timers: dict[commands.RequestWakeup, asyncio.TimerHandle] = {}
+        self._pending = 0
+        """Hooks that are not through."""
+        self._over = False
         self._table = table_of(self.master.addons)
 
     async def handle_client(self) -> None:
@@ -56,6 +59,12 @@ class GatewayConnectionHandler(_STOCK):
         try:
             await super().handle_client()
         finally:
+            self._over = True
+            self._free()
+
+    def _free(self) -> None:
+        """When all is over, leave nothing that refers to itself; a hook that is not through is still waited for."""
+        if self._over and not self._pending:
             free(self.layer)
             self._timers.clear()
             self.timeout_watchdog.callback = _nothing_to_end
@@ -97,9 +106,13 @@ class GatewayConnectionHandler(_STOCK):
                 await data.wait_for_resume()
 
     async def _complete_hook(self, hook: commands.StartHook, pending: Any) -> None:
-        await pending
-        if hook.blocking:
-            self.handle(events.HookCompleted(hook))
+        try:
+            await pending
+            if hook.blocking:
+                self.handle(events.HookCompleted(hook))
+        finally:
+            self._pending -= 1
+            self._free()
 
     async def server_event(self, event: events.Event) -> None:
         self.handle(event)
@@ -163,6 +176,7 @@ class GatewayConnectionHandler(_STOCK):
             if command.blocking:
                 self._waiting.append(events.HookCompleted(command))
             return
+        self._pending += 1
         asyncio_utils.create_task(
             self._complete_hook(command, pending),
             name=f"handle_hook({command.name})",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from mitmproxy import connection
+from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy import commands, events, layer, mode_servers, mode_specs
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpRequestHook
@@ -116,6 +117,38 @@ async def test_what_comes_after_the_end_is_ignored_and_the_layers_are_free() -> 
         assert not hasattr(top, "context")
         served.handler.handle(events.DataReceived(served.handler.client, b"late"))  # as a hook's end may come late
         await served.handler.timeout_watchdog.callback()
+
+
+async def test_a_hook_that_is_not_through_when_the_connection_has_ended_is_waited_for() -> None:
+    gate, seen = asyncio.Event(), []
+    flow = tflow.tflow()
+
+    class Slow:
+        async def request(self, flow: HTTPFlow) -> None:
+            await gate.wait()
+
+    def ask(event: events.Event) -> Iterator[commands.Command]:
+        if isinstance(event, events.DataReceived):
+            yield HttpRequestHook(flow)
+            seen.append("through")
+            yield HttpRequestHook(flow)
+            seen.append("through again")
+        elif isinstance(event, events.ConnectionClosed):
+            seen.append("closed")
+            yield commands.CloseConnection(event.connection)
+
+    async with serving(ask, Slow()) as served:
+        served.writer.write(b"x")
+        async with asyncio.timeout(10):
+            while not served.handler._pending:
+                await asyncio.sleep(0.01)
+            served.handler.close_connection(served.handler.client)  # as at a shutdown
+            await served.task
+            top = served.handler.layer
+            gate.set()
+            while hasattr(top, "context"):
+                await asyncio.sleep(0.01)
+    assert seen == ["through", "through again", "closed"]
 
 
 async def test_a_backend_is_opened_and_its_bytes_come_back() -> None:
