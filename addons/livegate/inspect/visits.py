@@ -59,7 +59,7 @@ class Visits:
         except ValueError:
             return None
         pages = self._pages.get(_browser(flow), ())
-        return next((load for load in reversed(pages) if path in (load.path, self._path_now(load))), None)
+        return next((load for load in reversed(pages) if path == load.path or path == self._path_now(load)), None)
 
     def _upgrading(self, flow: http.HTTPFlow) -> PageLoad | None:
         """The page whose WebSocket failed: browsers name no referrer there, so it is the one that was loaded last."""

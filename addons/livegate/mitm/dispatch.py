@@ -21,6 +21,7 @@ from mitmproxy.addons import (
     anticache,
     anticomp,
     blocklist,
+    disable_h2c,
     dumper,
     maplocal,
     mapremote,
@@ -30,6 +31,8 @@ from mitmproxy.addons import (
     savehar,
     stickyauth,
     stickycookie,
+    tlsconfig,
+    update_alt_svc,
 )
 from mitmproxy.flow import Flow
 from mitmproxy.http import HTTPFlow
@@ -243,10 +246,17 @@ _IDLE_OPTIONS: tuple[tuple[type, str], ...] = (
 """Likewise for options; the console tools do not have them all."""
 
 
+_NEEDLESS: tuple[type, ...] = (disable_h2c.DisableH2C, tlsconfig.TlsConfig, update_alt_svc.UpdateAltSvc)
+"""Addons whose hooks for flows do what the gateway does itself (h2c, Alt-Svc), or no gateway should: answer a path
+that was not asked of mitmproxy (a list of revoked certificates)."""
+
+
 def _is_idle(addon: Any) -> bool:
     """Whether the hooks for flows of an addon do nothing as the options stand; they would take their time for it."""
     if isinstance(addon, Idling):
         return addon.idle
+    if type(addon) in _NEEDLESS:
+        return True
     for kind, attribute in _IDLE_WITHOUT:
         if type(addon) is kind:
             return not getattr(addon, attribute, True)

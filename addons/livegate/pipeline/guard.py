@@ -32,7 +32,6 @@ class Guard:
             errors.refuse(flow, refusal)
             return
         exchange.authority = flow.request.headers["host"].strip()
-        exchange.upgrade = request_rules.is_upgrade(flow.request.headers.fields)
         flow.request.authority = ""  # an absolute-form that agrees with Host is sent in origin-form
 
     @fail_closed
@@ -52,5 +51,6 @@ class Guard:
             max_headers=exchange.settings.limits.headers,
         ) or request_rules.message_refusal(authority=data.authority, scheme=data.scheme, fields=fields)
         if refusal is None and request_rules.is_upgrade(fields):
-            return request_rules.upgrade_refusal(method=data.method, version=data.http_version, fields=fields)
+            refusal = request_rules.upgrade_refusal(method=data.method, version=data.http_version, fields=fields)
+            exchange.upgrade = refusal is None
         return refusal
