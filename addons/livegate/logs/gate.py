@@ -19,6 +19,8 @@ from livegate.logs.throttle import Kind, Summary, Throttle
 TREES = ("livegate", "mitmproxy")
 ASKED_FOR = frozenset({"livegate.access", "livegate.liveview"})
 """Loggers whose lines are made without secrets, and are all wanted: one a request, and what `liveview_log` shows."""
+TO_THE_OPERATOR = frozenset({"mitmproxy.tools.web.master", "mitmproxy.tools.web.webaddons"})
+"""Loggers that tell whoever has started mitmweb where it is, with the token that opens it; nothing of the traffic."""
 MAX_MESSAGE_CHARACTERS = 4096
 MAX_TRACEBACK_CHARACTERS = 16_384
 MAX_KIND_CHARACTERS = 300
@@ -125,7 +127,8 @@ class Gate(logging.Handler):
         self._pass_on(record, line)
 
     def _line(self, record: logging.LogRecord, flow: http.HTTPFlow | None) -> Line:
-        message = self._shown(_message(record)[: MAX_MESSAGE_CHARACTERS * _READ_FACTOR], flow)
+        said = _message(record)[: MAX_MESSAGE_CHARACTERS * _READ_FACTOR]
+        message = _visible(said) if record.name in TO_THE_OPERATOR else self._shown(said, flow)
         if len(message) > MAX_MESSAGE_CHARACTERS:
             message = f"{message[:MAX_MESSAGE_CHARACTERS]}…"
         ids = (request_id_of(flow), session_of(flow)) if flow is not None else (None, None)

@@ -119,6 +119,14 @@ def test_secrets_and_control_characters_are_taken_out_of_message_and_exception(
     assert not any("CANARY" in text.replace('("CANARY', "") for text in seen.texts)
 
 
+def test_the_address_of_mitmweb_is_told_with_the_token_that_opens_it(gate: Gate, seen: Seen) -> None:
+    for name in ("mitmproxy.tools.web.master", "mitmproxy.tools.web.webaddons"):
+        logging.getLogger(name).info("Web server listening at http://127.0.0.1:8081/?token=CANARY")
+        assert seen.texts[-1] == "Web server listening at http://127.0.0.1:8081/?token=CANARY"
+    logging.getLogger("mitmproxy.tools.web.app").info("token=CANARY")
+    assert seen.texts[-1] == "token=*"
+
+
 def test_long_messages_and_tracebacks_are_cut_and_what_is_cut_off_is_no_secret(gate: Gate, seen: Seen) -> None:
     long = "x" * (MAX_MESSAGE_CHARACTERS - 3) + "CANARY" + "y" * 100_000
     try:
