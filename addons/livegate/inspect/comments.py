@@ -1,7 +1,5 @@
 """What a list of flows says of a session: the comment and the sign of its socket's flow."""
 
-import asyncio
-
 from mitmproxy import ctx, hooks, http
 
 from livegate.inspect.describe import session_text, sign_of
@@ -18,22 +16,18 @@ class Comments:
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._sessions: dict[str, Session] = {}
-        """By the same ids; a socket's session may turn out to be another one."""
+        self._due: dict[str, Session] = {}
+        """By the flow's id: of whom a comment is to be written soon."""
 
     def soon(self, flow: http.HTTPFlow, session: Session) -> None:
         """Something happened in the session of this flow's socket."""
-        self._sessions[flow.id] = session
-        if flow.id not in self._timers:
-            self._timers[flow.id] = ctx.master.event_loop.call_later(SOON_S, self._due, flow)
+        if flow.id not in self._due:
+            ctx.master.event_loop.call_later(SOON_S, self._write_due, flow)
+        self._due[flow.id] = session  # which may turn out to be another one than before
 
     def last(self, flow: http.HTTPFlow, session: Session | None) -> None:
         """The socket has ended."""
-        timer = self._timers.pop(flow.id, None)
-        if timer is not None:
-            timer.cancel()
-            del self._sessions[flow.id]
+        self._due.pop(flow.id, None)
         if session is not None:
             self.write(flow, session)
 
@@ -46,7 +40,8 @@ class Comments:
         if sign and not flow.marked:
             flow.marked = sign
 
-    def _due(self, flow: http.HTTPFlow) -> None:
-        del self._timers[flow.id]
-        self.write(flow, self._sessions.pop(flow.id))
-        ctx.master.addons.trigger(hooks.UpdateHook([flow]))
+    def _write_due(self, flow: http.HTTPFlow) -> None:
+        session = self._due.pop(flow.id, None)
+        if session is not None:
+            self.write(flow, session)
+            ctx.master.addons.trigger(hooks.UpdateHook([flow]))

@@ -86,14 +86,15 @@ class Redactor:
 
     def is_clean(self, text: str) -> bool:
         """Whether a text certainly holds no secret; the quick way out for nearly all of them."""
-        if text in self._harmless:
+        harmless = self._harmless  # before the rules are asked: another thread may be about to change them
+        if text in harmless:
             return True
         if not self._looks_clean(text):
             return False
         if len(text) <= MAX_HARMLESS_CHARACTERS:
-            if len(self._harmless) >= MAX_HARMLESS:
-                self._harmless.clear()
-            self._harmless.add(text)
+            if len(harmless) >= MAX_HARMLESS:
+                harmless.clear()
+            harmless.add(text)
         return True
 
     def _looks_clean(self, text: str) -> bool:
@@ -115,13 +116,14 @@ class Redactor:
 
     def is_secret(self, name: str) -> bool:
         """Whether a field of this name holds a secret: by its words, alone or two together."""
-        known = self._names.get(name)
+        names = self._names  # as with `_harmless`
+        known = names.get(name)
         if known is None:
             words = [word.lower() for word in _WORDS.findall(unquote_plus(name))]
             pairs = [first + second for first, second in pairwise(words)]
             known = not self.rules.fields.isdisjoint([*words, *pairs])
-            if len(self._names) < MAX_NAMES and len(name) < MAX_NAME_CHARACTERS:
-                self._names[name] = known
+            if len(names) < MAX_NAMES and len(name) < MAX_NAME_CHARACTERS:
+                names[name] = known
         return known
 
     def json(self, value: Any) -> Any:

@@ -16,6 +16,8 @@ from mitmproxy.utils import human
 from livegate.logs.gate import MAX_TRACEBACK_CHARACTERS, line_of
 from livegate.pipeline.printable import printable
 
+logger = logging.getLogger(__name__)
+
 CONNECTION_LOGGER = "mitmproxy.proxy.server"
 """mitmproxy's lines for every connection that is opened or closed; the access log says more in less."""
 WATCH_LOGGER = "watchfiles"
@@ -52,6 +54,8 @@ class JsonLines(log.MitmLogHandler):
         self._lines: list[str] = []
         """What is still to be written, which the event loop has been asked for."""
         self._ending = False
+        self._lost = 0
+        """Lines that could not be written since the last that could."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line."""
@@ -68,12 +72,26 @@ class JsonLines(log.MitmLogHandler):
         return True
 
     def flush(self) -> None:
-        """Let all lines out."""
+        """Let all lines out. What cannot be written, as on a full disk, is told of and ends nothing."""
         with self.lock or contextlib.nullcontext():
-            text, self._lines = "".join(self._lines), []
-            if text:
-                self._out.write(text)
+            lines, self._lines = self._lines, []
+            if not lines:
+                return
+            try:
+                self._out.write("".join(lines))
                 self._out.flush()
+            except OSError as error:
+                self._lose(len(lines), error)
+                return
+            lost, self._lost = self._lost, 0
+        if lost:
+            logger.error("%d lines of the log could not be written before this one", lost)
+
+    def _lose(self, count: int, error: OSError) -> None:
+        if not self._lost:
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"livegate: the log cannot be written: {error.strerror or error}\n")
+        self._lost += count
 
     def end(self) -> None:
         """The event loop is about to end: from now on every line is written at once."""

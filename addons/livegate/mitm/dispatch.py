@@ -134,15 +134,11 @@ class HookTable:
     def is_heard(self, record: logging.LogRecord) -> bool:
         """Whether any addon wants the lines of the log as the events that they were before mitmproxy 9."""
         del record
-        groups = self._groups.get("add_log")
-        return bool(self._look_up("add_log") if groups is None else groups)
+        return self._is_wanted("add_log")
 
     def trigger(self, event: hooks.Hook) -> None:
         """Stands in for AddonManager.trigger; hooks must be sync."""
-        groups = self._groups.get(event.name)
-        if groups is None:
-            groups = self._look_up(event.name)
-        if groups:
+        if self._is_wanted(event.name):
             addonmanager.AddonManager.trigger(self._manager, event)
 
     async def trigger_event(self, event: hooks.Hook) -> None:
@@ -156,6 +152,10 @@ class HookTable:
         pending = self.lifecycle(event.name, *event.args())
         if pending is not None:
             await pending
+
+    def _is_wanted(self, name: str) -> bool:
+        groups = self._groups.get(name)
+        return bool(self._look_up(name) if groups is None else groups)
 
     def _look_up(self, name: str) -> tuple[Group, ...]:
         found = (tuple(_hooks_of(addon, name)) for addon in self._manager.chain)

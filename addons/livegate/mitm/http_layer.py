@@ -86,6 +86,7 @@ class GatewayHttpLayer(http_layers.HttpLayer):
         yield from self._arm()
 
     def _start(self, event: events.Start) -> Commands:
+        """In place of mitmproxy's own, which makes an HTTP connection first that nobody needs and nothing frees."""
         self.policy.http_started(self.context.client)
         self.connections[self.context.client] = GatewayHttp1Server(self.context.fork(), self)
         self.start("head", self.policy.bounds().keep_alive_s)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import io
 import json
 import logging
@@ -130,6 +131,34 @@ async def test_lines_leave_together_at_the_end_of_a_turn_and_bad_news_at_once() 
         tool.terminal.end()
         logger.info("six")
         assert said() == ["five", "six"]
+
+
+async def test_a_log_that_cannot_be_written_ends_nothing_and_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    class Disk(io.StringIO):
+        full = True
+
+        def write(self, text: str) -> int:
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(text)
+
+    disk = Disk()
+    lines = JsonLines(disk)
+    lines.install()
+    logger.propagate, before = True, logger.propagate
+    try:
+        for _ in range(3):
+            logger.warning("lost")
+        logger.info("lost as well")
+        await asyncio.sleep(0)
+        disk.full = False
+        logger.warning("there again")
+    finally:
+        logger.propagate = before
+        lines.uninstall()
+    said = [json.loads(line)["message"] for line in disk.getvalue().splitlines()]
+    assert said == ["there again", "4 lines of the log could not be written before this one"]
+    assert capsys.readouterr().err == "livegate: the log cannot be written: No space left on device\n"
 
 
 async def test_an_access_log_line_is_the_record_that_a_logger_makes() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from mitmproxy import addonmanager, exceptions, hooks, log, options
-from mitmproxy.addons import dumper, maplocal
+from mitmproxy.addons import disable_h2c, dumper, maplocal, tlsconfig, update_alt_svc
 from mitmproxy.http import HTTPFlow
 from mitmproxy.master import Master
 from mitmproxy.proxy.layers.http import HttpRequestHook, HttpResponseHook
@@ -350,3 +350,18 @@ async def test_log_lines_become_events_only_for_who_wants_them() -> None:
         assert not events.filter(record)
         dispatch.uninstall(manager)
         assert events.filter(record)
+
+
+def test_mitmproxys_hooks_for_what_a_gateway_does_itself_are_left_out_and_its_tls_hooks_are_not() -> None:
+    needless = (disable_h2c.DisableH2C(), update_alt_svc.UpdateAltSvc(), tlsconfig.TlsConfig())
+    with taddons.context(*needless) as context:
+        table = dispatch.install(context.master.addons)
+        flow = tflow.tflow(resp=True)
+        flow.response.headers["Alt-Svc"] = 'h3="other.test:443"'
+        flow.request.headers["Upgrade"] = "h2c"
+        for event in ("request", "responseheaders"):
+            assert table.run(event, flow) is None
+        assert flow.response.headers["Alt-Svc"] == 'h3="other.test:443"', "Headers drops it"
+        assert flow.request.headers["Upgrade"] == "h2c", "so it does with this"
+        assert table._look_up("tls_start_client") != ()
+        dispatch.uninstall(context.master.addons)
