@@ -119,12 +119,13 @@ def test_sessions_are_filtered_and_sorted_by_mouse_and_keyboard(home: Home, page
     events = page.get_by_role("columnheader", name="Events")
     events.get_by_role("button").click()
     expect(events).to_have_attribute("aria-sort", "descending")
-    counts = [int(text.replace(",", "")) for text in page.locator(".row:visible > :nth-child(6)").all_inner_texts()]
-    by_place = page.evaluate(
-        "[...document.querySelectorAll('.row')].filter(row => !row.hidden).sort((a, b) => a.at - b.at).map(row => row.row.events)"
+    by_place = page.evaluate(  # in one step: the counts go on
+        "[...document.querySelectorAll('.row')].filter(row => !row.hidden).sort((a, b) => a.at - b.at)"
+        ".map(row => [row.row.events, Number(row.children[5].textContent.replace(',', ''))])"
     )
-    assert sorted(by_place, reverse=True) == by_place
-    assert sorted(counts) == sorted(by_place)
+    counts = [events for events, _ in by_place]
+    assert sorted(counts, reverse=True) == counts
+    assert [shown for _, shown in by_place] == counts
     page.get_by_label("State").select_option("live")
     expect(rows.first).to_contain_text("live")
     page.locator(".rows a").first.focus()
@@ -135,6 +136,35 @@ def test_sessions_are_filtered_and_sorted_by_mouse_and_keyboard(home: Home, page
     expect(page.get_by_role("heading", level=1)).to_contain_text(f"session {chosen}")
     page.keyboard.press("Escape")
     expect(page).to_have_url(re.compile("#/sessions$"))
+
+
+def test_the_focus_stays_with_its_session_when_rows_move(home: Home, page: Page) -> None:
+    page.goto(f"{home.admin}#/sessions")
+    live(page)
+    rows = page.locator(".row:visible")
+    expect(rows.nth(19)).to_be_visible()
+    page.locator(".rows a").nth(2).focus()
+    row = page.locator(".row:focus-within")
+    before, number = row.get_attribute("aria-rowindex") or "", row.locator("a").inner_text()
+    app = page.context.new_page()
+    app.goto(f"{home.app}/count")
+    connected(app)
+    page.bring_to_front()
+    expect(row).not_to_have_attribute("aria-rowindex", before)
+    expect(row.locator("a")).to_have_text(number)
+    page.get_by_label("Filter").evaluate("(box) => { box.value = 'no such'; box.dispatchEvent(new Event('input')) }")
+    expect(page.get_by_role("table")).to_be_focused()
+    page.get_by_label("Filter").evaluate("(box) => { box.value = ''; box.dispatchEvent(new Event('input')) }")
+    expect(rows.nth(19)).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    shown = page.evaluate(
+        "[...document.querySelectorAll('.row')].filter(row => !row.hidden).map(row => row.row.number)"
+    )
+    below = max(one for one in shown if one < int(number))
+    expect(row.locator("a")).to_have_text(str(below))
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(rf"#/session/{below}$"))
+    app.close()
 
 
 def own_session(home: Home, page: Page) -> tuple[Page, int, str]:

@@ -17,9 +17,9 @@ export class Sessions {
     this.total = el("span", { class: "num", role: "status" })
     this.heads = COLUMNS.map(([key, title, numeric]) => el("div", { class: numeric ? "num" : null, role: "columnheader" }, el("button", { onclick: () => this.order(key) }, title)))
     this.space = el("div", { class: "space", role: "rowgroup" })
-    this.rows = el("div", { class: "rows", role: "presentation", onkeydown: event => this.key(event) }, this.space)
+    this.rows = el("div", { class: "rows", role: "presentation", onfocusin: () => this.chosen = this.focused()?.number ?? this.chosen }, this.space)
     this.rows.addEventListener("scroll", () => this.paint(), { passive: true })
-    this.grid = el("div", { class: "grid", role: "table", "aria-label": "Sessions" }, el("div", { role: "rowgroup" }, el("div", { class: "grid-head", role: "row" }, this.heads)), this.rows)
+    this.grid = el("div", { class: "grid", role: "table", "aria-label": "Sessions", tabindex: -1, onkeydown: event => this.key(event) }, el("div", { role: "rowgroup" }, el("div", { class: "grid-head", role: "row" }, this.heads)), this.rows)
     this.empty = el("p", { class: "empty" }, "No LiveView session yet. Open a page of an app through the gateway, and it appears here.")
     this.root = el("div", { class: "sessions" }, el("h1", { class: "unseen" }, "Sessions"), el("div", { class: "bar" }, this.search, this.state_, this.total), this.empty, this.grid)
   }
@@ -67,8 +67,21 @@ export class Sessions {
     const first = Math.max(0, Math.floor(this.rows.scrollTop / ROW) - SPARE)
     const shown = Math.ceil((this.rows.clientHeight || 600) / ROW) + 2 * SPARE
     while (this.pool.length < shown) this.pool.push(this.space.appendChild(this.made()))
-    const now = Date.now() / 1000, size = this.pool.length
+    const now = Date.now() / 1000, size = this.pool.length, focused = this.focused()
     for (let index = first; index < first + size; index += 1) this.show(this.pool[index % size], this.list[index], index, now)
+    if (focused) this.follow(focused.number)
+  }
+
+  focused() {
+    const element = document.activeElement.closest(".row")
+    return element && this.space.contains(element) ? element.row : null
+  }
+
+  // The keyboard's focus stays with its session when rows move; when that is out of sight, arrow keys still go on from it.
+  follow(number) {
+    const element = this.pool.find(one => !one.hidden && one.row.number === number)
+    const target = element ? element.texts[0] : this.grid
+    if (target !== document.activeElement) target.focus({ preventScroll: true })
   }
 
   made() {
@@ -103,8 +116,8 @@ export class Sessions {
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[event.key]
     if (step === undefined || !this.list.length) return
     event.preventDefault()
-    const focused = document.activeElement.closest(".row")
-    const at = this.list.findIndex(row => row.number === (focused ? focused.row.number : this.chosen))
+    const focused = this.focused()
+    const at = this.list.findIndex(row => row.number === (focused ? focused.number : this.chosen))
     const next = Math.min(this.list.length - 1, Math.max(0, at + step))
     this.chosen = this.list[next].number
     if (next * ROW < this.rows.scrollTop) this.rows.scrollTop = next * ROW
