@@ -98,7 +98,8 @@ def check(
         typer.echo(json.dumps(json_schema(), indent=2))
         return
     path, settings = _settings_or_exit(config)
-    table = Table(title=f"{path or 'environment'}: good, listens on {settings.listen}", title_justify="left", box=None)
+    typer.echo(f"{path or 'environment'}: good, listens on {settings.listen}")
+    table = Table(box=None)
     for heading in ("Host", "Backend", "Remarks"):
         table.add_column(heading, overflow="fold")
     for row in route_table(settings):

@@ -56,8 +56,8 @@ def pipeline() -> list[Any]:
     recorder.on_frame.append(metrics.frame)
     tracing = Tracing(current, recorder, redactor)
 
-    def refused_early(client: Client, refusal: Refusal) -> None:
-        metrics.refused_early(refusal)
+    def refused_early(client: Client, refusal: Refusal, size: int) -> None:
+        metrics.refused_early(refusal, size)
         watch.refused_early(client.peername[0], refusal)
 
     policy = RequestPolicy(current, sockets, timeouts.http_started, refused_early)

@@ -44,12 +44,11 @@ class Books:
     ) -> None:
         self.requests[route, method, str(status)] += 1
         self.body_bytes[route, "up"] += up
+        self.body_bytes[route, "down"] += down
         if refused:
             self.rejected[route, refused] += 1
         if failed:
             self.failures[route, failed] += 1
-        else:
-            self.body_bytes[route, "down"] += down
         self.answered[route] += not refused and not failed
 
     def message(self, route: str, direction: str, data: str | bytes) -> None:
@@ -160,13 +159,13 @@ async def special_requests(books: Books, port: int) -> Counter[str]:
         books.request("limited.test", "GET", status, down=down, refused="rate-limit-ip" if status == 429 else "")
         decisions["refused" if status == 429 else "allowed"] += 1
     for _ in range(25):
-        status, _ = await client.ask("dead.test", "GET", "/")
+        status, down = await client.ask("dead.test", "GET", "/")
         assert status == 502
-        books.request("dead.test", "GET", status, failed="backend-unreachable")
+        books.request("dead.test", "GET", status, down=down, failed="backend-unreachable")
     for _ in range(3):
-        status, _ = await client.ask("slow.test", "GET", "/hang")
+        status, down = await client.ask("slow.test", "GET", "/hang")
         assert status == 504
-        books.request("slow.test", "GET", status, failed="timeout-response")
+        books.request("slow.test", "GET", status, down=down, failed="timeout-response")
     client.close()
     for start, status, reason in (
         ("GET /" + "a" * 40_000, 414, "request-line-long"),
@@ -174,12 +173,18 @@ async def special_requests(books: Books, port: int) -> Counter[str]:
         ("GET / HTTP/1.1\r\nHost: app.test\r\nno colon", 400, "field-malformed"),
         ("TRACE / HTTP/1.1\r\nHost: app.test", 405, "method-not-allowed"),
         ("GET / HTTP/3.0\r\nHost: app.test", 400, "version-unknown"),
+        ("GET http://[::1 HTTP/1.1\r\nHost: app.test", 400, "request-malformed"),
     ):
         for _ in range(4):
             fresh = HttpClient(port)
-            assert (await fresh.send(f"{start}\r\n\r\n".encode()))[0] == status
+            found, down = await fresh.send(f"{start}\r\n\r\n".encode())
+            assert found == status
             fresh.close()
-            books.request("_unmapped", "other", status, refused=reason)
+            books.request("_unmapped", "other", status, down=down, refused=reason)
+    fresh = HttpClient(port)
+    status, down = await fresh.send(b"GET / HTTP/1.1\r\nHost: app.test\r\nContent-Length: abc\r\n\r\n")
+    fresh.close()
+    books.request("_unmapped", "GET", status, down=down, failed="request-malformed")
     status, down = await client.send(b"GET / HTTP/1.1\r\nX: y\r\n\r\n")
     books.request("_unmapped", "GET", status, down=down, refused="host-missing")
     status, down = await client.send(b"POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 99999999999\r\n\r\n")

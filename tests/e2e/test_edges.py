@@ -316,6 +316,10 @@ def test_a_malformed_chunk_ends_the_exchange_with_400(behind) -> None:
     gateway = behind(raw_answer(OK, hold=True))
     answer = gateway.raw(request("POST", "Transfer-Encoding: chunked") + b"zz\r\nabc\r\n")
     assert status_of(answer) == 400
+    line = gateway.output.wait_for(f" request_id={header_of(answer, 'X-Request-Id')[0]}")
+    assert f" bytes_out={len(answer.partition(b'\r\n\r\n')[2])} " in line
+    assert "reason=request-malformed" in line
+    assert "host=app.test" in line
 
 
 # mitmproxy's own switches, and other addons

@@ -1,5 +1,6 @@
 """Every probe of the guard as raw bytes: the status that it gets, and that no backend saw a connection."""
 
+import json
 import re
 import socket
 import time
@@ -36,6 +37,7 @@ PROBES: dict[str, tuple[int, bytes]] = {
     "absolute form differs": (400, b"GET http://evil.test/ HTTP/1.1\r\nHost: app.test\r\n\r\n"),
     "absolute form differs in port": (400, b"GET http://app.test:81/ HTTP/1.1\r\nHost: app.test\r\n\r\n"),
     "absolute form ftp": (400, b"GET ftp://app.test/ HTTP/1.1\r\nHost: app.test\r\n\r\n"),
+    "absolute form that is no url": (400, b"GET http://[::1 HTTP/1.1\r\n" + HOST + b"\r\n"),
     "absolute form without host": (400, b"GET http://app.test/ HTTP/1.1\r\n\r\n"),
     "control in target": (400, b"GET /\x01 HTTP/1.1\r\n" + HOST + b"\r\n"),
     "del in target": (400, b"GET /\x7f HTTP/1.1\r\n" + HOST + b"\r\n"),
@@ -117,6 +119,7 @@ PROBES: dict[str, tuple[int, bytes]] = {
     "look-alike of a wildcard": (404, b"GET / HTTP/1.1\r\nHost: evilpreview.test\r\nConnection: close\r\n\r\n"),
     "loopback by address": (404, b"GET / HTTP/1.1\r\nHost: 127.0.0.1:22\r\nConnection: close\r\n\r\n"),
     "mitmproxy's own app": (404, b"GET / HTTP/1.1\r\nHost: mitm.it\r\nConnection: close\r\n\r\n"),
+    "head with length text": (400, b"HEAD / HTTP/1.1\r\n" + HOST + b"Content-Length: abc\r\n\r\n"),
     "length past the limit": (413, b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 999999999\r\n\r\n"),
 }
 
@@ -146,6 +149,15 @@ def test_a_probe_is_refused_and_no_backend_sees_it(gateway: Gateway, canary: Can
     assert status_of(answer) == expected, answer
     assert len(ANSWER.findall(answer)) == 1, "one request, one answer"
     assert canary.connections == before
+    body = answer.partition(b"\r\n\r\n")[2]
+    assert (body == b"") == request.startswith(b"HEAD ")
+    (request_id,) = header_of(answer, "X-Request-Id")
+    assert not body or json.loads(body)["request_id"] == request_id
+    line = gateway.output.wait_for(f" request_id={request_id}")
+    assert f" status={expected} " in line
+    assert f" bytes_out={len(body)} " in line
+    assert " reason=" in line
+    assert "validate_inbound_headers" not in gateway.output.text, "nobody is told how to switch a check off"
 
 
 @pytest.mark.parametrize("name", ["no host", "trace", "upgrade by post", "unmapped host", "large head"])

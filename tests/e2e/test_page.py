@@ -199,6 +199,7 @@ def test_one_session_frame_by_frame_with_the_page_as_it_was(home: Home, page: Pa
     titles = page.locator(".lanes rect title").all_text_contents()
     assert any(title.startswith("GET /stream 200 after") for title in titles), titles
     frame_named(page, "reply ok").last.click()
+    expect(page.get_by_text(re.compile(r"^frame (\d+) of \1$"))).to_be_visible()
     expect(page.locator(".sentence")).to_contain_text("out of a stream")
     expect(page.locator("pre")).to_contain_text('"phx_reply"')
     shown = page.locator("iframe")

@@ -108,10 +108,10 @@ class GatewayHttp1Server(_http1.Http1Server):
             yield ReceiveHttp(stalled)
 
     def _refuse(self, answer: http.Response) -> Commands:
-        """Answer and close without any flow: the head could not even be read."""
+        """Answer and close without waiting for any flow: what came could not be read."""
         self.gateway.cancel("head")
         self.state = self.done
-        yield commands.SendData(self.conn, http1.assemble_response(answer))
+        yield commands.SendData(self.conn, self._assembled(answer))
         yield commands.CloseConnection(self.conn)
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
@@ -162,14 +162,15 @@ class GatewayHttp1Server(_http1.Http1Server):
 
     def _unreadable(self, request: http.Request | None, problem: str) -> Commands:
         """Answer a head that mitmproxy's parser refuses; shown as a flow when there are fields to show."""
-        yield from self._refuse(self.gateway.policy.failure_answer(None, status_codes.BAD_REQUEST))
         self.request = request
+        yield from self._refuse(self.gateway.policy.refuse_unreadable(self.context.client, request))
         if request is not None:
             yield ReceiveHttp(RequestHeaders(self.stream_id, request, end_stream=False))
             yield ReceiveHttp(RequestProtocolError(self.stream_id, problem, ErrorCode.GENERIC_CLIENT_ERROR))
 
     def read_body(self, event: events.Event) -> Commands:
         malformed = False
+        stream = self.gateway.streams.get(self.stream_id)
         for command in super().read_body(event):
             closing = isinstance(command, commands.CloseConnection) and self.state == self.read_body
             if closing and isinstance(event, events.DataReceived):
@@ -177,7 +178,8 @@ class GatewayHttp1Server(_http1.Http1Server):
             else:
                 yield command
         if malformed and self.response is None:
-            yield from self._refuse(self.gateway.policy.failure_answer(None, status_codes.BAD_REQUEST))
+            flow = stream.flow if stream else None
+            yield from self._refuse(self.gateway.policy.failure_answer(flow, status_codes.BAD_REQUEST))
         elif malformed:
             yield commands.CloseConnection(self.conn)
 
@@ -205,6 +207,10 @@ class GatewayHttp1Server(_http1.Http1Server):
         """Whether no body may follow the answer's head (RFC 9110 section 9.3.2)."""
         return self.request is not None and self.request.method.upper() == "HEAD"
 
+    def _assembled(self, answer: http.Response) -> bytes:
+        whole: bytes = http1.assemble_response_head(answer) if self._answers_head else http1.assemble_response(answer)
+        return whole
+
     def _announce_close(self, response: http.Response) -> None:
         """Tell the client that its connection ends with this response, whoever wants that (RFC 9112 section 9.6)."""
         assert self.request is not None
@@ -228,9 +234,7 @@ class GatewayHttp1Server(_http1.Http1Server):
         keep = self.request_done and not self.must_close and "connection" not in answer.headers
         if not keep:
             answer.headers["Connection"] = "close"
-        head_only = self._answers_head
-        raw = http1.assemble_response_head(answer) if head_only else http1.assemble_response(answer)
-        yield commands.SendData(self.conn, raw)
+        yield commands.SendData(self.conn, self._assembled(answer))
         self.response = answer
         if keep:
             yield from self.mark_done(response=True)

@@ -132,6 +132,13 @@ class GatewayPolicy(Protocol):
     def head_timed_out(self, client: Client) -> http.Response:
         """The answer to a client whose request head took too long."""
 
+    def refuse_unreadable(self, client: Client, request: http.Request | None) -> http.Response:
+        """The answer to a head that mitmproxy's parser does not take.
+
+        A request that has been read as far as its fields becomes a flow, which fails next; of another one nothing
+        will be heard again.
+        """
+
     def plan(self, flow: http.HTTPFlow) -> Plan | None:
         """How to carry a flow; None when nobody has routed it."""
 

@@ -147,10 +147,11 @@ class Metrics:
         if failure.reason in _UNREACHABLE:
             self.tried(route, reached=False)
 
-    def refused_early(self, refusal: Refusal) -> None:
-        """A request that never became a flow."""
+    def refused_early(self, refusal: Refusal, size: int) -> None:
+        """A request that never became a flow; its answer had a body of so many bytes."""
         self._of(self._http.requests, UNMAPPED, "other", status_label(refusal.status)).inc()
         self._of(self._http.rejected, UNMAPPED, reason_label(refusal.reason)).inc()
+        self._of(self._http.bytes, UNMAPPED, "down").inc(size)
 
     # Hooks for WebSockets; there is none for messages, which their sessions count
 

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 CLIENT_GONE_STATUS = 499
 MAX_ACCEPT_CHARACTERS = 1024
+_ADVICE = " Disable the validate_inbound_headers"
+"""mitmproxy says how to switch its check off; nobody should do that in front of other people's apps."""
 _QUALITY = re.compile(r";\s*q=([01](?:\.\d{0,3})?)", re.IGNORECASE)
 
 _PAGE = """<!doctype html>
@@ -62,6 +64,19 @@ def answer(flow: http.HTTPFlow | None, refusal: Refusal) -> http.Response:
         *_connection(refusal, closing=refusal.close or (exchange is not None and exchange.wants_close)),
     ]
     return _response(refusal.status, fields, body)
+
+
+def fail(flow: http.HTTPFlow, exchange: Exchange, failure: Refusal, detail: str) -> Refusal:
+    """Record why a flow fails, and return it.
+
+    What the client shall be told is recorded as well, unless that is nothing, or something else is on its way already.
+    """
+    exchange.failure = failure
+    exchange.failure_detail = detail.partition(_ADVICE)[0]
+    begun = exchange.refused or flow.websocket or (flow.response is not None and flow.response.stream)
+    if exchange.failure_answer is None and not begun and failure.status != CLIENT_GONE_STATUS:
+        exchange.failure_answer = answer(flow, failure)
+    return failure
 
 
 def _connection(refusal: Refusal, *, closing: bool) -> list[tuple[str, str]]:
@@ -115,20 +130,20 @@ class Errors:
         exchange = exchange_of(flow)
         if exchange is None or flow.error is None:
             return
-        if exchange.failure is None:  # mitmproxy itself turned the message down, or a person killed the flow
-            exchange.failure = _unforeseen(flow)
-            exchange.failure_detail = flow.error.msg
+        failure = exchange.failure
+        if failure is None:  # mitmproxy itself turned the message down, or a person killed the flow
+            failure = fail(flow, exchange, _unforeseen(flow), flow.error.msg)
         service = exchange.service
         name = service.name if service else "-"
         logger.log(
-            _level(exchange.failure),
+            _level(failure),
             "%d %s: %s (service %s, backend %s)",
-            exchange.failure.status,
-            exchange.failure.reason,
+            failure.status,
+            failure.reason,
             printable(exchange.failure_detail),
             name,
             service.backend.url if service else "-",
-            extra=about(flow, f"{exchange.failure.reason} {name}"),
+            extra=about(flow, f"{failure.reason} {name}"),
         )
 
 

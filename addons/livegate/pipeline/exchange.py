@@ -27,6 +27,8 @@ type Network = IPv4Network | IPv6Network
 type FramesCounted = tuple[int, int, int, int, int, int]
 """Of a WebSocket: messages, control frames and bytes from the client, then the same from the backend."""
 
+ANSWER = "livegate_answer"
+"""Attribute of a request that was answered before it became a flow: with what."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=-]{20,200}")
 """What a trusted peer's X-Request-Id must look like to be kept (the bounds of Plug.RequestId)."""
 
@@ -145,6 +147,8 @@ class Exchange(Struct, weakref=True, kw_only=True):
     """Whether it was sent a second time, after a dead keep-alive connection."""
     failure: Refusal | None = None
     """What the client was told when the exchange failed (status 499: it had gone, and was told nothing)."""
+    failure_answer: http.Response | None = None
+    """The answer for `failure`, unless it is too late for one."""
     failure_detail: str = ""
     """The cause of the failure for the log; it may name addresses."""
     request_copy: BoundedCopy | None = None
@@ -168,13 +172,15 @@ def begin(flow: http.HTTPFlow, settings: Settings) -> Exchange:
     """Start the record of a flow. Called once a flow, by the first addon that sees it."""
     peer = peer_address(flow)
     trusted = is_trusted(peer, settings.trusted_proxies)
+    answered: http.Response | None = getattr(flow.request, ANSWER, None)
     exchange = Exchange(
         settings=settings,
-        request_id=_request_id(flow, trusted=trusted),
+        request_id=answered.headers["X-Request-Id"] if answered else _request_id(flow, trusted=trusted),
         peer=peer,
         peer_trusted=trusted,
         client=peer,
         scheme="https" if flow.client_conn.tls else "http",
+        failure_answer=answered,
     )
     setattr(flow, EXCHANGE, exchange)
     return exchange
@@ -209,9 +215,10 @@ def body_sizes(flow: http.HTTPFlow, exchange: Exchange) -> tuple[int, int]:
     size_in = copy_in.size if copy_in else len(flow.request.raw_content or b"")
     if copy_out:
         return size_in, copy_out.size
-    if flow.response is None or flow.request.method == "HEAD":
+    answer = exchange.failure_answer or flow.response
+    if answer is None or flow.request.method == "HEAD":
         return size_in, 0
-    return size_in, len(flow.response.raw_content or b"")
+    return size_in, len(answer.raw_content or b"")
 
 
 def awaiting_backend(flow: http.HTTPFlow) -> Exchange | None:

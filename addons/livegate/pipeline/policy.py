@@ -15,7 +15,7 @@ from livegate.mitm.dispatch import table_of
 from livegate.mitm.policy import ConnectionBounds, Failure, Leg, Plan, Upstream
 from livegate.pipeline import errors, request_rules
 from livegate.pipeline.access_log import Fields, write
-from livegate.pipeline.exchange import CurrentSettings, SocketReport, exchange_of
+from livegate.pipeline.exchange import ANSWER, CurrentSettings, SocketReport, exchange_of
 from livegate.pipeline.failures import refusal_for
 from livegate.pipeline.printable import printable
 from livegate.pipeline.refusal import Refusal
@@ -41,7 +41,7 @@ class RequestPolicy:
         current: CurrentSettings,
         sockets: Sockets,
         http_started: Callable[[Client], None],
-        refused_early: Callable[[Client, Refusal], None],
+        refused_early: Callable[[Client, Refusal, int], None],
     ) -> None:
         self._current = current
         self._sockets = sockets
@@ -68,20 +68,30 @@ class RequestPolicy:
         message = f"The request's head did not arrive within {seconds:g} s."
         return self._without_flow(client, Refusal(408, message, "request-head-slow", close=True))
 
+    def refuse_unreadable(self, client: Client, request: http.Request | None) -> http.Response:
+        refusal = Refusal(400, "The request is malformed.", "request-malformed", close=True)
+        if request is None:
+            return self._without_flow(client, refusal)
+        answer = errors.answer(None, refusal)
+        setattr(request, ANSWER, answer)
+        return answer
+
     def _without_flow(self, client: Client, refusal: Refusal) -> http.Response:
         """Answer and log a request that never became a flow."""
         answer = errors.answer(None, refusal)
+        size = len(answer.raw_content or b"")
         fields: Fields = {
             "method": "-",
             "host": "-",
             "path": "-",
             "status": refusal.status,
+            "bytes_out": size,
             "client": client.peername[0],
             "request_id": answer.headers.get("X-Request-Id"),
             "reason": refusal.reason,
         }
         write(fields)
-        self._refused_early(client, refusal)
+        self._refused_early(client, refusal, size)
         return answer
 
     def plan(self, flow: http.HTTPFlow) -> Plan | None:
@@ -160,13 +170,12 @@ class RequestPolicy:
     def failing(self, flow: http.HTTPFlow, failure: Failure) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and exchange.failure is None:
-            exchange.failure = refusal_for(failure, exchange)
-            exchange.failure_detail = failure.message
+            errors.fail(flow, exchange, refusal_for(failure, exchange), failure.message)
 
     def failure_answer(self, flow: http.HTTPFlow | None, status: int) -> http.Response:
         exchange = exchange_of(flow) if flow is not None else None
-        if exchange is not None and exchange.failure is not None:
-            return errors.answer(flow, exchange.failure)
+        if exchange is not None and exchange.failure_answer is not None:
+            return exchange.failure_answer
         message = (
             "The request is malformed."
             if status < HTTPStatus.INTERNAL_SERVER_ERROR

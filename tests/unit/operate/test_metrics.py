@@ -182,7 +182,7 @@ def test_refusals_and_decisions_of_the_rate_limiter(lab: Lab) -> None:
     flow, exchange = lab.begin(host="nobody.test")
     exchange.refused = "unmapped-host"
     lab.answer(flow, 404)
-    lab.metrics.refused_early(Refusal(431, "Too large.", "head-large"))
+    lab.metrics.refused_early(Refusal(431, "Too large.", "head-large"), 90)
     assert lab.of("gateway_rejected_total", route="app.test", reason="rate-limit-ip") == 1
     assert lab.of("gateway_ratelimit_decisions_total", policy="user", decision="allowed") == 1
     assert lab.of("gateway_ratelimit_decisions_total", policy="ip", decision="refused") == 1
@@ -190,6 +190,7 @@ def test_refusals_and_decisions_of_the_rate_limiter(lab: Lab) -> None:
     assert lab.of("gateway_rejected_total", route="_unmapped", reason="unmapped-host") == 1
     assert lab.of("gateway_requests_total", route="_unmapped", method="GET", code="404") == 1
     assert lab.of("gateway_rejected_total", route="_unmapped", reason="head-large") == 1
+    assert lab.of("gateway_http_bytes_total", route="_unmapped", direction="down") == 90
     assert lab.of("gateway_requests_total", route="_unmapped", method="other", code="431") == 1
 
 
@@ -538,7 +539,7 @@ def test_it_can_be_read_while_it_is_counted(lab: Lab) -> None:
         route = f"r{number}"
         lab.metrics._of(lab.metrics._http.requests, route, "GET", "200").inc()
         lab.metrics._of(lab.metrics._liveview.events, route, "V", "e").observe(0.1)
-        lab.metrics.refused_early(Refusal(431, "", f"reason-{number % 100}"))
+        lab.metrics.refused_early(Refusal(431, "", f"reason-{number % 100}"), 1)
         if number % 50 == 0:
             lab.metrics.refresh()
             lab.current.value = other if number % 100 else lab.settings

@@ -41,7 +41,7 @@ def test_names_and_values_from_outside_are_printable_and_bounded() -> None:
 
 def test_both_heads_and_the_way_are_told_at_level_debug_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     current = CurrentSettings(settings(tmp_path))
-    policy = RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal: None)
+    policy = RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None)
     headers = Headers()
 
     def pass_through() -> http.HTTPFlow:

@@ -232,7 +232,7 @@ def transport(tmp_path: Path) -> Transport:
     current = CurrentSettings(settings(tmp_path))
     current.serving.set()
     return Transport(
-        RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal: None), current.serving
+        RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None), current.serving
     )
 
 
@@ -249,7 +249,7 @@ async def test_a_client_of_another_mode_is_turned_away(tmp_path: Path) -> None:
 async def test_a_client_waits_until_the_gateway_serves(tmp_path: Path) -> None:
     current = CurrentSettings(settings(tmp_path))
     gate = Transport(
-        RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal: None), current.serving
+        RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None), current.serving
     )
     waiting = asyncio.create_task(gate.client_connected(connection().client))
     await asyncio.sleep(0)
@@ -312,7 +312,7 @@ def test_layers_are_left_to_mitmproxy_where_they_are_not_ours(tmp_path: Path, mo
 
 def test_a_request_that_nobody_routed_has_no_plan(tmp_path: Path) -> None:
     policy = RequestPolicy(
-        CurrentSettings(settings(tmp_path)), Sockets(), lambda client: None, lambda client, refusal: None
+        CurrentSettings(settings(tmp_path)), Sockets(), lambda client: None, lambda client, refusal, size: None
     )
     assert policy.plan(flow()) is None
     lost = flow()
@@ -322,7 +322,7 @@ def test_a_request_that_nobody_routed_has_no_plan(tmp_path: Path) -> None:
 
 def test_another_addon_may_send_a_request_elsewhere(tmp_path: Path) -> None:
     policy = RequestPolicy(
-        CurrentSettings(settings(tmp_path)), Sockets(), lambda client: None, lambda client, refusal: None
+        CurrentSettings(settings(tmp_path)), Sockets(), lambda client: None, lambda client, refusal, size: None
     )
     made = flow()
     begun(made, settings(tmp_path))
@@ -353,7 +353,7 @@ GOOD_101 = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Acce
 )
 def test_a_101_is_believed_only_when_it_is_right(tmp_path: Path, changes: dict[str, str], problem: str | None) -> None:
     policy = RequestPolicy(
-        CurrentSettings(settings(tmp_path)), Sockets(), lambda client: None, lambda client, refusal: None
+        CurrentSettings(settings(tmp_path)), Sockets(), lambda client: None, lambda client, refusal, size: None
     )
     made = flow(("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Protocol", "phoenix, x"))
     begun(made, settings(tmp_path)).upgrade = True
@@ -365,7 +365,7 @@ def test_a_101_is_believed_only_when_it_is_right(tmp_path: Path, changes: dict[s
 
 def test_the_policy_bears_flows_it_does_not_know(tmp_path: Path) -> None:
     policy = RequestPolicy(
-        CurrentSettings(settings(tmp_path)), Sockets(), lambda client: None, lambda client, refusal: None
+        CurrentSettings(settings(tmp_path)), Sockets(), lambda client: None, lambda client, refusal, size: None
     )
     made = flow()
     policy.answer_overdue(made, "connect")

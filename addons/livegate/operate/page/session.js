@@ -76,7 +76,7 @@ export class SessionView {
     const current = this.listing.querySelector("[aria-current]")
     if (current) this.listing.scrollTop = current.offsetTop - this.listing.offsetTop - 100
     const more = this.follow && !this.exported ? " · following" : ""
-    this.where.textContent = at < 0 ? `${count(this.frames.length)} frames` : `frame ${this.selected} of ${count(this.detail.frames.end)}${more}`
+    this.where.textContent = at < 0 ? `${count(this.frames.length)} frames` : `frame ${this.selected + 1} of ${count(this.detail.frames.end)}${more}`
     this.back.disabled = at <= 0
     this.forth.disabled = at < 0 || at >= this.frames.length - 1
   }
@@ -125,7 +125,7 @@ export class SessionView {
     if (found.page.why) { this.page.replaceChildren(el("h2", {}, "The page"), el("p", { class: "empty" }, found.page.why)); return }
     const { text, changed } = framed(found.page.html, found.before.html, this.dress)
     const note = found.before.html ? `${changed} place${changed === 1 ? "" : "s"} changed by this frame` : "first seen here"
-    const frame = el("iframe", { sandbox: "", title: `The page at frame ${found.line.n}`, srcdoc: text })
+    const frame = el("iframe", { sandbox: "", title: `The page at frame ${found.line.n + 1}`, srcdoc: text })
     this.page.replaceChildren(el("header", {}, el("h2", {}, "The page at this frame"), el("p", { class: "note" }, note)), frame)
   }
 
