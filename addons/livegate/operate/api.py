@@ -223,9 +223,8 @@ class Api:
         found = self._desk.watch.session(number)
         if found is None:
             raise ProblemError(404, f"no session {number} is known")
-        recording = self._desk.watch.recordings.of(number)
-        frames = {"first": recording.first, "end": recording.end} if recording is not None else {"first": 0, "end": 0}
-        return told.detail(*found) | {"frames": frames}
+        first, end = self._desk.watch.recordings.span(number)
+        return told.detail(*found) | {"frames": {"first": first, "end": end}}
 
     async def _frames(self, question: Question) -> Answer:
         start = question.number("from", 0, most=MAX_NUMBER)

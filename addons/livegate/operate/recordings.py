@@ -19,6 +19,8 @@ from livegate.phoenix.tree import Tree
 MAX_FRAMES = 2000
 """Of one session."""
 MAX_SESSION_BYTES = 8 * 1024 * 1024
+MAX_GONE = 10_000
+"""Sessions without a frame left of which it is known how many they had."""
 OVERHEAD_BYTES = 2500
 """What a frame takes besides its data, about: its note, what it changed, and its part of the page."""
 
@@ -97,13 +99,15 @@ class Recordings:
         self.forgotten = 0
         """Sessions whose frames had to go."""
         self._sessions: OrderedDict[int, Recording] = OrderedDict()
+        self._ends: OrderedDict[int, int] = OrderedDict()
+        """Of sessions whose frames had to go: a number that a frame has had, no other frame gets."""
         self._size = 0
 
     def to_add(self, number: int) -> Recording:
         """The frames of a session that has one more now."""
         recording = self._sessions.get(number)
         if recording is None:
-            recording = self._sessions[number] = Recording()
+            recording = self._sessions[number] = Recording(first=self._ends.pop(number, 0))
         else:
             self._sessions.move_to_end(number)
         return recording
@@ -112,10 +116,20 @@ class Recordings:
         """One of them takes so many bytes more; the quietest go when all take too much."""
         self._size += size
         while self._size > self.max_bytes and self._sessions:
-            _, gone = self._sessions.popitem(last=False)
+            number, gone = self._sessions.popitem(last=False)
             self._size -= gone.size
+            self._ends[number] = gone.end
             self.forgotten += 1
+        while len(self._ends) > MAX_GONE:
+            self._ends.popitem(last=False)
 
     def of(self, number: int) -> Recording | None:
         """The frames of a session."""
         return self._sessions.get(number)
+
+    def span(self, number: int) -> tuple[int, int]:
+        """The number of a session's first kept frame, and that of its next one; the same when none is kept."""
+        recording = self._sessions.get(number)
+        if recording is not None:
+            return recording.first, recording.end
+        return (self._ends.get(number, 0),) * 2

@@ -5,12 +5,14 @@ from itertools import count, cycle
 from types import TracebackType
 from typing import Self
 
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Error, Page, Request, sync_playwright
 
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 VIEW_S = 10.0
 WAIT_MS = 15_000
 MAX_PROBLEMS = 50
+LEFT = "net::ERR_ABORTED"
+"""A request that was under way when the browser went to another view."""
 
 
 class OpenPage:
@@ -41,15 +43,23 @@ class OpenPage:
         if len(self.problems) < MAX_PROBLEMS and not self._stop.is_set():
             self.problems.append(text[:300])
 
+    def _said(self, said: ConsoleMessage) -> None:
+        if said.type in ("error", "warning"):
+            self._problem(f"{said.text} ({said.location.get('url', '')})")
+
+    def _failed(self, request: Request) -> None:
+        if request.failure != LEFT:
+            self._problem(f"{request.url}: {request.failure}")
+
     def _run(self) -> None:
         try:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=self._chromium, args=CHROMIUM_ARGUMENTS)
                 page = browser.new_page(viewport={"width": 1400, "height": 900})
                 page.set_default_timeout(WAIT_MS)
-                page.on("console", lambda said: self._problem(said.text) if said.type in ("error", "warning") else None)
+                page.on("console", self._said)
                 page.on("pageerror", lambda error: self._problem(str(error)))
-                page.on("requestfailed", lambda request: self._problem(f"{request.url}: {request.failure}"))
+                page.on("requestfailed", self._failed)
                 page.goto(self.url)
                 page.wait_for_selector("#link.on")
                 self._there.set()

@@ -3,13 +3,14 @@
 import json
 
 import jsonschema
+import pytest
 from desks import Parts, kept, session
 from mitmproxy.test import tflow
 
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
 from livegate.operate.export import asset
-from livegate.operate.recordings import MAX_FRAMES, MAX_SESSION_BYTES, Recording, Recordings
+from livegate.operate.recordings import MAX_FRAMES, MAX_SESSION_BYTES, OVERHEAD_BYTES, Recording, Recordings
 from livegate.operate.trend import MAX_CLOSE_KINDS, MAX_TRIPS, STEPS, Trend
 from livegate.operate.watch import MAX_INCIDENTS, Watch
 from livegate.pipeline.refusal import Refusal
@@ -38,6 +39,22 @@ def test_one_session_does_not_take_all_memory_nor_all_of_them_more_than_there_is
     assert recordings.of(1) is None and recordings.of(0) is not None, "those that were quiet longest go first"
     assert recordings.forgotten > 0
     assert recordings._size == sum(each.size for each in recordings._sessions.values()) <= 10_000
+
+
+def test_a_frames_number_stays_its_own_when_a_session_is_forgotten_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    recordings = Recordings(3 * (OVERHEAD_BYTES + 10))
+    assert recordings.span(1) == (0, 0)
+    for number in (1, 1, 2, 2, 3):
+        recordings.grew(recordings.to_add(number).add(kept(data=b"0123456789")))
+    assert recordings.of(1) is None and recordings.span(1) == (2, 2)
+    recordings.grew(recordings.to_add(1).add(kept(data=b"0123456789")))
+    assert recordings.span(1) == (2, 3)
+    assert recordings.of(1).line(2)["n"] == 2  # type: ignore[union-attr, index]
+    monkeypatch.setattr("livegate.operate.recordings.MAX_GONE", 2)
+    for number in range(4, 12):
+        recordings.grew(recordings.to_add(number).add(kept(data=b"0123456789")))
+    assert len(recordings._ends) == 2
+    assert recordings.span(1) == (0, 0), "so long ago that nobody knows"
 
 
 def test_a_step_counts_and_is_bounded() -> None:

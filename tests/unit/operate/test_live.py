@@ -82,6 +82,13 @@ async def test_the_session_that_a_page_shows_is_told_frame_by_frame(parts: Parts
     assert ([frame["n"] for frame in told["frames"]], told["detail"]["number"]) == ([1, 2], 1)
     parts.record(1, kept(3))
     assert [frame["n"] for frame in (await page.next("session"))["frames"]] == [3]
+    parts.watch.recordings.max_bytes = 0
+    parts.record(1, kept(4))  # there is no room for it, nor for those before
+    parts.watch.recordings.max_bytes = 10**6
+    parts.record(1, kept(5))
+    told = await page.next("session")
+    assert [frame["n"] for frame in told["frames"]] == [5]
+    assert told["detail"]["frames"] == {"first": 5, "end": 6}
     live.leave(page.viewer)
 
 

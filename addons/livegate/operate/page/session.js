@@ -37,7 +37,7 @@ export class SessionView {
     const known = this.frames.length ? this.frames[this.frames.length - 1].n : -1
     this.frames.push(...lines.filter(line => line.n > known))
     const gone = this.frames.findIndex(line => line.n >= detail.frames.first)
-    if (gone > 0) this.frames.splice(0, gone)
+    this.frames.splice(0, gone < 0 ? this.frames.length : gone)
     const last = this.frames[this.frames.length - 1]
     if (this.follow && last && last.n !== this.selected) this.select(last.n, false)
     else if (this.selected !== null && this.shown !== this.selected) this.select(this.selected, false)
