@@ -76,9 +76,15 @@ class Recording:
         frames.append(kept)
         self.size += len(kept.data) + OVERHEAD_BYTES
         while len(frames) > MAX_FRAMES or (self.size > MAX_SESSION_BYTES and len(frames) > 1):
-            self.size -= len(frames.popleft().data) + OVERHEAD_BYTES
-            self.first += 1
+            self.drop()
         return self.size - before
+
+    def drop(self) -> int:
+        """Forget the oldest frame. Returns how many bytes it took."""
+        size = len(self.frames.popleft().data) + OVERHEAD_BYTES
+        self.size -= size
+        self.first += 1
+        return size
 
     def at(self, number: int) -> Kept | None:
         """A frame by its number; None when it is no longer kept, or not yet there."""
@@ -92,12 +98,12 @@ class Recording:
 
 
 class Recordings:
-    """Of all sessions; those that were quiet longest go first."""
+    """Of all sessions; the frames of those that were quiet longest go first, from their oldest on."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.forgotten = 0
-        """Sessions whose frames had to go."""
+        """Sessions whose last frame had to go."""
         self._sessions: OrderedDict[int, Recording] = OrderedDict()
         self._ends: OrderedDict[int, int] = OrderedDict()
         """Of sessions whose frames had to go: a number that a frame has had, no other frame gets."""
@@ -113,13 +119,15 @@ class Recordings:
         return recording
 
     def grew(self, size: int) -> None:
-        """One of them takes so many bytes more; the quietest go when all take too much."""
+        """One of them takes so many bytes more; when all take too much, frames go."""
         self._size += size
         while self._size > self.max_bytes and self._sessions:
-            number, gone = self._sessions.popitem(last=False)
-            self._size -= gone.size
-            self._ends[number] = gone.end
-            self.forgotten += 1
+            number, quietest = next(iter(self._sessions.items()))
+            self._size -= quietest.drop()
+            if not quietest.frames:
+                del self._sessions[number]
+                self._ends[number] = quietest.end
+                self.forgotten += 1
         while len(self._ends) > MAX_GONE:
             self._ends.popitem(last=False)
 

@@ -41,6 +41,16 @@ def test_one_session_does_not_take_all_memory_nor_all_of_them_more_than_there_is
     assert recordings._size == sum(each.size for each in recordings._sessions.values()) <= 10_000
 
 
+def test_of_sessions_that_are_equally_busy_each_keeps_its_last_frames() -> None:
+    recordings = Recordings(30 * OVERHEAD_BYTES)
+    for _ in range(100):
+        for number in range(10):
+            recordings.grew(recordings.to_add(number).add(kept()))
+    assert recordings.forgotten == 0
+    assert {recordings.span(number)[1] for number in range(10)} == {100}
+    assert all(98 >= recordings.span(number)[0] >= 97 for number in range(10))
+
+
 def test_a_frames_number_stays_its_own_when_a_session_is_forgotten_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     recordings = Recordings(3 * (OVERHEAD_BYTES + 10))
     assert recordings.span(1) == (0, 0)
