@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import override
+from typing import NamedTuple, override
 
 import picows
 from playwright.sync_api import Page
@@ -35,7 +35,10 @@ SOCKETS = 50
 MESSAGE = bytes(100)
 LEAST = 0.9
 """Of the throughput without the page, with it open."""
-STATES = ("admin off", "admin on", "page: Now", "page: a session")
+WITHOUT = "admin on"
+STATES = (WITHOUT, "admin off", WITHOUT, "page: Now", WITHOUT, "page: a session", WITHOUT)
+"""In the order of their turns: the machine changes its speed by the second, so each state has both its neighbours for
+comparison."""
 LOADS = ("echo", "liveview")
 WARM_UP_S = 1.0
 SETTLE_S = 2.0
@@ -137,8 +140,8 @@ class Measured:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="page_cost", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="of every measurement; %(default)s")
-    parser.add_argument("--seconds", type=float, default=3, help="of each; %(default)s")
+    parser.add_argument("--rounds", type=int, default=7, help="of every measurement; %(default)s")
+    parser.add_argument("--seconds", type=float, default=2, help="of each; %(default)s")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every round")
     return parser.parse_args(arguments)
 
@@ -172,14 +175,33 @@ def measure(given: argparse.Namespace, folder: Path, status: Console) -> tuple[S
         return samples, page.problems
 
 
-def medians(samples: Samples) -> dict[tuple[str, str], tuple[float, float, float]]:
-    """Of all rounds: round trips/s, times those of the same round with the listener and no page, microseconds."""
+class Found(NamedTuple):
+    """Medians of all rounds."""
+
+    rate: float
+    """Round trips a second."""
+    times: float
+    """That, divided by what was before and after it with the listener and no page."""
+    cost: float
+    """Microseconds of the gateway's processor a round trip."""
+    costs: float
+    """As `times`, of `cost`."""
+
+
+def medians(samples: Samples) -> dict[tuple[str, str], Found]:
+    """By load and state."""
     found = {}
-    for (name, state), rounds in samples.items():
-        base = samples[name, "admin on"]
-        times = [rate / without for (rate, _), (without, _) in zip(rounds, base, strict=True)]
-        rates, costs = zip(*rounds, strict=True)
-        found[name, state] = (statistics.median(rates), statistics.median(times), statistics.median(costs))
+    for name in LOADS:
+        base = samples[name, WITHOUT]
+        for place, state in enumerate(state for state in STATES if state != WITHOUT):
+            rounds = samples[name, state]
+            step = len(base) // len(rounds)
+            near = [(base[at * step + place], base[at * step + place + 1]) for at in range(len(rounds))]
+            times, costs = (
+                [2 * one[i] / (a[i] + b[i]) for one, (a, b) in zip(rounds, near, strict=True)] for i in (0, 1)
+            )
+            middle = [statistics.median(values) for values in zip(*rounds, strict=True)]
+            found[name, state] = Found(middle[0], statistics.median(times), middle[1], statistics.median(costs))
     return found
 
 
@@ -199,11 +221,10 @@ def main(arguments: Sequence[str]) -> int:
     for title in ("", "", "round trips/s", "times no page", "CPU µs a round trip", "times no page"):
         table.add_column(title, justify="right" if title else "left")
     found = medians(samples)
-    for (load_name, state), (rate, times, cost) in found.items():
-        base = found[load_name, "admin on"][2]
-        table.add_row(load_name, state, f"{rate:,.0f}", f"{times:.3f}", f"{cost:.1f}", f"{cost / base:.3f}")
+    for (load_name, state), one in found.items():
+        table.add_row(load_name, state, f"{one.rate:,.0f}", f"{one.times:.3f}", f"{one.cost:.1f}", f"{one.costs:.3f}")
     console.print(table)
-    kept = all(times >= LEAST for (_, state), (_, times, _) in found.items() if state.startswith("page"))
+    kept = all(one.times >= LEAST for (_, state), one in found.items() if state.startswith("page"))
     verdict = "[green]PASS[/green]" if kept and not problems else "[red]FAIL[/red]"
     console.print(f"{verdict}  page open: at least {LEAST:g} times the round trips without")
     for problem in problems:
