@@ -128,8 +128,8 @@ class Recordings:
                 del self._sessions[number]
                 self._ends[number] = quietest.end
                 self.forgotten += 1
-        while len(self._ends) > MAX_GONE:
-            self._ends.popitem(last=False)
+                while len(self._ends) > MAX_GONE:
+                    self._ends.popitem(last=False)
 
     def of(self, number: int) -> Recording | None:
         """The frames of a session."""
