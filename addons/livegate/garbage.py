@@ -3,30 +3,43 @@
 What is kept of sockets and sessions are some hundred thousand objects, and to go through them takes half a second. Left
 alone, Python does so whenever there is a quarter more of them; and through young ones when there are 2,000 more than
 there were, which may be late, as others go meanwhile, and takes the longer then. What is over here is freed without the
-collector (see `mitm.freeing`), so that it finds little, and need not look often.
+collector (see `mitm.freeing`), so that it finds little, and need not look often: under load only when there is more
+in memory than there was.
+
+Each look takes about as long for an object whether it comes often or seldom; in small steps no frame waits for long.
 """
 
 import asyncio
 import gc
+import sys
 import time
 
-YOUNG_EVERY_S, MIDDLE_EVERY_S = 0.5, 2.0
+YOUNG_EVERY_S, MIDDLE_EVERY_S = 0.1, 0.5
 """How often objects are looked at that came since the last time, and those that have been looked at but once."""
 MANY_YOUNG = 10_000
 """So many more objects than there were, and Python looks at the young ones by itself."""
 QUIET = 0.1
 """The part of a core below which a moment is quiet."""
+QUIET_FOR_S = 5.0
+"""So long it has to be quiet: under load there are moments without any, and who comes next would wait."""
 LEAST_S, MOST_S = 10.0, 60.0
 """Between two times of looking at all there is, at a quiet moment and at any; longer, when that is in vain."""
+GROWN = 1.25
+"""So many times as much in memory as after the last time, and it is worth to look at all there is under load too."""
 WORTH = 5000
 """Objects that make it worth to look at all there is."""
 MAX_PATIENCE = 16
 NEVER = 1_000_000
 
 
-def is_due(since_s: float, busy: float, patience: int) -> bool:
-    """Whether to look at all there is: by the time since the last, and the load of the moment as a part of a core."""
-    return since_s >= (LEAST_S if busy < QUIET else MOST_S) * patience
+def is_due(since_s: float, quiet_s: float, growth: float, patience: int) -> bool:
+    """Whether to look at all there is.
+
+    By the time since the last, how long it has been quiet, and how many times as much is in memory.
+    """
+    if quiet_s >= QUIET_FOR_S:
+        return since_s >= LEAST_S * patience
+    return growth >= GROWN and since_s >= MOST_S * patience
 
 
 def patience_after(found: int, patience: int) -> int:
@@ -56,17 +69,19 @@ class GarbageCollection:
 
     async def _look(self) -> None:
         patience = 1
-        middle_at = all_at = before = time.monotonic()
-        busy_before = time.process_time()
+        middle_at = all_at = load_at = busy_at = time.monotonic()
+        busy_before, blocks = time.process_time(), sys.getallocatedblocks()
         while True:
             await asyncio.sleep(YOUNG_EVERY_S)
-            now, busy_now = time.monotonic(), time.process_time()
-            if is_due(now - all_at, (busy_now - busy_before) / (now - before), patience):
-                patience = patience_after(gc.collect(), patience)
-                middle_at = all_at = now
-            elif now - middle_at >= MIDDLE_EVERY_S:
-                gc.collect(1)
-                middle_at = now
-            else:
+            if time.monotonic() - middle_at < MIDDLE_EVERY_S:
                 gc.collect(0)
-            before, busy_before = time.monotonic(), time.process_time()
+                continue
+            now = time.monotonic()
+            if time.process_time() - busy_before >= QUIET * (now - load_at):
+                busy_at = now
+            if is_due(now - all_at, now - busy_at, sys.getallocatedblocks() / blocks, patience):
+                patience = patience_after(gc.collect(), patience)
+                all_at, blocks = now, sys.getallocatedblocks()
+            else:
+                gc.collect(1)
+            middle_at, load_at, busy_before = now, time.monotonic(), time.process_time()

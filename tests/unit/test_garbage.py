@@ -7,23 +7,26 @@ import weakref
 import pytest
 
 from livegate import garbage
-from livegate.garbage import MAX_PATIENCE, WORTH, GarbageCollection, is_due, patience_after
+from livegate.garbage import GROWN, MAX_PATIENCE, QUIET_FOR_S, WORTH, GarbageCollection, is_due, patience_after
 
 
 @pytest.mark.parametrize(
-    ("since_s", "busy", "patience", "due"),
+    ("since_s", "quiet_s", "growth", "patience", "due"),
     [
-        (30, 0.02, 1, True),
-        (30, 0.5, 1, False),
-        (60, 0.9, 1, True),
-        (5, 0.02, 1, False),
-        (30, 0.02, 4, False),
-        (300, 0.9, 8, False),
-        (60 * MAX_PATIENCE, 0.9, MAX_PATIENCE, True),
+        (30, QUIET_FOR_S, 1.0, 1, True),
+        (9, QUIET_FOR_S, 2.0, 1, False),
+        (30, QUIET_FOR_S, 1.0, 4, False),
+        (30, 4, 2.0, 1, False),
+        (60, 0, GROWN, 1, True),
+        (6000, 4, 1.2, 1, False),
+        (300, 0, 2.0, 8, False),
+        (60 * MAX_PATIENCE, 0, 2.0, MAX_PATIENCE, True),
     ],
 )
-def test_it_is_due_when_it_is_quiet_or_late(since_s: float, busy: float, patience: int, due: bool) -> None:
-    assert is_due(since_s, busy, patience) is due
+def test_all_is_looked_at_when_it_is_quiet_or_when_there_is_more_of_it(
+    since_s: float, quiet_s: float, growth: float, patience: int, due: bool
+) -> None:
+    assert is_due(since_s, quiet_s, growth, patience) is due
 
 
 def test_what_finds_little_is_done_more_and_more_seldom_and_what_finds_much_as_usual() -> None:
@@ -45,12 +48,18 @@ async def until_gone(gone: "weakref.ref[Knot]") -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("quiet", [True, False])
 @pytest.mark.parametrize("age", [0, 1, 2])
-async def test_garbage_of_every_age_goes_and_the_end_leaves_no_trace(monkeypatch: pytest.MonkeyPatch, age: int) -> None:
+async def test_garbage_of_every_age_goes_and_the_end_leaves_no_trace(
+    monkeypatch: pytest.MonkeyPatch, age: int, quiet: bool
+) -> None:
     monkeypatch.setattr(garbage, "YOUNG_EVERY_S", 0.01)
-    monkeypatch.setattr(garbage, "MIDDLE_EVERY_S", 0.02 if age == 1 else 1e9)
-    monkeypatch.setattr(garbage, "LEAST_S", 0.03 if age == 2 else 1e9)
-    monkeypatch.setattr(garbage, "QUIET", 1e9)
+    monkeypatch.setattr(garbage, "MIDDLE_EVERY_S", 1e9 if age == 0 else 0.02)
+    monkeypatch.setattr(garbage, "LEAST_S", 0.03 if age == 2 and quiet else 1e9)
+    monkeypatch.setattr(garbage, "MOST_S", 0.03 if age == 2 and not quiet else 1e9)
+    monkeypatch.setattr(garbage, "GROWN", 0.01)
+    monkeypatch.setattr(garbage, "QUIET", 1e9 if quiet else -1)
+    monkeypatch.setattr(garbage, "QUIET_FOR_S", 0.03)
     before = gc.get_threshold()
     collection = GarbageCollection()
     try:

@@ -25,6 +25,8 @@ from .report import judged, print_report
 
 FILL_FACTOR = 5
 """While tables are filled, so many times the events and tabs of later."""
+SETTLE_S = 10.0
+"""What has queued up by then is not to count."""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -65,6 +67,8 @@ def soak(given: argparse.Namespace, folder: Path, status: Console) -> Record:
         clients.change(full)
         record.watch(given.fill, "filling")
         clients.change(pace)
+        record.watch(SETTLE_S, "settling")
+        clients.change(pace)  # which counts anew
         record.begin()
         record.watch(given.minutes * 60, "soaking")
         record.end()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.bench import liveview
+from tests.bench.soak.clients import Times
 from tests.bench.soak.record import LAG
 from tests.bench.soak.report import judged, slope, warm
 
@@ -86,3 +87,15 @@ def test_the_app_is_a_liveview_for_the_tracker() -> None:
     assert (session.main.module, session.main.version) == ("BenchWeb.CountLive", "1.1.0")
     assert session.main.tree is not None
     assert "<b>5</b>" in session.main.tree.html()
+
+
+def test_percentiles_of_durations_are_told_whatever_their_number() -> None:
+    times = Times()
+    assert times.percentiles() == {}
+    for number in range(1, 1001):
+        times.add(number / 1000)
+    assert times.percentiles() == {"p50": 500.0, "p99": 990.0, "p999": 999.0, "max": 1000.0}
+    for _ in range(100_000):
+        times.add(0.002)
+    assert times.percentiles() == {"p50": 2.0, "p99": 2.0, "p999": 899.0, "max": 1000.0}
+    assert len(times.counts) == 1000
