@@ -23,7 +23,7 @@ QUIET = 0.1
 QUIET_FOR_S = 5.0
 """So long it has to be quiet: under load there are moments without any, and who comes next would wait."""
 LEAST_S, MOST_S = 10.0, 60.0
-"""Between two times of looking at all there is, at a quiet moment and at any; longer, when that is in vain."""
+"""Between two times of looking at all there is, at a quiet moment and under load; longer, when that is in vain."""
 GROWN = 1.25
 """So many times as much in memory as after the last time, and it is worth to look at all there is under load too."""
 WORTH = 5000
