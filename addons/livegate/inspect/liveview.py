@@ -21,8 +21,8 @@ logger = logging.getLogger("livegate.liveview")
 WEB_COLUMNS = ["tls", "icon", "path", "comment", "method", "status", "size", "time"]
 """Of mitmweb: its own, and the comment that says what a session is up to."""
 _AT_ONCE = frozenset({"crash", "refused", "joined"})
-_SHOWN = {"events": frozenset({"reply", "joined", "refused", "crash"}), "frames": None}
-_COLOURS = {"crash": "31;1", "refused": "31", "reply": "32", "joined": "36", "heartbeat": "2"}
+_SHOWN = {"events": frozenset({"reply", "joined", "redirected", "refused", "crash"}), "frames": None}
+_COLOURS = {"crash": "31;1", "refused": "31", "reply": "32", "joined": "36", "redirected": "36", "heartbeat": "2"}
 SLOW_S = 0.2
 SLOW_COLOUR = "33"
 

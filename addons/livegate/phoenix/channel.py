@@ -4,6 +4,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from livegate.phoenix import frames, tokens
+from livegate.phoenix.detection import Detector
 from livegate.phoenix.frames import Frame, NotPhoenix, Vsn
 from livegate.phoenix.model import Event, Kind, Opening, Outcome, Session, SocketSeen, Upload, View
 from livegate.phoenix.note import Note, sentence_of, shortened, size_text
@@ -44,6 +45,7 @@ class Channels:
         self._provisional = False
         """Whether the session was only guessed, from a channel that is no LiveView."""
         self._pending: OrderedDict[Key, Event] = OrderedDict()
+        self.detector = Detector(tracker.incidents, seen, opening)
 
     def frame(self, data: bytes, *, text: bool, from_client: bool, at: float) -> Note:
         """One frame, as it was on the wire."""
@@ -73,6 +75,7 @@ class Channels:
             return []
         self.seen.closed_at, self.seen.close_code = at, code
         self.seen.close_reason, self.seen.closed_by = reason, by
+        self.detector.pending(self.session, self._pending.values(), at)
         lost = self._lose(lambda _: True, "closed")
         if self.session is not None and not self.session.is_open:
             for view in self.session.views.values():
@@ -85,6 +88,7 @@ class Channels:
     def _from_client(self, frame: Frame, note: Note) -> None:
         if frame.topic == "phoenix":
             note.what = "heartbeat"
+            self.detector.pending(self.session, self._pending.values(), note.at)
             note.event = self._remember("heartbeat", frame, note, "heartbeat", "")
             return
         kind = _KINDS.get(frame.event, "push")
@@ -96,6 +100,8 @@ class Channels:
         if note.view.topic.startswith(_UPLOAD):
             self._upload_push(frame, note)
             return
+        if kind == "leave":
+            self.detector.pending(self.session, self._pending.values(), note.at)
         note.what, name, type_ = _described(kind, frame, payload, note.view)
         note.event = self._remember(kind, frame, note, name, type_)
         if kind == "upload":
@@ -119,6 +125,7 @@ class Channels:
         if path is not None:
             view.path = path
         self._name(view, payload, path)
+        self.detector.join_asked(view, payload)
         return view
 
     def _found(self, topic: str, at: float) -> None:
@@ -264,6 +271,7 @@ class Channels:
             note.view.crashes += 1
             if self.session is not None:
                 self.session.crashes += 1
+                self.detector.crashed(self.session, note.view, lost, note.at)
 
     def _closed(self, frame: Frame, note: Note) -> None:
         note.what = "close"
@@ -295,6 +303,8 @@ class Channels:
             return
         event.answered_at, event.reply_size = note.at, note.size
         event.outcome = "ok" if payload.get("status") == "ok" else "error"
+        if self.session is not None:
+            self.detector.answered(self.session, event)
         if event.kind == "heartbeat":
             note.what = "heartbeat"
             if self.session is not None:
@@ -308,6 +318,12 @@ class Channels:
 
     def _joined(self, response: dict[str, Any], note: Note, event: Event) -> None:
         view = note.view
+        if event.outcome == "error" and is_redirect(response):
+            note.what, note.detail = "redirected", _reason(response)
+            event.outcome, event.detail = "ok", note.detail
+            if view is not None:
+                view.state = "left"
+            return
         if event.outcome == "error":
             note.what, note.detail = "refused", _reason(response)
             event.detail = note.detail
@@ -315,6 +331,8 @@ class Channels:
                 view.state = "refused"
             if self.session is not None:
                 self.session.refusals[shortened(note.detail)] += 1
+                if view is not None:
+                    self.detector.join_refused(self.session, view, event, response)
             return
         note.what = "joined"
         if view is None:
@@ -323,6 +341,8 @@ class Channels:
         view.joins += 1
         version = response.get("liveview_version")
         view.version = version if isinstance(version, str) else view.version
+        if self.session is not None:
+            self.detector.joined(self.session, view, event)
         if "rendered" in response:
             self._show(view, response["rendered"], note)
 
@@ -389,6 +409,11 @@ def _described(kind: Kind, frame: Frame, payload: dict[str, Any], view: View) ->
 def _is_of(topic: str, join_ref: str | None, frame: Frame) -> bool:
     """Whether a frame of the server is about this join of a channel; V1's do not say which join."""
     return topic == frame.topic and frame.join_ref in (join_ref, None)
+
+
+def is_redirect(response: dict[str, Any]) -> bool:
+    """Whether a join's error leads elsewhere, as `{:ok, redirect(...)}` in mount does: normal traffic, no refusal."""
+    return isinstance(response.get("redirect") or response.get("live_redirect"), dict)
 
 
 def _reason(response: dict[str, Any]) -> str:

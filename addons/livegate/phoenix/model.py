@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from livegate.phoenix.incidents import Incident
 from livegate.phoenix.tree import Tree
 
 type Outcome = Literal["pending", "ok", "error", "crash", "left", "closed", "forgotten"]
@@ -229,6 +230,9 @@ class Session:
     crashes: int = 0
     rejoins: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
+    incidents: deque[Incident] = field(default_factory=deque)
+    """The last `incidents.MAX_INCIDENTS`, the oldest first."""
+    incidents_dropped: int = 0
     unanswered: int = 0
     pushed_diffs: int = 0
     """Diffs that the server sent unasked."""

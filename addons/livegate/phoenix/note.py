@@ -13,7 +13,7 @@ class Note(Struct, gc=False):
     """One frame and its place in a session. Times in seconds, sizes in bytes."""
 
     what: str
-    """heartbeat, join, joined, refused, event, reply, diff, push, upload, leave, crash, close, other, broken."""
+    """heartbeat, join, joined, redirected, refused, event, reply, diff, push, upload, leave, crash, close, broken."""
     at: float
     from_client: bool
     size: int
@@ -126,6 +126,10 @@ def _refused(note: Note) -> str:
     return f"join of {_place(note)} refused: {shortened(note.detail)}"
 
 
+def _redirected(note: Note) -> str:
+    return f"join of {_place(note)} answered with a {shortened(note.detail)}"
+
+
 def _event(note: Note) -> str:
     event = note.event
     if event is None:
@@ -185,6 +189,7 @@ _SENTENCES = {
     "join": _join,
     "joined": _joined,
     "refused": _refused,
+    "redirected": _redirected,
     "event": _event,
     "reply": _reply,
     "diff": _diff,

@@ -8,6 +8,7 @@ from collections import OrderedDict, deque
 from dataclasses import replace
 
 from livegate.phoenix.channel import Channels
+from livegate.phoenix.incidents import IncidentLog
 from livegate.phoenix.model import Event, Exchange, Limits, Opening, PageLoad, Session, SocketSeen, Transport, View
 from livegate.phoenix.pages import brings_csrf, topics_of, vsn_of_url
 
@@ -25,6 +26,7 @@ class Tracker:
         self.dropped = 0
         """Sessions that are no longer kept."""
         self.tree_bytes = 0
+        self.incidents = IncidentLog()
         self._pages: OrderedDict[str, PageLoad] = OrderedDict()
         self._modules: OrderedDict[str, str] = OrderedDict()
         self._numbered = 0
@@ -141,6 +143,7 @@ class Tracker:
         found.bytes_in += guessed.bytes_in
         found.bytes_out += guessed.bytes_out
         found.unanswered += guessed.unanswered
+        found.incidents += guessed.incidents
         del found.sockets[:-MAX_SOCKETS_KEPT]
 
     def trees_grew(self, size: int) -> None:

@@ -177,7 +177,7 @@ def test_patches_pushes_and_diffs_of_the_server() -> None:
 
 @pytest.mark.parametrize(
     ("response", "reason"),
-    [({"reason": "stale"}, "stale"), ({"redirect": {"to": "/login"}}, "redirect to /login"), ({}, "without a reason")],
+    [({"reason": "stale"}, "stale"), ({}, "without a reason")],
 )
 def test_a_refused_join_says_why(response: dict[str, Any], reason: str) -> None:
     tab = Tab()
@@ -186,6 +186,17 @@ def test_a_refused_join_says_why(response: dict[str, Any], reason: str) -> None:
     assert note.sentence == f"join of /count refused: {reason}"
     assert dict(tab.session.refusals) == {reason: 1}
     assert tab.session.state == "refused"
+
+
+@pytest.mark.parametrize("kind", ["redirect", "live_redirect"])
+def test_a_redirect_in_mount_is_normal_traffic(kind: str) -> None:
+    tab = Tab()
+    tab.up("4", "4", TOPIC, "phx_join", {"url": "http://h/count"})
+    note = tab.reply("4", "4", {kind: {"to": "/login", "flash": "SFMyNTY"}}, status="error")
+    assert (note.what, note.sentence) == ("redirected", f"join of /count answered with a {kind} to /login")
+    assert not tab.session.refusals
+    assert not tab.session.incidents
+    assert tab.session.state == "live"
 
 
 def test_an_error_on_an_event_says_why() -> None:
