@@ -119,7 +119,7 @@ def as_json(session: Session) -> dict[str, Any]:
         "opened_at": session.opened_at,
         "page": _page(session.page) if session.page is not None else None,
         "views": [_view(view) for view in session.views.values()],
-        "sockets": [asdict(socket) for socket in session.sockets],
+        "sockets": [asdict(socket) | {"trips": list(socket.trips)} for socket in session.sockets],
         "events": [structs.asdict(event) for event in session.events],
         "events_dropped": session.events_dropped,
         "uploads": [asdict(upload) for upload in session.uploads.values()],

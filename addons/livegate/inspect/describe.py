@@ -74,7 +74,7 @@ def _value(note: Note) -> object:
 def session_text(session: Session) -> str:
     """A session in one line: view, path, events, p95, state."""
     main = session.main
-    label = f"{main.label}{f' {main.path}' if main.path and main.module else ''}" if main is not None else session.id
+    label = f"{main.label}{f' {main.path}' if main.path and main.module else ''}" if main is not None else session.label
     count = session.event_count
     parts = [shortened(label), f"{count} event{'' if count == 1 else 's'}"]
     slowest = percentile(session.trips, 0.95)

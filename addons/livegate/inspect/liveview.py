@@ -1,7 +1,9 @@
 """The LiveView inspector: an addon that understands Phoenix's traffic and tells of it. No gateway is needed for it."""
 
+import asyncio
 import logging
 import sys
+import time
 
 from mitmproxy import contentviews, ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
@@ -20,9 +22,10 @@ logger = logging.getLogger("livegate.liveview")
 
 WEB_COLUMNS = ["tls", "icon", "path", "comment", "method", "status", "size", "time"]
 """Of mitmweb: its own, and the comment that says what a session is up to."""
-_AT_ONCE = frozenset({"crash", "refused", "joined"})
+_AT_ONCE = frozenset({"crash", "refused", "redirected", "joined"})
 _SHOWN = {"events": frozenset({"reply", "joined", "redirected", "refused", "crash"}), "frames": None}
 _COLOURS = {"crash": "31;1", "refused": "31", "reply": "32", "joined": "36", "redirected": "36", "heartbeat": "2"}
+EXPIRE_EVERY_S = 5.0
 SLOW_S = 0.2
 SLOW_COLOUR = "33"
 
@@ -36,6 +39,7 @@ class LiveViewInspector:
         self.recorder.on_frame.append(self._tell)
         self._comments = Comments(self.redactor)
         self._colour = sys.stdout.isatty()
+        self._timer: asyncio.TimerHandle | None = None
 
     def load(self, loader: Loader) -> None:
         loader.add_option(
@@ -53,8 +57,23 @@ class LiveViewInspector:
             raise exceptions.OptionsError("liveview_log is off, events or frames")
 
     def running(self) -> None:
+        self._expire()
         if "web_columns" in ctx.options and not ctx.options.has_changed("web_columns"):
             ctx.options.update(web_columns=WEB_COLUMNS)
+
+    def _expire(self) -> None:
+        """Look for long-poll sockets that have ended, now and then: nothing says so."""
+        self.recorder.expire(time.time())
+        self._timer = ctx.master.event_loop.call_later(EXPIRE_EVERY_S, self._expire)
+
+    def done(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    @contained
+    def request(self, flow: http.HTTPFlow) -> None:
+        if flow.response is None and flow.error is None:
+            self.recorder.request(flow)
 
     @contained
     def response(self, flow: http.HTTPFlow) -> None:

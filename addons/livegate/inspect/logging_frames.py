@@ -27,6 +27,7 @@ class FrameLogger:
         self._redactor = redactor
         recorder.on_frame.append(self._polled)
         recorder.on_exchange.append(self._exchange)
+        recorder.on_gone.append(self._gone)
 
     def websocket_start(self, flow: http.HTTPFlow) -> None:
         if self.writer is not None:
@@ -73,11 +74,17 @@ class FrameLogger:
             line["views"] = seen.page.topics
         self.writer.put(line)
         if polled is not None and polled.ended is not None:
-            gone = polled.ended
-            line = {"kind": "close", "at": polled.at, "flow": gone.seen.id, "session": _number(gone)}
-            self.writer.put(line | {"code": gone.seen.close_code, "reason": gone.seen.close_reason, "by": "server"})
+            self._gone(polled.ended)
         if polled is not None and polled.opened:
             self.writer.put(self._opened(seen.flow, polled.at, "longpoll"))
+
+    def _gone(self, channels: Channels) -> None:
+        """A long-poll socket has ended."""
+        seen = channels.seen
+        if self.writer is not None:
+            line = {"kind": "close", "at": seen.closed_at, "flow": seen.id, "session": _number(channels)}
+            by = "client" if seen.closed_by == "client" else "server"
+            self.writer.put(line | {"code": seen.close_code, "reason": seen.close_reason, "by": by})
 
     def _opened(self, flow: http.HTTPFlow, at: float, transport: str) -> Line:
         return {"kind": "open", "at": at, "flow": flow.id, "transport": transport, "url": self._url(flow)}

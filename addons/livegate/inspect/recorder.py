@@ -10,10 +10,12 @@ from mitmproxy.websocket import WebSocketMessage
 from msgspec import Struct
 
 from livegate.inspect.content import content_of
-from livegate.inspect.polling import LongPolls, Polled
-from livegate.inspect.visits import Visits
+from livegate.inspect.polling import Answered, LongPolls
+from livegate.inspect.visits import Visits, host_of
 from livegate.logs.subject import belongs_to
 from livegate.phoenix.channel import Channels
+from livegate.phoenix.frames import Frame, Vsn, decode
+from livegate.phoenix.longpoll import Polled
 from livegate.phoenix.model import Exchange, Limits, PageLoad
 from livegate.phoenix.note import Note
 from livegate.phoenix.pages import path_of
@@ -30,6 +32,8 @@ FULL_NOTES = 100
 ALL_FULL_NOTES = 5000
 """Of all sockets together, likewise."""
 MAX_PAGE_BYTES = 2 * 1024 * 1024
+MAX_JOIN_BYTES = 256 * 1024
+"""Of a first message that is looked at; a join carries three tokens of at most 64 KiB."""
 PAGE_MARK = b"data-phx-session"
 
 
@@ -53,7 +57,7 @@ class ExchangeSeen(Struct, frozen=True, gc=False):
     """Of the session, as far as it is known."""
     page: PageLoad | None = None
     """When it was a page with LiveViews."""
-    polled: Polled | None = None
+    polled: Answered | None = None
     """When it was one of the long-poll transport."""
 
 
@@ -90,6 +94,8 @@ class Recorder:
         self.tracker = Tracker(limits)
         self.on_frame: list[Callable[[FrameSeen], None]] = []
         self.on_exchange: list[Callable[[ExchangeSeen], None]] = []
+        self.on_gone: list[Callable[[Channels], None]] = []
+        """Called with a long-poll socket that had no request for too long."""
         self._full: deque[Note] = deque()
         self._longpolls = LongPolls(self.tracker)
         self._visits = Visits(self.tracker)
@@ -99,10 +105,9 @@ class Recorder:
     def exchange(self, flow: http.HTTPFlow) -> ExchangeSeen | None:
         """An exchange is over, with an answer or an error; returns None when it is of no tab that is known."""
         load = page = self._page(flow)
-        polled = self._longpolls.exchange(flow) if page is None else None
+        polled = self._longpolls.answer(flow) if page is None else None
         if polled is not None:
-            belongs_to(flow, Tab(polled.channels))
-            self._polled(flow, polled)
+            self._answered(flow, polled)
         elif load is None:
             load = self._visits.of(flow)
         session = polled.channels.session if polled is not None else None
@@ -126,19 +131,37 @@ class Recorder:
         if content is None or PAGE_MARK not in content:
             return None
         path = path_of(flow.request.path) or "/"
-        load = PageLoad(path, response.status_code, flow.request.timestamp_start, _seconds(flow))
+        load = PageLoad(path, response.status_code, flow.request.timestamp_start, _seconds(flow), host=host_of(flow))
         if not self.tracker.page(content.decode("utf-8", "replace"), load):
             return None
         self._visits.remember(flow, load)
         return load
 
-    def _polled(self, flow: http.HTTPFlow, polled: Polled) -> None:
-        channels, at = polled.channels, polled.at
+    def request(self, flow: http.HTTPFlow) -> None:
+        """Read what a long-poll client sends: its answer may well come after that of a poll which is waiting."""
+        asked = self._longpolls.request(flow)
+        if asked is not None and asked.socket is not None:
+            belongs_to(flow, Tab(asked.socket.channels))
+            self._frames(flow, asked.socket.channels, asked.poll.frames, asked.at, from_client=True)
+
+    def _answered(self, flow: http.HTTPFlow, polled: Answered) -> None:
+        belongs_to(flow, Tab(polled.channels))
         sent_at = flow.request.timestamp_end or flow.request.timestamp_start
-        sent = [(each, True, sent_at) for each in polled.poll.frames]
-        for each, from_client, when in sent + [(each, False, at) for each in polled.answer.frames]:
-            note = channels.message(each.frame, size=len(each.data), from_client=from_client, at=when)
+        self._frames(flow, polled.channels, polled.unread, sent_at, from_client=True)
+        self._frames(flow, polled.channels, polled.frames, polled.at, from_client=False)
+
+    def _frames(
+        self, flow: http.HTTPFlow, channels: Channels, polled: tuple[Polled, ...], at: float, *, from_client: bool
+    ) -> None:
+        for each in polled:
+            note = channels.message(each.frame, size=len(each.data), from_client=from_client, at=at)
             self._tell(FrameSeen(flow, channels, note, each.data, each.text))
+
+    def expire(self, now: float) -> None:
+        """End the long-poll sockets that have had no request for too long."""
+        for channels in self._longpolls.expire(now):
+            for listener in self.on_gone:
+                listener(channels)
 
     # WebSockets
 
@@ -146,7 +169,7 @@ class Recorder:
         """A message went by; returns what it meant, or None on a socket that is not Phoenix's."""
         following = vars(flow).get(FOLLOWING)
         if following is None:
-            following = self._first(flow)
+            following = self._first(flow, message)
         if not following:
             return None
         channels, recent = following.channels, following.recent
@@ -164,13 +187,19 @@ class Recorder:
         self._tell(FrameSeen(flow, channels, note, message.content, message.is_text))
         return note
 
-    def _first(self, flow: http.HTTPFlow) -> Following | Literal[False]:
-        """The first message of a socket: only now is it worth any memory."""
+    def _first(self, flow: http.HTTPFlow, message: WebSocketMessage) -> Following | Literal[False] | None:
+        """Look at one of a socket's first messages: only now is it worth any memory. None when it decides nothing."""
         following: Following | Literal[False] = False
-        if is_phoenix(flow):
+        vsn = vsn_of_join(message.content) if message.is_text and message.from_client else None
+        if vsn is not None or is_phoenix(flow):
             cookie = "cookie" in flow.request.headers
-            following = Following(self.tracker.open(flow.request.path, _opened_at(flow), id_=flow.id, cookie=cookie))
+            channels = self.tracker.open(
+                flow.request.path, _opened_at(flow), id_=flow.id, cookie=cookie, host=host_of(flow), vsn=vsn
+            )
+            following = Following(channels)
             belongs_to(flow, following)
+        elif not message.from_client and flow.websocket is not None and len(flow.websocket.messages) < STRANGE_FRAMES:
+            return None  # who joins speaks first; an app may greet
         setattr(flow, FOLLOWING, following)
         return following
 
@@ -192,9 +221,28 @@ class Recorder:
             listener(seen)
 
 
+def vsn_of_join(data: bytes) -> Vsn | None:
+    """The serializer of a message that joins a channel, or is the heartbeat with which phoenix.js tries a transport.
+
+    Returns None for any other message: what a socket is begins with a join, wherever the app has put it.
+    """
+    if len(data) > MAX_JOIN_BYTES or (b'"phx_join"' not in data and b'"heartbeat"' not in data):
+        return None
+    vsn: Vsn = "2" if data.lstrip()[:1] == b"[" else "1"
+    frame = decode(data, text=True, from_client=True, vsn=vsn)
+    if not isinstance(frame, Frame):
+        return None
+    return vsn if frame.event == "phx_join" or (frame.topic, frame.event) == ("phoenix", "heartbeat") else None
+
+
 def is_phoenix(flow: http.HTTPFlow) -> bool:
     """Whether a WebSocket can be one of Phoenix's, by where it was asked for."""
     return flow.request.path.partition("?")[0].endswith("/websocket")
+
+
+def is_followed(flow: http.HTTPFlow) -> bool:
+    """Whether it is known of a WebSocket if it is one of Phoenix's."""
+    return vars(flow).get(FOLLOWING) is not None
 
 
 def channels_of(flow: http.HTTPFlow) -> Channels | None:

@@ -1,6 +1,12 @@
-"""Which browser tab an HTTP request is of: the one that shows the page that the request names as its referrer."""
+"""Which browser tab an HTTP request is of: the one that shows the page that the request names as its referrer.
 
+Two browsers behind one address are told apart by their cookies. Where more than one tab may have asked, none has.
+"""
+
+import hashlib
+import os
 from collections import OrderedDict, deque
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from mitmproxy import http
@@ -10,14 +16,33 @@ from livegate.phoenix.model import PageLoad, Session
 from livegate.phoenix.pages import is_socket_url
 from livegate.phoenix.tracker import Tracker
 
-MAX_BROWSERS = 1000
+MAX_PLACES = 1000
+MAX_BROWSERS = 50
+"""At one address with one User-Agent."""
 MAX_PAGES = 20
 """Of one browser at one host."""
+MAX_COOKIES = 50
 LOOP_S = 60.0
 """Page loads that follow each other so soon may be a loop; LiveView waits up to 30 s between them."""
+ASSETS_S = 10.0
+"""A page that was loaded so recently is the one whose scripts, styles and sockets are asked for now."""
+CLOSED_S = 60.0
+"""So long after its last socket has ended a tab may still ask for something; LiveView reconnects within 10 s."""
 
-type Browser = tuple[str, str, str]
+type Place = tuple[str, str, str]
 """Address, User-Agent, host."""
+type Cookies = dict[str, bytes]
+"""Their values as keyed hashes."""
+
+_SECRET = os.urandom(16)
+
+
+@dataclass(slots=True)
+class Browser:
+    """One browser at one host, as far as its cookies tell it from others at its address."""
+
+    cookies: Cookies
+    pages: deque[PageLoad] = field(default_factory=lambda: deque(maxlen=MAX_PAGES))
 
 
 class Visits:
@@ -25,18 +50,24 @@ class Visits:
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
-        self._pages: OrderedDict[Browser, deque[PageLoad]] = OrderedDict()
+        self._places: OrderedDict[Place, list[Browser]] = OrderedDict()
 
     def remember(self, flow: http.HTTPFlow, load: PageLoad) -> None:
-        """A page with LiveViews went to a browser."""
-        browser = _browser(flow)
-        pages = self._pages.setdefault(browser, deque(maxlen=MAX_PAGES))
-        if pages:
-            self._follow(pages[-1], load)
-        pages.append(load)
-        self._pages.move_to_end(browser)
-        if len(self._pages) > MAX_BROWSERS:
-            self._pages.popitem(last=False)
+        """Note that a page with LiveViews went to a browser."""
+        place, cookies = _place(flow), _cookies(flow)
+        browsers = self._places.setdefault(place, [])
+        browser = next((each for each in browsers if _is_same(each.cookies, cookies)), None)
+        if browser is None:
+            browser = Browser(cookies)
+            browsers.append(browser)
+            del browsers[:-MAX_BROWSERS]
+        _set_cookies(browser, flow)
+        if browser.pages:
+            self._follow(browser.pages[-1], load)
+        browser.pages.append(load)
+        self._places.move_to_end(place)
+        if len(self._places) > MAX_PLACES:
+            self._places.popitem(last=False)
 
     def _follow(self, before: PageLoad, load: PageLoad) -> None:
         """What the page that a browser loaded just before tells of this one."""
@@ -48,30 +79,54 @@ class Visits:
         load.websocket_failed = before.websocket_failed and session.sockets[-1].transport == "longpoll"
 
     def of(self, flow: http.HTTPFlow) -> PageLoad | None:
-        """The page that a request came from; of several the one that was loaded last."""
+        """Return the page that a request came from; None when none is known, or more than one may be."""
         if is_socket_url(flow.request.path):
             return self._upgrading(flow)
-        referrer = flow.request.headers.get("referer")
-        if not referrer:
+        browsers = self._places.get(_place(flow))
+        if browsers is None:
             return None
-        try:
-            path = urlsplit(referrer).path or "/"
-        except ValueError:
+        cookies = _cookies(flow)
+        same = [each for each in browsers if _is_same(each.cookies, cookies)]
+        for each in same[:1]:
+            _set_cookies(each, flow)
+        path = _referrer(flow)
+        if path is None:
             return None
-        pages = self._pages.get(_browser(flow), ())
-        return next((load for load in reversed(pages) if path == load.path or path == self._path_now(load)), None)
+        asked = same or ([] if cookies else browsers)  # a request without credentials has no cookie to tell by
+        at = flow.request.timestamp_start
+        return _only(
+            [
+                load
+                for each in asked
+                for load in each.pages
+                if path in (load.path, self._path_now(load)) and self._is_there(load, at)
+            ],
+            at,
+        )
 
     def _upgrading(self, flow: http.HTTPFlow) -> PageLoad | None:
-        """The page whose WebSocket failed: browsers name no referrer there, so it is the one that was loaded last."""
-        pages = self._pages.get(_browser(flow))
-        if not pages or (flow.response is not None and flow.response.status_code == status_codes.SWITCHING):
+        """The page whose WebSocket failed: browsers name no referrer there, but its CSRF token is in the URL."""
+        if flow.response is not None and flow.response.status_code == status_codes.SWITCHING:
             return None  # one that came about is told of by its frames
-        pages[-1].websocket_failed = True
-        return pages[-1]
+        found = self._tracker.page_of(flow.request.path, host_of(flow))
+        load = found.page if isinstance(found, Session) else found
+        if load is None:
+            cookies, at = _cookies(flow), flow.request.timestamp_start
+            browsers = [each for each in self._places.get(_place(flow), ()) if _is_same(each.cookies, cookies)]
+            load = _only([page for each in browsers for page in each.pages if self._is_there(page, at)], at)
+        if load is not None:
+            load.websocket_failed = True
+        return load
 
     def _session(self, load: PageLoad) -> Session | None:
-        sessions = (self._tracker.sessions.get(topic) for topic in load.topics)
-        return next((session for session in sessions if session is not None), None)
+        return self._tracker.sessions.get(load.number)
+
+    def _is_there(self, load: PageLoad, at: float) -> bool:
+        """Whether the tab that loaded a page can still show it."""
+        session = self._session(load)
+        if session is None or not session.sockets or session.is_open:
+            return load.at <= at
+        return at - max(socket.closed_at or 0.0 for socket in session.sockets) < CLOSED_S
 
     def _path_now(self, load: PageLoad) -> str | None:
         """Where the tab is now, without having loaded a page again."""
@@ -79,9 +134,72 @@ class Visits:
         return session.main.path if session is not None and session.main is not None else None
 
 
-def _browser(flow: http.HTTPFlow) -> Browser:
-    """Whose request it is. A gateway in front, this one included, says in its own fields who and what was asked for."""
+def _only(loads: list[PageLoad], at: float) -> PageLoad | None:
+    """The only one of several page loads, or the one that was a moment ago."""
+    latest = max(loads, key=lambda load: load.at, default=None)
+    if latest is None or len(loads) == 1 or at - latest.at < ASSETS_S:
+        return latest
+    return None
+
+
+def host_of(flow: http.HTTPFlow) -> str:
+    """Return the host that the browser named, with its port unless that is the scheme's own.
+
+    A gateway in front, this one included, hands it on.
+    """
+    headers = flow.request.headers
+    named: str = headers.get("x-forwarded-host") or headers.get("host") or flow.request.host
+    host = named.strip().lower()
+    return host.removesuffix(":80") if host.endswith(":80") else host.removesuffix(":443")
+
+
+def _place(flow: http.HTTPFlow) -> Place:
     headers, peer = flow.request.headers, flow.client_conn.peername
     client = headers.get("x-forwarded-for") or (peer[0] if peer else "")
-    host = headers.get("x-forwarded-host") or headers.get("host") or flow.request.host
-    return client, headers.get("user-agent", ""), host
+    return client, headers.get("user-agent", ""), host_of(flow)
+
+
+def _referrer(flow: http.HTTPFlow) -> str | None:
+    referrer = flow.request.headers.get("referer")
+    if not referrer:
+        return None
+    try:
+        return urlsplit(referrer).path or "/"
+    except ValueError:
+        return None
+
+
+def _cookies(flow: http.HTTPFlow) -> Cookies:
+    """The cookies of a request (RFC 6265 section 4.2.1)."""
+    pairs = "; ".join(flow.request.headers.get_all("cookie")).split(";")
+    return dict(_cookie(pair) for pair in pairs[:MAX_COOKIES] if "=" in pair)
+
+
+def _cookie(pair: str) -> tuple[str, bytes]:
+    name, _, value = pair.partition("=")
+    text = value.strip().encode("utf-8", "surrogateescape")
+    return name.strip(), hashlib.blake2b(text, digest_size=8, key=_SECRET).digest()
+
+
+def _set_cookies(browser: Browser, flow: http.HTTPFlow) -> None:
+    """A browser has what its request brought and its answer set."""
+    browser.cookies |= _cookies(flow)
+    for field_ in flow.response.headers.get_all("set-cookie") if flow.response is not None else ():
+        name, value = _cookie(field_.partition(";")[0])
+        if name in browser.cookies or len(browser.cookies) < MAX_COOKIES:
+            browser.cookies[name] = value
+
+
+def _is_same(known: Cookies, shown: Cookies) -> bool:
+    """Whether cookies can be those of a browser: it sends what it has; what a page's own script sets may change."""
+    if not known and not shown:
+        return True
+    shared = known.keys() & shown.keys()
+    session = [name for name in shared if _is_session(name)]
+    return any(known[name] == shown[name] for name in shared) and all(known[name] == shown[name] for name in session)
+
+
+def _is_session(name: str) -> bool:
+    """Whether a cookie is one that apps know a user's session by."""
+    lower = name.lower()
+    return lower.endswith(("_session", "sessionid", "session_id")) or (lower.startswith("_") and lower.endswith("_key"))

@@ -118,6 +118,17 @@ class Recordings:
             self._sessions.move_to_end(number)
         return recording
 
+    def move(self, number: int, to: int) -> None:
+        """Add the frames of one session to those of another."""
+        moved = self._sessions.pop(number, None)
+        if moved is None:
+            return
+        self._ends[number] = moved.end
+        self._size -= moved.size
+        recording = self.to_add(to)
+        for kept in moved.frames:
+            self.grew(recording.add(kept))
+
     def grew(self, size: int) -> None:
         """One of them takes so many bytes more; when all take too much, frames go."""
         self._size += size

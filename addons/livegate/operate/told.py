@@ -32,8 +32,10 @@ def row(session: Session, service: str) -> dict[str, Any]:
     socket = session.sockets[-1] if session.sockets else None
     return {
         "number": session.number,
+        "kind": session.kind,
         "service": service,
-        "view": main.label if main is not None else "",
+        "host": session.host,
+        "view": session.label,
         "title": (main.tree.title if main is not None and main.tree is not None else None) or "",
         "module": main.module if main is not None else None,
         "path": (main.path or "") if main is not None else "",
@@ -129,7 +131,9 @@ def _event(event: Event) -> dict[str, Any]:
 
 
 def _connection(socket: SocketSeen) -> dict[str, Any]:
-    return {key: value for key, value in asdict(socket).items() if key not in ("id", "last_at")}
+    """One connection, with its own counts; `p95` in ms."""
+    kept = {key: value for key, value in asdict(socket).items() if key not in ("id", "last_at", "trips")}
+    return kept | {"p95": ms(percentile(socket.trips, 0.95))}
 
 
 def ms(seconds: float | None) -> float | None:

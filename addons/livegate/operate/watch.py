@@ -19,6 +19,7 @@ from livegate.operate.metrics import route_of
 from livegate.operate.recordings import Kept, Recordings
 from livegate.operate.told import clean
 from livegate.operate.trend import Trend
+from livegate.phoenix.channel import Channels
 from livegate.phoenix.model import Session
 from livegate.phoenix.pages import is_socket_url, vsn_of_url
 from livegate.pipeline.exchange import Exchange, exchange_of, report_of
@@ -52,6 +53,8 @@ class Watch:
         self._told = 0
         recorder.on_frame.append(self.frame)
         recorder.on_exchange.append(self.exchange)
+        recorder.on_gone.append(self._gone)
+        self._tracker.on_merged.append(self._merged)
 
     # Sessions
 
@@ -69,6 +72,22 @@ class Watch:
         if event is not None and not note.from_client and event.kind in _TIMED and event.round_trip is not None:
             self.trend.trip(event.round_trip)
         self._record(session, seen)
+
+    def _merged(self, guessed: Session, found: Session) -> None:
+        """A session turned out to be part of another one: so are its frames."""
+        known = self._sessions.pop(guessed.number, None)
+        if known is None:
+            return
+        self._sessions.setdefault(found.number, (found, known[1]))
+        self.recordings.move(guessed.number, found.number)
+        self._changed(guessed.number)
+        self._changed(found.number)
+
+    def _gone(self, channels: Channels) -> None:
+        """A long-poll socket has ended without a word."""
+        session = channels.session
+        if session is not None and session.number in self._sessions:
+            self._changed(session.number)
 
     def _record(self, session: Session, seen: FrameSeen) -> None:
         """Keep a frame, and the page at it; most frames leave the page as it was."""

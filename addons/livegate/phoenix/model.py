@@ -10,12 +10,15 @@ from msgspec import Struct
 from livegate.phoenix.incidents import Incident
 from livegate.phoenix.tree import Tree
 
-type Outcome = Literal["pending", "ok", "error", "crash", "left", "closed", "forgotten"]
+type Outcome = Literal["pending", "ok", "error", "crash", "left", "closed", "noreply", "forgotten"]
 """Of a push: answered ok or with an error; never answered because the channel crashed, was left, or the socket closed;
-forgotten when too many others were under way."""
+`noreply` for a push of a plain channel whose kind was never seen to be answered (`{:noreply, socket}`); forgotten when
+too many others were pending."""
 type Kind = Literal["join", "event", "patch", "upload", "chunk", "progress", "leave", "heartbeat", "destroy", "push"]
 type ViewState = Literal["joining", "up", "crashed", "left", "refused", "closed"]
 type Transport = Literal["websocket", "longpoll"]
+type SessionKind = Literal["tab", "channels"]
+"""A browser tab with LiveViews, or a socket that carries channels only (docs/sessions.md)."""
 
 
 MAX_EXCHANGES = 200
@@ -79,6 +82,8 @@ class View:
     """One channel: a LiveView, an upload, or any other."""
 
     topic: str
+    name: str = ""
+    """Of an upload's channel: the file."""
     module: str | None = None
     """Such as `DemoWeb.CountLive`, from the signed session that the page carries."""
     path: str | None = None
@@ -94,6 +99,10 @@ class View:
     """Whether its last join was one after a crash, a refusal or a lost socket."""
     crashes: int = 0
     joined_at: float = 0.0
+    """When its last join was asked for, and `up_at` when that was answered."""
+    up_at: float = 0.0
+    is_named: bool = False
+    """Whether its own token has told the module."""
     tree: Tree | None = None
     tree_problem: str | None = None
     """Why the page cannot be shown."""
@@ -109,7 +118,7 @@ class View:
         """What a person calls it: the last part of its module, else its path, else its topic."""
         if self.module:
             return self.module.rpartition(".")[2]
-        return self.path or self.topic
+        return self.name or self.path or self.topic
 
 
 @dataclass(slots=True)
@@ -148,6 +157,15 @@ class SocketSeen:
     close_code: int | None = None
     close_reason: str = ""
     closed_by: str = ""
+    refused_status: int | None = None
+    """Long-poll: the status that the app gave the last request of the client, when that was a refusal such as 403."""
+    events: int = 0
+    """Events and patches that were sent over it; the other counts are of this connection as well."""
+    crashes: int = 0
+    refused: int = 0
+    unanswered: int = 0
+    trips: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_TRIPS))
+    """Round trips of its last events and patches, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +208,8 @@ class PageLoad:
     seconds: float
     number: int = 0
     """Of the session that it is the beginning of."""
+    host: str = ""
+    """As the browser named it; sessions of different hosts are never one."""
     topics: tuple[str, ...] = ()
     """Of the LiveViews in it, in its order."""
     exchanges: deque[Exchange] = field(default_factory=_exchanges)
@@ -202,13 +222,16 @@ class PageLoad:
 
 @dataclass(slots=True)
 class Session:
-    """One browser tab, from its page load over all its sockets."""
+    """One browser tab, from its page load over all its sockets; or a socket that carries channels only."""
 
     number: int
     """Counts up."""
     id: str
+    """Of the LiveView that was joined first, or the topic of a channel."""
     opened_at: float
     last_at: float
+    kind: SessionKind = "tab"
+    host: str = ""
     page: PageLoad | None = None
     exchanges: deque[Exchange] = field(default_factory=_exchanges)
     """The last ones that are known to be of this tab."""
@@ -264,7 +287,18 @@ class Session:
         main = self.main
         if main is not None and main.state in ("refused", "crashed"):
             return main.state
-        return "live" if self.is_open else "closed"
+        connected = [socket for socket in self.sockets if socket.closed_at is None]
+        if connected and all(socket.refused_status is not None for socket in connected):
+            return "refused"
+        return "live" if connected else "closed"
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: its view, or the topic of its first channel."""
+        main = self.main
+        if main is not None:
+            return main.label
+        return next((view.label for view in self.views.values()), self.id)
 
     def timings(self) -> dict[tuple[str, str], list[float]]:
         """Round trips in seconds of all answered events that are kept, by view and event."""

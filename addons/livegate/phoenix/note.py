@@ -1,5 +1,7 @@
 """What one frame meant, and that as a sentence for a person."""
 
+from collections.abc import Collection
+
 from msgspec import Struct
 
 from livegate.phoenix.changes import Changes
@@ -7,13 +9,16 @@ from livegate.phoenix.frames import Frame, NotPhoenix
 from livegate.phoenix.model import Event, Session, View
 
 MAX_NAME = 80
+MAX_WHO = 5
+"""Names of those present in one sentence."""
 
 
 class Note(Struct, gc=False):
     """One frame and its place in a session. Times in seconds, sizes in bytes."""
 
     what: str
-    """heartbeat, join, joined, redirected, refused, event, reply, diff, push, upload, leave, crash, close, broken."""
+    """heartbeat, join, joined, redirected, refused, event, reply, diff, push, upload, leave, crash, close, outdated,
+    other, broken."""
     at: float
     from_client: bool
     size: int
@@ -26,6 +31,12 @@ class Note(Struct, gc=False):
     changes: Changes | None = None
     diff_size: int = 0
     detail: str = ""
+    earlier: bool = False
+    """Whether it is of an earlier join of its topic, which has been left or joined anew since."""
+    asked: bool = False
+    """Of a close: whether the client has asked for it."""
+    recovers: bool = False
+    """Of an event: whether it is a form that the client sends again after a rejoin."""
     sentence: str = ""
     """One line that says it all, as things stood when the frame came."""
 
@@ -79,25 +90,54 @@ def diff_text(note: Note) -> str:
         parts.append(f"{len(changes.stream_inserts)} into a stream")
     if changes.stream_deletes:
         parts.append(f"{len(changes.stream_deletes)} out of a stream")
+    if changes.stream_resets:
+        parts.append("stream reset")
     parts += [f"pushed {shortened(name)!r}" for name, _ in changes.events[:3]]
     if changes.title is not None:
         parts.append("title")
     return f"diff {size_text(note.diff_size)}: {', '.join(parts) or 'no change'}"
 
 
+def presence_text(event: str, payload: dict[str, object]) -> str:
+    """Who is there, or who came and went, by the keys that the app tracks them under."""
+    if event == "presence_state":
+        return f"{len(payload)} present{_who(payload)}"
+    joins, leaves = (value if isinstance(value := payload.get(key), dict) else {} for key in ("joins", "leaves"))
+    updated = joins.keys() & leaves.keys()  # the same key with new metadata, or one of several connections
+    came, went = joins.keys() - updated, leaves.keys() - updated
+    groups = (("joined:", came), ("left:", went), ("updated:", updated))
+    parts = [f"{verb} {', '.join(_names(keys))}" for verb, keys in groups if keys]
+    return ", ".join(parts) or "nobody came or went"
+
+
+def _who(keys: Collection[str]) -> str:
+    return f": {', '.join(_names(keys))}" if keys else ""
+
+
+def _names(keys: Collection[str]) -> list[str]:
+    ordered = sorted(keys)
+    more = [f"and {len(ordered) - MAX_WHO} more"] if len(ordered) > MAX_WHO else []
+    return [*map(shortened, ordered[:MAX_WHO]), *more]
+
+
 def _label(note: Note) -> str:
-    return shortened(note.view.label) if note.view is not None else "?"
+    if note.view is not None:
+        return shortened(note.view.label)
+    topic = note.frame.topic if isinstance(note.frame, Frame) else ""
+    return shortened(topic) if topic not in ("", "lv:") else "a view that was never joined"
 
 
 def _ref(note: Note) -> str:
     return f" (#{shortened(note.frame.ref)})" if isinstance(note.frame, Frame) and note.frame.ref else ""
 
 
-def _heartbeat(note: Note) -> str:
-    if note.from_client:
-        return "heartbeat"
+def _trip(note: Note) -> str:
     trip = note.event.round_trip if note.event is not None else None
-    return f"heartbeat answered after {seconds_text(trip)}" if trip is not None else "heartbeat answered"
+    return f" after {seconds_text(trip)}" if trip is not None else ""
+
+
+def _heartbeat(note: Note) -> str:
+    return "heartbeat" if note.from_client else f"heartbeat answered{_trip(note)}"
 
 
 def _join(note: Note) -> str:
@@ -108,7 +148,7 @@ def _join(note: Note) -> str:
 def _place(note: Note) -> str:
     view = note.view
     if view is None:
-        return "?"
+        return _label(note)
     path = f" {shortened(view.path)}" if view.path and view.module else ""
     return f"{shortened(view.label)}{path}"
 
@@ -117,25 +157,26 @@ def _joined(note: Note) -> str:
     view = note.view
     version = f", LiveView {shortened(view.version)}" if view is not None and view.version else ""
     verb = "rejoined" if view is not None and view.rejoins else "joined"
-    trip = note.event.round_trip if note.event is not None else None
-    after = f" after {seconds_text(trip)}" if trip is not None else ""
-    return f"{verb} {_place(note)}{version}, {size_text(note.size)}{after}"
-
-
-def _refused(note: Note) -> str:
-    return f"join of {_place(note)} refused: {shortened(note.detail)}"
+    late = ", which was joined anew since: the client drops this" if note.earlier else ""
+    return f"{verb} {_place(note)}{version}, {size_text(note.size)}{_trip(note)}{late}"
 
 
 def _redirected(note: Note) -> str:
     return f"join of {_place(note)} answered with a {shortened(note.detail)}"
 
 
+def _refused(note: Note) -> str:
+    return f"join of {_place(note)} refused: {shortened(note.detail)}"
+
+
 def _event(note: Note) -> str:
     event = note.event
     if event is None:
         return "event"
+    name = note.detail if event.kind == "patch" and note.detail else event.name
     verb = shortened(event.type or event.kind)
-    return f'{verb} "{shortened(event.name)}" on {_label(note)}{_ref(note)}'
+    recovered = ", recovered after the rejoin" if note.recovers else ""
+    return f'{verb} "{shortened(name)}" on {_label(note)}{_ref(note)}{recovered}'
 
 
 def _reply(note: Note) -> str:
@@ -148,6 +189,8 @@ def _reply(note: Note) -> str:
         parts.append(diff)
     if note.detail:
         parts.append(shortened(note.detail))
+    if note.earlier and event.kind != "leave":
+        parts.append("of an earlier join: the client drops it")
     return ", ".join(parts)
 
 
@@ -163,7 +206,12 @@ def _push(note: Note) -> str:
 
 
 def _upload(note: Note) -> str:
-    return f"upload: {shortened(note.detail)}{_ref(note)}"
+    if note.from_client or note.event is None:
+        return f"upload: {shortened(note.detail)}{_ref(note)}"
+    event = note.event
+    what = {"join": "accepted", "chunk": "chunk stored", "leave": "left"}.get(event.kind, "answered")
+    outcome = what if event.outcome == "ok" else f"refused ({shortened(note.detail)})" if note.detail else "refused"
+    return f"upload of {_label(note)}: {outcome}{_trip(note)}"
 
 
 def _leave(note: Note) -> str:
@@ -176,7 +224,18 @@ def _crash(note: Note) -> str:
 
 
 def _close(note: Note) -> str:
-    return f"{_label(note)} closed by the server"
+    if isinstance(note.frame, Frame) and note.frame.topic.startswith("lvu:"):
+        return f"upload of {_label(note)} is over"
+    if note.earlier:
+        return f"{_label(note)} as it was joined before is closed"
+    return f"{_label(note)} was left" if note.asked else f"{_label(note)} closed by the server"
+
+
+def _outdated(note: Note) -> str:
+    frame = note.frame
+    join = f" (join_ref {shortened(frame.join_ref)})" if isinstance(frame, Frame) and frame.join_ref else ""
+    other = "server" if note.from_client else "client"
+    return f"{note.detail} of an earlier join of {_label(note)}{join}: the {other} drops it"
 
 
 def _broken(note: Note) -> str:
@@ -188,8 +247,8 @@ _SENTENCES = {
     "heartbeat": _heartbeat,
     "join": _join,
     "joined": _joined,
-    "refused": _refused,
     "redirected": _redirected,
+    "refused": _refused,
     "event": _event,
     "reply": _reply,
     "diff": _diff,
@@ -198,5 +257,6 @@ _SENTENCES = {
     "leave": _leave,
     "crash": _crash,
     "close": _close,
+    "outdated": _outdated,
     "broken": _broken,
 }

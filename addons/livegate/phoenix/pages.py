@@ -1,6 +1,8 @@
 """What the HTTP side tells of LiveView: the views that a page asks for, and the URL that a socket was opened with."""
 
+import html as html_text
 import re
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from livegate.phoenix.frames import Vsn, vsn_of
@@ -8,19 +10,58 @@ from livegate.phoenix.frames import Vsn, vsn_of
 MAX_VIEWS_OF_A_PAGE = 100
 _TAG = re.compile(r"<[a-zA-Z][^<>]{0,65536}\bdata-phx-session=[^<>]*>")
 _ID = re.compile(r"""\sid=["']?([^"'\s>]{1,200})""")
+_SESSION = re.compile(r"""\bdata-phx-session=["']?([^"'\s>]{1,65536})""")
+_META = re.compile(r"<meta\s[^<>]{0,4096}>", re.IGNORECASE)
+_CSRF_NAME = re.compile(r"""\sname=["']?csrf-token["'\s>/]""")
+_CONTENT = re.compile(r"""\scontent=(?:"([^"]{1,1024})"|'([^']{1,1024})'|([^"'\s>]{1,1024}))""")
+MAX_METAS = 200
 MAX_QUERY_FIELDS = 200
+
+
+RANDOM_TOPIC = "lv:phx-"
+"""How the topic of a root view begins whose id LiveView has made up, anew for each page load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Markup:
+    """What the HTML of a page says of its LiveViews."""
+
+    topics: tuple[str, ...] = ()
+    """In the order of the page; nested views that were rendered with it as well."""
+    tokens: tuple[str, ...] = ()
+    """The `session` that each of them joins with."""
+    csrf: str = ""
+    """The CSRF token that the page's JavaScript opens its socket with (`<meta name="csrf-token">`); empty for none."""
+
+
+def read_page(html: str) -> Markup:
+    """Read the LiveViews of a page; at most MAX_VIEWS_OF_A_PAGE. O(len(html))."""
+    topics, tokens = [], []
+    for match in _TAG.finditer(html):
+        tag = match.group()
+        name, token = _ID.search(tag), _SESSION.search(tag)
+        if name is not None:
+            topics.append(f"lv:{html_text.unescape(name.group(1))}")
+            tokens.append(html_text.unescape(token.group(1)) if token is not None else "")
+        if len(topics) == MAX_VIEWS_OF_A_PAGE:
+            break
+    return Markup(tuple(topics), tuple(tokens), _csrf(html) if topics else "")
+
+
+def _csrf(html: str) -> str:
+    for count, match in enumerate(_META.finditer(html)):
+        tag = match.group()
+        if count == MAX_METAS:
+            break
+        content = _CONTENT.search(tag) if _CSRF_NAME.search(tag) else None
+        if content is not None:
+            return html_text.unescape(next(filter(None, content.groups())))
+    return ""
 
 
 def topics_of(html: str) -> tuple[str, ...]:
     """The topics of the LiveViews in a page, in its order; the first is that of the page itself."""
-    found: list[str] = []
-    for tag in _TAG.finditer(html):
-        name = _ID.search(tag.group())
-        if name is not None:
-            found.append(f"lv:{name.group(1)}")
-        if len(found) == MAX_VIEWS_OF_A_PAGE:
-            break
-    return tuple(found)
+    return read_page(html).topics
 
 
 def vsn_of_url(url: str) -> Vsn | None:
@@ -29,9 +70,9 @@ def vsn_of_url(url: str) -> Vsn | None:
     return vsn_of(query["vsn"][0] if "vsn" in query else None) if query is not None else None
 
 
-def brings_csrf(url: str) -> bool:
-    """Whether a socket's URL has a CSRF token, without which Phoenix does not look for the user's session."""
-    return any((_query(url) or {}).get("_csrf_token", ()))
+def csrf_of_url(url: str) -> str:
+    """The CSRF token of a socket's URL, without which Phoenix does not look for the user's session; empty for none."""
+    return next(filter(None, (_query(url) or {}).get("_csrf_token", ())), "")
 
 
 def is_socket_url(url: str) -> bool:
@@ -44,6 +85,15 @@ def _query(url: str) -> dict[str, list[str]] | None:
         return parse_qs(urlsplit(url).query, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
     except ValueError:
         return None
+
+
+def place_of(url: object) -> str | None:
+    """The path of a URL with its query, for a sentence whose secrets are taken out before it is shown."""
+    path = path_of(url)
+    if path is None or not isinstance(url, str):
+        return None
+    query = urlsplit(url).query
+    return f"{path}?{query}" if query else path
 
 
 def path_of(url: object) -> str | None:

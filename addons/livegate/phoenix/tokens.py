@@ -48,6 +48,11 @@ class UploadToken:
     cid: int | None
 
 
+def is_signed(token: str) -> bool:
+    """Whether a token is one of Phoenix's, which says when it was signed: no two page loads have the same."""
+    return token.startswith(PREFIX) and len(token) <= MAX_TOKEN_CHARACTERS
+
+
 def read_session(token: str) -> SessionToken | None:
     """Read the `session` of a join; None when it is not one of Phoenix's."""
     found = _signed(token)

@@ -5,15 +5,24 @@ because of what it was given.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import replace
 
 from livegate.phoenix.channel import Channels
+from livegate.phoenix.frames import Vsn
+from livegate.phoenix.identity import Identities
 from livegate.phoenix.incidents import IncidentLog
 from livegate.phoenix.model import Event, Exchange, Limits, Opening, PageLoad, Session, SocketSeen, Transport, View
-from livegate.phoenix.pages import brings_csrf, topics_of, vsn_of_url
+from livegate.phoenix.modules import Modules
+from livegate.phoenix.pages import RANDOM_TOPIC, csrf_of_url, read_page, vsn_of_url
+from livegate.phoenix.tokens import is_signed
 
 MAX_SOCKETS_KEPT = 100
 """Of one session."""
+MAX_ANSWERED_KINDS = 2000
+"""Kinds of pushes on plain channels that were seen to be answered."""
+EVIDENCE_EACH = 8
+"""Pieces of evidence that are kept, on average, for each session and page load."""
 
 
 class Tracker:
@@ -21,15 +30,20 @@ class Tracker:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        self.sessions: OrderedDict[str, Session] = OrderedDict()
-        """By id, the one that was heard of last at the end."""
+        self.sessions: OrderedDict[int, Session] = OrderedDict()
+        """By number, the one with the latest frame at the end."""
         self.dropped = 0
         """Sessions that are no longer kept."""
         self.tree_bytes = 0
+        self.modules = Modules()
         self.incidents = IncidentLog()
-        self._pages: OrderedDict[str, PageLoad] = OrderedDict()
-        self._modules: OrderedDict[str, str] = OrderedDict()
+        self.on_merged: list[Callable[[Session, Session], None]] = []
+        """Called with a session that turned out to be part of another one, and that other one."""
+        self._identities = Identities(EVIDENCE_EACH * (self.limits.sessions + self.limits.pages), self._is_known)
+        self._pages: OrderedDict[int, PageLoad] = OrderedDict()
+        """By number; those that no session has claimed yet."""
         self._numbered = 0
+        self._answered: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._events: deque[Event] = deque()
         """Of all sessions, in the order of their coming; some are no longer kept by their session."""
         self._events_of: deque[Session] = deque()
@@ -40,63 +54,137 @@ class Tracker:
     def keep(self, sessions: int) -> None:
         """Change how many sessions are kept, and as many page loads that no session has claimed yet."""
         self.limits = replace(self.limits, sessions=sessions, pages=sessions)
+        self._identities.most = EVIDENCE_EACH * 2 * sessions
         self._bound()
 
+    # Whose a page, a socket or a view is
+
     def page(self, html: str, load: PageLoad) -> bool:
-        """A page went to a browser; returns whether LiveViews are in it. Then the load gets a session's number."""
-        load.topics = topics_of(html)
+        """Note a page that went to a browser; return whether LiveViews are in it: then it gets a session's number."""
+        markup = read_page(html)
+        load.topics = markup.topics
         if not load.topics:
             return False
         self._numbered += 1
         load.number = self._numbered
-        for topic in load.topics:
-            self._pages[topic] = load
+        self._pages[load.number] = load
         while len(self._pages) > self.limits.pages:
             self._pages.popitem(last=False)
+        of = self._identities.key
+        keys = [of(load.host, "topic", topic) for topic in markup.topics if topic.startswith(RANDOM_TOPIC)]
+        keys += [of(load.host, "token", token) for token in markup.tokens if is_signed(token)]
+        keys += [of(load.host, "csrf", markup.csrf)] if markup.csrf else []
+        self._identities.claim(load.number, keys)
         return True
 
-    def learn(self, path: str | None, module: str | None) -> None:
-        """The page at a path is made by this module."""
-        if path is None or module is None:
-            return
-        self._modules[path] = module
-        self._modules.move_to_end(path)
-        if len(self._modules) > self.limits.pages:
-            self._modules.popitem(last=False)
+    def page_of(self, url: str, host: str) -> PageLoad | Session | None:
+        """The page load, or the session it has become, whose CSRF token a socket's URL has; None when none is known."""
+        number = self.by_csrf(url, host)
+        return None if number is None else self._pages.get(number) or self.sessions.get(number)
 
-    def module_at(self, path: str | None) -> str | None:
-        """The module of the page at a path, if any browser has loaded it before."""
-        return self._modules.get(path or "")
+    def by_csrf(self, url: str, host: str) -> int | None:
+        """The number of the tab whose page has the CSRF token of a socket's URL."""
+        token = csrf_of_url(url)
+        return self._identities.owner(self._identities.key(host, "csrf", token)) if token else None
+
+    def _is_known(self, number: int) -> bool:
+        return number in self.sessions or number in self._pages
+
+    def tab_of_view(self, topic: str, token: str | None, csrf: int | None, host: str) -> int | None:
+        """Return the number of the tab that a LiveView joins in, or None.
+
+        A random topic is the only one of its kind; one that is not known is not of a tab that has another one already.
+        Else the `session` token tells, which is signed for one page load, then the CSRF token of the socket.
+        """
+        of = self._identities.key
+        random = topic.startswith(RANDOM_TOPIC)
+        if random:
+            number = self._identities.owner(of(host, "topic", topic))
+        else:
+            number = self._identities.owner(of(host, "token", token)) if token else None
+        if number is None and csrf is not None and not (random and self._shows_random(csrf)):
+            number = csrf
+        return number
+
+    def _shows_random(self, number: int) -> bool:
+        """Whether a tab has shown a view with a random topic, in its page or by joining one."""
+        session, load = self.sessions.get(number), self._pages.get(number)
+        load = session.page if session is not None else load
+        topics = [*(load.topics if load is not None else ()), *(session.views if session is not None else ())]
+        return any(topic.startswith(RANDOM_TOPIC) for topic in topics)
+
+    def claim(self, session: Session, topic: str, token: str | None) -> None:
+        """A LiveView has joined in a session: what it has shown finds that session from now on."""
+        of = self._identities.key
+        keys = [of(session.host, "topic", topic)] if topic.startswith(RANDOM_TOPIC) else []
+        keys += [of(session.host, "token", token)] if token and is_signed(token) else []
+        self._identities.claim(session.number, keys)
+
+    def claim_csrf(self, session: Session, url: str) -> None:
+        """A socket with this URL is one of a session."""
+        token = csrf_of_url(url)
+        if token:
+            self._identities.claim(session.number, [self._identities.key(session.host, "csrf", token)])
 
     def open(
-        self, url: str, at: float, transport: Transport = "websocket", id_: str = "", *, cookie: bool | None = None
+        self,
+        url: str,
+        at: float,
+        transport: Transport = "websocket",
+        id_: str = "",
+        *,
+        cookie: bool | None = None,
+        host: str = "",
+        vsn: Vsn | None = None,
     ) -> Channels:
         """A socket was opened by a request for this URL; what comes on it goes to the value that is returned.
 
-        `cookie` is whether the request had any, if that is known.
+        `cookie` is whether the request had any, if that is known; `host` the one that the browser named; `vsn` the
+        serializer that its frames have, if that is known, else the URL says.
         """
-        vsn = vsn_of_url(url)
+        vsn = vsn or vsn_of_url(url)
         seen = SocketSeen(transport, vsn or "?", at, id_)
-        return Channels(self, seen, vsn, Opening(brings_csrf(url), cookie))
+        opening = Opening(bool(csrf_of_url(url)), cookie)
+        return Channels(self, seen, vsn, opening, url=url, host=host.lower())
 
-    def session_of(self, topic: str, at: float) -> Session:
-        """The session of a root view's topic; a new one for a topic that was not seen yet."""
-        session = self.sessions.get(topic)
-        if session is None:
-            session = self._begin(topic, at)
-            self.sessions[topic] = session
-            self._bound()
-        self.sessions.move_to_end(topic)
+    def session(self, number: int, at: float) -> Session:
+        """The session of a number that evidence has found; its page load becomes it when it was none yet."""
+        session = self.sessions.get(number)
+        if session is not None:
+            return session
+        load = self._pages.pop(number)
+        opened = Session(number, "", load.at, at, host=load.host, page=load, exchanges=load.exchanges)
+        return self._keep(opened)
+
+    def new_session(self, id_: str, at: float, host: str, *, channels: bool = False) -> Session:
+        """A session of which no page load is known; `channels` for a socket that has no LiveView."""
+        self._numbered += 1
+        return self._keep(Session(self._numbered, id_, at, at, kind="channels" if channels else "tab", host=host))
+
+    def _keep(self, session: Session) -> Session:
+        self.sessions[session.number] = session
+        self._bound()
         return session
 
-    def _begin(self, topic: str, at: float) -> Session:
-        load = self._pages.get(topic)
-        if load is None:
-            self._numbered += 1
-            return Session(self._numbered, topic.removeprefix("lv:"), at, at)
-        for each in load.topics:  # the page's other views belong to the same tab
-            self._pages.pop(each, None)
-        return Session(load.number, topic.removeprefix("lv:"), load.at, at, page=load, exchanges=load.exchanges)
+    def touch(self, session: Session) -> None:
+        """A session had a frame."""
+        if session.kept:
+            self.sessions.move_to_end(session.number)
+
+    # What kinds of pushes are answered
+
+    def answered(self, host: str, topic: str, event: str) -> None:
+        """A push of this kind on a plain channel had an answer."""
+        key = (host, topic.partition(":")[0], event)
+        self._answered[key] = None
+        if len(self._answered) > MAX_ANSWERED_KINDS:
+            self._answered.popitem(last=False)
+
+    def is_ever_answered(self, host: str, topic: str, event: str) -> bool:
+        """Whether any push of this kind was."""
+        return (host, topic.partition(":")[0], event) in self._answered
+
+    # What belongs to a session
 
     def attach(self, session: Session, seen: SocketSeen, opening: Opening) -> None:
         """A socket is one of this session."""
@@ -128,11 +216,10 @@ class Tracker:
             if owner and owner[0] is oldest:
                 owner.popleft()
 
-    def adopt(self, guessed: Session, found: Session) -> None:
+    def merge(self, guessed: Session, found: Session) -> None:
         """What was taken for a session of its own turned out to be part of another one."""
-        for topic, session in list(self.sessions.items()):
-            if session is guessed:
-                del self.sessions[topic]
+        self.sessions.pop(guessed.number, None)
+        guessed.kept = False
         found.sockets += guessed.sockets
         found.opening = guessed.opening
         found.events += guessed.events
@@ -145,6 +232,8 @@ class Tracker:
         found.unanswered += guessed.unanswered
         found.incidents += guessed.incidents
         del found.sockets[:-MAX_SOCKETS_KEPT]
+        for listener in self.on_merged:
+            listener(guessed, found)
 
     def trees_grew(self, size: int) -> None:
         """Bytes of frames went into pages that are kept; of the oldest sessions the pages go when it is too much."""

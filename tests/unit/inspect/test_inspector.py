@@ -256,7 +256,7 @@ def test_mitmwebs_columns_show_the_comment_unless_the_user_chose() -> None:
 
 def test_pages_and_long_polls(inspector: LiveViewInspector) -> None:
     page = tflow.tflow(resp=True)
-    page.request.path = "/count"
+    page.request.host, page.request.path = "app.test", "/count"
     page.response = http.Response.make(200, PAGE, {"Content-Type": "text/html"})
     page.response.timestamp_start = page.response.timestamp_end = page.request.timestamp_start + 0.02
     inspector.response(page)
@@ -289,6 +289,7 @@ def test_every_flow_of_a_tab_tells_the_log_its_session(
 ) -> None:
     page, asset, poll, other = (tflow.tflow(resp=True) for _ in range(4))
     page.request.path = "/count"
+    page.request.host = asset.request.host = "app.test"
     page.response = http.Response.make(200, PAGE, {"Content-Type": "text/html"})
     asset.request.headers["Referer"] = f"http://app.test/count?token={CANARY}"
     poll.request = http.Request.make("GET", "http://app.test/live/longpoll?vsn=2.0.0")
@@ -341,7 +342,8 @@ def test_only_so_many_long_polls_are_followed(monkeypatch: pytest.MonkeyPatch) -
         flow.request.path = "/live/longpoll?vsn=2.0.0"
         flow.response = http.Response.make(200, json.dumps({"status": 410, "token": str(number)}))
         made.exchange(flow)
-    assert list(made._longpolls._by_token) == ["2", "3"]
+    kept = [socket.channels.seen.closed_at is None for socket in made._longpolls._by_token.values()]
+    assert kept == [True, True]
 
 
 def test_a_socket_that_speaks_something_else_is_left_alone_after_a_few_frames(inspector: LiveViewInspector) -> None:
@@ -434,13 +436,14 @@ def logged(tmp_path: Path) -> Iterator[tuple[Path, Browser, FrameLogger]]:
 def test_every_frame_is_a_line_without_secrets(logged: tuple[Path, Browser, FrameLogger]) -> None:
     path, browser, frames = logged
     page = tflow.tflow(resp=True)
-    page.request.path = f"/count?token={CANARY}"
+    page.request.host, page.request.path = "app.test", f"/count?token={CANARY}"
     page.response = http.Response.make(200, PAGE, {"Content-Type": "text/html"})
     inspector = browser.addons[0]
     inspector.response(page)
     inspector.response(tflow.tflow(resp=True))
     browser.session()
     followed = tflow.tflow(err=True)
+    followed.request.host = "app.test"
     followed.request.headers["Referer"] = "http://app.test/count?token=x"
     inspector.error(followed)
     browser.say(b"\0\x01\x02\x05\x05414lvu:0chunk\xff")

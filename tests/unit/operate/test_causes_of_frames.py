@@ -62,7 +62,8 @@ class Script:
 
     @property
     def session(self) -> Session:
-        return self.tracker.sessions[TOPIC]
+        (session,) = self.tracker.sessions.values()
+        return session
 
     @property
     def slugs(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from livegate.phoenix.pages import brings_csrf, is_socket_url, vsn_of_url
+from livegate.phoenix.pages import csrf_of_url, is_socket_url, vsn_of_url
 
 LONG = "&".join(f"a{n}=1" for n in range(300))
 
@@ -22,4 +22,4 @@ LONG = "&".join(f"a{n}=1" for n in range(300))
     ],
 )
 def test_what_the_url_of_a_socket_tells(url: str, *, socket: bool, csrf: bool, vsn: str | None) -> None:
-    assert (is_socket_url(url), brings_csrf(url), vsn_of_url(url)) == (socket, csrf, vsn)
+    assert (is_socket_url(url), bool(csrf_of_url(url)), vsn_of_url(url)) == (socket, csrf, vsn)

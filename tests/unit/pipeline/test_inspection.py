@@ -117,9 +117,9 @@ async def test_as_many_sessions_are_kept_as_the_settings_say(made: Made) -> None
     made.addon.running()
     tracker = made.recorder.tracker
     for number in range(5):
-        tracker.session_of(f"lv:phx-{number}", float(number))
+        tracker.new_session(f"phx-{number}", float(number), "app.test")
     made.use(Inspect(sessions=3))
     assert [session.id for session in tracker.sessions.values()] == ["phx-2", "phx-3", "phx-4"]
-    tracker.session_of("lv:phx-5", 5.0)
+    tracker.new_session("phx-5", 5.0, "app.test")
     assert len(tracker.sessions) == 3
     assert tracker.dropped == 3

@@ -10,7 +10,7 @@ const UNANSWERED = ["crash", "closed", "left", "forgotten"]
 function laneOf(line) {
   if (line.what === "heartbeat") return HEARTBEATS
   if (line.what === "crash" || line.what === "refused") return CRASHES
-  if (["join", "joined", "leave", "close"].includes(line.what)) return JOINS
+  if (["join", "joined", "redirected", "leave", "close"].includes(line.what)) return JOINS
   return line.what === "diff" || (line.what === "push" && line.dir === "down") ? SERVER : EVENTS
 }
 
