@@ -15,6 +15,7 @@ from livegate.phoenix.membership import LIVE, Membership
 from livegate.phoenix.model import Event, Kind, Opening, Outcome, Session, SocketSeen, View
 from livegate.phoenix.note import Note, presence_text, sentence_of, shortened
 from livegate.phoenix.pages import path_of, place_of
+from livegate.phoenix.pushes import described, kind_of, mounts_again
 
 if TYPE_CHECKING:
     from livegate.phoenix.tracker import Tracker
@@ -23,16 +24,6 @@ MAX_JOINS = 500
 """Of one socket: joins whose late frames are still known for what they are."""
 RECOVERY_S = 1.0
 """LiveView sends the forms that a user had filled in at once when a view has been joined again."""
-_KINDS: dict[str, Kind] = {
-    "phx_join": "join",
-    "phx_leave": "leave",
-    "event": "event",
-    "live_patch": "patch",
-    "allow_upload": "upload",
-    "progress": "progress",
-    "cids_will_destroy": "destroy",
-    "cids_destroyed": "destroy",
-}
 _ASKS_NOTHING = frozenset({"heartbeat", "leave"})
 """Kinds of pushes whose answer nobody misses."""
 type Key = tuple[str, str | None]
@@ -117,7 +108,7 @@ class Channels:
             if any(event.kind == "join" for event in self._pending.values()):
                 self._behind_join.add(id(note.event))
             return
-        kind = _KINDS.get(frame.event, "push")
+        kind = kind_of(frame.event)
         payload = frame.payload if isinstance(frame.payload, dict) else {}
         if kind == "join":
             note.view = self._join(frame, payload, note.at)
@@ -131,7 +122,7 @@ class Channels:
             return
         if kind == "leave":
             self.detector.pending(self.session, self._pending.values(), note.at)
-        note.what, name, type_ = _described(kind, frame, payload, note.view)
+        note.what, name, type_ = described(kind, frame, payload, note.view)
         note.recovers = self._recovers(note.view, type_, note.at)
         note.event = self._remember(kind, frame, note, name, type_)
         self._of_page(kind, payload, note)
@@ -156,10 +147,14 @@ class Channels:
     def _join(self, frame: Frame, payload: dict[str, Any], at: float) -> View:
         session = self._membership.of_join(frame.topic, payload, at)
         view = session.views.get(frame.topic)
-        again = _mounts_again(view, payload)
+        again = mounts_again(view, payload)
         path = path_of(payload.get("url") or payload.get("redirect"))
         if view is None or ("redirect" in payload and not again):
-            view = self._put_view(session, View(frame.topic))  # another LiveView at the place of the one before
+            counts = (view.joins, view.crashes) if view is not None else (0, 0)
+            view = View(
+                frame.topic, joins=counts[0], crashes=counts[1]
+            )  # another LiveView in the place of the one before
+            self._put_view(session, view)
         if frame.topic.startswith(uploads.TOPIC):
             upload = uploads.upload_of(session, frame.topic)
             view.name = upload.name if upload is not None else ""
@@ -318,7 +313,8 @@ class Channels:
         for key, event in lost:
             del self._pending[key]
             self._behind_join.discard(id(event))
-            event.outcome = "noreply" if outcome != "crash" and self._wants_none(event) else outcome
+            handled = outcome != "crash" or event is not lost[-1][1]  # a channel handles one push after the other
+            event.outcome = "noreply" if handled and self._wants_none(event) else outcome
             if event.outcome == "noreply":
                 continue
             missed.append(event)
@@ -352,8 +348,22 @@ class Channels:
             return
         if event.kind == "push":
             self.tracker.answered(self.host, event.topic, event.name)
+            self._handled_before(event)
         note.earlier = outdated
         replies.answered(self, response if isinstance(response, dict) else {}, note, event)
+
+    def _handled_before(self, answered: Event) -> None:
+        """A channel handles its pushes in order: what was sent before one that is answered needed no answer."""
+        if answered.topic.startswith((LIVE, uploads.TOPIC)):
+            return
+        before = [
+            (key, event)
+            for key, event in self._pending.items()
+            if event.topic == answered.topic and event.sent_at <= answered.sent_at and self._wants_none(event)
+        ]
+        for key, event in before:
+            del self._pending[key]
+            event.outcome = "noreply"
 
     def _heartbeat(self, event: Event, note: Note) -> None:
         note.what = "heartbeat"
@@ -361,35 +371,6 @@ class Channels:
         self._behind_join.discard(id(event))
         if self.session is not None and not waited:
             self.session.heartbeats.append(note.at - event.sent_at)
-
-
-def _mounts_again(view: View | None, payload: dict[str, Any]) -> bool:
-    """Whether a join is one after a crash, a refusal or a lost socket.
-
-    LiveView's client counts in `_mounts` how often this view was mounted; of one that does not count the state tells.
-    """
-    params = payload.get("params")
-    mounts = params.get("_mounts") if isinstance(params, dict) else None
-    if isinstance(mounts, int) and mounts > 0:
-        return True
-    if view is None or ("redirect" in payload and view.path != path_of(payload.get("redirect"))):
-        return False
-    return view.joins > 0 and view.state in ("crashed", "closed", "refused")
-
-
-def _described(kind: Kind, frame: Frame, payload: dict[str, Any], view: View | None) -> tuple[str, str, str]:
-    """Of a push: what it is, its name and its type."""
-    match kind:
-        case "join":
-            return "join", view.label if view is not None else frame.topic, ""
-        case "leave":
-            return "leave", view.label if view is not None else frame.topic, ""
-        case "event":
-            return "event", str(payload.get("event", "?")), str(payload.get("type", "event"))
-        case "patch":
-            return "event", path_of(payload.get("url")) or "?", "patch"
-        case _:
-            return "push", frame.event, ""
 
 
 def _is_of(topic: str, join_ref: str | None, frame: Frame) -> bool:
