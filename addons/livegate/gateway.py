@@ -70,6 +70,7 @@ def pipeline() -> list[Any]:
             "frame-log-lines": lambda: inspection.dropped,
             "incidents": lambda: watch.forgotten,
             "log-lines": lambda: logs.suppressed,
+            "log-lines-unwritten": lambda: logs.unwritten,
             "rate-limit-keys": lambda: rates.forgotten,
             "recordings": lambda: watch.recordings.forgotten,
             "sessions": lambda: recorder.tracker.dropped,

@@ -18,6 +18,8 @@ from mitmproxy.tools.main import run as run_tool
 from rich.console import Console
 
 from livegate.gateway import pipeline
+from livegate.logs.addon import Logs
+from livegate.logs.output import open_missing_descriptors
 from livegate.settings import Admin, Listen, Settings, find_settings_file, load_settings
 from livegate.startup import mode_spec
 
@@ -30,6 +32,12 @@ class GatewayAddons:
     def __init__(self) -> None:
         self.addons = pipeline()
 
+    def take_over_streams(self) -> None:
+        """Write what the process prints in a thread, before the first line about traffic; see `Logs`."""
+        for addon in self.addons:
+            if isinstance(addon, Logs):
+                addon.take_over_streams()
+
 
 def gateway_master(tool: type[Master]) -> type[Master]:
     """Make a master of one of mitmproxy's tools with the gateway where scripts would be.
@@ -40,16 +48,21 @@ def gateway_master(tool: type[Master]) -> type[Master]:
     class GatewayMaster(tool):  # type: ignore[misc, valid-type]  # the base is chosen at run time
         def __init__(self, options: Options) -> None:
             super().__init__(options)
-            gateway = GatewayAddons()
+            self._gateway = gateway = GatewayAddons()
             self.addons.register(gateway)
             place = self.addons.chain.index(self.addons.get("scriptloader")) + 1
             self.addons.chain.insert(place, gateway)
+
+        async def run(self) -> None:
+            self._gateway.take_over_streams()
+            await super().run()
 
     return GatewayMaster
 
 
 def run(ui: str, path: Path | None, settings: Settings, arguments: Sequence[str]) -> int:
     """Run a tool until it ends; returns the process's exit status."""
+    open_missing_descriptors()
     use_uvloop()
     mode = mode_spec(_listen(arguments, settings.listen))
     given = ["--mode", mode, "--set", f"gateway_config={path or ''}", *arguments]

@@ -7,7 +7,9 @@ from mitmproxy import ctx
 from mitmproxy.addonmanager import Loader
 
 from livegate.logs.gate import Gate, is_about_a_request
+from livegate.logs.output import StandardStreams
 from livegate.logs.terminal import VERBOSITIES, Terminal
+from livegate.mitm import printing
 
 
 class Logs:
@@ -16,6 +18,12 @@ class Logs:
     def __init__(self, terminal: Terminal, gate: Gate) -> None:
         self._terminal = terminal
         self._gate = gate
+        self._streams = StandardStreams(terminal.missing_text)
+
+    @property
+    def unwritten(self) -> int:
+        """How many lines nobody read in time, or the system did not take."""
+        return self._streams.lost
 
     @property
     def suppressed(self) -> int:
@@ -33,7 +41,13 @@ class Logs:
         if not updated.isdisjoint(VERBOSITIES):
             self._terminal.set_least_level()
 
+    def take_over_streams(self) -> None:
+        """From now on a thread writes what this process prints; not in mitmproxy's console, which draws on it."""
+        if printing.has_terminal_log():
+            printing.redirect(self._streams.take_over())
+
     def running(self) -> None:
+        self.take_over_streams()
         self._gate.use(asyncio.get_running_loop())
 
     def done(self) -> None:
@@ -42,6 +56,7 @@ class Logs:
             self._terminal.end()
         else:
             self._terminal.restore()
+            printing.redirect(self._streams.give_back())
 
 
 def _no_request(record: logging.LogRecord) -> bool:

@@ -7,16 +7,15 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Literal, Protocol, TextIO
+from typing import Literal, Protocol
 
 import orjson
 from mitmproxy import ctx, log
 from mitmproxy.utils import human
 
 from livegate.logs.gate import MAX_TRACEBACK_CHARACTERS, line_of
+from livegate.logs.output import MISSING
 from livegate.pipeline.printable import printable
-
-logger = logging.getLogger(__name__)
 
 CONNECTION_LOGGER = "mitmproxy.proxy.server"
 """mitmproxy's lines for every connection that is opened or closed; the access log says more in less."""
@@ -43,19 +42,16 @@ class LogSettings(Protocol):
 
 
 class JsonLines(log.MitmLogHandler):
-    """Write every record as one JSON object on a line; docs/logs.md lists what is in it.
+    """Write every record as one JSON object on a line to standard output; docs/logs.md lists what is in it.
 
     Lines of the event loop leave at the end of its turn, those of many requests together; warnings and worse at once.
     """
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # mitmproxy's base is untyped
-        self._out = out or sys.stdout
         self._lines: list[str] = []
         """What is still to be written, which the event loop has been asked for."""
         self._ending = False
-        self._lost = 0
-        """Lines that could not be written since the last that could."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line."""
@@ -72,26 +68,13 @@ class JsonLines(log.MitmLogHandler):
         return True
 
     def flush(self) -> None:
-        """Let all lines out. What cannot be written, as on a full disk, is told of and ends nothing."""
+        """Let all lines out. Before `Output` has the place of standard output, what fails is lost in silence."""
         with self.lock or contextlib.nullcontext():
             lines, self._lines = self._lines, []
-            if not lines:
-                return
-            try:
-                self._out.write("".join(lines))
-                self._out.flush()
-            except OSError as error:
-                self._lose(len(lines), error)
-                return
-            lost, self._lost = self._lost, 0
-        if lost:
-            logger.error("%d lines of the log could not be written before this one", lost)
-
-    def _lose(self, count: int, error: OSError) -> None:
-        if not self._lost:
-            with contextlib.suppress(OSError):
-                sys.stderr.write(f"livegate: the log cannot be written: {error.strerror or error}\n")
-        self._lost += count
+            if lines:
+                with contextlib.suppress(OSError):
+                    sys.stdout.write("".join(lines))
+                    sys.stdout.flush()
 
     def end(self) -> None:
         """The event loop is about to end: from now on every line is written at once."""
@@ -179,6 +162,13 @@ class Terminal:
         if self._settings is not None:
             seen.add(self._settings.level)
         logging.getLogger(TREE).setLevel(logging.DEBUG if "debug" in seen else logging.INFO)
+
+    def missing_text(self, count: int) -> str:
+        """The line, in the form in force, that stands where others could not be written. Any thread may ask."""
+        record = logging.LogRecord(__name__, logging.ERROR, "", 0, MISSING, (count,), None)
+        form = self._json_lines
+        text = form.line(record) if form is not None else log.MitmFormatter(colorize=False).format(record)
+        return f"{text}\n"
 
     def end(self) -> None:
         """The process is about to end; its last lines come in the same form."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from mitmproxy import addonmanager, contentviews, http, log
 from mitmproxy import io as flow_files
-from mitmproxy.addons import cut, dumper, savehar
+from mitmproxy.addons import cut, dumper, savehar, termlog
 from mitmproxy.proxy import commands, layer, mode_servers, server, tunnel
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import modes, tls, websocket
@@ -109,6 +109,9 @@ NAMES: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = (
     ("ConnectionIO", _fields(server.ConnectionIO), frozenset({"handler", "reader", "writer"})),
     ("RequestData", _fields(http.RequestData), frozenset({"authority", "content", "headers", "path", "trailers"})),
     ("ServerInstance", _names_in(mode_servers.ServerInstance.handle_stream), frozenset({"ProxyConnectionHandler"})),
+    ("TermLog", _names_in(termlog.TermLog.__init__), frozenset({"logger"})),
+    ("TermLogHandler", _names_in(termlog.TermLogHandler.emit), frozenset({"file"})),
+    ("Dumper", _names_in(dumper.Dumper.echo), frozenset({"outfp"})),
     ("StreamReader", _names_in(asyncio.StreamReader.__init__), frozenset({"_waiter", "_buffer", "_eof"})),
 )
 """Owner, the names that it has, and those that are read or set."""

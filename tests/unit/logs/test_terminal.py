@@ -133,32 +133,27 @@ async def test_lines_leave_together_at_the_end_of_a_turn_and_bad_news_at_once() 
         assert said() == ["five", "six"]
 
 
-async def test_a_log_that_cannot_be_written_ends_nothing_and_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
-    class Disk(io.StringIO):
-        full = True
-
+async def test_a_log_that_cannot_be_written_ends_nothing() -> None:
+    class Full(io.StringIO):
         def write(self, text: str) -> int:
-            if self.full:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return super().write(text)
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    disk = Disk()
-    lines = JsonLines(disk)
-    lines.install()
-    logger.propagate, before = True, logger.propagate
-    try:
-        for _ in range(3):
+    with mitmdump() as tool:
+        tool.terminal.apply(Log(format="json"))
+        with contextlib.redirect_stdout(Full()):
             logger.warning("lost")
-        logger.info("lost as well")
-        await asyncio.sleep(0)
-        disk.full = False
         logger.warning("there again")
-    finally:
-        logger.propagate = before
-        lines.uninstall()
-    said = [json.loads(line)["message"] for line in disk.getvalue().splitlines()]
-    assert said == ["there again", "4 lines of the log could not be written before this one"]
-    assert capsys.readouterr().err == "livegate: the log cannot be written: No space left on device\n"
+        assert [json.loads(line)["message"] for line in tool.lines()] == ["there again"]
+
+
+async def test_the_line_about_missing_lines_has_the_form_of_the_others() -> None:
+    with mitmdump() as tool:
+        tool.terminal.apply(Log(format="json"))
+        entry = json.loads(tool.terminal.missing_text(4))
+        assert entry["message"] == "4 lines of the log could not be written before this one"
+        assert (entry["level"], entry["logger"]) == ("error", "livegate.logs.terminal")
+        tool.terminal.apply(Log())
+        assert tool.terminal.missing_text(4).endswith("] 4 lines of the log could not be written before this one\n")
 
 
 async def test_an_access_log_line_is_the_record_that_a_logger_makes() -> None:
@@ -235,6 +230,6 @@ async def test_the_console_keeps_its_terminal_and_debug_lines_are_made_for_its_l
 
 
 def test_lines_of_before_the_gate_are_one_object_as_well() -> None:
-    lines = JsonLines(io.StringIO())
+    lines = JsonLines()
     record = logging.LogRecord("x", logging.INFO, "f", 1, "a\nb", (), None)
     assert json.loads(lines.line(record))["message"] == "a\\nb"
