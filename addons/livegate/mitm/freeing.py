@@ -4,6 +4,7 @@ Left alone they would stay until Python's collector of cycles comes by, which go
 holds up every connection meanwhile: a second and more with a thousand sockets.
 """
 
+import asyncio
 from types import MethodType
 
 from mitmproxy.proxy import events, layer
@@ -16,7 +17,7 @@ def ignore(event: events.Event) -> layer.CommandGenerator[None]:
 
 
 def free(top: layer.Layer) -> None:
-    """Empty a layer that has ended, and those that it has made. Events that still come are ignored.
+    """Empty a layer that has ended, and those that it has made, and cancel its timers. Later events are ignored.
 
     A layer of ours keeps the attributes that it names in `NEEDED_AFTER_END`.
     """
@@ -29,6 +30,8 @@ def free(top: layer.Layer) -> None:
             continue
         context.layers.clear()  # a list of its own; those above it go on
         pending += [found for value in own.values() if (found := _layer_in(value)) is not None]
+        for timer in [value for value in own.values() if isinstance(value, asyncio.Handle)]:
+            timer.cancel()  # it would find the layer empty
         for values in [value for value in own.values() if isinstance(value, dict)]:
             pending += [value for value in values.values() if isinstance(value, layer.Layer)]
         for name in own.keys() - getattr(each, "NEEDED_AFTER_END", frozenset()):

@@ -112,6 +112,8 @@ class GatewayWebsocketLayer(layer.Layer):
         self._output: list[commands.Command | HalfClose] = []
         self._in_event = False
         self._handed_over = False
+        self._next_try: asyncio.Handle | None = None
+        """Of handing over; ends with either connection."""
 
     def _handle_event(self, event: events.Event) -> Commands:
         self._in_event = True
@@ -122,6 +124,7 @@ class GatewayWebsocketLayer(layer.Layer):
                 case events.ConnectionClosed() if self._handed_over:
                     yield commands.CloseConnection(event.connection)  # its task is all that is left of it
                 case events.ConnectionClosed():
+                    self._stop_trying()
                     self._leg(event.connection).end()
                 case WebSocketMessageInjected():
                     self.socket.inject(event.message)
@@ -159,16 +162,22 @@ class GatewayWebsocketLayer(layer.Layer):
         self.socket.start()
         plain = not self.context.client.tls and not self.context.server.tls
         if plain and ctx.options.gateway_hand_over:
-            asyncio.get_running_loop().call_soon(self._hand_over)
+            self._next_try = asyncio.get_running_loop().call_soon(self._hand_over)
+
+    def _stop_trying(self) -> None:
+        if self._next_try is not None:
+            self._next_try.cancel()
+            self._next_try = None
 
     def _hand_over(self) -> None:
         """Let the session have the transports themselves, if nothing is on its way to or from mitmproxy's layers."""
+        self._next_try = None
         legs = (self.client, self.server)
         if any(leg.is_ending for leg in legs):
             return
         if self._output or not all(is_ready(self.handler, leg.connection) for leg in legs):
             if all(self.handler.transport_of(leg.connection) is not None for leg in legs):
-                asyncio.get_running_loop().call_later(HAND_OVER_EVERY_S, self._hand_over)
+                self._next_try = asyncio.get_running_loop().call_later(HAND_OVER_EVERY_S, self._hand_over)
             return
         self._handed_over = True
         for leg in legs:
