@@ -220,6 +220,21 @@ async def test_a_deflate_bomb_ends_with_1009_in_bounded_memory(folder: Path) -> 
                 assert gateway.rss - before < 64 * 1024 * 1024
 
 
+async def test_final_blocks_without_end_are_refused_while_others_are_served(folder: Path) -> None:
+    """RFC 7692 section 7.2.3.4 allows final blocks; a MiB of them used to hold up everybody for a quarter minute."""
+    with running(folder, layered=False, websocket={"compression": "passthrough"}) as lab:
+        backend = Backend()
+        async with lab.serving(backend, compression="deflate"):
+            client, other = [await lab.connect(lab.url("raw"), compression="deflate") for _ in range(2)]
+            servers = [await backend.connections.get() for _ in range(2)]
+            client.transport.write(frame(2, b"\x03\x00" * (512 * 1024 - 16), masked=True, rsv=0x40))
+            await other.send("hello")
+            assert await asyncio.wait_for(other.recv(), 5) == "hello"
+            assert (await asyncio.wait_for(seen(client), 5))[0] == 1009
+            await other.close()
+            assert sorted([(await seen(server))[0] for server in servers]) == [1000, 1009]
+
+
 async def test_an_endless_fragmented_message_ends_with_1009_in_bounded_memory(folder: Path) -> None:
     with running(folder) as lab:
         for way in WAYS:

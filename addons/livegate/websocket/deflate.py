@@ -16,6 +16,11 @@ MIN_WINDOW_BITS, MAX_WINDOW_BITS = 8, 15
 TAIL = b"\x00\x00\xff\xff"
 """What a sender has cut off the end of each message (section 7.2.1)."""
 
+PIECE_BYTES = 64 * 1024
+"""What is inflated at a time: zlib copies what it leaves of a piece each time that a final block ends in it."""
+MAX_FINAL_BLOCKS = 1000
+"""In one message. Senders that use them end a message or a fragment with one; each costs a new state of zlib."""
+
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _PARAMETER = re.compile(rf'\s*;\s*({_WORD})\s*(?:=\s*(?:"({_WORD})"|({_WORD})))?\s*')
 _ELEMENT = re.compile(rf"\s*({_WORD})\s*((?:;[^,]*)?)")
@@ -140,22 +145,28 @@ class Inflater:
         self._zlib: zlib._Decompress | None = None
 
     def inflate(self, compressed: bytes, max_bytes: int) -> bytes:
-        """The message that was compressed. Raises ViolationError (1007, or 1009 past `max_bytes`)."""
+        """The message that was compressed, in time linear in its length.
+
+        Raises ViolationError: 1007 when it cannot be inflated, 1009 past `max_bytes` or `MAX_FINAL_BLOCKS`.
+        """
         engine = self._zlib or zlib.decompressobj(-MAX_WINDOW_BITS)
-        pending = compressed + TAIL
+        source = memoryview(compressed + TAIL)
         message = bytearray()
+        position = final_blocks = 0
         try:
-            while pending:
-                message += engine.decompress(pending, max_bytes + 1 - len(message))
+            while position < len(source):
+                piece = source[position : position + PIECE_BYTES]
+                message += engine.decompress(piece, max_bytes + 1 - len(message))
                 if len(message) > max_bytes:
                     raise ViolationError(TOO_BIG, "message too big")
+                position += len(piece) - len(engine.unused_data) - len(engine.unconsumed_tail)
                 if engine.eof:  # a final block (section 7.2.3.4): what follows starts anew
-                    pending = engine.unused_data
+                    final_blocks += 1
+                    if final_blocks > MAX_FINAL_BLOCKS:
+                        raise ViolationError(TOO_BIG, "message of too many final blocks")
                     engine = zlib.decompressobj(-MAX_WINDOW_BITS)
-                    if pending == TAIL:
+                    if len(source) - position == len(TAIL):
                         break
-                else:
-                    pending = engine.unconsumed_tail
         except zlib.error:
             raise ViolationError(INVALID_DATA, "message that cannot be inflated") from None
         self._zlib = engine if self.takeover else None

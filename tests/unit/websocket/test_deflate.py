@@ -149,6 +149,64 @@ def test_a_final_block_is_borne_and_what_follows_starts_anew() -> None:
     assert read(lane, frame(Deflater()(b"next"))).payload == b"next"
 
 
+def test_a_message_may_have_many_final_blocks_and_what_follows_each_starts_anew() -> None:
+    def final(text: bytes) -> bytes:
+        engine = zlib.compressobj(9, zlib.DEFLATED, -15)
+        return engine.compress(text) + engine.flush(zlib.Z_FINISH)
+
+    pieces = [b"%d:" % number + bytes([number % 256]) * 200 for number in range(1000)]
+    message = b"".join(map(final, pieces))
+    for takeover in (True, False):
+        inflater = Inflater(takeover=takeover)
+        assert inflater.inflate(message, 1_000_000) == b"".join(pieces)
+        assert inflater.inflate(message + b"\x00", 1_000_000) == b"".join(pieces)
+        assert inflater.inflate(Deflater()(b"next"), 1_000_000) == b"next"
+
+
+@pytest.mark.parametrize("block", [b"\x03\x00", b"\x01\x00\x00\xff\xff"])
+def test_final_blocks_without_end_are_refused(block: bytes) -> None:
+    with pytest.raises(ViolationError) as refused:
+        Inflater(takeover=True).inflate(block * (4 << 20), 64 << 20)
+    assert refused.value.code == 1009
+
+
+def test_the_cost_of_final_blocks_is_by_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one used to copy all that was left of the message."""
+    given: list[int] = []
+
+    class Counting:
+        def __init__(self, bits: int) -> None:
+            self._engine = decompressobj(bits)
+
+        def decompress(self, data: bytes, most: int) -> bytes:
+            given.append(len(data))
+            return self._engine.decompress(data, most)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._engine, name)
+
+    decompressobj = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", Counting)
+    stored = b"\x00\xff\xff\x00\x00" + b"x" * 65535
+    Inflater(takeover=True).inflate(b"\x03\x00" * 900 + stored * 100 + b"\x03\x00", 10 << 20)
+    assert sum(given) < 100 << 20, "of 6.5 MB"
+
+
+def test_empty_blocks_that_are_not_final_are_a_message_of_nothing() -> None:
+    inflater = Inflater(takeover=True)
+    assert inflater.inflate(b"\x00\x00\x00\xff\xff" * 200_000 + b"\x00", 10) == b""
+    assert inflater.inflate(Deflater()(b"next"), 10) == b"next"
+
+
+def test_a_compressed_message_may_come_in_fragments_of_one_byte() -> None:
+    text = bytes(number * 7 % 251 for number in range(20_000)).hex().encode()
+    compressed = Deflater()(text)
+    lane = Lane(masked=False, max_message=100_000, inflater=Inflater(takeover=True))
+    data = frame(compressed[:1], first=0x41)
+    data += b"".join(frame(bytes([each]), first=0) for each in compressed[1:-1]) + frame(compressed[-1:], first=0x80)
+    assert read(lane, data).payload == text
+
+
 @pytest.mark.parametrize(
     ("payload", "code"),
     [(Deflater()(b"x" * 20_000), 1009), (b"\xff\xff\xff", 1007), (Deflater()(b"\xff\xfe"), 1007)],
