@@ -2,6 +2,7 @@
 
 import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Container
 
@@ -9,7 +10,9 @@ OTHER = "_other"
 UNMAPPED = "_unmapped"
 """The route of a request whose Host no service has."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.?!:-]{0,63}")
+MAX_EVENT_CHARACTERS = 64
+_PUNCTUATION = frozenset("_.?!:-")
+"""What may stand in an event's name beside letters, their marks and digits of every script."""
 _MODULE = re.compile(r"[A-Z][A-Za-z0-9_]{0,63}(\.[A-Z][A-Za-z0-9_]{0,63}){0,9}")
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _FIRST_STATUS, _LAST_STATUS = 100, 599
@@ -53,8 +56,15 @@ def view_label(module: str | None) -> str:
 def event_label(kind: str, name: str) -> str:
     """An event's name; what is not one, such as the path of a patch, is told by its kind."""
     if kind == "event":
-        return name if _NAME.fullmatch(name) else OTHER
+        return name if _is_event_name(name) else OTHER
     return f"_{kind}"
+
+
+def _is_event_name(name: str) -> bool:
+    """Whether it looks like a name in any language: no blanks, controls, invisible characters or surrogates."""
+    if not 0 < len(name) <= MAX_EVENT_CHARACTERS or not (name[0] == "_" or name[0].isalpha()):
+        return False
+    return all(each in _PUNCTUATION or unicodedata.category(each)[0] in "LMN" for each in name)
 
 
 class LabelSets:
