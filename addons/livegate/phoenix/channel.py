@@ -148,7 +148,7 @@ class Channels:
         session = self._membership.of_join(frame.topic, payload, at)
         view = session.views.get(frame.topic)
         again = mounts_again(view, payload)
-        path = path_of(payload.get("url") or payload.get("redirect"))
+        path = path_of(payload.get("url") or payload.get("redirect")) if frame.topic.startswith(LIVE) else None
         if view is None or ("redirect" in payload and not again):
             counts = (view.joins, view.crashes) if view is not None else (0, 0)
             view = View(

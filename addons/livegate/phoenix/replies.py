@@ -27,6 +27,7 @@ def answered(channels: "Channels", response: dict[str, Any], note: Note, event: 
             channels.session.trips.append(trip)
     if event.topic.startswith(UPLOAD_TOPIC):
         note.what = "upload"
+        note.detail = event.detail = reason_of(response) if event.outcome == "error" else ""
         return
     if "diff" in response:
         merge(channels, response["diff"], note)
