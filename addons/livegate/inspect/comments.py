@@ -4,7 +4,7 @@ from mitmproxy import ctx, hooks, http
 
 from livegate.inspect.describe import session_text, sign_of
 from livegate.inspect.redaction import Redactor
-from livegate.mitm.policy import NOT_KEPT
+from livegate.mitm.policy import not_kept_text
 from livegate.phoenix.model import Session
 
 SOON_S = 0.5
@@ -33,9 +33,8 @@ class Comments:
 
     def write(self, flow: http.HTTPFlow, session: Session) -> None:
         """Say how things stand, at once."""
-        gone = flow.metadata.get(NOT_KEPT)
-        not_kept = f" · {gone:,} earlier messages not kept" if isinstance(gone, int) else ""
-        flow.comment = f"{self._redactor.text(session_text(session))}{not_kept}"
+        not_kept = not_kept_text(flow)
+        flow.comment = self._redactor.text(session_text(session)) + (f" · {not_kept}" if not_kept else "")
         sign = sign_of(session)
         if sign and not flow.marked:
             flow.marked = sign

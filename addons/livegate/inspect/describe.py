@@ -13,6 +13,7 @@ MAX_HEX_BYTES = 64
 MAX_RAW_CHARACTERS = 64 * 1024
 CRASHED, REFUSED, UNANSWERED = ":boom:", ":no_entry:", ":question:"
 """Markers as mitmproxy names them."""
+SIGNS = frozenset({CRASHED, REFUSED, UNANSWERED})
 
 
 def changes_text(changes: Changes, redactor: Redactor) -> list[str]:

@@ -79,6 +79,19 @@ class Leg(Protocol):
 
 NOT_KEPT = "livegate_not_kept"
 """Of a flow's metadata: how many messages of its socket are no longer there."""
+UPLOADS_NOT_KEPT = "livegate_uploads_not_kept"
+"""Of a flow's metadata: how many of those were pieces of uploads."""
+
+
+def not_kept_text(flow: http.HTTPFlow) -> str:
+    """Say how many messages of a flow's socket are no longer there; empty when all are."""
+    count, uploads = flow.metadata.get(NOT_KEPT), flow.metadata.get(UPLOADS_NOT_KEPT)
+    if not isinstance(count, int) or not count:
+        return ""
+    if not isinstance(uploads, int) or not uploads:
+        return f"{count:,} earlier messages not kept"
+    rest = f", {count - uploads:,} earlier messages" if count > uploads else ""
+    return f"{uploads:,} upload chunks{rest} not kept"
 
 
 class Peer(Protocol):

@@ -22,7 +22,7 @@ from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.streaming import copy_of_response
 from livegate.settings import MessageHistory, Service
 from livegate.websocket import deflate
-from livegate.websocket.history import LAST_WORDS, NOTHING, Shelf
+from livegate.websocket.history import NOTHING, Shelf
 from livegate.websocket.registry import Sockets
 from livegate.websocket.session import Session
 
@@ -195,10 +195,10 @@ class RequestPolicy:
 
 
 def _kept_after_end() -> MessageHistory | None:
-    """How much of an ended socket's messages anybody may still ask for; None is all."""
-    if ctx.options.hardump:
-        return None  # the HAR file is written when mitmproxy ends
-    return LAST_WORDS if ctx.master.addons.get("view") is not None else NOTHING
+    """How much of an ended socket's messages stays; None is all that its history has."""
+    # A HAR file is written when mitmproxy ends, and a view shows a flow until `FlowHistory` removes it.
+    somebody_asks = ctx.options.hardump or ctx.master.addons.get("view") is not None
+    return None if somebody_asks else NOTHING
 
 
 def _upstream(flow: http.HTTPFlow, service: Service) -> Upstream:

@@ -1,14 +1,22 @@
-"""How many messages of a socket are kept on its flow: the newest, within its own bounds and those of all sockets."""
+"""Which messages of a socket are kept on its flow, within its own bounds and those of all open sockets.
+
+Pieces of uploads go first, then large messages, then all others; of each kind the oldest. So a file that is uploaded
+does not push out the events before it.
+"""
+
+from collections.abc import Callable, Iterator
 
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 
-from livegate.mitm.policy import NOT_KEPT
+from livegate.mitm.policy import NOT_KEPT, UPLOADS_NOT_KEPT, not_kept_text
 from livegate.settings import MessageHistory
 
 NOTHING = MessageHistory(messages=0, bytes=0)
-LAST_WORDS = MessageHistory(messages=100, bytes=64 * 1024)
-"""What stays of a socket that has ended, while a user interface still shows its flow."""
+LARGE = 16
+"""A message is large that takes more than this part of the bytes that its socket may keep: a sixteenth."""
+UPLOAD_TOPIC = b"lvu:"
+"""What the topics of LiveView's uploads begin with (LiveView 0.15 and later)."""
 SPARE = 16
 """The part of its bounds that a full history makes free at once: a sixteenth."""
 MESSAGE_BYTES = 2048
@@ -78,33 +86,63 @@ class History:
                 self._trim()
 
     def fit(self, most: int) -> None:
-        """Let the oldest messages go until the others cost no more than this."""
-        excess, cost = 0, self.cost
-        while cost > most and excess < len(self._messages):
-            cost -= MESSAGE_BYTES + len(self._messages[excess].content)
-            excess += 1
-        if excess:
-            self._let_go(excess)
+        """Discard messages until the others cost no more than this."""
+        self._discard(lambda count, size: size + MESSAGE_BYTES * count <= most)
 
     def _trim(self) -> None:
-        messages, size = self._messages, self._bytes
         # A little more than needed goes at once, so that not every message makes this work.
-        keep_messages = self._max_messages - self._max_messages // SPARE
-        keep_bytes = self._max_bytes - self._max_bytes // SPARE
-        excess = 0
-        while excess < len(messages) and (size > keep_bytes or len(messages) - excess > keep_messages):
-            size -= len(messages[excess].content)
-            excess += 1
-        self._let_go(excess)
+        messages = self._max_messages - self._max_messages // SPARE
+        most = self._max_bytes - self._max_bytes // SPARE
+        self._discard(lambda count, size: count <= messages and size <= most)
 
-    def _let_go(self, excess: int) -> None:
-        """The oldest messages go."""
+    def _discard(self, is_enough: Callable[[int, int], bool]) -> None:
+        """Discard until the number of messages left, and their bytes, are few enough."""
         messages = self._messages
-        self._bytes -= sum(len(message.content) for message in messages[:excess])
-        del messages[:excess]
-        self.dropped += excess
-        self._flow.metadata[NOT_KEPT] = self.dropped
+        count, size = len(messages), sum(len(message.content) for message in messages)
+        gone: set[int] = set()
+        uploads = 0
+        for index, is_upload in self._least_wanted():
+            if is_enough(count, size):
+                break
+            gone.add(index)
+            count -= 1
+            size -= len(messages[index].content)
+            uploads += is_upload
+        self._bytes = size
+        if gone:
+            messages[:] = [message for index, message in enumerate(messages) if index not in gone]
+            self._record(len(gone), uploads)
+
+    def _least_wanted(self) -> Iterator[tuple[int, bool]]:
+        """The messages' places in the order in which they go, and whether each is a piece of an upload."""
+        large, others = [], []
+        for index, message in enumerate(self._messages):
+            if is_upload_chunk(message):
+                yield index, True
+            elif len(message.content) > self._max_bytes // LARGE:
+                large.append(index)
+            else:
+                others.append(index)
+        for index in (*large, *others):
+            yield index, False
+
+    def _record(self, count: int, uploads: int) -> None:
+        """Say on the flow how many messages are gone by now."""
+        self.dropped += count
+        metadata = self._flow.metadata
+        metadata[NOT_KEPT] = self.dropped
+        if uploads:
+            metadata[UPLOADS_NOT_KEPT] = metadata.get(UPLOADS_NOT_KEPT, 0) + uploads
         if self._flow.comment == self._remark:  # not one that somebody else has written
-            self._flow.comment = self._remark = f"{self.dropped:,} earlier messages not kept"
-        if not messages or self._bytes < 0:  # somebody has changed or removed messages after they were counted
-            self._bytes = sum(len(message.content) for message in messages)
+            self._flow.comment = self._remark = not_kept_text(self._flow)
+
+
+def is_upload_chunk(message: WebSocketMessage) -> bool:
+    """Tell whether a message is a binary push of Phoenix's serializer V2 on the channel of an upload.
+
+    Its head is a kind of 0, the lengths of join_ref, ref, topic and event in a byte each, and then these.
+    """
+    content = message.content
+    if message.is_text or not message.from_client or len(content) < 5 or content[0] != 0:  # noqa: PLR2004 - see above
+        return False
+    return content.startswith(UPLOAD_TOPIC, 5 + content[1] + content[2])

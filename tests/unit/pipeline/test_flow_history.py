@@ -76,3 +76,46 @@ def test_without_a_user_interface_nothing_is_kept(tmp_path: Path) -> None:
         made.response = http.Response.make(200)
         history.response(made)
         assert not history._sizes
+
+
+def test_what_livegate_has_marked_stays_twice_as_long_and_what_a_person_has_marked_for_good(tmp_path: Path) -> None:
+    given = settings(tmp_path, history={"flows": 4})
+    history, view = FlowHistory(), View()
+    with taddons.context(view):
+        persons, crashed, other = [finished(history, view, given) for _ in range(3)]
+        persons.marked, crashed.marked = ":star:", ":boom:"
+        for _ in range(2):
+            finished(history, view, given)
+        assert [one in view for one in (persons, crashed, other)] == [True, True, False]
+        for _ in range(4):
+            finished(history, view, given)
+        assert [one in view for one in (persons, crashed)] == [True, False]
+        assert len(history._sizes) == 4
+
+
+def test_a_history_of_crashes_only_is_bounded_and_a_new_flow_is_shown(tmp_path: Path) -> None:
+    given = settings(tmp_path, history={"flows": 3})
+    history, view = FlowHistory(), View()
+    with taddons.context(view):
+        for _ in range(9):
+            made = finished(history, view, given)
+            assert made in view
+            assert len(history._sizes) <= 3
+            made.marked = ":boom:"
+
+
+def test_the_messages_of_ended_sockets_count_with_what_each_takes_in_memory(tmp_path: Path) -> None:
+    given = settings(tmp_path, history={"flow_bytes": "1MiB"})
+    history, view = FlowHistory(), View()
+    with taddons.context(view):
+        made = []
+        for _ in range(5):
+            flow_ = tflow.twebsocketflow()
+            begun(flow_, given)
+            assert flow_.websocket
+            flow_.websocket.messages = flow_.websocket.messages[:1] * 150
+            view.add([flow_])
+            flow_.live = False
+            history.websocket_end(flow_)
+            made.append(flow_)
+        assert [one in view for one in made] == [False, False, True, True, True]

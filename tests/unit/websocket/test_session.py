@@ -378,22 +378,58 @@ async def test_an_end_that_does_not_read_stops_the_reading_from_the_other() -> N
     assert lab.server.done == ["pause", "resume"]
 
 
-async def test_the_history_is_bounded_while_it_lives_and_shortened_afterwards() -> None:
-    lab = Lab(
-        WebSocketLimits(history=MessageHistory(messages=32, bytes=1000)), keep=MessageHistory(messages=2, bytes=100)
-    )
+async def test_the_history_is_bounded_and_stays_when_the_socket_has_ended() -> None:
+    lab = Lab(WebSocketLimits(history=MessageHistory(messages=32, bytes=1000)))
     for index in range(100):
         lab.from_client(TEXT, b"%d" % index)
         assert len(lab.flow.websocket.messages) <= 32
-    assert lab.flow.websocket.messages[-1].content == b"99"
-    assert lab.session.history.dropped + len(lab.flow.websocket.messages) == 100
-    lab.from_client(TEXT, b"x" * 2000)
-    assert lab.flow.websocket.messages == []
-    for index in range(5):
-        lab.from_client(TEXT, b"%d" % index)
+    kept = [message.content for message in lab.flow.websocket.messages]
+    assert kept[-1] == b"99"
+    assert lab.session.history.dropped + len(kept) == 100
     lab.lose()
     await turn()
-    assert [message.content for message in lab.flow.websocket.messages] == [b"3", b"4"]
+    assert [message.content for message in lab.flow.websocket.messages] == kept
+
+
+async def test_without_anybody_who_could_ask_nothing_is_kept_of_a_socket_that_has_ended() -> None:
+    lab = Lab(keep=MessageHistory(messages=0, bytes=0))
+    lab.from_client(TEXT, b"x" * 2000)
+    lab.lose()
+    await turn()
+    assert lab.flow.websocket.messages == []
+
+
+def upload_chunk(size: int) -> bytes:
+    """A binary push of Phoenix's serializer V2 on an upload's channel."""
+    return bytes((0, 1, 2, 5, 5)) + b"412lvu:0chunk" + b"x" * size
+
+
+async def test_an_upload_does_not_push_out_the_events_before_it() -> None:
+    lab = Lab(WebSocketLimits(history=MessageHistory(messages=1000, bytes=64_000)))
+    for index in range(200):
+        lab.from_client(TEXT, b"event %d" % index)
+    for index in range(50):
+        lab.from_client(BINARY, upload_chunk(60_000))
+        lab.from_server(TEXT, b"ack %d" % index)
+    kept = [message.content for message in lab.flow.websocket.messages if message.is_text]
+    assert kept == [b"event %d" % index for index in range(200)] + [b"ack %d" % index for index in range(50)]
+    gone = lab.session.history.dropped
+    assert 48 <= gone <= 50
+    assert lab.flow.comment == f"{gone} upload chunks not kept"
+
+
+async def test_large_messages_go_before_small_ones_and_the_comment_counts_all() -> None:
+    lab = Lab(WebSocketLimits(history=MessageHistory(messages=1000, bytes=64_000)))
+    lab.from_client(TEXT, b"event")
+    lab.from_client(BINARY, upload_chunk(3000))
+    for _ in range(20):
+        lab.from_server(TEXT, b"y" * 10_000)
+    lab.from_server(BINARY, b"\x00\x01")  # is no push, whatever it is
+    kept = [message.content for message in lab.flow.websocket.messages]
+    assert kept[0] == b"event"
+    assert {len(content) for content in kept[1:-1]} == {10_000}
+    large = lab.session.history.dropped - 1
+    assert lab.flow.comment == f"1 upload chunks, {large} earlier messages not kept"
 
 
 async def test_all_sockets_together_keep_only_so_much_each_its_share() -> None:
