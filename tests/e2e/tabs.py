@@ -30,6 +30,7 @@ class Tab:
         self.pending: dict[str, asyncio.Future[Any]] = {}
         self.pushed: list[list[Any]] = []
         self.ended = asyncio.Event()
+        self._arrived = asyncio.Event()
         self.code: int | None = None
         self._http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), headers={"Host": host})
 
@@ -86,6 +87,13 @@ class Tab:
         payload = {"type": "click", "event": name, "value": {}}
         await self.socket.send_str(json.dumps([self.join_ref, str(next(self.counted)), self.topic, "event", payload]))
 
+    async def pushes(self, event: str) -> None:
+        """Wait until the server has pushed this event for the view as it was joined last."""
+        async with asyncio.timeout(TIMEOUT_S):
+            while not any(frame[0] == self.join_ref and frame[3] == event for frame in self.pushed):
+                self._arrived.clear()
+                await self._arrived.wait()
+
     async def heartbeat(self) -> dict[str, Any]:
         ref = str(next(self.counted))
         return await self._send([None, ref, "phoenix", "heartbeat", {}], ref)
@@ -121,6 +129,7 @@ class Tab:
                     waiting.set_result(frame[4])
             else:
                 self.pushed.append(frame)
+                self._arrived.set()
         self.code = self.socket.close_code
         self.ended.set()
 

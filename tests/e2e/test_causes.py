@@ -424,6 +424,7 @@ async def test_a_view_that_crashes_again_and_again(staging: Staging) -> None:
         await tab.open()
         for count in range(3):
             await tab.tell("crash")
+            await tab.pushes("phx_error")
             await tab.join()
             assert await staging.of_session() == (["crash-loop"] if count == 2 else [])
         await tab.close()
