@@ -10,6 +10,7 @@ from mitmproxy.addonmanager import Loader
 
 from livegate.inspect.comments import Comments
 from livegate.inspect.describe import event_line
+from livegate.inspect.poll_comments import comment_on
 from livegate.inspect.recorder import FOLLOWING, FrameSeen, Recorder, channels_of
 from livegate.inspect.redaction import Redactor
 from livegate.inspect.view import HeartbeatContentview, LiveViewContentview
@@ -96,7 +97,9 @@ class LiveViewInspector:
     def _tell(self, seen: FrameSeen) -> None:
         flow, note = seen.flow, seen.note
         session = note.session
-        if session is not None and flow.websocket is not None:
+        if flow.websocket is None:
+            comment_on(flow, note, self.redactor)
+        elif session is not None:
             if note.what in _AT_ONCE:
                 self._comments.write(flow, session)
             else:

@@ -274,7 +274,7 @@ class Metrics:
         self._count_frames(passed)
         self._gauge(self._ws.open, self._open)
         self._gauge(self._http.in_flight, self._under_way)
-        states = Counter(session.is_open for session in self._tracker.sessions.values())
+        states = Counter(each.is_open for each in self._tracker.sessions.values() if each.kind == "tab")
         self._of(self._liveview.sessions, "open").set(states[True])
         self._of(self._liveview.sessions, "closed").set(states[False])
         self._own.connections.set(open_connections())

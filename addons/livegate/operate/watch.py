@@ -180,7 +180,8 @@ class Watch:
         self.trend.now.requests[service] += 1
         failed_upgrade = exchange.upgrade and status != status_codes.SWITCHING
         stripped = status >= status_codes.BAD_REQUEST and is_socket_url(flow.request.path)
-        if not refused and not failed_upgrade and not stripped:
+        left = refused == "client-gone" and not exchange.upgrade  # a tab was closed, a poll or a page given up
+        if left or not (refused or failed_upgrade or stripped):
             return
         case = _refused(flow, exchange, status, refused)
         slug = refused or f"upgrade-{status}"

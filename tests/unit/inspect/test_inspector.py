@@ -346,6 +346,37 @@ def test_only_so_many_long_polls_are_followed(monkeypatch: pytest.MonkeyPatch) -
     assert kept == [True, True]
 
 
+@pytest.mark.parametrize("path", ["/socket/v2/abc?vsn=2.0.0", "/chat", "/ws?token=x"])
+def test_channels_are_found_on_a_path_of_ones_own_by_their_first_join(inspector: LiveViewInspector, path: str) -> None:
+    browser = Browser(inspector, path=path)
+    browser.say({"hello": "from the app"}, up=False)
+    note = recorder.note_of(browser.say(["3", "3", "room:a", "phx_join", {}]))
+    assert note is not None
+    assert note.sentence == "join room:a (#3)"
+    old = Browser(inspector, path="/chat")
+    joined = old.say({"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"})
+    found = recorder.note_of(joined)
+    assert found is not None
+    assert found.sentence == "join room:a (#1)"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [["a", "list"], {"phx_join": 1}, ["3", "3", "room:a", "other", {"x": "phx_join"}], [1, 2, 3, "phx_join", {}]],
+)
+def test_what_only_looks_like_a_join_makes_no_channels(inspector: LiveViewInspector, first: Any) -> None:
+    browser = Browser(inspector, path="/chat")
+    assert recorder.note_of(browser.say(first)) is None
+    assert recorder.note_of(browser.say(["3", "3", "room:a", "phx_join", {}])) is None
+
+
+def test_a_socket_on_which_the_app_alone_speaks_is_none_of_phoenix(inspector: LiveViewInspector) -> None:
+    browser = Browser(inspector, path="/ticker")
+    for number in range(recorder.STRANGE_FRAMES + 1):
+        browser.say({"n": number}, up=False)
+    assert recorder.note_of(browser.say(["3", "3", "room:a", "phx_join", {}])) is None
+
+
 def test_a_socket_that_speaks_something_else_is_left_alone_after_a_few_frames(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector)
     messages = [browser.say({"n": number}) for number in range(recorder.STRANGE_FRAMES + 5)]

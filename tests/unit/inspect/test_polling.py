@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from mitmproxy import http
-from mitmproxy.test import tflow
+from mitmproxy.test import taddons, tflow
 
+from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.polling import QUIET_S
 from livegate.inspect.recorder import FrameSeen, Recorder
 from livegate.phoenix.channel import Channels
@@ -15,14 +16,15 @@ NOW = 1_700_000_000.0
 TOPIC = "lv:phx-1"
 JOIN = ["4", "4", TOPIC, "phx_join", {"url": "http://app.test/count", "params": {"_mounts": 0}}]
 JOINED = ["4", "4", TOPIC, "phx_reply", {"status": "ok", "response": {"rendered": {"s": ["<p>", "</p>"], "0": "0"}}}]
+BEAT = [None, "5", "phoenix", "phx_reply", {"status": "ok", "response": {}}]
 URL = "/live/longpoll?vsn=2.0.0"
 
 
 class Poller:
     """A long-poll client, its requests and the server's answers, in whatever order a test wants them."""
 
-    def __init__(self) -> None:
-        self.recorder = Recorder()
+    def __init__(self, recorder: Recorder | None = None) -> None:
+        self.recorder = recorder or Recorder()
         self.seen: list[FrameSeen] = []
         self.recorder.on_frame.append(self.seen.append)
         self.gone: list[Channels] = []
@@ -153,3 +155,32 @@ def test_an_answer_of_somebody_else_opens_and_pairs_nothing() -> None:
     unknown = poller.ask("U", 1.0, JOIN)
     unknown.response = http.Response.make(502, b"Bad gateway")
     assert poller.recorder.exchange(unknown) is None
+
+
+def test_the_flow_of_a_poll_says_in_its_comment_what_it_carried() -> None:
+    inspector = LiveViewInspector()
+    poller = Poller(inspector.recorder)
+    with taddons.context(inspector):
+        poller.open()
+        sending = poller.ask("T", 1.0, JOIN)
+        poller.answer(sending, 1.1, status=200)
+        polled = poller.ask("T", 1.0)
+        poller.answer(polled, 1.2, status=200, token="T", messages=[json.dumps(JOINED), json.dumps(BEAT)])
+    assert sending.comment == "▲ join /count (#4)"
+    assert polled.comment == "▼ joined /count, 113 B after 200 ms · and 1 more"
+
+
+def test_a_crash_stands_first_in_the_comment_of_its_poll_and_a_users_own_comment_stays() -> None:
+    inspector = LiveViewInspector()
+    poller = Poller(inspector.recorder)
+    crash = ["4", "4", TOPIC, "phx_error", {"reason": "channel_crash"}]
+    with taddons.context(inspector):
+        poller.open()
+        poller.join()
+        polled = poller.ask("T", 2.0)
+        poller.answer(polled, 2.1, status=200, messages=[json.dumps(BEAT), json.dumps(crash), json.dumps(BEAT)])
+        mine = poller.ask("T", 3.0)
+        mine.comment = "look at this"
+        poller.answer(mine, 3.1, status=200, messages=[json.dumps(BEAT)])
+    assert (polled.comment, polled.marked) == ("▼ CRASH of /count · and 2 more", ":boom:")
+    assert (mine.comment, mine.marked) == ("look at this", "")

@@ -1,0 +1,28 @@
+"""What a list of flows says of a long-poll exchange: the frames that it carried, the gravest first."""
+
+from mitmproxy import http
+
+from livegate.inspect.redaction import Redactor
+from livegate.phoenix.note import Note
+
+COMMENTED = "livegate_poll_comment"
+"""Attribute of a flow: what its comment was made of, so that one that a user has written stays."""
+_SIGNS = {"crash": ":boom:", "refused": ":no_entry:"}
+"""Markers as mitmproxy names them."""
+_GRAVE = ("heartbeat", "crash", "refused")
+"""From the least to the gravest; all others stand between the first two."""
+
+
+def comment_on(flow: http.HTTPFlow, note: Note, redactor: Redactor) -> None:
+    """Say in the comment of a long-poll exchange that it carried this frame, and mark what went wrong."""
+    sentence, grade, count, text = vars(flow).get(COMMENTED, ("", -1, 0, ""))
+    if flow.comment != text:
+        return  # a user's own
+    rank = _GRAVE.index(note.what) + (note.what != "heartbeat") if note.what in _GRAVE else 1
+    if rank > grade:
+        sentence, grade = f"{'▲' if note.from_client else '▼'} {redactor.text(note.sentence)}", rank
+    more = f" · and {count} more" if count else ""
+    flow.comment = f"{sentence}{more}"
+    setattr(flow, COMMENTED, (sentence, grade, count + 1, flow.comment))
+    if note.what in _SIGNS and not flow.marked:
+        flow.marked = _SIGNS[note.what]
