@@ -94,6 +94,11 @@ class Tab:
                 self._arrived.clear()
                 await self._arrived.wait()
 
+    async def crash(self, name: str = "crash") -> None:
+        """Push an event that crashes the view; returns when the server has said so."""
+        await self.tell(name)
+        await self.pushes("phx_error")
+
     async def heartbeat(self) -> dict[str, Any]:
         ref = str(next(self.counted))
         return await self._send([None, ref, "phoenix", "heartbeat", {}], ref)
@@ -198,9 +203,7 @@ class Crowd:
             case "/form":
                 await tab.event("check", self.FORM, "form")
             case _ if chance.random() < 0.2:
-                await tab.tell("crash")
-                await asyncio.wait_for(tab.ended.wait(), TIMEOUT_S)
-                await tab.connect()
+                await tab.crash()
                 await tab.join()
             case _:
                 await tab.event("slow")

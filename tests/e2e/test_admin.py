@@ -107,7 +107,7 @@ async def _traffic(port: int) -> None:
         await other.open()
         await other.event("save", f"user%5Bpassword%5D={CANARY}&name=zed&_csrf_token={CANARY}", "form")
         await ill.open()
-        await ill.tell("crash")
+        await ill.crash()
         await tab.close(4000, token)
         await other.close()
         await ill.close()

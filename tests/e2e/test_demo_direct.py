@@ -1,13 +1,15 @@
 """What the demo does in Chromium without a gateway: the yardstick for everything that is tested through one."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from browser import browser_page, connected, journey, time_origin
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocket, expect
 
 from livegate.demo.processes import DemoProcesses
 
@@ -35,7 +37,7 @@ def test_nothing_is_fetched_from_another_host(browser: Page, demo: DemoProcesses
     asked: list[str] = []
     browser.on("request", lambda request: asked.append(request.url))
     browser.on("websocket", lambda socket: asked.append(socket.url))
-    for path in ("count", "form", "stream", "navigate", "upload", "slow", "login"):
+    for path in ("count", "form", "stream", "navigate", "nested", "upload", "slow", "login", "admin"):
         visit(browser, f"{demo.live_url}/{path}")
     assert {urlsplit(url).netloc for url in asked} == {urlsplit(demo.live_url).netloc}
 
@@ -116,7 +118,31 @@ def test_two_uploads_after_one_another_are_both_digested(browser: Page, demo: De
         expect(browser.locator("#result")).to_contain_text(f"again.bin, {len(content)} bytes")
 
 
-def test_a_slow_event_takes_its_time_and_a_crash_makes_a_new_view(browser: Page, demo: DemoProcesses) -> None:
+class Frames:
+    """What a page's LiveView socket has said and heard, and how often it was opened."""
+
+    def __init__(self, page: Page) -> None:
+        self.sockets = 0
+        self.seen: list[tuple[bool, list[Any]]] = []
+        page.on("websocket", self._opened)
+
+    def _opened(self, socket: WebSocket) -> None:
+        self.sockets += 1
+        socket.on("framesent", lambda data: self._frame(data, up=True))
+        socket.on("framereceived", lambda data: self._frame(data, up=False))
+
+    def _frame(self, data: str | bytes, *, up: bool) -> None:
+        if isinstance(data, str) and data.startswith("["):
+            self.seen.append((up, json.loads(data)))
+
+    def of(self, topic: str, event: str, *, up: bool) -> list[list[Any]]:
+        return [frame for sent, frame in self.seen if sent is up and frame[2].startswith(topic) and frame[3] == event]
+
+
+def test_a_crash_is_an_error_of_its_channel_and_the_view_joins_again_on_the_same_socket(
+    browser: Page, demo: DemoProcesses
+) -> None:
+    frames = Frames(browser)
     visit(browser, f"{demo.live_url}/slow")
     loaded, born = time_origin(browser), browser.inner_text("#born")
     pressed_ms = browser.evaluate("performance.now()")
@@ -126,7 +152,92 @@ def test_a_slow_event_takes_its_time_and_a_crash_makes_a_new_view(browser: Page,
     browser.click("#crash")
     expect(browser.locator("#born")).not_to_have_text(born)
     expect(browser.locator("#waited")).to_have_text("0")
+    browser.click("#slow")
+    expect(browser.locator("#waited")).to_have_text("1")
     assert time_origin(browser) == loaded
+    first, again = frames.of("lv:phx-", "phx_join", up=True)
+    assert frames.of("lv:", "phx_error", up=False) == [
+        [first[0], first[0], first[2], "phx_error", {"reason": "channel_crash"}]
+    ]
+    assert [first[4]["params"]["_mounts"], again[4]["params"]["_mounts"]] == [0, 1]
+    (crash,) = [each for each in frames.of("lv:", "event", up=True) if each[4]["event"] == "crash"]
+    assert crash[1] not in [each[1] for each in frames.of("lv:", "phx_reply", up=False)], "it is never answered"
+    assert frames.sockets == 1
+
+
+def test_a_nested_view_crashes_alone_and_a_sticky_one_outlives_navigation(browser: Page, demo: DemoProcesses) -> None:
+    frames = Frames(browser)
+    visit(browser, f"{demo.live_url}/nested")
+    loaded = time_origin(browser)
+    browser.click("#change")
+    browser.click("#clock-tick")
+    browser.click("#play")
+    for name in ("#changed", "#ticks", "#played"):
+        expect(browser.locator(name)).to_have_text("1")
+    born = browser.inner_text("#clock-born")
+    browser.click("#clock-crash")
+    expect(browser.locator("#clock-born")).not_to_have_text(born)
+    expect(browser.locator("#ticks")).to_have_text("0")
+    expect(browser.locator("#changed")).to_have_text("1")
+    browser.click("#to-second")
+    expect(browser.locator("#to-first")).to_be_visible()
+    expect(browser.locator("#changed")).to_have_text("0")
+    expect(browser.locator("#played")).to_have_text("1")
+    browser.click("#play")
+    expect(browser.locator("#played")).to_have_text("2")
+    browser.click("#clock-tick")
+    expect(browser.locator("#ticks")).to_have_text("1")
+    assert time_origin(browser) == loaded
+    assert frames.sockets == 1
+    assert [each[2] for each in frames.of("lv:", "phx_error", up=False)] == ["lv:clock"]
+    assert len(frames.of("lv:player", "phx_join", up=True)) == 1
+    assert len(frames.of("lv:clock", "phx_join", up=True)) == 3
+    closed = [each[:2] for each in frames.of("lv:phx-", "phx_close", up=False)]
+    first = frames.of("lv:phx-", "phx_join", up=True)[0]
+    assert closed == [[first[0], first[0]]], "of the join that was left"
+
+
+def test_who_is_not_logged_in_is_redirected_in_mount_and_another_live_session_is_loaded(
+    browser: Page, demo: DemoProcesses
+) -> None:
+    browser.context.clear_cookies()
+    browser.goto(f"{demo.live_url}/private")
+    expect(browser.locator("#user-name")).to_be_visible()
+    connected(browser)
+    frames = Frames(browser)
+    visit(browser, f"{demo.live_url}/count")
+    browser.click("#nav-private")
+    expect(browser.locator("#user-name")).to_be_visible()
+    browser.fill("#user-name", "Ada")
+    browser.click("#login")
+    expect(browser.locator("#user")).to_have_text("Ada")
+    browser.click("#nav-private")
+    expect(browser.locator("#private-user")).to_have_text("Ada")
+    loaded = time_origin(browser)
+    browser.click("#nav-admin")
+    expect(browser.locator("#admin")).to_be_visible()
+    connected(browser)
+    assert time_origin(browser) != loaded
+    replies = frames.of("lv:", "phx_reply", up=False)
+    refused = [each[4]["response"] for each in replies if each[4]["status"] == "error"]
+    assert refused == [{"redirect": {"to": "/login"}}, {"reason": "unauthorized"}]
+
+
+def test_a_tab_on_long_poll_does_all_that_one_with_a_websocket_does(
+    browser: Page, demo: DemoProcesses, folder: Path
+) -> None:
+    browser.context.clear_cookies()
+    frames = Frames(browser)
+    visit(browser, f"{demo.live_url}/navigate")
+    browser.click("#use-longpoll")
+    connected(browser)
+    sockets = frames.sockets
+    seen = journey(browser, demo.live_url, folder)
+    assert seen["one load"] is True
+    assert frames.sockets == sockets, "no WebSocket was opened"
+    browser.goto(f"{demo.live_url}/navigate?transport=websocket")
+    connected(browser)
+    assert frames.sockets == sockets + 1
 
 
 def test_a_login_lasts_until_the_logout(browser: Page, demo: DemoProcesses) -> None:

@@ -14,9 +14,12 @@ NAVIGATION = (
     ("/form", "Form"),
     ("/stream", "Stream"),
     ("/navigate", "Navigate"),
+    ("/nested", "Nested"),
     ("/upload", "Upload"),
     ("/slow", "Slow and crash"),
     ("/login", "Login"),
+    ("/private", "Private"),
+    ("/admin", "Admin"),
 )
 
 
@@ -32,6 +35,7 @@ def root(context: Any) -> str:
 <title data-suffix=" · livegate demo">{title} · livegate demo</title>
 <link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/assets/demo.css">
+<script defer src="/assets/transport.js"></script>
 <script defer src="/static/assets/app.js"></script>
 </head>
 <body>
@@ -44,7 +48,12 @@ def root(context: Any) -> str:
 
 
 def view(path: str) -> str:
-    """The template of the view at a path: header, navigation with this page marked, and what the view shows."""
+    """The template of the view at a path: header, navigation with this page marked, and what the view shows.
+
+    Of a view that stands inside of a page it is only what it shows.
+    """
+    if path in _CHILDREN:
+        return _CHILDREN[path]
     return _FRAME.replace("LINKS", "\n".join(_link(*entry, here=path) for entry in NAVIGATION)) + _VIEWS[path]
 
 
@@ -108,7 +117,31 @@ href="/navigate?step={{ next }}" data-phx-link="patch" data-phx-link-state="push
 <button id="server-navigate" phx-click="server-navigate">Server: counter</button>
 </div>
 <p class="hint">This view was mounted as <code id="mounted">{{ mounted }}</code>; a patch does not change that.</p>
+<p class="hint">This tab uses <a id="use-longpoll" href="/navigate?transport=longpoll">long-poll</a> or
+<a id="use-websocket" href="/navigate?transport=websocket">a WebSocket</a>, until it is closed.</p>
 </section></main>"""
+
+_NESTED = """<main><section><h1>TITLE</h1>
+<p class="lead">The clock is a LiveView inside of this one: it crashes alone. The player is sticky: it plays on when you
+<a id="OTHER_ID" href="OTHER" data-phx-link="redirect" data-phx-link-state="push">go to the other page</a>.</p>
+<div class="row"><button id="change" class="main" phx-click="change">Change this page</button>
+<output id="changed">{{ changed }}</output></div>
+<div id="clock" data-phx-session="{% if parent %}{{ session }}{% endif %}" data-phx-static=""
+data-phx-parent-id="{{ parent }}"></div>
+<div id="player" data-phx-session="{{ session }}" data-phx-static="" data-phx-sticky=""></div>
+</section></main>"""
+
+
+def _nested(title: str, id_: str, other: str) -> str:
+    return _NESTED.replace("TITLE", title).replace("OTHER_ID", id_).replace("OTHER", other)
+
+
+_CLOCK = """<div class="row"><button id="clock-tick" phx-click="clock-tick">Tick</button>
+<span>The nested clock ticked <b id="ticks">{{ ticks }}</b> times in <code id="clock-born">{{ born }}</code>.</span>
+<button id="clock-crash" class="danger" phx-click="clock-crash">Crash the clock</button></div>"""
+
+_PLAYER = """<div class="row"><button id="play" phx-click="play">Play</button>
+<span>The sticky player played <b id="played">{{ played }}</b> times.</span></div>"""
 
 _UPLOAD = """<main><section><h1>Upload</h1>
 <p class="lead">A file of at most 50 MiB goes through the WebSocket in chunks of 64 KiB.</p>
@@ -137,6 +170,15 @@ _LOGIN = """<main><section><h1>Login</h1>{% if user %}
 <div class="row"><button id="login" class="main">Log in</button></div></form>{% endif %}
 </section></main>"""
 
+_PRIVATE = """<main><section><h1>Private</h1>
+<p class="lead">Only those who are logged in see this: <b id="private-user">{{ user }}</b>. All others are sent to the login.</p>
+</section></main>"""
+
+_ADMIN = """<main><section><h1>Admin</h1>
+<p class="lead" id="admin">This page is of another live_session: the join was refused as unauthorized, and the browser loaded
+the page anew.</p></section></main>"""
+
+_CHILDREN = {"/-/clock": _CLOCK, "/-/player": _PLAYER}
 _VIEWS = {
     "/count": _COUNT,
     "/form": _FORM,
@@ -145,4 +187,8 @@ _VIEWS = {
     "/upload": _UPLOAD,
     "/slow": _SLOW,
     "/login": _LOGIN,
+    "/nested": _nested("Nested views", "to-second", "/nested/second"),
+    "/nested/second": _nested("Nested views, second page", "to-first", "/nested"),
+    "/private": _PRIVATE,
+    "/admin": _ADMIN,
 }

@@ -3,14 +3,18 @@
 import asyncio
 import hashlib
 import secrets
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from pyview import LiveView
 from pyview.events import InfoEvent
+from pyview.session import serialize_session
 from pyview.stream import Stream
 from pyview.template import LiveRender, LiveTemplate, Template
 from pyview.uploads import UploadConstraints
+from pyview.ws_handler import AuthException
+from starlette.exceptions import HTTPException
 
 from livegate.demo import pages
 
@@ -30,6 +34,8 @@ class View(LiveView):  # type: ignore[misc]  # pyview carries no types
 
     path: ClassVar[str]
     title: ClassVar[str]
+    live_session: ClassVar[str] = "default"
+    """Pages of another one are loaded, not navigated to."""
     template: ClassVar[LiveTemplate]
 
     def __init_subclass__(cls) -> None:
@@ -195,9 +201,106 @@ class LoginLive(View):
         socket.context["user"] = (session or {}).get("user", "")
 
 
-ROUTES: tuple[tuple[str, type[View]], ...] = tuple(
-    (view.path, view) for view in (CountLive, FormLive, StreamLive, NavigateLive, UploadLive, SlowLive, LoginLive)
+class PrivateLive(View):
+    """A page for those who are logged in; all others are sent to the login, on the socket as well."""
+
+    path, title = "/private", "Private"
+
+    async def mount(self, socket: Any, session: Any = None) -> None:
+        await super().mount(socket)
+        user = (session or {}).get("user", "")
+        if not user and socket.connected:
+            refuse(socket, {"redirect": {"to": LoginLive.path}})
+        if not user:
+            raise HTTPException(HTTPStatus.SEE_OTHER, headers={"Location": LoginLive.path})
+        socket.context["user"] = user
+
+
+class AdminLive(View):
+    """A page of another live_session: to navigate there is refused, and the browser loads it."""
+
+    path, title, live_session = "/admin", "Admin", "admin"
+
+
+class NestedLive(View):
+    """A page with two views inside: one that is nested, and one that is sticky, which navigation does not end."""
+
+    path, title = "/nested", "Nested"
+
+    async def mount(self, socket: Any) -> None:
+        await super().mount(socket)
+        # Only on the socket has the page an id that the nested view can name as its parent's.
+        parent = socket.topic.removeprefix("lv:") if socket.connected else ""
+        socket.context |= {"parent": parent, "session": serialize_session({}), "changed": 0}
+
+    async def handle_event(self, event: str, socket: Any) -> None:
+        if event == "change":
+            socket.context["changed"] += 1
+
+
+class SecondLive(NestedLive):
+    """Another page with the same sticky view."""
+
+    path, title = "/nested/second", "Nested, second page"
+
+
+class ClockLive(View):
+    """The nested view: it counts, and it can crash alone."""
+
+    path, title = "/-/clock", ""
+
+    async def mount(self, socket: Any) -> None:
+        socket.context = {"ticks": 0, "born": secrets.token_hex(4)}
+
+    async def handle_event(self, event: str, socket: Any) -> None:
+        if event == "clock-crash":
+            msg = "the nested view's crash button was pressed"
+            raise RuntimeError(msg)
+        socket.context["ticks"] += 1
+
+
+class PlayerLive(View):
+    """The sticky view: what it counts lives on when the page changes."""
+
+    path, title = "/-/player", ""
+
+    async def mount(self, socket: Any) -> None:
+        socket.context = {"played": 0}
+
+    async def handle_event(self, event: str, socket: Any) -> None:
+        if event == "play":
+            socket.context["played"] += 1
+
+
+_PAGES: tuple[type[View], ...] = (
+    CountLive,
+    FormLive,
+    StreamLive,
+    NavigateLive,
+    NestedLive,
+    SecondLive,
+    UploadLive,
+    SlowLive,
+    LoginLive,
+    PrivateLive,
+    AdminLive,
 )
+ROUTES: tuple[tuple[str, type[View]], ...] = tuple((view.path, view) for view in _PAGES)
+CHILDREN: dict[str, str] = {"clock": ClockLive.path, "player": PlayerLive.path}
+"""Addresses of the views inside of pages, by their element's id; only the socket knows them."""
+CHILD_ROUTES: tuple[tuple[str, type[View]], ...] = ((ClockLive.path, ClockLive), (PlayerLive.path, PlayerLive))
+_LIVE_SESSIONS = {view.path: view.live_session for view in _PAGES}
+
+
+def live_session_at(path: str) -> str:
+    """The live_session of a page's path."""
+    return _LIVE_SESSIONS.get(path, View.live_session)
+
+
+def refuse(socket: Any, response: dict[str, Any]) -> NoReturn:
+    """Refuse the join of a view from within its `mount`; the client gets `response`, such as a redirect."""
+    socket.websocket.refusal = response
+    raise AuthException
 
 
 def _item(number: int) -> dict[str, Any]:

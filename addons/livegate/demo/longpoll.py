@@ -1,0 +1,134 @@
+"""Phoenix's long-poll transport for the demo: what the client asks and gets when there is no WebSocket.
+
+Every answer is 200 with the real status in its JSON; 410 with a token begins a session (`Phoenix.Transports.LongPoll`
+of Phoenix 1.8).
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import secrets
+from collections import deque
+from http import HTTPStatus
+
+from pyview.ws_handler import LiveSocketHandler
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from livegate.demo.channels import Frame, PhoenixSocket
+
+WINDOW_S = 10.0
+"""How long a poll waits for something to tell."""
+LIFETIME_S = 1.5 * WINDOW_S
+"""Without a poll, then the session is over."""
+MAX_SESSIONS = 200
+MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_LINES = 100
+"""Of one POST."""
+MAX_WAITING_FRAMES = 1000
+"""That nobody polls for; then the session is over."""
+
+
+class Session:
+    """What one client has not polled yet, and its channels."""
+
+    def __init__(self, handler: LiveSocketHandler) -> None:
+        self.socket = PhoenixSocket(handler, self._send)
+        self.over = False
+        """Whether more waited for the client than it fetched."""
+        self.expiry: asyncio.TimerHandle | None = None
+        self._waiting: deque[str] = deque()
+        self._some = asyncio.Event()
+
+    async def _send(self, frame: Frame) -> None:
+        if len(self._waiting) >= MAX_WAITING_FRAMES:
+            self.over = True
+            return
+        self._waiting.append(json.dumps(frame))
+        self._some.set()
+
+    async def poll(self) -> list[str]:
+        """Return what waits, at the latest after the window; then it may be nothing."""
+        try:
+            async with asyncio.timeout(WINDOW_S):
+                await self._some.wait()
+        except TimeoutError:
+            return []
+        found = list(self._waiting)
+        self._waiting.clear()
+        self._some.clear()
+        return found
+
+
+class LongPoll:
+    """The sessions of all clients, by token."""
+
+    def __init__(self, handler: LiveSocketHandler) -> None:
+        self._handler = handler
+        self._sessions: dict[str, Session] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self.route = Route("/live/longpoll", self._answer, methods=["GET", "POST"])
+
+    async def _answer(self, request: Request) -> Response:
+        tokens = request.query_params.getlist("token")
+        token = request.headers.get("x-phoenix-longpoll-token") or (tokens[-1] if tokens else "")
+        session = self._sessions.get(token)
+        if session is not None and session.over:
+            self._end(token)
+            session = None
+        if request.method == "POST":
+            return await self._pushed(request, session)
+        if session is None:
+            return self._begin()
+        self._polled(token, session)
+        messages = await session.poll()
+        status = HTTPStatus.OK if messages else HTTPStatus.NO_CONTENT
+        return JSONResponse({"messages": messages, "status": status, "token": token})
+
+    def _begin(self) -> Response:
+        if len(self._sessions) >= MAX_SESSIONS:
+            return JSONResponse({"status": HTTPStatus.FORBIDDEN})
+        token = f"SFMyNTY.{secrets.token_urlsafe(24)}.{secrets.token_urlsafe(24)}"
+        session = self._sessions[token] = Session(self._handler)
+        self._polled(token, session)
+        return JSONResponse({"messages": [], "status": HTTPStatus.GONE, "token": token})
+
+    async def _pushed(self, request: Request, session: Session | None) -> Response:
+        if session is None:
+            return JSONResponse({"status": HTTPStatus.GONE})
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                return Response(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        try:
+            for line in bytes(body).decode().split("\n")[:MAX_LINES]:
+                await session.socket.receive(_message(line))
+        except (ValueError, binascii.Error):
+            return Response(status_code=HTTPStatus.BAD_REQUEST)
+        return JSONResponse({"status": HTTPStatus.OK})
+
+    def _polled(self, token: str, session: Session) -> None:
+        """A client is there: its session goes on for a while."""
+        if session.expiry is not None:
+            session.expiry.cancel()
+        session.expiry = asyncio.get_running_loop().call_later(LIFETIME_S, self._end, token)
+
+    def _end(self, token: str) -> None:
+        session = self._sessions.pop(token, None)
+        if session is None:
+            return
+        if session.expiry is not None:
+            session.expiry.cancel()
+        task = asyncio.ensure_future(session.socket.close())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+def _message(line: str) -> dict[str, object]:
+    """A line of a POST as ASGI has messages: text, or the base64 of a binary frame."""
+    if line.startswith("["):
+        return {"type": "websocket.receive", "text": line}
+    return {"type": "websocket.receive", "bytes": base64.b64decode(line, validate=True)}
