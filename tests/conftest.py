@@ -9,6 +9,8 @@ import pytest
 
 NPM_FOLDER = Path(__file__).parent / "oracle"
 """Where the tests' npm packages are listed: renderers, Phoenix's client, axe-core."""
+CLIENTS_FOLDER = Path(__file__).parent / "clients"
+"""Likewise: Phoenix's client in all its versions."""
 
 NEED_ALL = os.environ.get("LIVEGATE_TESTS_NEED_ALL") == "1"
 """Set in CI, where a missing program is a failure and not a skip."""
@@ -43,10 +45,21 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def npm_packages() -> Path:
     """`node_modules` with what `tests/oracle/package-lock.json` says."""
+    return installed_packages(NPM_FOLDER)
+
+
+@pytest.fixture(scope="session")
+def phoenix_clients() -> Path:
+    """`node_modules` with what `tests/clients/package-lock.json` says."""
+    return installed_packages(CLIENTS_FOLDER)
+
+
+def installed_packages(folder: Path) -> Path:
+    """`node_modules` of a folder, installed when they are missing or older than the lock file."""
     for name in ("node", "npm"):
         require_program(name, "apt-get install nodejs npm")
-    installed, wanted = NPM_FOLDER / "node_modules" / ".package-lock.json", NPM_FOLDER / "package-lock.json"
+    installed, wanted = folder / "node_modules" / ".package-lock.json", folder / "package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
         command = ["npm", "ci", "--no-audit", "--no-fund"]
-        subprocess.run(command, cwd=NPM_FOLDER, check=True, timeout=300, capture_output=True)
-    return NPM_FOLDER / "node_modules"
+        subprocess.run(command, cwd=folder, check=True, timeout=300, capture_output=True)
+    return folder / "node_modules"

@@ -16,7 +16,7 @@ from mitmproxy.net.http import status_codes
 from livegate.inspect.content import content_of
 from livegate.inspect.visits import host_of
 from livegate.phoenix.channel import Channels
-from livegate.phoenix.longpoll import Answer, Poll, Polled, parse_answer, parse_request
+from livegate.phoenix.longpoll import Answer, Poll, Polled, is_longpoll, parse_answer, parse_request
 from livegate.phoenix.tracker import Tracker
 
 MAX_LONGPOLLS = 1000
@@ -83,7 +83,7 @@ class LongPolls:
             return known
         request = flow.request
         parts = urlsplit(request.path)
-        if not parts.path.endswith("/longpoll"):
+        if not is_longpoll(request.path):
             return None
         body = content_of(request, MAX_BODY_BYTES) or b""
         poll = parse_request(request.method, parts.query, body, request.headers.get("content-type"))

@@ -96,7 +96,7 @@ class GatewayHttp1Server(_http1.Http1Server):
         if self.state != self.read_headers:
             return
         if self.head_begun:
-            yield from self._refuse(self.gateway.policy.head_timed_out(self.context.client))
+            yield from self._refuse(self.gateway.policy.head_timed_out(self.context.client, bytes(self.buf)))
         else:
             yield commands.CloseConnection(self.conn)
 
@@ -150,7 +150,7 @@ class GatewayHttp1Server(_http1.Http1Server):
             quicken(request)
             expected = http1.expected_http_body_size(request)
         except ValueError as error:
-            yield from self._unreadable(request, str(error))
+            yield from self._unreadable(request, b"\n".join(map(bytes, lines)), str(error))
             return
         self.request = request
         # Recorded now: the header stage removes `Connection` from what the backend gets.
@@ -160,10 +160,10 @@ class GatewayHttp1Server(_http1.Http1Server):
         self.state = self.read_body
         yield from self.state(event)
 
-    def _unreadable(self, request: http.Request | None, problem: str) -> Commands:
+    def _unreadable(self, request: http.Request | None, head: bytes, problem: str) -> Commands:
         """Answer a head that mitmproxy's parser refuses; shown as a flow when there are fields to show."""
         self.request = request
-        yield from self._refuse(self.gateway.policy.refuse_unreadable(self.context.client, request))
+        yield from self._refuse(self.gateway.policy.refuse_unreadable(self.context.client, request, head))
         if request is not None:
             yield ReceiveHttp(RequestHeaders(self.stream_id, request, end_stream=False))
             yield ReceiveHttp(RequestProtocolError(self.stream_id, problem, ErrorCode.GENERIC_CLIENT_ERROR))

@@ -142,10 +142,10 @@ class GatewayPolicy(Protocol):
     def refuse_head(self, client: Client, head: bytes, *, complete: bool) -> http.Response | None:
         """The answer to a request head that must not go further, or None; a complete one ends in its blank line."""
 
-    def head_timed_out(self, client: Client) -> http.Response:
-        """The answer to a client whose request head took too long."""
+    def head_timed_out(self, client: Client, head: bytes) -> http.Response:
+        """The answer to a client whose request head took too long; `head` is what has come of it."""
 
-    def refuse_unreadable(self, client: Client, request: http.Request | None) -> http.Response:
+    def refuse_unreadable(self, client: Client, request: http.Request | None, head: bytes) -> http.Response:
         """The answer to a head that mitmproxy's parser does not take.
 
         A request that has been read as far as its fields becomes a flow, which fails next; of another one nothing

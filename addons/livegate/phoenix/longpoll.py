@@ -12,6 +12,8 @@ from urllib.parse import parse_qs
 
 from livegate.phoenix.frames import Frame, NotPhoenix, Vsn, decode, vsn_of
 
+PATH_END = "/longpoll"
+"""What phoenix.js always puts after the path of the socket."""
 MAX_LINES = 100
 """Of a request's body, as Phoenix bounds it."""
 MAX_MESSAGES = 10_000
@@ -46,6 +48,11 @@ class Answer:
     token: str | None
     """Of a session; it names whose the next requests are, and is a secret."""
     frames: tuple[Polled, ...] = ()
+
+
+def is_longpoll(target: str) -> bool:
+    """Whether a request target (RFC 9112 section 3.2) is that of the long-poll transport."""
+    return target.partition("?")[0].endswith(PATH_END)
 
 
 def parse_request(method: str, query: str, body: bytes, content_type: str | None) -> Poll | NotPhoenix:

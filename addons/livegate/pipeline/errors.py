@@ -1,4 +1,7 @@
-"""The one place that makes the gateway's own answers: JSON, or a small page when the client prefers HTML."""
+"""The one place that makes the gateway's own answers: JSON, or a small page when the client prefers HTML.
+
+Phoenix's long-poll transport gets a body of its own, as its client obeys what stands there: see `LONGPOLL_STATUS`.
+"""
 
 import html
 import json
@@ -10,6 +13,7 @@ from http import HTTPStatus
 from mitmproxy import http
 
 from livegate.logs.subject import about
+from livegate.phoenix.longpoll import is_longpoll
 from livegate.pipeline.exchange import Exchange, exchange_of, new_request_id
 from livegate.pipeline.printable import printable
 from livegate.pipeline.refusal import Refusal
@@ -17,6 +21,14 @@ from livegate.pipeline.refusal import Refusal
 logger = logging.getLogger(__name__)
 
 CLIENT_GONE_STATUS = 499
+LONGPOLL_STATUS = 500
+"""The `status` in the body of an answer to a long-poll request, whatever the HTTP status.
+
+phoenix.js (1.5 to 1.8, `LongPoll.poll`) looks at nothing else: at 500, or at a body that is no JSON, it closes the
+socket, connects again by its own backoff and joins its channels anew. Any number that it does not know, and JSON
+without a `status`, makes it throw, and it never polls again; 410 and 200 would tell it of a session, and 403 that it
+was refused for good.
+"""
 MAX_ACCEPT_CHARACTERS = 1024
 _ADVICE = " Disable the validate_inbound_headers"
 """mitmproxy says how to switch its check off; nobody should do that in front of other people's apps."""
@@ -41,11 +53,13 @@ def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
     flow.response = answer(flow, refusal)
 
 
-def answer(flow: http.HTTPFlow | None, refusal: Refusal) -> http.Response:
+def answer(flow: http.HTTPFlow | None, refusal: Refusal, target: str = "") -> http.Response:
     """Make the answer for a refusal.
 
     A request that wants HTML more than JSON (RFC 9110 section 12.5.1) gets a page, every other one
-    `{"error", "status", "request_id"}`. `flow` is None when not even a head could be read.
+    `{"error", "status", "request_id"}`; where Phoenix's long-poll asks, `status` is `LONGPOLL_STATUS` and the HTTP
+    status is `http_status`. `flow` is None when no flow was made of the request; `target` is then what it asked for, as
+    far as that could be read.
     """
     exchange = exchange_of(flow) if flow is not None else None
     request_id = exchange.request_id if exchange is not None else new_request_id()
@@ -53,7 +67,8 @@ def answer(flow: http.HTTPFlow | None, refusal: Refusal) -> http.Response:
     if prefers_html(accept):
         content_type, body = "text/html; charset=utf-8", _page(refusal, request_id)
     else:
-        content_type, body = "application/json", _json(refusal, request_id)
+        longpoll = is_longpoll(flow.request.path if flow is not None else target)
+        content_type, body = "application/json", _json(refusal, request_id, longpoll=longpoll)
     fields = [
         ("Content-Type", content_type),
         ("Cache-Control", "no-store"),
@@ -103,8 +118,9 @@ def prefers_html(accept: str) -> bool:
     return weights["text/html"] > weights["application/json"]
 
 
-def _json(refusal: Refusal, request_id: str) -> str:
-    return json.dumps({"error": refusal.message, "status": refusal.status, "request_id": request_id}) + "\n"
+def _json(refusal: Refusal, request_id: str, *, longpoll: bool) -> str:
+    status = {"status": LONGPOLL_STATUS, "http_status": refusal.status} if longpoll else {"status": refusal.status}
+    return json.dumps({"error": refusal.message, **status, "request_id": request_id}) + "\n"
 
 
 def _page(refusal: Refusal, request_id: str) -> str:

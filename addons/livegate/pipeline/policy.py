@@ -61,24 +61,24 @@ class RequestPolicy:
         limits = self._current.value.limits
         rule = request_rules.head_refusal if complete else request_rules.unfinished_head_refusal
         refusal = rule(head, max_bytes=limits.head, max_headers=limits.headers)
-        return self._without_flow(client, refusal) if refusal else None
+        return self._without_flow(client, refusal, head) if refusal else None
 
-    def head_timed_out(self, client: Client) -> http.Response:
+    def head_timed_out(self, client: Client, head: bytes) -> http.Response:
         seconds = self._current.value.timeouts.request_head
         message = f"The request's head did not arrive within {seconds:g} s."
-        return self._without_flow(client, Refusal(408, message, "request-head-slow", close=True))
+        return self._without_flow(client, Refusal(408, message, "request-head-slow", close=True), head)
 
-    def refuse_unreadable(self, client: Client, request: http.Request | None) -> http.Response:
+    def refuse_unreadable(self, client: Client, request: http.Request | None, head: bytes) -> http.Response:
         refusal = Refusal(400, "The request is malformed.", "request-malformed", close=True)
         if request is None:
-            return self._without_flow(client, refusal)
-        answer = errors.answer(None, refusal)
+            return self._without_flow(client, refusal, head)
+        answer = errors.answer(None, refusal, request_rules.target_of(head))
         setattr(request, ANSWER, answer)
         return answer
 
-    def _without_flow(self, client: Client, refusal: Refusal) -> http.Response:
+    def _without_flow(self, client: Client, refusal: Refusal, head: bytes) -> http.Response:
         """Answer and log a request that never became a flow."""
-        answer = errors.answer(None, refusal)
+        answer = errors.answer(None, refusal, request_rules.target_of(head))
         size = len(answer.raw_content or b"")
         fields: Fields = {
             "method": "-",

@@ -47,6 +47,12 @@ def unfinished_head_refusal(head: bytes, *, max_bytes: int, max_headers: int) ->
     return TOO_LARGE_HEAD if len(head) > max_bytes or rest.count(b"\n") > max_headers else None
 
 
+def target_of(head: bytes) -> str:
+    """What a request asks for, of a head that may be unfinished or malformed: "" where that cannot be told."""
+    words = head.partition(b"\n")[0].split()
+    return words[1].decode("latin-1") if len(words) > 1 else ""
+
+
 def head_refusal(head: bytes, *, max_bytes: int, max_headers: int) -> Refusal | None:
     """Judge a whole head, its blank line included, before any parser has seen it (RFC 9112 sections 2.2, 3 and 5).
 

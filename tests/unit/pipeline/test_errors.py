@@ -63,6 +63,48 @@ def test_an_answer_without_any_flow_has_a_request_id_all_the_same() -> None:
     assert answer.reason == "Bad Request"
 
 
+LONGPOLL = [
+    ("GET", "/live/longpoll?_csrf_token=x&vsn=2.0.0&token="),
+    ("GET", "/live/longpoll?vsn=2.0.0&token=SFMyNTY.x"),
+    ("POST", "/socket/longpoll?vsn=2.0.0&token=SFMyNTY.x"),
+    ("GET", "/longpoll"),
+]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 408, 413, 414, 421, 426, 429, 431, 500, 502, 503, 504])
+@pytest.mark.parametrize(("method", "path"), LONGPOLL)
+def test_a_long_poll_client_is_told_to_connect_again(tmp_path: Path, method: str, path: str, status: int) -> None:
+    made = flow(("Accept", "application/json"), method=method, path=path)
+    begun(made, settings(tmp_path))
+    answer = errors.answer(made, Refusal(status, "Not now.", "x", (("Retry-After", "3"),)))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (status, "3")
+    request_id = answer.headers["X-Request-Id"]
+    assert json.loads(answer.content) == {
+        "error": "Not now.",
+        "status": 500,
+        "http_status": status,
+        "request_id": request_id,
+    }
+
+
+@pytest.mark.parametrize("path", ["/", "/longpoll/x", "/live/longpolls", "/x?to=/live/longpoll", "/live/websocket"])
+def test_every_other_client_is_told_the_http_status(tmp_path: Path, path: str) -> None:
+    made = flow(path=path)
+    begun(made, settings(tmp_path))
+    body = json.loads(errors.answer(made, Refusal(502, "Not now.", "x")).content)
+    assert (body["status"], sorted(body)) == (502, ["error", "request_id", "status"])
+
+
+def test_a_long_poll_client_is_known_by_what_it_asked_for_where_no_flow_was_made() -> None:
+    for target, status in (
+        ("/live/longpoll?vsn=2.0.0", 500),
+        ("http://app.test/live/longpoll", 500),
+        ("/", 431),
+        ("", 431),
+    ):
+        assert json.loads(errors.answer(None, Refusal(431, "Too large.", "x"), target).content)["status"] == status
+
+
 def test_a_hook_that_fails_answers_500_and_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Addon:
         @fail_closed

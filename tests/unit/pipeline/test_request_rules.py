@@ -492,3 +492,18 @@ def test_a_parsed_head_is_judged_where_its_bytes_were_never_seen() -> None:
     assert judge(method=b"OPTIONS", target=b"*") == 200
     assert judge(fields=[(b"a", b"folded\r\n line")]) == 400
     assert judge(fields=[(b"a", b"1")] * 3) == 431
+
+
+@pytest.mark.parametrize(
+    ("head", "target"),
+    [
+        (b"GET /live/longpoll?vsn=2.0.0 HTTP/1.1\r\nHost: a", "/live/longpoll?vsn=2.0.0"),
+        (b"GET /live/longpoll?v", "/live/longpoll?v"),
+        (b"GET  /live/longpoll  nonsense\n", "/live/longpoll"),
+        (b"GET /\xff HTTP/1.1", "/\xff"),
+        (b"GET\r\n/live/longpoll x", ""),
+        (b"", ""),
+    ],
+)
+def test_what_is_asked_for_is_read_of_any_head(head: bytes, target: str) -> None:
+    assert rules.target_of(head) == target

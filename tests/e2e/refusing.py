@@ -1,0 +1,53 @@
+"""Refuses requests as their client's `id` asks for: an addon beside the gateway, and the rule that the app shares.
+
+An id is `PHASE/FAULT/...`. The phases, each with the requests that meet the fault:
+`open` the first two polls without a token, `poll` the second with one, `join` the first POST, `send` the second POST,
+`upgrade` the first two WebSocket upgrades, `start` the first three requests that upgrade or have no token. A fault
+that is a number is an HTTP status, answered by the gateway; the app sees to the others.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+MEETS = {"open": (1, 2), "poll": (2,), "join": (1,), "send": (2,), "upgrade": (1, 2), "start": (1, 2, 3)}
+
+
+def fault_of(path: str, method: str, query: Mapping[str, str], counts: Counter[str]) -> str | None:
+    """The fault that a request meets, or None."""
+    name = query.get("id", "")
+    phase, _, rest = name.partition("/")
+    if phase not in MEETS:
+        return None
+    if path.endswith("/websocket"):
+        kinds = ("upgrade", "start")
+    elif method == "POST":
+        kinds = ("join", "send")
+    else:
+        kinds = ("poll", "") if query.get("token") else ("open", "start")
+    if phase not in kinds:
+        return None
+    counts[name] += 1
+    return rest.partition("/")[0] if counts[name] in MEETS[phase] else None
+
+
+class Refusing:
+    """Answers with the gateway's own answers where nobody has answered yet."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def request(self, flow: Any) -> None:
+        from livegate.pipeline import errors
+        from livegate.pipeline.refusal import Refusal
+
+        if flow.response is not None:
+            return
+        fault = fault_of(
+            flow.request.path.partition("?")[0], flow.request.method, dict(flow.request.query), self._counts
+        )
+        if fault is not None and fault.isdecimal():
+            errors.refuse(flow, Refusal(int(fault), "Refused for a test.", "test"))
+
+
+addons = [Refusing()]

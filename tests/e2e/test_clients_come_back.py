@@ -1,0 +1,160 @@
+"""Whatever the gateway answers, and whenever, Phoenix's own clients of 1.5 to 1.8 come back by themselves."""
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+from gateway_process import Gateway, free_port, status_of
+
+VERSIONS = [f"{minor}-{which}" for minor in ("1.5", "1.6", "1.7", "1.8") for which in ("first", "last")] + [
+    "1.8-middle"
+]
+WITH_FALLBACK = ["1.7-last", "1.8-first", "1.8-middle", "1.8-last"]
+"""Those that know `longPollFallbackMs`."""
+STATUSES = (400, 404, 413, 429, 503)
+HERE = Path(__file__).parent
+LIMIT_S = 40.0
+type Seen = dict[str, dict[str, Any]]
+
+
+class Process:
+    """A helper process that says a line for each that it is told."""
+
+    def __init__(self, *command: str) -> None:
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._lines.put(line)
+
+    def line(self, timeout: float = LIMIT_S) -> str:
+        return self._lines.get(timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class App(Process):
+    def __init__(self, port: int) -> None:
+        super().__init__(sys.executable, str(HERE / "longpoll_app.py"), str(port))
+        assert self.line() == "listening\n"
+
+
+class Clients(Process):
+    """`tests/clients/clients.mjs`."""
+
+    def __init__(self, folder: Path, base: str) -> None:
+        super().__init__("node", str(folder.parent / "clients.mjs"), base)
+
+    def _tell(self, **command: Any) -> Any:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.line(LIMIT_S + 10))
+
+    def open(self, specs: list[dict[str, Any]], *, eager: bool = False) -> None:
+        self._tell(open=specs, eager=eager)
+
+    def ask(self, *, seen: bool = False) -> Seen:
+        """Wait until each has pushed and been answered; nothing may have been thrown meanwhile."""
+        found = self._tell(ask=int(LIMIT_S * 1000), seen=seen)
+        assert not found["failed"], found["failed"]
+        clients: Seen = found["clients"]
+        assert not (dead := {name: one for name, one in clients.items() if not one["answered"]}), dead
+        return clients
+
+
+def settings(port: int, **more: Any) -> dict[str, Any]:
+    return {
+        "services": {"default": f"http://127.0.0.1:{port}"},
+        "rate_limit": {"user": None, "ip": None},
+        "timeouts": {"response": "2s", "upgrade": "2s", "drain": "3s", "request_head": "1s"},
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def app_port() -> Iterator[int]:
+    port = free_port()
+    with App(port):
+        yield port
+
+
+@pytest.fixture(scope="module")
+def gateway(app_port: int, folder: Path) -> Iterator[Gateway]:
+    with Gateway(folder, settings(app_port), "-s", str(HERE / "refusing.py")) as made:
+        yield made
+
+
+def specs(phase: str, fault: str) -> list[dict[str, Any]]:
+    """Clients of all versions that meet a fault in a phase, over the transport of that phase."""
+
+    def spec(version: str, transport: str, **more: Any) -> dict[str, Any]:
+        name = f"{phase}/{fault}/{version}/{'fallback' if more else transport}"
+        return {"id": name, "version": version, "transport": transport, **more}
+
+    falling_back = [spec(version, "websocket", fallback=1500) for version in WITH_FALLBACK]
+    if phase == "start":
+        return falling_back
+    if phase == "upgrade":
+        return [spec(version, "websocket") for version in VERSIONS] + falling_back
+    return [spec(version, "longpoll") for version in VERSIONS]
+
+
+@pytest.mark.parametrize("phase", ["open", "join", "poll", "send", "upgrade", "start"])
+def test_every_answer_in_every_phase_is_survived(gateway: Gateway, phoenix_clients: Path, phase: str) -> None:
+    faults = [*map(str, STATUSES), "die", "garbage", "hang"]
+    with Clients(phoenix_clients, gateway.url) as clients:
+        wanted = [spec for fault in faults for spec in specs(phase, fault)]
+        clients.open(wanted, eager=True)
+        found = clients.ask(seen=True)
+    assert len(found) == len(wanted)
+    expected = {"die": 502, "garbage": 502, "hang": 504}
+    for name, one in found.items():
+        fault = name.split("/")[1]
+        patient = one["seen"] != [0] or not name.endswith("fallback")  # else it gave the upgrade up before the answer
+        assert not patient or (expected.get(fault) or int(fault)) in one["seen"], (name, one)
+
+
+EARLY = {
+    "a head with too many fields": (431, b"GET /live/longpoll?vsn=2.0.0 HTTP/1.1\r\n" + b"X: 1\r\n" * 500 + b"\r\n"),
+    "a head that does not end": (431, b"GET /live/longpoll?vsn=2.0.0 HTTP/1.1\r\nX: " + b"a" * 100_000),
+    "a line that is too long": (414, b"GET /live/longpoll?" + b"a" * 100_000),
+    "a malformed field": (400, b"GET /live/longpoll?token=x HTTP/1.1\r\nHost: app.test\r\nX\r\n\r\n"),
+    "an unknown version": (400, b"POST /live/longpoll?token=x HTTP/3.1\r\nHost: app.test\r\n\r\n"),
+    "no Host": (400, b"GET /live/longpoll HTTP/1.1\r\n\r\n"),
+    "a length that is none": (400, b"POST /live/longpoll HTTP/1.1\r\nHost: app.test\r\nContent-Length: x\r\n\r\n"),
+    "a chunk that is none": (
+        400,
+        b"POST /live/longpoll HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+    ),
+    "a head that is slow": (408, b"GET /live/longpoll?vsn=2.0.0 HTTP/1.1\r\nHost: app."),
+    "a body that is announced too long": (
+        413,
+        b"POST /live/longpoll HTTP/1.1\r\nHost: app.test\r\nContent-Length: 99999999999\r\n\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_a_request_that_is_refused_early_is_told_the_same(gateway: Gateway, name: str) -> None:
+    status, request = EARLY[name]
+    answer = gateway.raw(request)
+    body = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (status_of(answer), body["status"], body["http_status"]) == (status, 500, status)
