@@ -1,25 +1,42 @@
 """Commands for mitmproxy's console and mitmweb: sessions, their events, the page as HTML, what was slow."""
 
-import csv
-import html as html_text
-import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 from mitmproxy import command, exceptions, types
-from msgspec import structs
 
-from livegate.inspect.describe import session_text
+from livegate.inspect import tables
+from livegate.inspect.describe import clock_text
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
-from livegate.phoenix.model import Event, PageLoad, Session, View, percentile
-from livegate.phoenix.note import seconds_text, size_text
-from livegate.phoenix.tree import TreeError
+from livegate.inspect.session_files import as_csv, as_json, page_of
+from livegate.phoenix.model import Event, Kind, Outcome, Session, percentile
+from livegate.phoenix.note import seconds_text, shortened, size_text
 
 FILE_MODE = 0o600
+SESSION_COLUMNS = (
+    *("session", "state", "opened", "host", "view", "path", "events", "p95", "crashes", "unanswered"),
+    "refused",
+)
+EVENT_COLUMNS = ("time", "kind", "view", "event", "round trip", "diff", "outcome", "detail")
+SLOW_COLUMNS = ("p95", "p50", "events", "view", "event")
+RIGHT = ("session", "events", "p50", "p95", "crashes", "unanswered", "round trip", "diff")
+"""Columns of numbers."""
+SESSION_FILTERS = {"state": "live", "host": "app.test", "view": "CountLive", "path": "/users", "last": "20"}
+EVENT_FILTERS = {
+    "kind": "event",
+    "event": "save",
+    "view": "CountLive",
+    "outcome": "crash",
+    "slow": "200ms",
+    "last": "20",
+}
+"""By name: an example of what it takes."""
+STATES = ("live", "closed", "crashed", "refused")
+KINDS: tuple[str, ...] = get_args(Kind.__value__)
+OUTCOMES: tuple[str, ...] = get_args(Outcome.__value__)
 
 
 class LiveViewCommands:
@@ -30,138 +47,158 @@ class LiveViewCommands:
         self._redactor = redactor
 
     @command.command("liveview.sessions")
-    def sessions(self) -> Sequence[str]:
-        """The sessions that are known, one a line: number, view, path, events, p95, state."""
-        return [f"{session.number}  {self._redactor.text(session_text(session))}" for session in self._all()]
+    def sessions(self, *filters: str) -> Sequence[str]:
+        """The sessions that are known, one a line.
+
+        Filters: state=live host=app.test view=CountLive path=/users last=20.
+        """
+        wanted = tables.filters(filters, SESSION_FILTERS)
+        state = tables.one_of("filter state", wanted["state"], STATES) if "state" in wanted else None
+
+        def matches(session: Session) -> bool:
+            return (
+                (state is None or session.state == state)
+                and wanted.get("host", "") in session.host
+                and wanted.get("view", "") in session.label
+                and wanted.get("path", "") in _path(session)
+            )
+
+        found = tables.last_of(self._all(), wanted.get("last"), matches)
+        if not found:
+            return [f"no session{' matches' if wanted else ' yet'}"]
+        return self._table(SESSION_COLUMNS, [_session_row(session) for session in found], RIGHT)
 
     @command.command("liveview.events")
-    def events(self, session: int) -> Sequence[str]:
-        """The events of a session: view, event, round trip, diff."""
-        return [self._line(event) for event in self._session(session).events]
+    def events(self, session: str = "", *filters: str) -> Sequence[str]:
+        """The events of a session, with its joins and leaves, one a line.
+
+        Filters: kind=event event=save view=CountLive outcome=crash slow=200ms last=20.
+        """
+        found = self._session(session, "liveview.events 3 kind=event")
+        wanted = tables.filters(filters, EVENT_FILTERS)
+        kind = tables.one_of("filter kind", wanted["kind"], KINDS) if "kind" in wanted else None
+        outcome = tables.one_of("filter outcome", wanted["outcome"], OUTCOMES) if "outcome" in wanted else None
+        slow = tables.seconds("filter slow", wanted["slow"], "slow=200ms") if "slow" in wanted else None
+
+        def matches(event: Event) -> bool:
+            return (
+                (kind is None or event.kind == kind)
+                and (outcome is None or event.outcome == outcome)
+                and (slow is None or (event.round_trip is not None and event.round_trip >= slow))
+                and wanted.get("event") in (None, event.name)
+                and wanted.get("view") in (None, event.view)
+            )
+
+        events = tables.last_of(list(found.events), wanted.get("last"), matches)
+        if not events:
+            return [f"session {found.number} has no event{' that matches' if wanted else 's yet'}"]
+        gone = [f"({found.events_dropped:,} earlier ones are no longer kept)"] if found.events_dropped else []
+        return self._table(EVENT_COLUMNS, [_event_row(event) for event in events], RIGHT) + gone
 
     @command.command("liveview.slow")
-    def slow(self, milliseconds: int) -> Sequence[str]:
+    def slow(self, milliseconds: str = "", *others: str) -> Sequence[str]:
         """Events of all sessions by view and name whose p95 is at least so many milliseconds, the slowest first."""
+        least = tables.seconds("milliseconds", milliseconds, "liveview.slow 200")
+        tables.none_left(others, "liveview.slow")
         found: dict[tuple[str, str], list[float]] = {}
         for session in self._all():
             for key, trips in session.timings().items():
                 found.setdefault(key, []).extend(trips)
         rows = sorted(((percentile(trips, 0.95) or 0.0, key, trips) for key, trips in found.items()), reverse=True)
-        return [
-            f"{view}  {name}  p50 {seconds_text(percentile(trips, 0.5))}  p95 {seconds_text(worst)}  n {len(trips)}"
+        slow = [
+            (
+                seconds_text(worst),
+                seconds_text(percentile(trips, 0.5)),
+                str(len(trips)),
+                shortened(view),
+                shortened(name),
+            )
             for worst, (view, name), trips in rows
-            if worst * 1000 >= milliseconds
+            if worst >= least
         ]
+        if not slow:
+            return [f"no event has a p95 of {seconds_text(least)} or more"]
+        return self._table(SLOW_COLUMNS, slow, RIGHT)
 
     @command.command("liveview.html")
-    def html(self, session: int) -> str:
-        """The page of a session as it is now."""
-        return self._redactor.text(page_of(self._session(session)))
+    def html(self, session: str = "", *others: str) -> str:
+        """The page of a session as it is now, as an HTML document."""
+        found = self._session(session, "liveview.html 3")
+        tables.none_left(others, "liveview.html")
+        return self._redactor.text(page_of(found))
 
     @command.command("liveview.export")
-    def export(self, session: int, path: types.Path) -> None:
+    def export(self, session: str = "", path: types.Path = types.Path(""), *others: str) -> str:  # noqa: B008 - a str
         """Write a session to a file: .json all that is known, .csv its events, .html the page."""
-        found, target = self._session(session), Path(path)
+        found = self._session(session, "liveview.export 3 out.json")
+        tables.none_left(others, "liveview.export")
+        if not path:
+            raise exceptions.CommandError("path is missing; for example: liveview.export 3 out.json (or .csv, .html)")
+        target = Path(path)
         match target.suffix:
             case ".json":
                 text = json.dumps(self._redactor.json(as_json(found)), ensure_ascii=False, indent=1)
+                what = f"all that is known of session {found.number}"
             case ".csv":
-                text = as_csv(found)
+                text = self._redactor.text(as_csv(found))
+                what = f"{len(found.events)} events of session {found.number}"
             case ".html":
                 text = self._redactor.text(page_of(found))
+                what = f"the page of session {found.number}"
             case _:
-                raise exceptions.CommandError(f"{target}: the name of the file has to end in .json, .csv or .html")
+                raise exceptions.CommandError(f"path {target}: its name has to end in .json, .csv or .html")
+        data = text.encode("utf-8", "backslashreplace")
         try:
             target.touch(mode=FILE_MODE)
-            target.write_text(text)
+            target.write_bytes(data)
         except OSError as error:
-            raise exceptions.CommandError(f"{target}: {error.strerror}") from error
+            raise exceptions.CommandError(f"path {target}: {error.strerror}") from error
+        return f"wrote {what} to {target}: {size_text(len(data))}"
 
     def _all(self) -> list[Session]:
         return sorted(self._recorder.tracker.sessions.values(), key=lambda session: session.number)
 
-    def _session(self, number: int) -> Session:
+    def _session(self, given: str, example: str) -> Session:
+        number = tables.whole_number("session", given, example)
         for session in self._all():
             if session.number == number:
                 return session
         known = ", ".join(str(session.number) for session in self._all()[-20:])
         raise exceptions.CommandError(f"there is no session {number}; known are: {known or 'none'}")
 
-    def _line(self, event: Event) -> str:
-        diff = f"  diff {size_text(event.diff_size)}" if event.diff_size else ""
-        name = f"{event.type} {event.name}".strip()
-        line = f"{event.view}  {name}  {seconds_text(event.round_trip)}{diff}  {event.outcome}"
-        return self._redactor.text(f"{line}  {event.detail}".rstrip())
+    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> list[str]:
+        return [self._redactor.text(line) for line in tables.lines_of(columns, rows, right)]
 
 
-def page_of(session: Session) -> str:
-    """The page of a session's main view. Raises CommandError with why it cannot be shown."""
-    main = session.main
-    if main is None or main.tree is None:
-        problem = main.tree_problem if main is not None else None
-        raise exceptions.CommandError(
-            f"the page of session {session.number} is not known: {problem or 'no join was seen'}"
-        )
-    try:
-        body = main.tree.html()
-    except TreeError as error:
-        raise exceptions.CommandError(f"the page of session {session.number} cannot be shown: {error}") from error
-    title = html_text.escape(main.tree.title or main.label)
-    return f"<!doctype html><meta charset=utf-8><title>{title}</title>{body}"
+def _path(session: Session) -> str:
+    return (session.main.path if session.main is not None else None) or ""
 
 
-def as_json(session: Session) -> dict[str, Any]:
-    """All that is known of a session, but not its page."""
-    return {
-        "number": session.number,
-        "id": session.id,
-        "state": session.state,
-        "opened_at": session.opened_at,
-        "page": _page(session.page) if session.page is not None else None,
-        "views": [_view(view) for view in session.views.values()],
-        "sockets": [asdict(socket) | {"trips": list(socket.trips)} for socket in session.sockets],
-        "events": [structs.asdict(event) for event in session.events],
-        "events_dropped": session.events_dropped,
-        "uploads": [asdict(upload) for upload in session.uploads.values()],
-        "crashes": session.crashes,
-        "rejoins": session.rejoins,
-        "refusals": dict(session.refusals),
-        "heartbeats": list(session.heartbeats),
-    }
-
-
-def _view(view: View) -> dict[str, Any]:
-    names = ("topic", "module", "path", "version", "state", "joins", "crashes")
-    return {name: getattr(view, name) for name in names}
-
-
-def as_csv(session: Session) -> str:
-    """A session's events as a table; nothing in it is taken for a formula by a spreadsheet."""
-    table = io.StringIO()
-    writer = csv.writer(table)
-    names = (
-        "sent_at",
-        "view",
-        "kind",
-        "type",
-        "name",
-        "ref",
-        "outcome",
-        "round_trip",
-        "size",
-        "reply_size",
-        "diff_size",
-        "paths",
+def _session_row(session: Session) -> tuple[str, ...]:
+    slowest = percentile(session.trips, 0.95)
+    return (
+        str(session.number),
+        session.state,
+        clock_text(session.opened_at),
+        shortened(session.host),
+        shortened(session.label),
+        shortened(_path(session)),
+        str(session.event_count),
+        seconds_text(slowest) if slowest is not None else "",
+        str(session.crashes or ""),
+        str(session.unanswered or ""),
+        ", ".join(shortened(reason) for reason in list(session.refusals)[:3]),
     )
-    writer.writerow(names)
-    for event in session.events:
-        writer.writerow([_cell(getattr(event, name)) for name in names])
-    return table.getvalue()
 
 
-def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
-
-
-def _page(load: PageLoad) -> dict[str, Any]:
-    return asdict(load) | {"exchanges": [structs.asdict(exchange) for exchange in load.exchanges]}
+def _event_row(event: Event) -> tuple[str, ...]:
+    return (
+        clock_text(event.sent_at),
+        event.kind,
+        shortened(event.view),
+        shortened(f"{event.type} {event.name}".strip()),
+        seconds_text(event.round_trip) if event.round_trip is not None else "",
+        size_text(event.diff_size) if event.diff_size else "",
+        event.outcome,
+        shortened(event.detail),
+    )

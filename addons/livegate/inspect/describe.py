@@ -1,6 +1,7 @@
 """Notes and sessions as text, for the content view, comments, the terminal and commands."""
 
 import json
+import time
 
 from livegate.inspect.redaction import Redactor
 from livegate.phoenix.changes import Changes, json_text, value_text
@@ -70,6 +71,14 @@ def _value(note: Note) -> object:
     if note.what != "event" or not isinstance(note.frame, Frame) or not isinstance(note.frame.payload, dict):
         return None
     return note.frame.payload.get("value")
+
+
+def clock_text(at: float) -> str:
+    """The local time of day of a moment, to the millisecond; `?` for one that is none."""
+    try:
+        return f"{time.strftime('%H:%M:%S', time.localtime(at))}.{int(at % 1 * 1000):03d}"
+    except (ValueError, OverflowError, OSError):
+        return "?"
 
 
 def session_text(session: Session) -> str:

@@ -177,7 +177,7 @@ def _sessions(state: State, told: Told, most: int, width: int) -> Table:
     for row in rows[:most]:
         times = [_ms(row["p95"])] if width < WIDE else [_ms(row["p50"]), _ms(row["p95"])]
         table.add_row(
-            _text(row["service"]),
+            Text(f"{row['number']} ", "dim").append_text(_text(row["service"])),
             _text(row["view"]),
             Text(printable(row["path"], 200), "dim"),
             age(state.now - row["opened"]),

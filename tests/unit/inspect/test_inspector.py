@@ -17,11 +17,10 @@ from mitmproxy.contentviews import Metadata
 from mitmproxy.flow import Flow
 from mitmproxy.test import taddons, tflow
 from mitmproxy.websocket import WebSocketMessage
-from wsproto.frame_protocol import Opcode
+from socket_flow import ANSWER, CANARY, CLICK, JOIN, JOINED, PAGE, TOPIC, Browser
 
 from livegate.inspect import polling, reading, recorder
 from livegate.inspect.alone import inspectors
-from livegate.inspect.commands import LiveViewCommands
 from livegate.inspect.frame_log import FrameLogWriter
 from livegate.inspect.hiding import Hiding
 from livegate.inspect.liveview import LiveViewInspector, session_of
@@ -33,65 +32,6 @@ from livegate.logs.subject import session_of as session_number
 from livegate.mitm import showing
 from livegate.mitm.policy import NOT_KEPT
 from livegate.settings import FrameLog
-
-CANARY = "CANARYcanary0123456789"
-TOPIC = "lv:phx-1"
-JOIN = [
-    "4",
-    "4",
-    TOPIC,
-    "phx_join",
-    {"url": f"http://app.test/count?token={CANARY}", "params": {"_csrf_token": CANARY}},
-]
-JOINED = ["4", "4", TOPIC, "phx_reply", {"status": "ok", "response": {"rendered": {"s": ["<p>", "</p>"], "0": "0"}}}]
-CLICK = ["4", "12", TOPIC, "event", {"type": "click", "event": "inc", "value": {"password": CANARY}}]
-ANSWER = [
-    "4",
-    "12",
-    TOPIC,
-    "phx_reply",
-    {"status": "ok", "response": {"diff": {"0": "1", "e": [["toast", {"token": CANARY}]]}}},
-]
-PAGE = f'<div id="phx-1" data-phx-main data-phx-session="{CANARY}"></div>'
-
-
-class Browser:
-    """One flow of a LiveView's socket, with hooks called as mitmproxy calls them."""
-
-    def __init__(self, *addons: Any, path: str = f"/live/websocket?_csrf_token={CANARY}&vsn=2.0.0") -> None:
-        self.addons = addons
-        self.flow = tflow.twebsocketflow(messages=False, close_code=None, close_reason="")
-        assert self.flow.websocket
-        self.flow.websocket.messages = []
-        self.flow.request.path = path
-        self.flow.request.host = "app.test"
-        self.at = 1_700_000_000.0
-        self.call("websocket_start")
-
-    def call(self, hook: str) -> None:
-        for addon in self.addons:
-            if hasattr(addon, hook):
-                getattr(addon, hook)(self.flow)
-
-    def say(self, frame: Any, *, up: bool = True, after: float = 0.003) -> WebSocketMessage:
-        self.at += after
-        kind = Opcode.BINARY if isinstance(frame, bytes) else Opcode.TEXT
-        content = frame if isinstance(frame, bytes) else json.dumps(frame, separators=(",", ":")).encode()
-        message = WebSocketMessage(kind, up, content, self.at)
-        assert self.flow.websocket
-        self.flow.websocket.messages.append(message)
-        self.call("websocket_message")
-        return message
-
-    def session(self) -> list[WebSocketMessage]:
-        return [self.say(JOIN), self.say(JOINED, up=False), self.say(CLICK), self.say(ANSWER, up=False)]
-
-    def close(self, code: int = 1006) -> None:
-        assert self.flow.websocket
-        self.flow.websocket.close_code = code
-        self.flow.websocket.timestamp_end = self.at
-        self.flow.websocket.closed_by_client = False
-        self.call("websocket_end")
 
 
 @pytest.fixture
@@ -411,43 +351,6 @@ def test_of_all_sockets_together_only_the_last_notes_are_full(
     last = [other.say([None, str(100 + number), "phoenix", "heartbeat", {}]) for number in range(10)]
     notes = [recorder.note_of(message) for message in (first, *last)]
     assert [note is not None and note.frame is not None for note in notes] == [False] + [True] * 10
-
-
-def test_commands(tmp_path: Path) -> None:
-    made, redactor = Recorder(), Redactor()
-    inspector, commands = LiveViewInspector(made, redactor), LiveViewCommands(made, redactor)
-    with taddons.context(inspector, commands) as context:
-        browser = Browser(inspector)
-        browser.session()
-        assert context.master.commands.execute("liveview.sessions") == ["1  /count · 1 event · p95 3.0 ms · live"]
-        assert [line.split("  ")[:3] for line in commands.events(1)] == [
-            ["/count", "/count", "3.0 ms"],
-            ["/count", "click inc", "3.0 ms"],
-        ]
-        assert commands.slow(1) == ["/count  inc  p50 3.0 ms  p95 3.0 ms  n 1"]
-        assert commands.slow(5) == []
-        assert commands.html(1) == "<!doctype html><meta charset=utf-8><title>/count</title><p>1</p>"
-        with pytest.raises(exceptions.CommandError, match=r"no session 7; known are: 1"):
-            commands.events(7)
-        for suffix in (".json", ".csv", ".html"):
-            target = tmp_path / f"out{suffix}"
-            commands.export(1, str(target))
-            assert CANARY not in target.read_text()
-            assert stat.S_IMODE(target.stat().st_mode) == 0o600
-        assert json.loads((tmp_path / "out.json").read_text())["views"][0]["path"] == "/count"
-        with pytest.raises(exceptions.CommandError, match="has to end in"):
-            commands.export(1, str(tmp_path / "out.txt"))
-        with pytest.raises(exceptions.CommandError, match="No such file"):
-            commands.export(1, str(tmp_path / "none" / "out.csv"))
-        browser.say(["4", None, TOPIC, "diff", {"0": 9}], up=False)
-        with pytest.raises(exceptions.CommandError, match="cannot be shown: component 9"):
-            commands.html(1)
-        browser.say(["4", None, TOPIC, "diff", {"0": [1]}], up=False)
-        with pytest.raises(exceptions.CommandError, match="not known: a list where"):
-            commands.html(1)
-        browser.say(["4", "20", TOPIC, "event", {"type": "click", "event": "=cmd()"}])
-        commands.export(1, str(tmp_path / "out.csv"))
-        assert "'=cmd()" in (tmp_path / "out.csv").read_text()
 
 
 # The frame log

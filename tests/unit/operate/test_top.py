@@ -56,6 +56,13 @@ def drawn(state: State, width: int = 80, height: int | None = 24) -> list[str]:
     return console.export_text().splitlines()
 
 
+def test_a_session_has_its_number_by_which_commands_and_logs_know_it() -> None:
+    lines = drawn(State("http://127.0.0.1:9091", NOW, told(sessions=[row(41), row(42)])), 120, 30)
+    for number in (41, 42):
+        (line,) = [line for line in lines if f"View{number}" in line]
+        assert line.split()[:2] == [str(number), "live.test"]
+
+
 def test_everything_is_seen_at_a_glance_in_a_small_terminal() -> None:
     lines = drawn(State("http://127.0.0.1:9091", NOW, told()))
     text = "\n".join(lines)
