@@ -54,6 +54,7 @@ def pipeline() -> list[Any]:
     metrics = Metrics(current, sockets, recorder.tracker)
     watch, drain = Watch(recorder, redactor), Drain(current, sockets)
     recorder.on_frame.append(metrics.frame)
+    recorder.on_incident.append(metrics.incident)
     tracing = Tracing(current, recorder, redactor)
 
     def refused_early(client: Client, refusal: Refusal, size: int) -> None:
@@ -68,7 +69,7 @@ def pipeline() -> list[Any]:
     metrics.count_drops(
         {
             "frame-log-lines": lambda: inspection.dropped,
-            "incidents": lambda: watch.forgotten,
+            "incidents": lambda: watch.feed.forgotten,
             "log-lines": lambda: logs.suppressed,
             "log-lines-unwritten": lambda: logs.unwritten,
             "rate-limit-keys": lambda: rates.forgotten,

@@ -10,6 +10,7 @@ from mitmproxy.addonmanager import Loader
 
 from livegate.inspect.comments import Comments
 from livegate.inspect.describe import event_line
+from livegate.inspect.incident_lines import IncidentLines
 from livegate.inspect.poll_comments import comment_on
 from livegate.inspect.recorder import FOLLOWING, FrameSeen, Recorder, channels_of
 from livegate.inspect.redaction import Redactor
@@ -39,6 +40,7 @@ class LiveViewInspector:
         self.redactor = redactor or Redactor()
         self.recorder.on_frame.append(self._tell)
         self._comments = Comments(self.redactor)
+        self._lines = IncidentLines(self.recorder, self.redactor)
         self._colour = sys.stdout.isatty()
         self._timer: asyncio.TimerHandle | None = None
 

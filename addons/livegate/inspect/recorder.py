@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from mitmproxy import http
+from mitmproxy.net.http import status_codes
 from mitmproxy.websocket import WebSocketMessage
 from msgspec import Struct
 
@@ -15,8 +16,9 @@ from livegate.inspect.visits import Visits, host_of
 from livegate.logs.subject import belongs_to
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.frames import Frame, Vsn, decode
+from livegate.phoenix.incidents import Incident
 from livegate.phoenix.longpoll import Polled
-from livegate.phoenix.model import Exchange, Limits, PageLoad
+from livegate.phoenix.model import Exchange, Limits, PageLoad, Session
 from livegate.phoenix.note import Note
 from livegate.phoenix.pages import path_of
 from livegate.phoenix.tracker import Tracker
@@ -61,6 +63,15 @@ class ExchangeSeen(Struct, frozen=True, gc=False):
     """When it was one of the long-poll transport."""
 
 
+class IncidentSeen(Struct, frozen=True, gc=False):
+    """An incident, at its moment."""
+
+    incident: Incident
+    session: Session | None
+    flow: http.HTTPFlow | None
+    """In whose frames, end or answer it was found; None for a request that never became a flow."""
+
+
 class Tab:
     """Whose a flow is; the session is known only after a while."""
 
@@ -96,14 +107,32 @@ class Recorder:
         self.on_exchange: list[Callable[[ExchangeSeen], None]] = []
         self.on_gone: list[Callable[[Channels], None]] = []
         """Called with a long-poll socket that had no request for too long."""
+        self.on_incident: list[Callable[[IncidentSeen], None]] = []
+        self._flow: http.HTTPFlow | None = None
+        """What is being read: incidents that are found meanwhile are about it."""
+        self.tracker.incidents.on_incident.append(self._incident)
         self._full: deque[Note] = deque()
         self._longpolls = LongPolls(self.tracker)
         self._visits = Visits(self.tracker)
+
+    # Incidents
+
+    def report(self, incident: Incident, session: Session | None, flow: http.HTTPFlow | None) -> None:
+        """Report an incident that was found outside of frames."""
+        self._flow = flow
+        self.tracker.incidents.report(incident, session)
+        self._flow = None
+
+    def _incident(self, incident: Incident, session: Session | None) -> None:
+        seen = IncidentSeen(incident, session, self._flow)
+        for listener in self.on_incident:
+            listener(seen)
 
     # HTTP
 
     def exchange(self, flow: http.HTTPFlow) -> ExchangeSeen | None:
         """An exchange is over, with an answer or an error; returns None when it is of no tab that is known."""
+        self._flow = flow
         load = page = self._page(flow)
         polled = self._longpolls.answer(flow) if page is None else None
         if polled is not None:
@@ -112,6 +141,7 @@ class Recorder:
             load = self._visits.of(flow)
         session = polled.channels.session if polled is not None else None
         if load is None and polled is None:
+            self._flow = None
             return None
         found = _exchange(flow)
         kept = session or load
@@ -121,6 +151,7 @@ class Recorder:
         seen = ExchangeSeen(flow, found, kept.number if kept is not None else None, page, polled)
         for listener in self.on_exchange:
             listener(seen)
+        self._flow = None  # or it would be kept from being freed
         return seen
 
     def _page(self, flow: http.HTTPFlow) -> PageLoad | None:
@@ -139,16 +170,21 @@ class Recorder:
 
     def request(self, flow: http.HTTPFlow) -> None:
         """Read what a long-poll client sends: its answer may well come after that of a poll which is waiting."""
+        self._flow = flow
         asked = self._longpolls.request(flow)
         if asked is not None and asked.socket is not None:
             belongs_to(flow, Tab(asked.socket.channels))
             self._frames(flow, asked.socket.channels, asked.poll.frames, asked.at, from_client=True)
+        self._flow = None
 
     def _answered(self, flow: http.HTTPFlow, polled: Answered) -> None:
         belongs_to(flow, Tab(polled.channels))
         sent_at = flow.request.timestamp_end or flow.request.timestamp_start
         self._frames(flow, polled.channels, polled.unread, sent_at, from_client=True)
         self._frames(flow, polled.channels, polled.frames, polled.at, from_client=False)
+        if polled.status == status_codes.FORBIDDEN and flow.request.method == "POST":
+            origin = flow.request.headers.get("origin", "")
+            polled.channels.detector.posts_refused(polled.channels.session, origin, polled.at)
 
     def _frames(
         self, flow: http.HTTPFlow, channels: Channels, polled: tuple[Polled, ...], at: float, *, from_client: bool
@@ -172,10 +208,11 @@ class Recorder:
             following = self._first(flow, message)
         if not following:
             return None
-        channels, recent = following.channels, following.recent
+        self._flow, channels, recent = flow, following.channels, following.recent
         note: Note = channels.frame(
             message.content, text=message.is_text, from_client=message.from_client, at=message.timestamp
         )
+        self._flow = None
         if note.what == "broken" and channels.session is None:
             following.strange += 1
             if following.strange >= STRANGE_FRAMES:
@@ -208,9 +245,11 @@ class Recorder:
         channels, websocket = channels_of(flow), flow.websocket
         if channels is None or websocket is None:
             return None
+        self._flow = flow
         by = "client" if websocket.closed_by_client else "server"
         at = websocket.timestamp_end or time.time()
         channels.close(websocket.close_code, websocket.close_reason or "", by, at)
+        self._flow = None
         return channels
 
     def _tell(self, seen: FrameSeen) -> None:

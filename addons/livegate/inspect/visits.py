@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
+from livegate.phoenix.detection import follow
 from livegate.phoenix.model import PageLoad, Session
 from livegate.phoenix.pages import is_socket_url
 from livegate.phoenix.tracker import Tracker
@@ -76,6 +77,8 @@ class Visits:
             return
         if session.refusals and before.path == load.path and load.at - before.at < LOOP_S:
             load.refused_before = before.refused_before + 1
+        if load.path in (before.path, self._path_now(before)):
+            follow(session, load)
         load.websocket_failed = before.websocket_failed and session.sockets[-1].transport == "longpoll"
 
     def of(self, flow: http.HTTPFlow) -> PageLoad | None:

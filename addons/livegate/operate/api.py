@@ -185,7 +185,7 @@ class Api:
 
     async def _incidents(self, question: Question) -> Answer:
         after = question.number("after", 0, most=MAX_NUMBER)
-        found = await self._desk.ask(lambda: list(self._desk.watch.incidents))
+        found = await self._desk.ask(lambda: self._desk.watch.feed.entries)
         return _json({"incidents": [each for each in found if each["id"] > after]})
 
     async def _settings(self, question: Question) -> Answer:

@@ -123,6 +123,12 @@ class LiveViewInstruments:
             [ROUTE, "kind"],
             registry=registry,
         )
+        self.found = Counter(
+            "gateway_incidents",
+            "Incidents by cause: crashes, refused joins, lost sockets, refused requests; see docs/causes.md.",
+            [ROUTE, "cause"],
+            registry=registry,
+        )
         self.sessions = Gauge(
             "gateway_liveview_sessions",
             "LiveView sessions (browser tabs) that are known.",

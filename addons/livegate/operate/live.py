@@ -130,7 +130,7 @@ class Live:
             lambda: (
                 watch.changed_since(viewer.seen, MAX_NEWS),
                 [step for step in watch.trend.steps if step["at"] > viewer.step],
-                [each for each in watch.incidents if each["id"] > viewer.incident],
+                [each for each in watch.feed.entries if each["changed"] > viewer.incident],
             )
         )
         viewer.seen = serial
@@ -143,16 +143,16 @@ class Live:
             overview = {"backends": self._backends, "sockets": steps[-1]["sockets"]}
             viewer.send({"type": "steps", "steps": steps, **overview})
         if incidents:
-            viewer.incident = incidents[-1]["id"]
+            viewer.incident = max(each["changed"] for each in incidents)
             viewer.send({"type": "incidents", "list": incidents})
         if viewer.watching is not None:
             await self._tell_session(viewer, viewer.watching, changed=viewer.watching in numbers)
 
     async def _greet(self, viewer: Viewer) -> None:
         overview = await self._desk.ask(self._desk.overview)
-        incidents = await self._desk.ask(lambda: list(self._desk.watch.incidents))
+        incidents = await self._desk.ask(lambda: self._desk.watch.feed.entries)
         viewer.step = overview["steps"][-1]["at"] if overview["steps"] else 0.0
-        viewer.incident = incidents[-1]["id"] if incidents else 0
+        viewer.incident = max((each["changed"] for each in incidents), default=0)
         serial = await self._desk.ask(lambda: self._desk.watch.serial)
         backends = await self._desk.backend_states()
         viewer.send({"type": "hello", "overview": overview, "backends": backends, "incidents": incidents})

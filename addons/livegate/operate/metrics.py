@@ -11,7 +11,7 @@ from mitmproxy.websocket import WebSocketData
 from prometheus_client import generate_latest
 
 from livegate import mitm
-from livegate.inspect.recorder import FrameSeen
+from livegate.inspect.recorder import FrameSeen, IncidentSeen
 from livegate.mitm.connections import open_connections
 from livegate.mitm.dispatch import FLOW_EVENTS, hook_errors
 from livegate.operate.instruments import Instruments
@@ -215,6 +215,11 @@ class Metrics:
         )
         self._of(self._liveview.events, *labels).observe(max(0.0, event.answered_at - event.sent_at))
         self._of(self._liveview.diff_bytes, *labels).inc(event.diff_size)
+
+    def incident(self, seen: IncidentSeen) -> None:
+        """An incident was reported."""
+        route = _route(seen.flow) if seen.flow is not None else UNMAPPED
+        self._of(self._liveview.found, route, reason_label(seen.incident.slug)).inc()
 
     def _joined(self, route: str, *, again: bool) -> None:
         if route not in self._with_views:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from livegate.inspect.redaction import Redactor
-from livegate.operate.causes import Case, causes_of
+from livegate.operate.moments import cause, serialized
 from livegate.phoenix.model import Event, Session, SocketSeen, View, percentile
 
 MAX_TEXT_CHARACTERS = 2000
@@ -54,6 +54,7 @@ def row(session: Session, service: str) -> dict[str, Any]:
         "rejoins": session.rejoins,
         "refused": sum(session.refusals.values()),
         "unanswered": session.unanswered,
+        "incident_count": len(session.incidents) + session.incidents_dropped,
         "state": session.state,
     }
 
@@ -92,13 +93,9 @@ def detail(session: Session, service: str) -> dict[str, Any]:
         }
         for each in session.exchanges
     ]
-    ill = Case(service=service, session=session)
-    ended = next((each for each in reversed(session.sockets) if each.close_code is not None), None)
-    if ended is not None:
-        ill = Case(
-            service=service, session=session, code=ended.close_code, by=ended.closed_by, reason=ended.close_reason
-        )
-    told["causes"] = [asdict(cause) for cause in causes_of(ill)]
+    told["causes"] = [cause(each) for each in session.incidents]
+    told["incidents"] = [serialized(each) for each in session.incidents]
+    told["incidents_dropped"] = session.incidents_dropped
     return told
 
 

@@ -198,7 +198,9 @@ def _incidents(state: State, told: Told, most: int, width: int) -> Table:
     _column(table, "why", ratio=7)
     for each in islice(reversed(told.incidents), most):
         ago = Text(f"{age(state.now - each['at']):>6} ago  ", "dim", no_wrap=True, overflow="ellipsis")
-        what = f"closed {each['code']}" if each["kind"] == "closed" else f"refused {each['status']}"
+        what = {"closed": f"closed {each.get('code')}", "refused": f"refused {each.get('status')}"}.get(
+            each["kind"], "LiveView"
+        )
         causes = [cause["title"] for cause in each["causes"]]
         why = printable(causes[0] if causes else each["reason"] or f"by the {each.get('by', 'gateway')}", 200)
         table.add_row(

@@ -1,11 +1,8 @@
 """Notices, on the event loop, what operators are told later: who is there, what was refused, what closed and why."""
 
 import itertools
-import operator
-import time
-from collections import OrderedDict, deque
-from dataclasses import asdict
-from typing import Any
+from collections import OrderedDict
+from dataclasses import replace
 
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
@@ -13,22 +10,19 @@ from mitmproxy.net.http import status_codes
 from livegate.inspect.content import content_of
 from livegate.inspect.recorder import MAX_PAGE_BYTES, ExchangeSeen, FrameSeen, Recorder, channels_of
 from livegate.inspect.redaction import Redactor
-from livegate.operate.causes import Case, Cause, causes_of
+from livegate.operate.causes import Case
 from livegate.operate.dress import Wardrobe
+from livegate.operate.incident_feed import IncidentFeed, unanswered_of
 from livegate.operate.metrics import route_of
 from livegate.operate.recordings import Kept, Recordings
-from livegate.operate.told import clean
 from livegate.operate.trend import Trend
 from livegate.phoenix.channel import Channels
-from livegate.phoenix.model import Session
-from livegate.phoenix.pages import is_socket_url, vsn_of_url
+from livegate.phoenix.incidents import Incident
+from livegate.phoenix.model import Session, SocketSeen
+from livegate.phoenix.pages import is_socket_url
 from livegate.pipeline.exchange import Exchange, exchange_of, report_of
-from livegate.pipeline.printable import printable
 from livegate.pipeline.refusal import Refusal
 
-MAX_INCIDENTS = 500
-"""Of each kind: who floods the gateway with what it refuses does not push out why sockets closed."""
-KINDS = ("refused", "closed")
 MAX_RECORDED_BYTES = 64 * 1024 * 1024
 _TIMED = frozenset({"event", "patch"})
 """Kinds of events whose round trips people wait for."""
@@ -43,18 +37,19 @@ class Watch:
         """Whether anybody could look; frames are only kept then."""
         self.trend = Trend()
         self.wardrobe = Wardrobe()
-        self._incidents: dict[str, deque[dict[str, Any]]] = {kind: deque(maxlen=MAX_INCIDENTS) for kind in KINDS}
+        self.feed = IncidentFeed(recorder, redactor, self.trend)
         self.serial = 0
         """Counts news of sessions."""
         self._news: OrderedDict[int, int] = OrderedDict()
         self._redactor = redactor
         self._tracker = recorder.tracker
         self._sessions: OrderedDict[int, tuple[Session, str]] = OrderedDict()
-        self._told = 0
         recorder.on_frame.append(self.frame)
         recorder.on_exchange.append(self.exchange)
         recorder.on_gone.append(self._gone)
         self._tracker.on_merged.append(self._merged)
+        self._tracker.incidents.on_incident.append(self._incident)
+        self._tracker.incidents.on_healed.append(self._incident)
 
     # Sessions
 
@@ -105,6 +100,10 @@ class Watch:
 
     def exchange(self, seen: ExchangeSeen) -> None:
         """An HTTP exchange of a tab went by."""
+        polled = seen.polled.ended if seen.polled is not None else None
+        exchange = exchange_of(seen.flow)
+        if polled is not None and exchange is not None:
+            self._closed(seen.flow, exchange, polled, (polled.seen.close_code or 1006, "backend", ""))
         if not self.active or seen.number is None:
             return
         if seen.page is not None:
@@ -129,6 +128,12 @@ class Watch:
             while len(self._news) > 2 * self._tracker.limits.sessions:
                 self._news.popitem(last=False)
 
+    def _incident(self, incident: Incident, session: Session | None) -> None:
+        """An incident happened in a session, or has healed."""
+        del incident
+        if session is not None and session.number in self._sessions:
+            self._changed(session.number)
+
     def _changed(self, number: int) -> None:
         self.serial += 1
         self._news[number] = self.serial
@@ -149,16 +154,6 @@ class Watch:
         return self._sessions.get(number)
 
     # What went wrong
-
-    @property
-    def incidents(self) -> list[dict[str, Any]]:
-        """What was refused and what has closed, each kind with room of its own, in the order of their coming."""
-        return sorted(itertools.chain(*self._incidents.values()), key=operator.itemgetter("id"))
-
-    @property
-    def forgotten(self) -> int:
-        """Incidents that are no longer kept."""
-        return self._told - sum(map(len, self._incidents.values()))
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
@@ -183,16 +178,13 @@ class Watch:
         left = refused == "client-gone" and not exchange.upgrade  # a tab was closed, a poll or a page given up
         if left or not (refused or failed_upgrade or stripped):
             return
-        case = _refused(flow, exchange, status, refused)
-        slug = refused or f"upgrade-{status}"
-        self.trend.now.refused[slug] += 1
-        self._incident(flow, exchange, "refused", causes_of(case), {"reason": slug, "status": status})
+        self.trend.now.refused[refused or f"upgrade-{status}"] += 1
+        self.feed.refused(flow, exchange, status, refused)
 
     def refused_early(self, client: str, refusal: Refusal) -> None:
         """A request that never became a flow."""
         self.trend.now.refused[refusal.reason] += 1
-        told = {"kind": "refused", "service": "", "host": "-", "path": "-", "client": client, "request": ""}
-        self._tell(told | {"reason": refusal.reason, "status": refusal.status}, causes_of(Case(refused=refusal.reason)))
+        self.feed.refused_early(client, refusal)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         exchange, websocket = exchange_of(flow), flow.websocket
@@ -201,48 +193,26 @@ class Watch:
         by = report_of(exchange, websocket).closed_by
         code = websocket.close_code or 1006
         self.trend.closed(code, by)
-        channels = channels_of(flow)
+        self._closed(flow, exchange, channels_of(flow), (code, by, websocket.close_reason or ""))
+
+    def _closed(
+        self, flow: http.HTTPFlow, exchange: Exchange, channels: Channels | None, end: tuple[int, str, str]
+    ) -> None:
+        """Judge the end of a socket by what is known of this socket."""
+        code, by, reason = end
         session = channels.session if channels is not None else None
+        name = exchange.service.name if exchange.service is not None else ""
+        case = Case(service=name, code=code, by=by, reason=reason)
         if channels is not None and session is not None:
             channels.seen.closed_by = by
             self._changed(session.number)
-        name = exchange.service.name if exchange.service is not None else ""
-        case = Case(service=name, code=code, by=by, reason=websocket.close_reason or "", session=session)
-        facts = {"code": code, "by": by, "reason": printable(websocket.close_reason or "", 123)}
-        facts["session"] = session.number if session is not None else None
-        self._incident(flow, exchange, "closed", causes_of(case), facts)
-
-    def _incident(
-        self, flow: http.HTTPFlow, exchange: Exchange, kind: str, causes: list[Cause], facts: dict[str, Any]
-    ) -> None:
-        told = {
-            "kind": kind,
-            "service": exchange.service.name if exchange.service is not None else "",
-            "host": printable(exchange.authority, 261),
-            "path": printable(flow.request.path.partition("?")[0]),
-            "client": str(exchange.client),
-            "request": exchange.request_id,
-        }
-        self._tell(told | facts, causes)
-
-    def _tell(self, told: dict[str, Any], causes: list[Cause]) -> None:
-        self.trend.now.causes.update(cause.slug for cause in causes)
-        self._told += 1
-        told |= {"id": self._told, "at": time.time(), "causes": [asdict(cause) for cause in causes]}
-        self._incidents[told["kind"]].append(clean(told, self._redactor))
+            lost = unanswered_of(channels.lost)
+            before = _ended_before(session, channels.seen)
+            case = replace(case, socket=channels.seen, before=before, unanswered=lost)
+        self.feed.closed(flow, exchange, case, session)
 
 
-def _refused(flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> Case:
-    """What is known of a request that got no answer, or not the one that was wanted."""
-    service, request = exchange.service, flow.request
-    return Case(
-        service=service.name if service is not None else "",
-        refused=refused,
-        detail=exchange.failure_detail,
-        status=status,
-        upgrade=exchange.upgrade,
-        socket_url=is_socket_url(request.path),
-        vsn_known="vsn=" not in request.path or vsn_of_url(request.path) is not None,
-        origin=request.headers.get("Origin", ""),
-        origin_policy=service.origin if service is not None else "preserve",
-    )
+def _ended_before(session: Session, socket: SocketSeen) -> SocketSeen | None:
+    """The socket of a session that had ended last when another one was opened."""
+    ended = [each for each in session.sockets if each.closed_at is not None and each.closed_at <= socket.opened_at]
+    return max(ended, key=lambda each: each.closed_at or 0.0, default=None)

@@ -37,6 +37,8 @@ class Channels:
         self, tracker: "Tracker", seen: SocketSeen, vsn: Vsn | None, opening: Opening, *, url: str = "", host: str = ""
     ) -> None:
         self.seen = seen
+        self.lost: list[Event] = []
+        """Once the socket has ended: the pushes that it left without an answer."""
         self.tracker = tracker
         self._vsn: Vsn = vsn or "2"
         self._membership = Membership(tracker, seen, opening, url, host)
@@ -86,8 +88,9 @@ class Channels:
             return []
         self.seen.closed_at, self.seen.close_code = at, code
         self.seen.close_reason, self.seen.closed_by = reason, by
-        self.detector.pending(self.session, self._pending.values(), at)
-        lost = self._lose(lambda _: True, "closed")
+        if "heartbeat" not in reason:  # else the close itself is the incident, and names what was pending
+            self.detector.pending(self.session, self._pending.values(), at)
+        lost = self.lost = self._lose(lambda _: True, "closed")
         if self.session is not None and not self.session.is_open:
             for view in self.session.views.values():
                 if view.state in ("up", "joining"):
@@ -103,7 +106,7 @@ class Channels:
     def _from_client(self, frame: Frame, note: Note) -> None:
         if frame.topic == "phoenix":
             note.what = "heartbeat"
-            self.detector.pending(self.session, self._pending.values(), note.at)
+            self.detector.heartbeat(self.session, self._pending.values(), note.at)
             note.event = self._remember("heartbeat", frame, note, "heartbeat", "")
             if any(event.kind == "join" for event in self._pending.values()):
                 self._behind_join.add(id(note.event))

@@ -4,7 +4,7 @@ Found in frames by `phoenix.detection`, in closes and refused requests by the ga
 moment, through the one `IncidentLog` of a tracker. Times are seconds of the caller's clock.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -32,6 +32,8 @@ class Incident(Struct):
     todo: str
     """What stands between backticks is to be typed as it is."""
     at: float
+    kind: Literal["liveview", "closed", "refused"] = "liveview"
+    """Where it was found: in frames, at the end of a socket, or at a request that was refused."""
     number: int = 0
     """Counts up over the process; 0 until reported."""
     session: int | None = None
@@ -51,6 +53,11 @@ class Incident(Struct):
     """How many more there were."""
     healed_at: float | None = None
     healed: Healed = ""
+
+    def with_events(self, names: Sequence[str]) -> "Incident":
+        """Name the events that will get no answer; return the incident itself."""
+        self.events, self.more_events = tuple(names[:MAX_EVENTS_NAMED]), len(names[MAX_EVENTS_NAMED:])
+        return self
 
     @property
     def cost_s(self) -> float | None:

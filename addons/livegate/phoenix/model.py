@@ -70,6 +70,8 @@ class Event(Struct, gc=False):
     """How many places of the page its diff has touched."""
     detail: str = ""
     """Where it led (a redirect), or why it was refused."""
+    late: bool = False
+    """Whether it waited for its answer for longer than the client does, and that has been reported."""
 
     @property
     def round_trip(self) -> float | None:
@@ -157,6 +159,8 @@ class SocketSeen:
     close_code: int | None = None
     close_reason: str = ""
     closed_by: str = ""
+    heartbeats: int = 0
+    """Sent by the client."""
     refused_status: int | None = None
     """Long-poll: the status that the app gave the last request of the client, when that was a refusal such as 403."""
     events: int = 0
@@ -216,6 +220,8 @@ class PageLoad:
     """Its own and those that followed from it."""
     refused_before: int = 0
     """How often in a row, just before, the same browser loaded the same page and its join was refused."""
+    follows: tuple["Session", ...] = ()
+    """Sessions whose incidents this load heals, X."""
     websocket_failed: bool = False
     """Whether an upgrade of this page failed, or of the page before, which then went on with long-poll."""
 

@@ -70,7 +70,7 @@ def _turned_away(channels: "Channels", response: dict[str, Any], note: Note, eve
     """A join answered with an error: mostly a refusal, but a redirect in `mount` is how apps lead to a login."""
     view, session = note.view, channels.session
     note.detail = event.detail = reason_of(response)
-    if any(isinstance(response.get(kind), dict) for kind in REDIRECTS):
+    if any(isinstance(response.get(kind), dict) for kind in REDIRECTS) or note.detail == "parent_redirect":
         note.what, event.outcome = "redirected", "ok"
         if view is not None and not note.earlier:
             view.state = "left"

@@ -230,6 +230,8 @@ class Tracker:
         found.bytes_in += guessed.bytes_in
         found.bytes_out += guessed.bytes_out
         found.unanswered += guessed.unanswered
+        for incident in guessed.incidents:
+            incident.session = found.number
         found.incidents += guessed.incidents
         del found.sockets[:-MAX_SOCKETS_KEPT]
         for listener in self.on_merged:

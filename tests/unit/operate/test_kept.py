@@ -10,9 +10,10 @@ from mitmproxy.test import tflow
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
 from livegate.operate.export import asset
+from livegate.operate.incident_feed import MAX_ENTRIES
 from livegate.operate.recordings import MAX_FRAMES, MAX_SESSION_BYTES, OVERHEAD_BYTES, Recording, Recordings
 from livegate.operate.trend import MAX_CLOSE_KINDS, MAX_TRIPS, STEPS, Trend
-from livegate.operate.watch import MAX_INCIDENTS, Watch
+from livegate.operate.watch import Watch
 from livegate.pipeline.refusal import Refusal
 
 
@@ -118,17 +119,17 @@ def test_sessions_that_the_tracker_has_forgotten_go_when_there_are_too_many() ->
 
 
 def test_a_request_that_never_became_a_flow_is_an_incident_and_there_are_so_many(parts: Parts) -> None:
-    for _ in range(MAX_INCIDENTS + 1):
+    for _ in range(MAX_ENTRIES + 1):
         parts.watch.refused_early("192.0.2.1", Refusal(431, "Too long.", "head-too-long"))
-    first, last = parts.watch.incidents[0], parts.watch.incidents[-1]
-    assert (first["id"], last["id"]) == (2, MAX_INCIDENTS + 1)
+    first, last = parts.watch.feed.entries[0], parts.watch.feed.entries[-1]
+    assert (first["id"], last["id"]) == (2, MAX_ENTRIES + 1)
     assert (last["kind"], last["client"], last["reason"], last["status"]) == (
         "refused",
         "192.0.2.1",
         "head-too-long",
         431,
     )
-    assert parts.watch.trend.now.refused["head-too-long"] == MAX_INCIDENTS + 1
+    assert parts.watch.trend.now.refused["head-too-long"] == MAX_ENTRIES + 1
     schema = json.loads(asset("openapi.json"))
     validator = jsonschema.Draft202012Validator(
         {"$ref": "#/components/schemas/Incident", "components": schema["components"]}

@@ -53,8 +53,11 @@ async def test_a_page_is_greeted_and_then_told_what_is_new(parts: Parts, live: L
     assert [row["number"] for row in (await page.next("sessions"))["rows"]] == [1]
     parts.know(session(2))
     assert [row["number"] for row in (await page.next("sessions"))["rows"]] == [2]
-    parts.watch._incidents["closed"].append({"id": 5})
-    assert (await page.next("incidents"))["list"] == [{"id": 5}]
+    entry = {"id": 5, "changed": 5}
+    parts.watch.feed._entries["closed"].append(entry)
+    assert (await page.next("incidents"))["list"] == [{"id": 5, "changed": 5}]
+    entry["changed"] = 6  # it has healed
+    assert (await page.next("incidents"))["list"] == [{"id": 5, "changed": 6}]
     parts.desk.end_step()
     assert len((await page.next("steps"))["steps"]) == 1
     live.leave(page.viewer)

@@ -22,9 +22,10 @@ from livegate.inspect.recorder import FrameSeen, Recorder
 from livegate.inspect.redaction import Redactor
 from livegate.mitm.dispatch import FLOW_EVENTS, hook_errors
 from livegate.operate import metrics as counting
+from livegate.operate.incident_feed import MAX_ENTRIES
 from livegate.operate.labels import OTHER
 from livegate.operate.metrics import Metrics
-from livegate.operate.watch import MAX_INCIDENTS, Watch
+from livegate.operate.watch import Watch
 from livegate.pipeline.exchange import BoundedCopy, CurrentSettings, Exchange, SocketReport
 from livegate.pipeline.refusal import Refusal
 from livegate.settings import Settings
@@ -45,6 +46,7 @@ class Lab:
         self.recorder = Recorder()
         self.metrics = Metrics(self.current, self.sockets, self.recorder.tracker)
         self.recorder.on_frame.append(self.metrics.frame)
+        self.recorder.on_incident.append(self.metrics.incident)
         self.metrics.running()
 
     def read(self, **given: Any) -> Settings:
@@ -374,6 +376,8 @@ def test_crashes_refusals_and_rejoins_begin_at_zero(lab: Lab) -> None:
     assert lab.of("gateway_liveview_incidents_total", route="app.test", kind="crash") == 2
     assert lab.of("gateway_liveview_incidents_total", route="app.test", kind="rejoin") == 1
     assert lab.of("gateway_liveview_incidents_total", route="app.test", kind="refused") == 1
+    assert lab.of("gateway_incidents_total", route="app.test", cause="view-crashed") == 2
+    assert lab.of("gateway_incidents_total", route="app.test", cause="csrf-missing") == 1
 
 
 def test_a_frame_of_a_flow_that_is_not_ours_has_no_route(lab: Lab) -> None:
@@ -445,11 +449,11 @@ def test_what_others_drop_and_errors_in_hooks_are_followed(lab: Lab, monkeypatch
 def test_incidents_that_are_no_longer_kept_are_counted(lab: Lab) -> None:
     """And a flood of refusals leaves what closed."""
     watch = Watch(Recorder(), Redactor())
-    watch._tell({"kind": "closed", "reason": "bye"}, [])
-    for _ in range(MAX_INCIDENTS + 3):
+    watch.feed._keep("closed", {"reason": "bye"}, [])
+    for _ in range(MAX_ENTRIES + 3):
         watch.refused_early("203.0.113.1", Refusal(431, "Too large.", "head-large"))
-    assert watch.forgotten == 3
-    assert [each["id"] for each in watch.incidents] == [1, *range(5, MAX_INCIDENTS + 5)]
+    assert watch.feed.forgotten == 3
+    assert [each["id"] for each in watch.feed.entries] == [1, *range(5, MAX_ENTRIES + 5)]
 
 
 def test_certificates_tell_when_they_end_as_long_as_they_are_in_the_settings(lab: Lab) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from livegate.inspect.redaction import Redactor
 from livegate.operate import told
+from livegate.phoenix.incidents import Incident
 from livegate.phoenix.model import Event, Exchange, Session, SocketSeen, Upload, View
 
 CANARY = "CANARYcanary0123456789"
@@ -52,6 +53,7 @@ def spoiled_session() -> Session:
     made.events = deque([spoiled(Event), spoiled(Event, kind="patch")])
     made.uploads = {"u": spoiled(Upload)}
     made.exchanges = deque([spoiled(Exchange)])
+    made.incidents = deque([spoiled(Incident, events=(f"/{SECRET}",))])
     made.refusals = Counter({f"Bearer {CANARY}": 1})
     return made
 

@@ -1,15 +1,16 @@
-"""Why a request was refused, a socket closed or a session is ill, in words, and what to do; for those who tell of it.
+"""Why a request was refused or a socket closed, in words, and what to do. What frames show is in `phoenix.detection`.
 
-One small pure rule for each cause, by subject; docs/causes.md lists them. Sources of what a code or reason means:
+One small pure rule for each cause, by subject; docs/causes.md lists them. A rule has evidence for each word it says:
+where two stories fit, a cause is found only if none of them is ordinary use. Sources of what a code or reason means:
 RFC 6455 section 7.4, phoenix.js 1.7 and 1.8, LiveView 0.18 to 1.2, Cowboy 2 and Bandit 1.
 """
 
-from livegate.operate.causes import refusals, sessions, sockets, upgrades
+from livegate.operate.causes import refusals, sockets, upgrades
 from livegate.operate.causes.case import Case, Cause, Rule
 
 __all__ = ["RULES", "Case", "Cause", "Rule", "causes_of", "slug_of"]
 
-RULES: tuple[Rule, ...] = (*refusals.RULES, *upgrades.RULES, *sockets.RULES, *sessions.RULES)
+RULES: tuple[Rule, ...] = (*refusals.RULES, *upgrades.RULES, *sockets.RULES)
 
 
 def causes_of(case: Case) -> list[Cause]:

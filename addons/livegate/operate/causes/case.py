@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from livegate.phoenix.model import Event, Session, SocketSeen
+from livegate.phoenix.model import Event, SocketSeen
 from livegate.phoenix.note import shortened
 
 MAX_NAMED = 3
@@ -26,7 +26,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is known of something that went wrong, or of a session that may be well."""
+    """What is known of a request without the answer that was wanted, or of a socket's end."""
 
     service: str = ""
     """As the settings name it; empty for none."""
@@ -38,6 +38,10 @@ class Case:
     """Of the HTTP answer."""
     upgrade: bool = False
     """Whether it was a WebSocket upgrade."""
+    websocket_fields: bool = False
+    """Whether the request had fields that only WebSocket upgrades have: `Sec-WebSocket-Key` or `-Version`."""
+    waited: float | None = None
+    """Seconds that a request waited for its answer; None when that is not known."""
     socket_url: bool = False
     """Whether it was for a URL where phoenix.js opens WebSockets: `.../websocket?vsn=...`."""
     vsn_known: bool = True
@@ -51,7 +55,12 @@ class Case:
     by: str = ""
     """Who ended it: client, backend, gateway."""
     reason: str = ""
-    session: Session | None = None
+    socket: SocketSeen | None = None
+    """Of a socket that has ended and that carried Phoenix's channels: how its frames went."""
+    before: SocketSeen | None = None
+    """The socket of the same session that had ended last before."""
+    unanswered: tuple[Event, ...] = ()
+    """The pushes that the socket's end left without an answer."""
 
     def key(self, setting: str) -> str:
         """The key of a setting that a service may have for itself, in backticks."""
@@ -65,8 +74,7 @@ class Case:
     @property
     def quiet(self) -> float | None:
         """Seconds from the last frame of a socket to its end; None when that is not known."""
-        socket = ended_socket(self.session)
-        return None if socket is None or socket.closed_at is None else socket.closed_at - socket.last_at
+        return quiet_of(self.socket)
 
 
 class Rule(Protocol):
@@ -99,18 +107,9 @@ def rule(rules: list[Rule]) -> Callable[[Callable[[Case], Words | None]], Rule]:
     return made
 
 
-def ended_socket(session: Session | None) -> SocketSeen | None:
-    """The socket of a session that ended last."""
-    ended = [socket for socket in session.sockets if socket.closed_at is not None] if session is not None else []
-    return max(ended, key=lambda socket: socket.closed_at or 0.0, default=None)
-
-
-def left_unanswered(session: Session | None) -> list[Event]:
-    """The pushes that the end of the session's last socket left without an answer."""
-    socket = ended_socket(session)
-    if session is None or socket is None:
-        return []
-    return [each for each in session.events if each.outcome == "closed" and each.sent_at >= socket.opened_at]
+def quiet_of(socket: SocketSeen | None) -> float | None:
+    """Seconds from the last frame of a socket to its end; None when that is not known."""
+    return None if socket is None or socket.closed_at is None else socket.closed_at - socket.last_at
 
 
 def named(events: Iterable[Event]) -> str:

@@ -3,6 +3,8 @@
 from livegate.operate.causes.case import Case, Rule, Words, rule
 
 RULES: list[Rule] = []
+GIVEN_UP_S = 2.0
+"""A client that goes away sooner may be a tab that was closed; `longPollFallbackMs` is mostly 2,500."""
 _WHOSE = {"user": "user", "ip": "address"}
 _HANDSHAKE = ("switched ", "answered the upgrade ", "chose ")
 """How the gateway's words for a 101 that it does not accept begin (`pipeline.policy`)."""
@@ -241,13 +243,13 @@ def backend_broken(case: Case) -> Words | None:
 @rule(RULES)
 def client_gave_up(case: Case) -> Words | None:
     """The client went away while its upgrade was under way."""
-    if case.refused != "client-gone" or not case.upgrade:
+    if case.refused != "client-gone" or not case.upgrade or case.waited is None or case.waited < GIVEN_UP_S:
         return None
     return (
         "Client gave up the upgrade",
-        "It closed the connection before the app had answered its WebSocket upgrade.",
+        f"It closed the connection after {case.waited:.1f} s, in which the app had not answered its WebSocket upgrade.",
         (
-            "Nothing when the tab was closed. Else see why the app is slow to answer: phoenix.js with "
+            "See why the app is slow to answer: phoenix.js with "
             "`longPollFallbackMs` goes over to long-poll after that time."
         ),
     )

@@ -1,11 +1,15 @@
 """Causes of WebSockets that ended: by close code, by who closed, and by the gateway's own reasons."""
 
-from livegate.operate.causes.case import Case, Rule, Words, left_unanswered, named, rule
+from livegate.operate.causes.case import Case, Rule, Words, named, quiet_of, rule
+from livegate.phoenix.model import SocketSeen
+from livegate.pipeline.printable import printable
 from livegate.websocket import closing
 
 RULES: list[Rule] = []
 IDLE_S = 50.0
-"""So long without a frame, and it was an idle time-out; Phoenix's is 60 s after the last heartbeat."""
+"""So long without a frame, and it was an idle time-out of the app; Phoenix's is 60 s after the last heartbeat."""
+HEARTBEAT_S = 35.0
+"""So long without a frame, and the client has stopped its heartbeats, one in 30 s, as one that sleeps does."""
 POLL_GONE = 3410
 """What phoenix.js takes the end of a long-poll session for."""
 _OWN_1012 = ("the gateway is being stopped", "the service was removed", "open for as long as allowed")
@@ -22,8 +26,17 @@ _OWN_CODES = (
 
 def _unanswered(case: Case) -> str:
     """Which pushes never had an answer because the socket ended."""
-    names = named(left_unanswered(case.session))
+    names = named(case.unanswered)
     return f" No answer came to {names}." if names else ""
+
+
+def _stopped_beating(case: Case) -> bool:
+    """Whether the client of a Phoenix socket had gone silent, as a laptop that sleeps does: nothing that is wrong."""
+    return case.quiet is not None and case.quiet >= HEARTBEAT_S
+
+
+def _quoted(reason: str) -> str:
+    return printable(reason, 40).replace("`", "'").replace('"', "'")
 
 
 # Ended by the gateway
@@ -69,28 +82,26 @@ def operator_closed(case: Case) -> Words | None:
 @rule(RULES)
 def idle(case: Case) -> Words | None:
     """No byte in either direction."""
-    if (case.by, case.reason) != ("gateway", "idle"):
+    if (case.by, case.reason) != ("gateway", "idle") or _stopped_beating(case):
         return None
     setting = case.key("websocket.idle")
+    beats = "; phoenix.js sends a heartbeat only every 30 s" if case.socket is not None else ""
     return (
         "Idle for too long",
-        f"Nothing came from either end for as long as {setting} allows; a page that lives beats every 30 s.",
-        f"Nothing, when the tab was asleep; else raise {setting}, or set {case.key('websocket.ping_every')}.",
+        f"Nothing came from either end for as long as {setting} allows{beats}.",
+        f"Raise {setting}, or set {case.key('websocket.ping_every')}.",
     )
 
 
 @rule(RULES)
 def no_pong(case: Case) -> Words | None:
     """A ping of the gateway's own."""
-    if (case.by, case.reason) != ("gateway", "no pong"):
+    if (case.by, case.reason) != ("gateway", "no pong") or _stopped_beating(case):
         return None
     return (
         "No pong",
-        (
-            f"One end did not answer the gateway's ping ({case.key('websocket.ping_every')}) in 20 s, so that "
-            "connection is dead."
-        ),
-        "Nothing, when the machine was asleep or off the network; else look at the network on that side.",
+        f"One end did not answer the gateway's ping ({case.key('websocket.ping_every')}) within 20 s.",
+        "Nothing, when that machine was asleep or off the network; else look at the network on that side.",
     )
 
 
@@ -143,46 +154,54 @@ def heartbeat_lost(case: Case) -> Words | None:
         return None
     return (
         "Heartbeat not answered",
-        f"The client waited 30 s for the answer to its heartbeat, and gave the socket up.{_unanswered(case)}",
-        "Look for a node that swaps or is overloaded, a debugger that holds the app, or a network that loses packets.",
+        f'The client closed the socket and said "{_quoted(case.reason)}".{_unanswered(case)}',
+        "Look for an app that is overloaded or held by a debugger, or a network that loses packets.",
     )
 
 
 @rule(RULES)
 def app_idle(case: Case) -> Words | None:
-    """Cowboy closes an idle socket with 1000, Bandit with 1002, without a word."""
-    if case.by != "backend" or case.reason or case.code not in (closing.NORMAL, closing.PROTOCOL_ERROR):
+    """Cowboy closes an idle socket with 1000, Bandit with 1002, without a word.
+
+    A client that sleeps is cut off in the same way, once; one that never beats is so again and again.
+    """
+    codes = (closing.NORMAL, closing.PROTOCOL_ERROR)
+    if case.by != "backend" or case.reason or case.code not in codes or not _never_beat(case.socket):
         return None
-    quiet = case.quiet
-    if quiet is None and case.code == closing.NORMAL:
-        return None  # how any app ends a socket
-    if quiet is not None and quiet < IDLE_S:
+    if not _never_beat(case.before) or case.before is None or case.before.close_code != case.code:
         return None
-    server = "Cowboy" if case.code == closing.NORMAL else "Bandit"
-    said = f"no frame had come for {quiet:.0f} s" if quiet is not None else "it said nothing"
     return (
-        "Idle for too long for the app",
-        f"The app closed with {case.code}, and {said}: so {server} ends a socket after `timeout`, 60 s.",
+        "The client sends no heartbeats",
         (
-            "Nothing, when the tab was asleep. Else see why heartbeats stopped, or raise `timeout` of `socket` in the "
-            "app's endpoint above `heartbeatIntervalMs`."
+            f"The app closed with {case.code} after {case.quiet or 0.0:.0f} s without a frame, and so it did with the "
+            "socket before; no heartbeat was sent on either."
+        ),
+        (
+            "Let the client send `heartbeat` on the topic `phoenix` every 30 s (`heartbeatIntervalMs`), or raise "
+            "`timeout` of `socket` in the app's endpoint above its interval."
         ),
     )
 
 
+def _never_beat(socket: SocketSeen | None) -> bool:
+    quiet = quiet_of(socket)
+    return socket is not None and quiet is not None and quiet >= IDLE_S and socket.heartbeats == 0
+
+
 @rule(RULES)
 def app_closed(case: Case) -> Words | None:
-    """A live session that the app ended; LiveView answers to 1000 by loading the page again."""
+    """The app ended a socket while something was pending; without that it is how a `disconnect` at a logout looks."""
     ended = case.by == "backend" and not case.reason and case.code in (closing.NORMAL, closing.NO_STATUS)
-    if not ended or case.quiet is None or case.quiet >= IDLE_S:
+    if not ended or not case.unanswered or (case.quiet is not None and case.quiet >= IDLE_S):
         return None
+    reload = "; LiveView's client loads the page again" if case.code == closing.NORMAL else ""
     return (
         "The app closed the socket",
+        f"It closed with {case.code} and gave no reason{reload}.{_unanswered(case)}",
         (
-            "Without a reason, while frames came and went: a `disconnect` was broadcast to it (before Phoenix 1.8.8 "
-            f"that says 1000), or a proxy between closed it. LiveView loads the page again.{_unanswered(case)}"
+            "Look at the app's log at this moment, for a `disconnect` that was broadcast, and for a proxy between the "
+            "gateway and the app."
         ),
-        "Nothing, when the user logged out; else look for `disconnect` in the app.",
     )
 
 
@@ -193,8 +212,8 @@ def app_policy(case: Case) -> Words | None:
         return None
     return (
         "The app closed the socket as not allowed",
-        "It said 1008, policy violation: mostly a token or a right that is missing.",
-        "See what the app asks of those who connect.",
+        f"It closed with 1008, policy violation.{_unanswered(case)}",
+        "See what the app asks of those who connect, such as a token, and what they may send.",
     )
 
 
@@ -204,12 +223,12 @@ def backend_lost(case: Case) -> Words | None:
     if (case.by, case.code) != ("backend", closing.ABNORMAL):
         return None
     return (
-        "The backend is gone",
+        "Connection to the backend lost",
         (
-            "Its connection broke without a close frame: the app was killed or restarted, ran out of memory, or its "
-            f"socket process died.{_unanswered(case)}"
+            "The backend's connection ended without a close frame, as when the app is killed or restarted, or the "
+            f"socket's process dies.{_unanswered(case)}"
         ),
-        "Look at the app's log of that moment. LiveView connects again by itself.",
+        "Look at the app's log at this moment.",
     )
 
 
@@ -218,12 +237,17 @@ def backend_draining(case: Case) -> Words | None:
     """Phoenix's socket drainer, or a disconnect broadcast."""
     if case.by != "backend" or case.code not in (closing.GOING_AWAY, closing.SERVICE_RESTART):
         return None
-    return (
-        "The app told its sockets to go",
-        "It was being stopped (1012, the socket drainer)."
+    if case.code == closing.GOING_AWAY and not case.unanswered:
+        return None  # as a logout looks: `disconnect` is broadcast
+    why = (
+        "It closed with 1012, service restart, as Phoenix's socket drainer does when the app is being stopped."
         if case.code == closing.SERVICE_RESTART
-        else "It was being stopped, or a `disconnect` was broadcast (1001, Phoenix 1.8.8 on).",
-        "Nothing, when it was deployed or the user logged out.",
+        else "It closed with 1001, going away, as at a `disconnect` broadcast (Phoenix 1.8.8 on) or when it is stopped."
+    )
+    return (
+        "The app told its socket to go",
+        f"{why}{_unanswered(case)}",
+        "Nothing, when it was deployed or the user logged out; else look at the app's log at this moment.",
     )
 
 
@@ -234,8 +258,8 @@ def backend_failed(case: Case) -> Words | None:
         return None
     return (
         "The app's socket process failed",
-        f"It raised an exception and said 1011, often on a frame that it could not read.{_unanswered(case)}",
-        "Look at the app's log; the last frames before the end show what it was sent.",
+        f"It closed with 1011, internal error.{_unanswered(case)}",
+        "Look at the app's log at this moment; the last frames before the end show what it was sent.",
     )
 
 
@@ -268,14 +292,13 @@ def frame_refused(case: Case) -> Words | None:
         return None
     wordless = case.by == "backend" and case.code == closing.PROTOCOL_ERROR and not case.reason
     if wordless and (case.quiet is None or case.quiet >= IDLE_S):
-        return None
+        return None  # Bandit's idle time-out
     whose = "app" if case.by == "backend" else "client"
     return (
         f"The {whose} could not read a frame",
         (
-            f"It closed with {case.code}. The gateway has let the frame through, so it is not broken as such: "
-            "compression, an addon that changes messages, or a kind of message that is not expected "
-            f"there.{_unanswered(case)}"
+            f"It closed with {case.code}. The gateway had let all frames through as well-formed: look at compression, "
+            f"an addon that changes messages, or a kind of message that is not expected there.{_unanswered(case)}"
         ),
         f"Look at the last frames before the end; try {case.key('websocket.compression')} `strip`, and without addons.",
     )
@@ -289,8 +312,8 @@ def long_poll_gone(case: Case) -> Words | None:
     return (
         "Long-poll session gone",
         (
-            "The app no longer knew it: it was restarted, its nodes do not know each other's sessions, or no poll "
-            "came for 15 s."
+            "The app answered a poll with status 410 less than 15 s after the one before: it no longer knew the "
+            "session, as after a restart, or on another node that is not connected."
         ),
-        "With several nodes: connect them, or lead each browser to the same one. Else look why polls stopped.",
+        "With several nodes: connect them, or send each browser to the same one; else look at the app's log.",
     )

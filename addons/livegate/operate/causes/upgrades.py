@@ -145,13 +145,16 @@ def upgrade_failed_there(case: Case) -> Words | None:
 def upgrade_stripped(case: Case) -> Words | None:
     """A socket's URL was asked for without an upgrade, and the app said no."""
     failed = case.status is not None and case.status >= status_codes.BAD_REQUEST
-    if case.upgrade or case.refused or not case.socket_url or not failed:
+    if case.upgrade or case.refused or not case.socket_url or not failed or not case.websocket_fields:
         return None
     return (
         "Upgrade lost before the gateway",
-        "A socket's URL was asked for without `Upgrade: websocket`: a proxy in front of the gateway drops it.",
         (
-            "In that proxy pass the upgrade on; in nginx: `proxy_http_version 1.1`, `proxy_set_header Upgrade "
-            "$http_upgrade` and `proxy_set_header Connection upgrade`."
+            "A request had the fields of a WebSocket handshake, but no `Upgrade: websocket`: something in front of the "
+            "gateway drops it."
+        ),
+        (
+            "In a proxy in front of the gateway pass the upgrade on; in nginx: `proxy_http_version 1.1`, "
+            "`proxy_set_header Upgrade $http_upgrade` and `proxy_set_header Connection upgrade`."
         ),
     )

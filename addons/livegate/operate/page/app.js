@@ -102,7 +102,9 @@ const handlers = {
     changed("now")
   },
   incidents(message) {
-    state.incidents = state.incidents.concat(message.list).slice(-MAX_INCIDENTS)
+    const known = new Map(state.incidents.map(one => [one.id, one]))
+    for (const one of message.list) known.set(one.id, one)
+    state.incidents = [...known.values()].slice(-MAX_INCIDENTS)
     changed("now", "causes")
   },
   session(message) {

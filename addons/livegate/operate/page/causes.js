@@ -40,7 +40,8 @@ export class Causes {
 
 function incident(one) {
   const closed = one.kind === "closed"
-  const what = closed ? `closed with ${one.code} by ${one.by}${one.reason ? `: ${one.reason}` : ""}` : `${one.status || "no answer"}: ${one.reason}`
+  const live = one.kind === "liveview"
+  const what = live ? one.incident.view || one.reason : closed ? `closed with ${one.code} by ${one.by}${one.reason ? `: ${one.reason}` : ""}` : `${one.status || "no answer"}: ${one.reason}`
   const title = one.causes.map(cause => cause.title).join("; ") || (closed ? "Closed" : "Refused")
   const pills = [what, one.service, `${one.host}${one.path}`, one.client].filter(Boolean).map(text => el("span", { class: "pill" }, text))
   return el("section", { class: one.causes.length ? "card incident ill" : "card incident" },
