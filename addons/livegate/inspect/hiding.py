@@ -94,9 +94,21 @@ class Hiding:
     def _keyed(self, digest: str) -> str:
         return hashlib.blake2b(digest.encode(), key=self._redactor.rules.key, digest_size=32).hexdigest()
 
-    def body(self, data: bytes, content_type: str | None) -> bytes:
-        """A decoded body."""
-        return self._http.body(data, content_type)
+    def body(self, data: bytes, message: http.Message) -> bytes:
+        """What a content view gets as the body of a message: decoded, or as it came when that is not possible."""
+        if data == message.raw_content and message.headers.get("content-encoding"):
+            return self.download(message)
+        return self._http.body(data, message.headers.get("content-type"))
+
+    def download(self, message: http.Message) -> bytes:
+        """The decoded body of a message."""
+        content = message.raw_content or b""
+        plain = decoded(content, message.headers.get("content-encoding", ""), MAX_BODY_BYTES)
+        return _unread(content) if plain is None else self._http.body(plain, message.headers.get("content-type"))
+
+    def field(self, name: str, value: str) -> str:
+        """A header field or trailer."""
+        return self._http.header(name, value)
 
     def frame(self, data: bytes) -> bytes:
         """A WebSocket's text message."""

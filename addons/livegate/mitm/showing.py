@@ -15,19 +15,15 @@ from mitmproxy import io as flow_files
 from mitmproxy.addons import cut, dumper, export, savehar
 from mitmproxy.websocket import WebSocketMessage
 
-from livegate.mitm import shape
+from livegate.mitm import mitmweb, shape
 
 logger = logging.getLogger(__name__)
 
 type Expected = tuple[tuple[object, str, tuple[str, ...]], ...]
 """As `shape.EXPECTED`."""
 
-MARK = "⟪redacted-"
-"""What a value that was taken out begins with."""
-REFUSED = "This would send redacted values in place of real ones. Edit something else, or set inspect.redact to false."
 
-
-class Hide(Protocol):
+class Hide(mitmweb.Hide, Protocol):
     """Takes secrets out of what mitmproxy stores and shows."""
 
     def state(self, state: dict[str, Any]) -> dict[str, Any]:
@@ -38,16 +34,8 @@ class Hide(Protocol):
         """A copy of a request or response."""
         ...
 
-    def url(self, url: str) -> str:
-        """Of a URL, or of its path and query alone."""
-        ...
-
-    def shown(self, flow_json: dict[str, Any]) -> dict[str, Any]:
-        """Of what mitmweb is told of a flow."""
-        ...
-
-    def body(self, data: bytes, content_type: str | None) -> bytes:
-        """Of a body, decoded."""
+    def body(self, data: bytes, message: http.Message) -> bytes:
+        """Of what a content view gets as the body of a message."""
         ...
 
     def frame(self, data: bytes) -> bytes:
@@ -89,21 +77,11 @@ def install(hide: Hide) -> None:
     _replace(contentviews, "get_data", lambda stock: lambda message: _data(stock, message, hide))
     _replace(contentviews, "make_metadata", lambda stock: lambda message, f: _metadata(stock(message, f), hide))
     app = sys.modules.get("mitmproxy.tools.web.app")  # loaded in mitmweb only
-    if app is not None and _is_known("mitmweb", web_shape(app)):
-        _install_web(app, hide)
+    if app is not None and _is_known("mitmweb", mitmweb.shape(app)):
+        mitmweb.install(app, hide, _replace)
     console = sys.modules.get("mitmproxy.tools.console.flowview")  # in the console only
     if console is not None and _is_known("the console", console_shape(console)):
         _install_console(console, hide)
-
-
-def web_shape(app: Any) -> Expected:
-    """What is replaced in mitmweb."""
-    return (
-        (app, "flow_to_json", ("flow",)),
-        (app.FlowContent, "get", ("self", "flow_id", "message")),
-        (app.FlowContent, "post", ("self", "flow_id", "message")),
-        (app.FlowHandler, "put", ("self", "flow_id")),
-    )
 
 
 def console_shape(console: Any) -> Expected:
@@ -137,22 +115,6 @@ def _install_console(console: Any, hide: Hide) -> None:
     )
 
 
-def _install_web(app: Any, hide: Hide) -> None:
-    _replace(app, "flow_to_json", lambda stock: lambda f: hide.shown(stock(f)))
-    _replace(app.FlowContent, "get", lambda stock: lambda self, *args: _download(stock, self, args, hide))
-
-    def unless_marked(stock: Any, given: Callable[[Any], bytes]) -> Any:
-        def edit(self: Any, *args: Any) -> Any:
-            if MARK.encode() in given(self) or b"\\u27earedacted-" in given(self).lower():
-                raise app.APIError(400, REFUSED)
-            return stock(self, *args)
-
-        return edit
-
-    _replace(app.FlowContent, "post", lambda stock: unless_marked(stock, lambda handler: handler.filecontents))
-    _replace(app.FlowHandler, "put", lambda stock: unless_marked(stock, lambda handler: handler.request.body))
-
-
 def uninstall() -> None:
     """Show everything again."""
     while _STOCK:
@@ -163,7 +125,7 @@ def _data(stock: Any, message: Any, hide: Hide) -> tuple[bytes | None, str]:
     """The content that every content view gets to see."""
     data, description = stock(message)
     if data and isinstance(message, http.Message):
-        data = hide.body(data, message.headers.get("content-type"))
+        data = hide.body(data, message)
     elif data and isinstance(message, WebSocketMessage) and message.is_text:
         data = hide.frame(data)
     return data, description
@@ -174,10 +136,3 @@ def _metadata(metadata: contentviews.Metadata, hide: Hide) -> contentviews.Metad
     if metadata.http_message is not None:
         metadata.http_message = hide.message(metadata.http_message)
     return metadata
-
-
-def _download(stock: Any, handler: Any, args: tuple[Any, ...], hide: Hide) -> None:
-    write = handler.write
-    message = getattr(handler.flow, args[1])
-    handler.write = lambda data: write(hide.body(data or b"", message.headers.get("content-type")))
-    stock(handler, *args)

@@ -681,33 +681,6 @@ def test_flows_are_stored_and_shown_without_secrets_and_stay_whole(tmp_path: Pat
     assert CANARY in json.dumps(app.flow_to_json(flow)), "and is shown whole once that is over"
 
 
-def test_an_edit_that_would_send_a_mark_is_refused() -> None:
-    from types import SimpleNamespace
-
-    from mitmproxy.tools.web import app
-
-    showing.install(Hiding(Redactor()))
-    showing.install(Hiding(Redactor()))
-    try:
-        marked = '{"request":{"path":"/⟪redacted-3-chars-abcdef⟫"}}'
-        for body in (marked.encode(), json.dumps(json.loads(marked)).encode()):
-            with pytest.raises(app.APIError, match="redacted values"):
-                app.FlowHandler.put(SimpleNamespace(request=SimpleNamespace(body=body)), "id")
-            with pytest.raises(app.APIError, match="redacted values"):
-                app.FlowContent.post(SimpleNamespace(filecontents=body), "id", "request")
-        written: list[bytes] = []
-        flow = tflow.tflow()
-        flow.request.content = f"password={CANARY}".encode()
-        flow.request.headers["Content-Type"] = "application/x-www-form-urlencoded"
-        handler = SimpleNamespace(flow=flow, current_user=True, write=written.append, set_header=lambda *_: None)
-        app.FlowContent.get(handler, flow.id, "request")
-        assert written
-        assert CANARY.encode() not in written[0]
-    finally:
-        showing.uninstall()
-    showing.uninstall()
-
-
 def test_redaction_can_be_switched_off_alone(caplog: pytest.LogCaptureFixture) -> None:
     with taddons.context(*inspectors()) as context:
         context.options.liveview_redact = False

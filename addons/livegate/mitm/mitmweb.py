@@ -1,0 +1,154 @@
+"""mitmweb without secrets: what it lists, shows and hands out, and edits that keep what they were not shown.
+
+A browser that edits one field sends all of them back, the redacted ones too. Those are put back as they were; a
+redacted value anywhere else would be sent to the backend in place of the real one, so such an edit is refused.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from mitmproxy import http
+
+MARK = "⟪redacted-"
+"""What a value that was taken out begins with."""
+_MARKS = (MARK.encode(), b"\\u27earedacted-", b"%e2%9f%aaredacted-")
+"""As itself, in JSON, and in a URL or a form; lower case."""
+REFUSED = "This would send redacted values in place of real ones. Edit something else, or set inspect.redact to false."
+NOTHING_THERE = "This flow has no such message."
+
+type Replace = Callable[[Any, str, Callable[[Any], Any]], None]
+
+
+class Hide(Protocol):
+    """What mitmweb's handlers ask of the redaction."""
+
+    def shown(self, flow_json: dict[str, Any]) -> dict[str, Any]:
+        """Of what mitmweb is told of a flow."""
+        ...
+
+    def download(self, message: http.Message) -> bytes:
+        """Of a body that is handed out, decoded."""
+        ...
+
+    def field(self, name: str, value: str) -> str:
+        """Of a header field or trailer."""
+        ...
+
+    def url(self, url: str) -> str:
+        """Of a URL, or of its path and query alone."""
+        ...
+
+
+def shape(app: Any) -> tuple[tuple[object, str, tuple[str, ...]], ...]:
+    """What is replaced in mitmweb, as `livegate.mitm.shape.EXPECTED`."""
+    return (
+        (app, "flow_to_json", ("flow",)),
+        (app.AuthRequestHandler, "_require_auth", ("fn",)),
+        (app.FlowContent, "get", ("self", "flow_id", "message")),
+        (app.FlowContent, "post", ("self", "flow_id", "message")),
+        (app.FlowContentView, "get", ("self", "flow_id", "message", "content_view")),
+        (app.FlowHandler, "put", ("self", "flow_id")),
+    )
+
+
+def install(app: Any, hide: Hide, replace: Replace) -> None:
+    """Replace the handlers. They are called with what the path names, as keywords, after mitmweb's own login."""
+    replace(app, "flow_to_json", lambda stock: lambda flow: hide.shown(stock(flow)))
+
+    def behind_login(handler: Any, name: str, make: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
+        def wrap(stock: Any) -> Any:
+            inner = stock.__wrapped__  # what is behind the login
+            return app.AuthRequestHandler._require_auth(functools.wraps(inner)(make(inner)))
+
+        replace(handler, name, wrap)
+
+    behind_login(app.FlowContent, "get", functools.partial(_download, app, hide))
+    behind_login(app.FlowContent, "post", functools.partial(_upload, app))
+    behind_login(app.FlowContentView, "get", functools.partial(_view, app))
+    behind_login(app.FlowHandler, "put", functools.partial(_edit, app, hide))
+
+
+def _download(app: Any, hide: Hide, inner: Callable[..., None]) -> Callable[..., None]:
+    def get(self: Any, flow_id: str, message: str) -> None:
+        shown = hide.download(_message(app, self.flow, message))
+        write = self.write
+        self.write = lambda _: write(shown)
+        try:
+            inner(self, flow_id=flow_id, message=message)
+        finally:
+            del self.write  # an error is written by Tornado, and not as a body
+
+    return get
+
+
+def _view(app: Any, inner: Callable[..., None]) -> Callable[..., None]:
+    def get(self: Any, flow_id: str, message: str, content_view: str) -> None:
+        if message != "messages":
+            _message(app, self.flow, message)
+        inner(self, flow_id=flow_id, message=message, content_view=content_view)
+
+    return get
+
+
+def _upload(app: Any, inner: Callable[..., None]) -> Callable[..., None]:
+    def post(self: Any, flow_id: str, message: str) -> None:
+        _message(app, self.flow, message)
+        _refuse_marked(app, self.filecontents)
+        inner(self, flow_id=flow_id, message=message)
+
+    return post
+
+
+def _edit(app: Any, hide: Hide, inner: Callable[..., None]) -> Callable[..., None]:
+    def put(self: Any, flow_id: str) -> None:
+        wanted = self.json
+        if not isinstance(wanted, dict):
+            raise app.APIError(400, "An edit is a JSON object.")
+        for name in ("request", "response"):
+            if isinstance(changes := wanted.get(name), dict):
+                _restore(changes, _message(app, self.flow, name), hide)
+        _refuse_marked(app, json.dumps(wanted, ensure_ascii=False).encode("utf-8", "replace"))
+        self.request.body = json.dumps(wanted).encode()
+        try:
+            inner(self, flow_id=flow_id)
+        except (AttributeError, TypeError, ValueError) as error:  # of a value that has another type, for one
+            self.flow.revert()
+            raise app.APIError(400, f"This cannot be set: {error}") from None
+
+    return put
+
+
+def _message(app: Any, flow: Any, name: str) -> http.Message:
+    """A flow's request or response; 404 when it has none."""
+    message = getattr(flow, name, None)
+    if not isinstance(message, http.Message):
+        raise app.APIError(404, NOTHING_THERE)
+    return message
+
+
+def _refuse_marked(app: Any, data: bytes) -> None:
+    lower = data.lower()
+    if any(mark in lower for mark in _MARKS):
+        raise app.APIError(400, REFUSED)
+
+
+def _restore(changes: dict[str, Any], message: http.Message, hide: Hide) -> None:
+    """Put the real values in place of those that are as they were shown, in an edit of a message."""
+    for kind, fields in (("headers", message.headers), ("trailers", message.trailers)):
+        given = changes.get(kind)
+        if isinstance(given, list) and fields is not None:
+            changes[kind] = list(_fields(given, fields, hide))
+    if isinstance(message, http.Request) and changes.get("path") == hide.url(message.path):
+        changes["path"] = message.path
+
+
+def _fields(given: list[Any], fields: http.Headers, hide: Hide) -> Iterator[Any]:
+    real = {(name.lower(), hide.field(name, value)): value for name, value in fields.items(multi=True)}
+    for each in given:
+        match each:
+            case [str(name), str(value)]:
+                yield [name, real.get((name.lower(), value), value)]
+            case _:
+                yield each
