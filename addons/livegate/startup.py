@@ -29,8 +29,10 @@ SAFE_OPTIONS: dict[str, object] = {
     "rawtcp": False,  # else what does not look like HTTP is tunnelled
     "block_global": False,  # else clients with public addresses are dropped
     "validate_inbound_headers": True,  # else request smuggling is not refused
+    "emudhra": False,  # else certificates are signed with the key of a compromised CA, which anybody has
+    "emudhra_old": False,
 }
-"""Options that a gateway needs, with what would happen otherwise."""
+"""Options that a gateway needs, with what would happen otherwise. Not every mitmproxy has all of them."""
 IGNORED_OPTIONS = {"stream_large_bodies": "limits.stream_above", "body_size_limit": "limits.body"}
 MODE = f"reverse:http://{BLACK_HOLE[0]}:{BLACK_HOLE[1]}"
 
@@ -47,6 +49,11 @@ def has_terminal() -> bool:
     except OSError:
         return False
     return True
+
+
+def _safe_options() -> list[tuple[str, object]]:
+    """Those that this mitmproxy has."""
+    return [(name, safe) for name, safe in SAFE_OPTIONS.items() if name in ctx.options]
 
 
 class Startup:
@@ -183,7 +190,7 @@ class Startup:
 
     def _make_safe(self) -> None:
         self._refuse_explicit()
-        for name, safe in SAFE_OPTIONS.items():
+        for name, safe in _safe_options():
             if not was_set(name) and getattr(ctx.options, name) != safe:
                 ctx.options.update(**{name: safe})
         if "flow_detail" in ctx.options and not ctx.options.has_changed("flow_detail"):
@@ -191,7 +198,7 @@ class Startup:
 
     def _refuse_explicit(self) -> None:
         """An unsafe option that the user chose himself ends the start with an error, rather than being overruled."""
-        for name, safe in SAFE_OPTIONS.items():
+        for name, safe in _safe_options():
             if was_set(name) and getattr(ctx.options, name) != safe:
                 found = getattr(ctx.options, name)
                 logger.error("option %s=%s is unsafe for a gateway, which needs %s: remove it", name, found, safe)
@@ -207,9 +214,9 @@ class Startup:
 
     def _refuse_unsafe(self, updated: set[str]) -> None:
         """While running, a change to something unsafe is turned down, and mitmproxy takes it back."""
-        for name in SAFE_OPTIONS.keys() & updated:
-            if getattr(ctx.options, name) != SAFE_OPTIONS[name]:
-                raise exceptions.OptionsError(f"{name} must stay {SAFE_OPTIONS[name]} while livegate runs.")
+        for name, safe in _safe_options():
+            if name in updated and getattr(ctx.options, name) != safe:
+                raise exceptions.OptionsError(f"{name} must stay {safe} while livegate runs.")
         if "mode" in updated and not self._modes_are_safe():
             raise exceptions.OptionsError("livegate serves as a reverse proxy only; where is set in its settings.")
 

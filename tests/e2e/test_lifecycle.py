@@ -58,6 +58,8 @@ def test_a_bad_file_ends_the_start_with_every_problem_and_no_traceback(tmp_path:
         "validate_inbound_headers=false",
         "connection_strategy=eager",
         "http2=true",
+        "emudhra=true",  # unknown to mitmproxy before 12.3, which is an error as well
+        "emudhra_old=true",
         "mode=regular",
         "mode=reverse:http://127.0.0.1:80",
         "mode=upstream:http://127.0.0.1:80",
