@@ -67,12 +67,13 @@ format: install
 	$(BIN)/ruff format .
 
 # Written with the oldest Python that is supported: what it pins installs on the newer ones as well.
+# scripts/check-wheel tries the newest and the oldest versions that pyproject.toml allows; the lock is for what is in between.
 lock:
 	@test -n "$(LOCK_PYTHON)" || { echo "make lock needs Python 3.12: pyenv install 3.12" >&2; exit 1; }
 	$(LOCK_PYTHON) -m venv --clear .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check "pip-tools>=7.4,<8"
 	.venv-lock/bin/pip-compile --upgrade --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host \
-		--no-emit-find-links --no-header --extra demo --extra fast --extra otel --extra dev --output-file requirements.lock pyproject.toml
+		--no-emit-find-links --no-header --constraint scripts/lock-constraints.txt --extra demo --extra fast --extra otel --extra dev --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist
