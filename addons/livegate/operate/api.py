@@ -17,6 +17,7 @@ from livegate.operate import told
 from livegate.operate.desk import Desk, SilentError
 from livegate.operate.dress import dressed
 from livegate.operate.export import Pages, export_page
+from livegate.operate.frame_search import matching
 from livegate.phoenix.model import Session
 from livegate.phoenix.tree import Tree, TreeError
 from livegate.pipeline.printable import printable
@@ -27,6 +28,7 @@ MAX_FRAMES = 500
 MAX_SOCKETS = 1000
 MAX_BODY_BYTES = 64 * 1024
 MAX_NUMBER = 2**53
+MAX_SEARCH_CHARACTERS = 200
 MAX_EXPORTED_BYTES = 24 * 1024 * 1024
 """Of frames and their pages in one file; later frames come without their pages."""
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -232,7 +234,9 @@ class Api:
         number = _number(question)
         if await self._desk.ask(self._desk.watch.session, number) is None:
             raise ProblemError(404, f"no session {number} is known")
-        return _json({"frames": await self.lines(number, start, count)})
+        lines = await self.lines(number, start, count)
+        words = _words(question.query.get("q", ""))
+        return _json({"frames": await matching(self._desk, number, lines, words) if words else lines})
 
     async def lines(self, number: int, start: int, count: int) -> list[dict[str, Any]]:
         """What is told of frames."""
@@ -332,6 +336,13 @@ def _object(body: Any) -> dict[str, Any]:
 
 def _number(question: Question) -> int:
     return _whole(question.parts[0])
+
+
+def _words(text: str) -> list[str]:
+    """What is searched for, in lower case. Raises ProblemError."""
+    if len(text) > MAX_SEARCH_CHARACTERS:
+        raise ProblemError(400, f"q has to be a text of at most {MAX_SEARCH_CHARACTERS} characters")
+    return text.lower().split()
 
 
 def _whole(text: str) -> int:

@@ -17,12 +17,17 @@ def asset(name: str) -> bytes:
 
 MODULES = (
     "dom.js",
+    "endings.js",
     "plots.js",
     "now.js",
     "sessions.js",
     "causes.js",
+    "rows.js",
     "timeline.js",
     "page.js",
+    "listing.js",
+    "filters.js",
+    "detail.js",
     "session.js",
     "app.js",
 )

@@ -44,11 +44,12 @@ class Kept(Struct, gc=False):
 
     @property
     def line(self) -> dict[str, Any]:
-        """As in the frame log, with the id of the socket that the frame was on."""
+        """As in the frame log, with the id of the frame's socket and the kind of push that it is or answers."""
         line = frame_line(self.note, self.flow)
         if self.note.from_client:
             line["ms"] = None
-        return line | {"outcome": self.outcome, "view": self.view, "socket": self.socket}
+        push = self.note.event.kind if self.note.event is not None else None
+        return line | {"outcome": self.outcome, "view": self.view, "socket": self.socket, "push": push}
 
 
 @dataclass(slots=True)

@@ -129,7 +129,7 @@ def _event(event: Event) -> dict[str, Any]:
 
 def _connection(socket: SocketSeen) -> dict[str, Any]:
     """One connection, with its own counts; `p95` in ms."""
-    kept = {key: value for key, value in asdict(socket).items() if key not in ("id", "last_at", "trips")}
+    kept = {key: value for key, value in asdict(socket).items() if key not in ("last_at", "trips")}
     return kept | {"p95": ms(percentile(socket.trips, 0.95))}
 
 

@@ -5,7 +5,7 @@ import { SessionView } from "./session.js"
 import { Causes } from "./causes.js"
 import { STEPS } from "./plots.js"
 
-const MAX_INCIDENTS = 500, REST_MS = 400
+const MAX_INCIDENTS = 500, REST_MS = 400, CHOSEN = ["frame", "open", "close", "incident"]
 const main = document.getElementById("main"), link = document.getElementById("link")
 const state = { overview: {}, steps: [], backends: [], incidents: [], sessions: new Map() }
 const stale = new Set()
@@ -17,8 +17,11 @@ function go(hash, instead = false) {
   else location.hash = hash
 }
 
+// #/now, #/sessions, #/causes, #/session/9, #/session/9/frame/8?q=…; #/sessions/9 is the same as #/session/9.
 function route() {
-  const parts = location.hash.replace(/^#\/?/, "").split("/")
+  const [place, query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s)
+  const parts = place.split("/")
+  if (parts[0] === "sessions" && parts[1]) parts[0] = "session"
   const next = parts[0] in views || parts[0] === "session" ? parts[0] : "now"
   for (const one of document.querySelectorAll("nav a")) {
     if (one.getAttribute("href") === `#/${next === "session" ? "sessions" : next}`) one.setAttribute("aria-current", "page")
@@ -27,8 +30,8 @@ function route() {
   const moved = next !== view
   view = next
   document.title = view === "session" ? `Session ${parts[1]} · livegate` : `livegate · ${view}`
-  if (view === "session") { openSession(Number(parts[1]), parts[2] === "frame" ? Number(parts[3]) : null); return }
-  if (session) { session = null; say({ watch: null }) }
+  if (view === "session") { openSession(Number(parts[1]), CHOSEN.includes(parts[2]) && parts[3] ? `${parts[2]}/${Number(parts[3])}` : null, query); return }
+  if (session) { session.leave(); session = null; say({ watch: null }) }
   if (moved) {
     main.replaceChildren(views[view].root)
     main.scrollTop = 0
@@ -36,14 +39,18 @@ function route() {
   render(true)
 }
 
-function openSession(number, frame) {
+function openSession(number, chosen, query) {
   if (!session || session.number !== number) {
-    session = new SessionView(number, index => ask(`api/v1/sessions/${number}/frames/${index}`), go, false)
+    if (session) session.leave()
+    session = new SessionView(number, {
+      ask: index => ask(`api/v1/sessions/${number}/frames/${index}`), go, exported: false,
+      search: async (text, from) => (await ask(`api/v1/sessions/${number}/frames?from=${from}&q=${encodeURIComponent(text)}`)).frames,
+    })
     main.replaceChildren(session.root)
     main.scrollTop = 0
     load(session)
   }
-  if (frame !== null && frame !== session.selected) { session.follow = false; session.select(frame) }
+  session.restore(chosen, query)
 }
 
 async function load(one) {
@@ -150,7 +157,7 @@ function exported(data) {
     const { page, why, raw, changes } = data.full[place]
     return { raw, changes, line: lines.get(number), page: why ? { html: "", why } : shown(page), before: shown(place ? data.full[place - 1].page : null) }
   }
-  session = new SessionView(data.session.number, find, () => {}, true)
+  session = new SessionView(data.session.number, { ask: find, search: async () => [], go: () => {}, exported: true })
   session.dress = data.dress
   view = "session"
   main.replaceChildren(session.root)

@@ -16,7 +16,7 @@ export class Causes {
     this.list = el("div", { class: "incidents" })
     this.none = el("p", { class: "empty" }, "No cause for worry: nothing was refused, and no socket ended otherwise than it should.")
     this.kind = el("select", { "aria-label": "Kind", onchange: () => this.changed() },
-      [["", "refused and closed"], ["ill", "those with a cause"], ["refused", "refused"], ["closed", "closed"]].map(([value, text]) => el("option", { value }, text)))
+      [["ill", "those with a cause"], ["", "refused and closed"], ["refused", "refused"], ["closed", "closed"]].map(([value, text]) => el("option", { value }, text)))
     this.root = el("div", {}, el("h1", { class: "unseen" }, "Causes"), this.none, this.cards, el("div", { class: "bar" }, el("h2", {}, "One by one"), this.kind), this.list)
   }
 

@@ -1,6 +1,7 @@
 // The gateway at a glance.
 import { el, ms, count, summed, clock } from "./dom.js"
 import { plot, STEP_S } from "./plots.js"
+import { toneOf, QUIET } from "./endings.js"
 
 const MOST_LINES = 5, GAP = 12, NARROWEST = 380, INSET = 30, LATELY = 7
 
@@ -22,8 +23,8 @@ export class Now {
     this.tiles.replaceChildren(...this.numbers(steps, last, recent))
     this.plots.replaceChildren(...this.drawn(steps, last))
     this.backends.replaceChildren(...this.state.backends.map(backend))
-    const rows = this.state.incidents.slice(-LATELY).reverse().map(happened)
-    this.lately.replaceChildren(rows.length ? el("table", { class: "lately" }, el("tbody", {}, rows)) : el("p", { class: "empty" }, "Nothing was refused or closed so far."))
+    const rows = this.state.incidents.filter(isNews).slice(-LATELY).reverse().map(happened)
+    this.lately.replaceChildren(rows.length ? el("table", { class: "lately" }, el("tbody", {}, rows)) : el("p", { class: "empty" }, "Nothing went wrong so far."))
   }
 
   numbers(steps, last, recent) {
@@ -77,6 +78,11 @@ function short(value) {
 function backend(one) {
   return el("tr", {}, el("td", {}, one.service), el("td", { class: "mono" }, one.backend),
     el("td", {}, el("span", { class: `dot ${one.up ? "up" : "down"}` }, one.up ? "up" : `down: ${one.why}`)))
+}
+
+// Sockets that ended as they should are none.
+function isNews(one) {
+  return one.kind !== "closed" || one.causes.length > 0 || toneOf({ close_code: one.code, closed_at: one.at, closed_by: one.by }) !== QUIET
 }
 
 function happened(one) {

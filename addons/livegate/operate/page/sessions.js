@@ -1,7 +1,8 @@
 // Thousands of sessions in a table; only the rows that can be seen exist.
 import { el, ms, age, count } from "./dom.js"
 
-const ROW = 32, SPARE = 6
+const ROW = 32, TALL_ROW = 48, SPARE = 6 // as in app.css
+const SMALL = matchMedia("(max-width: 620px)")
 const COLUMNS = [
   ["number", "#", true], ["service", "Service", false], ["name", "View", false], ["path", "Path", false], ["opened", "Age", true],
   ["events", "Events", true], ["p95", "p95", true], ["diff", "Diff KiB", true], ["state", "State", false],
@@ -11,7 +12,8 @@ const STATES = ["live", "crashed", "refused", "closed"]
 
 export class Sessions {
   constructor(state, go) {
-    Object.assign(this, { state, go, sort: "number", down: true, words: [], only: "", chosen: null, pool: [], list: [] })
+    Object.assign(this, { state, go, sort: "number", down: true, words: [], only: "", chosen: null, pool: [], list: [], row: ROW })
+    SMALL.addEventListener("change", () => this.changed())
     this.search = el("input", { type: "search", placeholder: "Filter by view, path, service or number  ( / )", "aria-label": "Filter", oninput: () => this.filtered() })
     this.state_ = el("select", { "aria-label": "State", onchange: () => this.filtered() }, ["", ...STATES].map(value => el("option", { value }, value || "any state")))
     this.total = el("span", { class: "num", role: "status" })
@@ -56,7 +58,8 @@ export class Sessions {
     })
     this.total.textContent = `${count(this.list.length)} of ${count(this.state.sessions.size)}`
     this.grid.setAttribute("aria-rowcount", this.list.length + 1)
-    this.space.style.height = `${this.list.length * ROW}px`
+    this.row = SMALL.matches ? TALL_ROW : ROW
+    this.space.style.height = `${this.list.length * this.row}px`
     this.empty.hidden = this.state.sessions.size > 0
     this.grid.hidden = !this.empty.hidden
     this.paint()
@@ -64,8 +67,8 @@ export class Sessions {
 
   // A row of the list always has the same element while it is in sight: scrolling touches only what comes in.
   paint() {
-    const first = Math.max(0, Math.floor(this.rows.scrollTop / ROW) - SPARE)
-    const shown = Math.ceil((this.rows.clientHeight || 600) / ROW) + 2 * SPARE
+    const first = Math.max(0, Math.floor(this.rows.scrollTop / this.row) - SPARE)
+    const shown = Math.ceil((this.rows.clientHeight || 600) / this.row) + 2 * SPARE
     while (this.pool.length < shown) this.pool.push(this.space.appendChild(this.made()))
     const now = Date.now() / 1000, size = this.pool.length, focused = this.focused()
     for (let index = first; index < first + size; index += 1) this.show(this.pool[index % size], this.list[index], index, now)
@@ -94,10 +97,10 @@ export class Sessions {
     if (element.hidden !== (row === undefined)) element.hidden = row === undefined
     if (row === undefined) return
     const chosen = row.number === this.chosen
-    if (element.at !== index) {
-      element.style.transform = `translateY(${index * ROW}px)`
+    if (element.at !== index || element.tall !== this.row) {
+      element.style.transform = `translateY(${index * this.row}px)`
       element.setAttribute("aria-rowindex", index + 2)
-      element.at = index
+      Object.assign(element, { at: index, tall: this.row })
     }
     if (element.chosen !== chosen) element.classList.toggle("chosen", element.chosen = chosen)
     const opened = age(now - row.opened)
@@ -112,7 +115,7 @@ export class Sessions {
   }
 
   key(event) {
-    const page = Math.floor(this.rows.clientHeight / ROW) - 1
+    const page = Math.floor(this.rows.clientHeight / this.row) - 1
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[event.key]
     if (step === undefined || !this.list.length) return
     event.preventDefault()
@@ -120,8 +123,8 @@ export class Sessions {
     const at = this.list.findIndex(row => row.number === (focused ? focused.number : this.chosen))
     const next = Math.min(this.list.length - 1, Math.max(0, at + step))
     this.chosen = this.list[next].number
-    if (next * ROW < this.rows.scrollTop) this.rows.scrollTop = next * ROW
-    if ((next + 1) * ROW > this.rows.scrollTop + this.rows.clientHeight) this.rows.scrollTop = (next + 1) * ROW - this.rows.clientHeight
+    if (next * this.row < this.rows.scrollTop) this.rows.scrollTop = next * this.row
+    if ((next + 1) * this.row > this.rows.scrollTop + this.rows.clientHeight) this.rows.scrollTop = (next + 1) * this.row - this.rows.clientHeight
     this.paint()
     this.pool[next % this.pool.length].texts[0].focus({ preventScroll: true })
   }
