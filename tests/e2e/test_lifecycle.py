@@ -23,6 +23,7 @@ import psutil
 import pytest
 from backends import Backend, Canary
 from gateway_process import CHECKOUT, MITMDUMP, TIMEOUT_S, Gateway, Output, free_port, status_of
+from mitmproxy import version
 
 LIVEGATE = MITMDUMP.with_name("livegate")
 MANY = {"user": "100000/minute", "ip": "100000/minute"}
@@ -58,8 +59,7 @@ def test_a_bad_file_ends_the_start_with_every_problem_and_no_traceback(tmp_path:
         "validate_inbound_headers=false",
         "connection_strategy=eager",
         "http2=true",
-        "emudhra=true",  # unknown to mitmproxy before 12.3, which is an error as well
-        "emudhra_old=true",
+        *(["emudhra=true", "emudhra_old=true"] if version.VERSION >= "12.3" else []),
         "mode=regular",
         "mode=reverse:http://127.0.0.1:80",
         "mode=upstream:http://127.0.0.1:80",

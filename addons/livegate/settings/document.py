@@ -73,7 +73,11 @@ def read(text: bytes, file: str, environ: Mapping[str, str]) -> Document:
 def _note_syntax_error(document: Document, error: yaml.YAMLError) -> None:
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or "text that is not YAML"
-    document.problems.append(Problem(document.file, mark.line + 1 if mark else None, "", what, "valid YAML"))
+    line = mark.line + 1 if mark else None
+    if "nesting depth" in what:  # newer versions of libyaml have a limit of their own
+        document.problems.append(Problem(document.file, line, "", "very deep nesting", f"at most {MAX_DEPTH} levels"))
+        return
+    document.problems.append(Problem(document.file, line, "", what, "valid YAML"))
 
 
 class _Reader:
