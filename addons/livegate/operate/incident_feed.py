@@ -44,7 +44,7 @@ class IncidentFeed:
         self._numbered = 0
         self._changes = 0
         recorder.on_incident.append(self._found)
-        recorder.tracker.incidents.on_healed.append(self._healed)
+        recorder.tracker.incidents.on_changed.append(self._changed)
 
     @property
     def entries(self) -> list[Facts]:
@@ -101,7 +101,7 @@ class IncidentFeed:
         session = seen.session.number if seen.session is not None else None
         self._keep("liveview", facts | {"reason": seen.incident.slug, "session": session}, [seen.incident])
 
-    def _healed(self, incident: Incident, session: Session | None) -> None:
+    def _changed(self, incident: Incident, session: Session | None) -> None:
         del session
         for entry in reversed(self._entries[incident.kind]):
             if entry["incident"] is not None and entry["incident"]["number"] == incident.number:

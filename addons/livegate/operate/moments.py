@@ -24,6 +24,7 @@ def serialized(incident: Incident) -> dict[str, Any]:
         "parent": incident.parent,
         "events": list(incident.events),
         "more_events": incident.more_events,
+        "times": incident.times,
         "cost": None if incident.cost_s is None else round(incident.cost_s, 3),
         "healed": incident.healed,
         "healed_at": incident.healed_at,

@@ -49,7 +49,7 @@ class Watch:
         recorder.on_gone.append(self._gone)
         self._tracker.on_merged.append(self._merged)
         self._tracker.incidents.on_incident.append(self._incident)
-        self._tracker.incidents.on_healed.append(self._incident)
+        self._tracker.incidents.on_changed.append(self._incident)
 
     # Sessions
 
@@ -129,7 +129,7 @@ class Watch:
                 self._news.popitem(last=False)
 
     def _incident(self, incident: Incident, session: Session | None) -> None:
-        """An incident happened in a session, or has healed."""
+        """An incident happened in a session, or has changed."""
         del incident
         if session is not None and session.number in self._sessions:
             self._changed(session.number)

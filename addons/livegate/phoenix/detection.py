@@ -23,6 +23,8 @@ MAX_FOLLOWED = 10
 MAX_NAVIGATED = 100
 """Joins of live navigations that wait for their answer."""
 _EVENTS = frozenset({"event", "patch"})
+_EACH = frozenset({"view-crashed", "crash-loop", "channel-crashed", "upload-crashed", "event-late"})
+"""Kinds of which each one is an incident; the others happen again as the client tries to join again and again."""
 _CRASHES = frozenset({"view-crashed", "crash-loop"})
 
 
@@ -162,7 +164,7 @@ class Detector:
     def posts_refused(self, session: Session | None, origin: str, at: float) -> None:
         """A POST of a long-poll session that is open was answered with status 403 in its body."""
         if session is not None and not self._refused_posts:
-            self._refused_posts = True
+            self._refused_posts = True  # each of its requests is
             self._report(session, incident_words.long_poll_origin(origin), at, None)
 
     def _report(
@@ -183,7 +185,11 @@ class Detector:
                 view.module,
                 view.path,
             )
-        self._log.report(incident, session)
+        again = _unhealed(session, incident)
+        if again is not None:
+            self._log.repeat(again, session)
+        else:
+            self._log.report(incident, session)
 
 
 def follow(before: Session, load: PageLoad) -> None:
@@ -204,6 +210,14 @@ def views(session: Session) -> Iterable[View]:
 def _is_nested(view: View, main: View) -> bool:
     """Whether a LiveView stands in another one: it has no address of its own."""
     return view is not main and view.path is None
+
+
+def _unhealed(session: Session, incident: Incident) -> Incident | None:
+    """The incident of the same kind and view that has not healed, if trying again is all that has happened since."""
+    if incident.slug in _EACH:
+        return None
+    same = (each for each in session.incidents if (each.slug, each.topic) == (incident.slug, incident.topic))
+    return next((each for each in same if each.healed_at is None), None)
 
 
 def _has(session: Session, slug: str) -> bool:

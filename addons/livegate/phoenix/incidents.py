@@ -51,6 +51,8 @@ class Incident(Struct):
     """Names of the events that were pending and will get no answer."""
     more_events: int = 0
     """How many more there were."""
+    times: int = 1
+    """How often it has happened so far, where a client tries the same again and again."""
     healed_at: float | None = None
     healed: Healed = ""
 
@@ -79,7 +81,8 @@ class IncidentLog:
 
     def __init__(self) -> None:
         self.on_incident: list[Listener] = []
-        self.on_healed: list[Listener] = []
+        self.on_changed: list[Listener] = []
+        """Called when an incident has healed, or happened once more."""
         self._numbered = 0
 
     def report(self, incident: Incident, session: "Session | None") -> Incident:
@@ -101,5 +104,13 @@ class IncidentLog:
         if incident.healed_at is not None or not 0 <= at - incident.at <= MAX_HEAL_S:
             return
         incident.healed_at, incident.healed = at, how
-        for listener in self.on_healed:
+        self._changed(incident, session)
+
+    def repeat(self, incident: Incident, session: "Session | None") -> None:
+        """The same has happened once more."""
+        incident.times += 1
+        self._changed(incident, session)
+
+    def _changed(self, incident: Incident, session: "Session | None") -> None:
+        for listener in self.on_changed:
             listener(incident, session)
