@@ -2,6 +2,8 @@
 // URL. Commands come as lines of JSON, and each is answered by one:
 //   {"open": [{id, version, transport, fallback, cookie, bytes}]}   connects and joins; answers when all have joined once,
 //                                                         or with "eager": true at once
+//   {"wait": ms, "only": "longpoll"}   answers when each client (of a transport) has been refused or lost since the last
+//                                      ask, with those that have not
 //   {"ask": ms, "seen": true}    each client pushes until a push is answered, and (with "seen") until it has been refused
 //                                once; answers {id: {answered, seen, opens, transport, failed}} after at most ms
 import {Agent, request} from "node:http"
@@ -102,6 +104,7 @@ class Client {
     })
   }
   connect(){ this.socket.connect() }
+  get transport(){ return this.socket.conn instanceof BrowserSocket ? "websocket" : "longpoll" }
   async ask(until, mustSee){
     const started = this.answered
     while(Date.now() < until && !(this.answered > started && (!mustSee || this.seen.length))){
@@ -111,7 +114,7 @@ class Client {
     }
     const {seen, opens, joins} = this
     this.seen = []
-    const transport = this.socket.conn?.constructor.name === "BrowserSocket" ? "websocket" : "longpoll"
+    const {transport} = this
     const state = [this.socket.connectionState(), this.channel.state, this.socket.conn && this.socket.conn.readyState]
     return {answered: this.answered > started, seen, opens, joins, transport, state}
   }
@@ -125,6 +128,11 @@ for await (const line of createInterface({input: process.stdin})){
     for(const spec of command.open){ clients.set(spec.id, new Client(spec)) }
     for(const {id} of command.open){ clients.get(id).connect() }
     if(!command.eager){ await Promise.all(command.open.map(({id}) => clients.get(id).joined)) }
+  } else if(command.wait){
+    const until = Date.now() + command.wait
+    const missing = () => [...clients.values()].filter((one) => (!command.only || one.transport === command.only) && !one.seen.length)
+    while(missing().length && Date.now() < until){ await new Promise((resolve) => setTimeout(resolve, 20)) }
+    answer = missing().map(({id}) => id)
   } else if(command.ask){
     const until = Date.now() + command.ask
     answer = {clients: await all((one) => one.ask(until, command.seen)), failed: failed.splice(0)}

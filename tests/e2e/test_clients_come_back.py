@@ -71,6 +71,10 @@ class Clients(Process):
     def open(self, specs: list[dict[str, Any]], *, eager: bool = False) -> None:
         self._tell(open=specs, eager=eager)
 
+    def wait_refused(self, only: str | None = None) -> None:
+        """Wait until each client (of a transport) has been refused or lost."""
+        assert not (untouched := self._tell(wait=int(LIMIT_S * 1000), only=only)), untouched
+
     def ask(self, *, seen: bool = False) -> Seen:
         """Wait until each has pushed and been answered; nothing may have been thrown meanwhile."""
         found = self._tell(ask=int(LIMIT_S * 1000), seen=seen)
@@ -158,3 +162,54 @@ def test_a_request_that_is_refused_early_is_told_the_same(gateway: Gateway, name
     answer = gateway.raw(request)
     body = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert (status_of(answer), body["status"], body["http_status"]) == (status, 500, status)
+
+
+def tabs(name: str) -> list[dict[str, Any]]:
+    """A client of each version on each transport that it has."""
+    made = [
+        {"id": f"{name}/{version}/{transport}", "version": version, "transport": transport}
+        for version in VERSIONS
+        for transport in ("longpoll", "websocket")
+    ]
+    fallback = {"transport": "websocket", "fallback": 1500}
+    return made + [{"id": f"{name}/{version}/fallback", "version": version, **fallback} for version in WITH_FALLBACK]
+
+
+class TestAllTabs:
+    """One trouble after the other, with the same tabs."""
+
+    @pytest.fixture(scope="class")
+    def clients(self, gateway: Gateway, phoenix_clients: Path) -> Iterator[Clients]:
+        with Clients(phoenix_clients, gateway.url) as made:
+            made.open(tabs("tab"))
+            yield made
+
+    def reload(self, gateway: Gateway, settings: dict[str, Any]) -> None:
+        since = len(gateway.output.lines)
+        gateway.write(settings)
+        gateway.output.wait_for("settings reloaded", since=since)
+
+    def test_a_service_that_a_reload_takes_away_and_gives_back(
+        self, gateway: Gateway, clients: Clients, app_port: int
+    ) -> None:
+        without = {**settings(app_port), "services": {"other.test": f"http://127.0.0.1:{app_port}"}}
+        self.reload(gateway, without)
+        clients.wait_refused()
+        self.reload(gateway, settings(app_port))
+        seen = clients.ask()
+        assert all(404 in one["seen"] for one in seen.values()), seen
+
+    def test_a_rate_limit(self, gateway: Gateway, clients: Clients, app_port: int) -> None:
+        self.reload(gateway, settings(app_port, rate_limit={"user": None, "ip": "5/minute"}))
+        clients.wait_refused("longpoll")
+        self.reload(gateway, settings(app_port))
+        seen = clients.ask()
+        assert all(429 in one["seen"] for one in seen.values() if one["transport"] == "longpoll"), seen
+
+    def test_a_restart_of_the_gateway(self, gateway: Gateway, clients: Clients) -> None:
+        assert gateway.process
+        gateway.process.terminate()
+        gateway.process.wait(LIMIT_S)
+        gateway.start().ready()
+        clients.wait_refused()
+        clients.ask()
