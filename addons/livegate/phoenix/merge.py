@@ -4,6 +4,7 @@ from typing import Any
 
 from livegate.phoenix import streams
 from livegate.phoenix.changes import Changes
+from livegate.phoenix.items import EMPTY
 from livegate.phoenix.nodes import (
     COUNT,
     DYNAMICS,
@@ -20,7 +21,9 @@ from livegate.phoenix.nodes import (
     entries_of,
     is_comprehension,
 )
-from livegate.phoenix.render import Renderer
+
+_AS_THEY_ARE = frozenset({STATICS, STREAM})
+_REPEATED = frozenset({DYNAMICS, KEYED})
 
 
 class Merger:
@@ -30,6 +33,8 @@ class Merger:
         self.changes = changes
         self._components = components
         self._generation = generation
+        self._inserts: list[str] = []
+        self._deletes: list[str] = []
 
     def replace(self, old: object, new: object, path: Path, depth: int) -> Any:
         """A value that takes the place of another; the streams in it are told what to show."""
@@ -41,7 +46,7 @@ class Merger:
         was = old if isinstance(old, dict) else {}
         found: Node = {}
         for key, value in new.items():
-            if key in (STATICS, STREAM):
+            if key in _AS_THEY_ARE or (value.__class__ is str and key not in _REPEATED):  # nearly all are texts
                 found[key] = value
             elif key == DYNAMICS:
                 found[key] = self._rows(value, path, depth)
@@ -54,7 +59,13 @@ class Merger:
     def _rows(self, rows: object, path: Path, depth: int) -> list[Any]:
         if not isinstance(rows, list):
             raise TreeError("a comprehension whose d is no list")
-        return [[self.replace(None, value, path, depth + 1) for value in dynamics_of(row).values()] for row in rows]
+        return [
+            [
+                value if value.__class__ is str else self.replace(None, value, path, depth + 1)
+                for value in (row if isinstance(row, list) else dynamics_of(row).values())
+            ]
+            for row in rows
+        ]
 
     def _entries(self, keyed: object, path: Path, depth: int) -> Node:
         if not isinstance(keyed, dict):
@@ -97,7 +108,9 @@ class Merger:
         count = changed.get(COUNT)
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise TreeError("a comprehension without a count")
-        after: Node = {key: value for key, value in before.items() if key.isdigit() and int(key) < count}
+        after: Node = dict(before)
+        after.pop("km", None)
+        gone = self._beyond(after, count) if before.get(COUNT) != count or len(after) != count + 1 else []
         after[COUNT] = count
         told = len(self.changes.paths)
         for key, entry in changed.items():
@@ -108,10 +121,17 @@ class Merger:
             found[STREAM] = diff[STREAM]
             del self.changes.paths[told:]  # a stream's items are told one by one
             return self._streamed(old, found)
-        for key in before.keys() - after.keys():
-            if key.isdigit():
+        for key in gone:
+            if key not in after:
                 self.changes.add((*path, KEYED, int(key)), before[key], None)
         return found
+
+    def _beyond(self, entries: Node, count: int) -> list[str]:
+        """Take off what stands beyond a count; returns which."""
+        gone = [key for key in entries if key.isdigit() and int(key) >= count]
+        for key in gone:
+            del entries[key]
+        return gone
 
     def _is_shown(self, node: Node) -> bool:
         """Whether the client still has the entries of a comprehension: those of a stream it forgets."""
@@ -143,17 +163,21 @@ class Merger:
         orders = streams.orders_of(new[STREAM])
         statics = new.get(STATICS)
 
-        def html(entry: Any) -> str:
-            node = {STATICS: statics, **dynamics_of(entry)}
-            return Renderer(self._components, self._generation, streams=True).html(node)
+        def id_of(entry: Any) -> str | None:
+            return streams.first_id({STATICS: statics, **dynamics_of(entry)}, self._components)
 
-        before = old.get(ITEMS, ()) if old.get(STREAM) and streams.orders_of(old[STREAM]).ref == orders.ref else ()
-        new[ITEMS] = streams.after(before, orders, entries_of(new), html)
+        same = STREAM in old and streams.ref_of(old[STREAM]) == orders.ref
+        before = old.get(ITEMS, EMPTY) if same else EMPTY
+        new[ITEMS] = streams.after(before, orders, entries_of(new), id_of)
         new[FRESH] = self._generation
-        self.changes.stream_inserts += tuple(insert.id for insert in orders.inserts)
-        self.changes.stream_deletes += tuple(orders.deletes)
+        self._inserts += [insert.id for insert in orders.inserts]
+        self._deletes += orders.deletes
         self.changes.stream_resets += orders.reset
         return new
+
+    def finish(self) -> None:
+        """Write down what became of all streams together; there may be as many as there are places."""
+        self.changes.stream_inserts, self.changes.stream_deletes = tuple(self._inserts), tuple(self._deletes)
 
     # Components
 

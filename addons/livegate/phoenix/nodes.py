@@ -40,7 +40,7 @@ def resolved(value: object, templates: object, depth: int = 0, *, component: boo
     """
     check_depth(depth)
     if isinstance(value, list):
-        return [resolved(item, templates, depth + 1) for item in value]
+        return [item if item.__class__ is str else resolved(item, templates, depth + 1) for item in value]
     if not isinstance(value, dict):
         return value
     own = value.get(TEMPLATES)
@@ -52,7 +52,9 @@ def resolved(value: object, templates: object, depth: int = 0, *, component: boo
     for key, item in value.items():
         if key in (TEMPLATES, COMPONENTS):
             continue
-        if key == STATICS:
+        if item.__class__ is str and key != STATICS:
+            found[key] = item
+        elif key == STATICS:
             found[key] = _statics(item, table, component=component)
         elif key == STREAM:
             found[key] = item

@@ -1,21 +1,21 @@
 """Streams: the server sends what is new and forgets it; the browser keeps the items, and so do we."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
-from livegate.phoenix.nodes import TreeError
+from livegate.phoenix.items import EMPTY, Edit, Items
+from livegate.phoenix.nodes import STATICS, Node, TreeError, is_comprehension
 
-_ID = re.compile(r"""\bid=["']?([^"'\s>]+)""")
 MAX_ITEMS = 20_000
+MAX_TAG_PARTS, MAX_TAG_DEPTH = 256, 20
+"""So many statics and dynamics, so deep, are read for the id of an item."""
+_ID = re.compile(r"""(?<![\w-])id=["']?([^"'\s>]+)""")
 
-type Item = tuple[str, Any]
-"""Its DOM id and its entry."""
 
-
-@dataclass(frozen=True, slots=True)
-class Insert:
+class Insert(NamedTuple):
     """Where an item goes: `at` an index, -1 at the end; `limit` keeps so many at the start, negative at the end."""
 
     id: str
@@ -32,6 +32,8 @@ class Orders:
     inserts: tuple[Insert, ...]
     deletes: tuple[str, ...]
     reset: bool
+    ordered: bool = True
+    """Whether the inserts come in the order of the entries: those of an object do not."""
 
 
 def orders_of(value: object) -> Orders:
@@ -39,9 +41,15 @@ def orders_of(value: object) -> Orders:
     if not isinstance(value, list) or len(value) < 2:
         raise TreeError("a stream that is no list")
     if isinstance(value[0], dict):  # 0.18: no ref, {id: at}
-        return Orders(None, _inserts(value[0]), _ids(value[1]), reset=False)
+        return Orders(None, _inserts(value[0]), _ids(value[1]), reset=False, ordered=False)
     deletes = value[2] if len(value) > 2 else []
-    return Orders(str(value[0]), _inserts(value[1]), _ids(deletes), reset=len(value) > 3 and bool(value[3]))
+    reset, ordered = len(value) > 3 and bool(value[3]), isinstance(value[1], list)
+    return Orders(str(value[0]), _inserts(value[1]), _ids(deletes), reset, ordered)
+
+
+def ref_of(value: object) -> str | None:
+    """The ref of a stream whose orders could be read."""
+    return None if not isinstance(value, list) or isinstance(value[0], dict) else str(value[0])
 
 
 def _ids(value: object) -> tuple[str, ...]:
@@ -67,31 +75,75 @@ def _insert(row: object) -> Insert:
     return Insert(row[0], row[1], limit, update_only=len(row) > 3 and bool(row[3]))
 
 
-def after(items: tuple[Item, ...], orders: Orders, entries: list[Any], html: Callable[[Any], str]) -> tuple[Item, ...]:
-    """The items of a stream once the orders were followed; `html` renders an entry. Raises TreeError."""
-    kept = [] if orders.reset else [item for item in items if item[0] not in set(orders.deletes)]
-    inserts = {insert.id: insert for insert in orders.inserts}
+def after(items: Items, orders: Orders, entries: list[Any], id_of: Callable[[Any], str | None]) -> Items:
+    """The items of a stream once the orders were followed; `id_of` reads an entry's DOM id. Raises TreeError.
+
+    An entry comes at the place of its order, and so has its id (1.0 on): reading the id is dear, and only done where
+    the two do not agree, or where the orders came as an object, whose order is not that of the entries.
+    """
+    if not entries and not orders.deletes and not orders.reset:
+        return items
+    edit = Edit(EMPTY if orders.reset else items)
+    for id_ in orders.deletes:
+        edit.delete(id_)
+    inserts = orders.inserts
+    by_id: dict[str, Insert] | None = None
+    in_order = orders.ordered and len(inserts) == len(entries)
     for number, entry in enumerate(entries):
-        match = _ID.search(html(entry))
-        found = match.group(1) if match is not None else None
-        insert = inserts.get(found or "") or (orders.inserts[number] if number < len(orders.inserts) else None)
+        insert = inserts[number] if number < len(inserts) else None
+        if not in_order or insert is None or not _names(entry, insert.id):
+            if by_id is None:
+                by_id = {each.id: each for each in inserts}
+            insert = by_id.get(id_of(entry) or "", insert)
         if insert is not None:
-            _put(kept, insert, entry)
-    if len(kept) > MAX_ITEMS:
+            _put(edit, insert, entry)
+    if len(edit) > MAX_ITEMS:
         raise TreeError(f"a stream of more than {MAX_ITEMS} items")
-    return tuple(kept)
+    return edit.done()
 
 
-def _put(items: list[Item], insert: Insert, entry: Any) -> None:
-    for number, (id_, _) in enumerate(items):
-        if id_ == insert.id:
-            items[number] = (id_, entry)
-            return
+def _names(entry: Any, id_: str) -> bool:
+    """Whether the first text of an entry has the id in it."""
+    first = entry[0] if isinstance(entry, list) and entry else entry.get("0") if isinstance(entry, dict) else None
+    return isinstance(first, str) and id_ in first
+
+
+def _put(edit: Edit, insert: Insert, entry: Any) -> None:
+    if insert.id in edit:
+        edit.replace(insert.id, entry)
+        return
     if insert.update_only:
         return
-    items.insert(insert.at if insert.at >= 0 else len(items), (insert.id, entry))
-    if insert.limit is not None and len(items) > abs(insert.limit):
-        if insert.limit < 0:
-            del items[: len(items) + insert.limit]
-        else:
-            del items[insert.limit :]
+    edit.insert(insert.at, insert.id, entry)
+    if insert.limit is not None:
+        edit.trim(insert.limit)
+
+
+def first_id(node: Node, components: dict[int, Node]) -> str | None:
+    """The DOM id of a node: that of its first tag, which may be within a component. None when there is none.
+
+    Reads little further than that tag: MAX_TAG_PARTS parts at most.
+    """
+    parts = []
+    for part in islice(_texts(node, components, 0), MAX_TAG_PARTS):
+        parts.append(part)
+        if ">" in part:
+            break
+    match = _ID.search("".join(parts))
+    return match.group(1) if match is not None else None
+
+
+def _texts(value: Any, components: dict[int, Node], depth: int) -> Iterator[str]:
+    """What a value begins with, in the order of its HTML."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = components.get(value)
+    if not isinstance(value, dict):
+        yield str(value or "")
+        return
+    statics = value.get(STATICS)
+    if not isinstance(statics, list) or is_comprehension(value) or depth > MAX_TAG_DEPTH:
+        return
+    for number, static in enumerate(statics):
+        yield static
+        if number + 1 < len(statics):
+            yield from _texts(value.get(str(number)), components, depth + 1)

@@ -66,6 +66,7 @@ class Tree(Struct, gc=False):
             changes.add((), self.root or None, root)
         else:
             root = merger.merge(self.root, change, (), 0) if change else self.root
+        merger.finish()
         if given:
             changes.components = frozenset(given)
         self.root, self.components, self.generation = root, components, generation

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from livegate.phoenix import streams
 from livegate.phoenix.changes import MAX_PATHS, Change, Changes, value_text
 from livegate.phoenix.tree import Tree, TreeError
 
@@ -268,14 +267,6 @@ def test_only_so_many_paths_are_listed() -> None:
     tree = Tree.join({"s": [""] * 1001, **{str(at): "a" for at in range(1000)}})
     changes = tree.merge({str(at): "b" for at in range(1000)})
     assert (len(changes.paths), changes.more) == (MAX_PATHS, 1000 - MAX_PATHS)
-
-
-def test_a_stream_holds_only_so_many_items() -> None:
-    inserts = tuple(streams.Insert(str(at), -1, None, update_only=False) for at in range(3))
-    orders = streams.Orders("0", inserts, (), reset=False)
-    items = tuple((f"x{at}", []) for at in range(streams.MAX_ITEMS))
-    with pytest.raises(TreeError, match="more than"):
-        streams.after(items, orders, [[], [], []], lambda entry: "")
 
 
 @pytest.mark.parametrize(
