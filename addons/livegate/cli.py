@@ -142,32 +142,27 @@ def _settings_or_exit(config: Path | None) -> tuple[Path | None, Settings]:
     epilog="Example: `livegate read frames.jsonl --slow 200ms`, `livegate read frames.jsonl --html 42 > page.html`"
 )
 def read(
-    log: Annotated[Path, typer.Argument(help="A frame log, or a flow file of mitmproxy.", metavar="LOG")],
+    log: Annotated[
+        Path,
+        typer.Argument(
+            help="A frame log, a flow file of mitmproxy, or a HAR file of a browser; `-` is standard input.",
+            metavar="FILE",
+        ),
+    ],
     *,
-    session: Annotated[int | None, typer.Option(help="Only this session.")] = None,
-    event: Annotated[str | None, typer.Option(help="Only this event.")] = None,
+    session: Annotated[int | None, typer.Option(help="Only this session.", metavar="N")] = None,
+    event: Annotated[str | None, typer.Option(help="Only this event.", metavar="NAME")] = None,
     slow: Annotated[str | None, typer.Option(help="Only answers that took at least so long, such as 200ms.")] = None,
+    payload: Annotated[bool, typer.Option("--payload", help="With each frame: what changed, and its content.")] = False,
+    frame: Annotated[int | None, typer.Option(help="Only this line, with its payload.", metavar="N")] = None,
     html: Annotated[int | None, typer.Option(help="Print the page as it was at this line.", metavar="N")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the frame log grows.")] = False,
 ) -> None:
-    """Read a frame log: what was said, by whom, how long it took, and the page at any moment."""
-    from livegate.inspect import reading
+    """Read recorded traffic: what was said, by whom, how long it took, and the page at any moment."""
+    from livegate import read as reader
 
-    try:
-        slow_ms = duration(slow) * 1000 if slow is not None else None
-        lines = reading.read_lines(log, follow=follow and html is None)
-        if html is not None:
-            typer.echo(reading.page_at(lines, html))
-            return
-        wanted = reading.Wanted(session, event, slow_ms)
-        for line in lines:
-            if wanted.fits(line):
-                typer.echo(reading.line_text(line))
-    except (reading.ReadError, ValueError) as error:
-        errors.print(str(error))
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit from None
+    asked = reader.Asked(log, session, event, slow, payload=payload, frame=frame, html=html, follow=follow)
+    raise typer.Exit(reader.run(asked))
 
 
 @app.command(epilog="Example: `livegate top`, `livegate top --url http://gateway.internal:9091 --every 5s`")

@@ -101,7 +101,9 @@ def test_a_session_is_understood_from_its_page_to_its_crash(chromium: str, demo:
         expect(pane.locator("tbody").get_by_text(re.compile(r"\d+ events · p95")).first).to_be_visible()
         last = [line for line in read_until(web, "add") if line.get("event") == "add"][-1]
         html = web.read("--html", str(last["n"]))
-        assert page.evaluate(DOM, html) == in_browser, "the page, streams included, as the log has it"
+        assert html.startswith("<!doctype html>")
+        body = html.partition("<body>")[2].partition("</body>")[0]
+        assert page.evaluate(DOM, body) == in_browser, "the page, streams included, as the log has it"
     lines = web.lines()
     answers = [line for line in lines if line.get("what") == "reply" and line["event"] == "slow"]
     assert len(answers) == 1

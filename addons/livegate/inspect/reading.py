@@ -1,35 +1,42 @@
-"""Reads frame logs and mitmproxy's flow files: filters them, follows them, shows the page as it was at a frame."""
+"""Reads recorded traffic for `livegate read`: finds out what a file is, filters lines, shows the page at a frame.
+
+The kinds of file are read by `read_frame_log`, `read_flows` and `read_har`; each yields the lines of a frame log.
+"""
 
 import base64
 import binascii
-import json
+import gzip
+import io
+import re
+import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, cast
 
-from mitmproxy import exceptions, http
-from mitmproxy.io import FlowReader
-
-from livegate.inspect.frame_log import VERSION, finished
-from livegate.inspect.logging_frames import FrameLogger
-from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
+from livegate.inspect.describe import clock_text
+from livegate.inspect.read_flows import flow_file_lines
+from livegate.inspect.read_frame_log import EXPECTED, FrameLogFile
+from livegate.inspect.read_har import MAX_HAR_BYTES, har_lines
+from livegate.inspect.recorded import FRAME_LOG, Contents, Line, ReadError
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.note import shortened
 from livegate.phoenix.tracker import Tracker
 from livegate.phoenix.tree import TreeError
 
-POLL_S = 0.2
-"""How often a log that is followed is looked at."""
-MAX_LINE_CHARACTERS = 2 * 1024 * 1024
+__all__ = ["Contents", "Line", "ReadError", "Wanted", "line_text", "page_at", "read_lines"]
 
-type Line = dict[str, Any]
-
-
-class ReadError(Exception):
-    """What was asked for cannot be read or shown; the text says why, for a person."""
+PEEKED = 4096
+STDIN = "-"
+BOM = b"\xef\xbb\xbf"
+GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
+ZLIB = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
+"""What mitmproxy writes as `.zhar` begins with."""
+_HAR = re.compile(rb'\s*\{\s*"log"\s*:')
+_JSON = re.compile(rb"\s*\{")
+_TNETSTRING = re.compile(rb"\d{1,12}:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,106 +58,87 @@ class Wanted:
         return isinstance(line.get("ms"), int | float) and line.get("dir") == "down" and line["ms"] >= self.slow_ms
 
 
-def read_lines(path: Path, *, follow: bool = False, sleep: Callable[[float], None] = time.sleep) -> Iterator[Line]:
-    """The lines of a log, numbered by `n` from 1, or what a flow file would have logged. Raises ReadError."""
+def read_lines(
+    path: Path,
+    *,
+    follow: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+    contents: Contents | None = None,
+) -> Iterator[Line]:
+    """Yield the lines of a recording, numbered by `n` from 1: those of a frame log, or what one would say of its flows.
+
+    `-` is standard input. `contents` is filled in on the way. Raises ReadError.
+    """
+    contents = contents or Contents()
     try:
-        with path.open("rb") as file:
-            start = file.read(16)
-    except OSError as error:
-        raise ReadError(f"{path}: {error.strerror}") from error
-    if start and not start.lstrip().startswith(b"{"):
-        yield from _numbered(_of_flows(path))
-        return
-    yield from _numbered(_of_log(path, follow, sleep))
+        with _opened(path) as file:
+            lines = _lines(file, path, contents, follow=follow, sleep=sleep)
+            for number, line in enumerate(lines, 1):
+                contents.see(line)
+                yield {**line, "n": number}
+    except (OSError, EOFError, zlib.error) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ReadError(f"{path}: {why}") from error
 
 
-def _numbered(lines: Iterator[Line]) -> Iterator[Line]:
-    for number, line in enumerate(lines, 1):
-        yield {**line, "n": number}
+def _opened(path: Path) -> BinaryIO:
+    if str(path) == STDIN:
+        if sys.stdin is None:
+            raise ReadError("standard input is closed")
+        return cast("BinaryIO", sys.stdin.buffer)
+    return path.open("rb")
 
 
-def _of_log(path: Path, follow: bool, sleep: Callable[[float], None]) -> Iterator[Line]:
-    number = 0
-    with path.open(encoding="utf-8", errors="replace") as file:
-        begun = ""
-        while True:
-            text = file.readline(MAX_LINE_CHARACTERS)
-            begun += text
-            if not text.endswith("\n"):
-                if follow and not text:
-                    sleep(POLL_S)
-                    continue
-                if not text:
-                    return
-                continue
-            number += 1
-            line, begun = _parsed(begun, path, number), ""
-            yield line
+def _lines(
+    file: BinaryIO, path: Path, contents: Contents, *, follow: bool, sleep: Callable[[float], None]
+) -> Iterator[Line]:
+    file, start = _unpacked(file, path)
+    if follow and not _JSON.match(start) and start:
+        raise ReadError(f"{path}: only a frame log can be followed")
+    if _HAR.match(start):
+        if follow:
+            raise ReadError(f"{path}: only a frame log can be followed, not a HAR file")
+        return har_lines(file, path, contents)
+    if _JSON.match(start) or follow:
+        contents.kind = FRAME_LOG
+        return FrameLogFile(file, path, contents, follow=follow).lines(sleep)
+    if _TNETSTRING.match(start):
+        contents.kind = "flow file"
+        return flow_file_lines(file, path, contents)
+    if not start.strip():
+        raise ReadError(f"{path}: nothing is in it; {EXPECTED}")
+    if start.startswith(ZIP):
+        raise ReadError(f"{path}: a zip archive; unpack it, and read the .har file in it")
+    raise ReadError(f"{path}: neither a frame log nor a flow file nor a HAR file; {EXPECTED}")
 
 
-def _parsed(text: str, path: Path, number: int) -> Line:
-    try:
-        line = json.loads(text)
-    except ValueError:
-        raise ReadError(f"{path}:{number}: not a line of a frame log") from None
-    if not isinstance(line, dict) or line.get("v") != VERSION:
-        found = line.get("v") if isinstance(line, dict) else None
-        raise ReadError(f"{path}:{number}: a frame log of version {found}, this livegate reads version {VERSION}")
-    return line
+def _unpacked(file: BinaryIO, path: Path) -> tuple[BinaryIO, bytes]:
+    """The file without its compression and byte order mark, and how it begins."""
+    start = _start(file)
+    if start.startswith(GZIP):
+        file = cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=file)))
+        start = _start(file)
+    elif start.startswith(ZLIB):
+        unpacking = zlib.decompressobj()
+        data = unpacking.decompress(file.read(MAX_HAR_BYTES), MAX_HAR_BYTES + 1)
+        if len(data) > MAX_HAR_BYTES or unpacking.unconsumed_tail:
+            raise ReadError(f"{path}: larger than {MAX_HAR_BYTES // 1024 // 1024} MiB when unpacked")
+        file = io.BytesIO(data)
+        start = data[:PEEKED]
+    if start.startswith(BOM):
+        file.read(len(BOM))
+        start = start[len(BOM) :]
+    return file, start
 
 
-class _Collected:
-    """Lines as a frame log would have them."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        self.lines: list[Line] = []
-        self._redactor = redactor
-
-    def put(self, line: Line, data: bytes | None = None, *, text: bool = True) -> None:
-        """Keep a line."""
-        self.lines.append(finished(line, data, "redacted", self._redactor, text=text))
-
-    def taken(self) -> list[Line]:
-        """What has come since."""
-        lines, self.lines = self.lines, []
-        return lines
-
-
-def _of_flows(path: Path) -> Iterator[Line]:
-    redactor, recorder = Redactor(), Recorder()
-    collected = _Collected(redactor)
-    logger = FrameLogger(recorder, redactor, collected)
-    try:
-        with path.open("rb") as file:
-            for flow in FlowReader(file).stream():
-                if isinstance(flow, http.HTTPFlow):
-                    _replay(flow, recorder, logger)
-                yield from collected.taken()
-    except exceptions.FlowReadException as error:
-        raise ReadError(f"{path}: neither a frame log nor a flow file: {error}") from error
-
-
-def _replay(flow: http.HTTPFlow, recorder: Recorder, logger: FrameLogger) -> None:
-    if flow.websocket is None:
-        recorder.exchange(flow)
-        return
-    logger.websocket_start(flow)
-    for message in flow.websocket.messages:
-        recorder.message(flow, message)
-        logger.message(flow, message)
-    recorder.closed(flow)
-    if flow.websocket.close_code is not None:
-        logger.websocket_end(flow)
+def _start(file: BinaryIO) -> bytes:
+    return file.peek(PEEKED)[:PEEKED] if isinstance(file, io.BufferedReader) else b""
 
 
 def line_text(line: Line) -> str:
     """One line for a person: number, time, session, direction, sentence."""
     at = line.get("at")
-    clock = (
-        time.strftime("%H:%M:%S", time.localtime(at)) + f".{int(at % 1 * 1000):03d}"
-        if isinstance(at, int | float)
-        else "?"
-    )
+    clock = clock_text(at) if isinstance(at, int | float) else "?"
     session = f"[{line['session']}]" if line.get("session") is not None else ""
     match line.get("kind"):
         case "frame":

@@ -577,7 +577,7 @@ def test_a_long_poll_session_is_logged_and_its_page_shown(tmp_path: Path) -> Non
     [
         (b"nonsense", "neither a frame log nor a flow file"),
         (b'{"v":9}\n', "of version 9"),
-        (b'{"v":1}\n[]\n', "of version None"),
+        (b'{"v":1}\n[]\n', ":2: a line without a version"),
         (b"{\n", "not a line"),
     ],
 )
