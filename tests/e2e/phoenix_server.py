@@ -40,6 +40,10 @@ def answers(frame: Frame) -> list[Frame]:
     match topic.partition(":")[0], event:
         case "private", "phx_join":
             return [reply({"reason": "unauthorized"}, "error")]
+        case "lv", "phx_join" if topic == "lv:phx-login":
+            return [reply({"redirect": {"to": "/login", "flash": "SFMyNTY"}}, "error")]
+        case "lv", "phx_join" if topic == "lv:phx-stale":
+            return [reply({"reason": "stale"}, "error")]
         case "lv", "phx_join":
             return [reply({"rendered": RENDERED, "liveview_version": "1.1.0"})]
         case _, "phx_leave":
@@ -85,6 +89,8 @@ class PhoenixServer:
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.refuse_posts = False
+        """Whether long-poll's POSTs are answered as `check_origin` does that refuses their origin."""
         self._polls: dict[str, asyncio.Queue[str]] = {}
 
     async def __aenter__(self) -> Self:
@@ -133,6 +139,8 @@ class PhoenixServer:
 
     async def _send(self, request: web.Request) -> web.Response:
         token = self._token(request)
+        if self.refuse_posts:
+            return web.json_response({"status": 403})
         for line in (await request.text()).split("\n"):
             data = line if line[:1] in "[{" else base64.b64decode(line)
             for frame in answers(decoded(data)):
