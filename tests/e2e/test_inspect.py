@@ -98,7 +98,7 @@ def test_a_session_is_understood_from_its_page_to_its_crash(chromium: str, demo:
         expect(pane.get_by_text('click "inc" on').first).to_be_visible()
         expect(pane.get_by_text(re.compile(r"reply ok to #\d+ after .* ms, diff .* B: \d+ path")).first).to_be_visible()
         expect(pane.get_by_text(re.compile(r'0: "0" → "1"')).first).to_be_visible()
-        expect(pane.locator("tbody").get_by_text(re.compile(r"\d+ events · p95")).first).to_be_visible()
+        expect(pane.locator("tbody").get_by_text(re.compile(r"\d+ ev · p95")).first).to_be_visible()
         last = [line for line in read_until(web, "add") if line.get("event") == "add"][-1]
         html = web.read("--html", str(last["n"]))
         assert html.startswith("<!doctype html>")

@@ -381,6 +381,23 @@ def test_the_page_is_inside_mitmweb_behind_its_login(home: Home, page: Page) -> 
     assert home.hosts == {urlsplit(home.mitmweb).netloc}
 
 
+def test_the_essence_of_a_sockets_comment_is_not_cut_in_mitmweb(home: Home, chromium: str) -> None:
+    with browser_page(chromium, viewport={"width": 1400, "height": 900}) as page:
+        page.goto(home.mitmweb.replace("/livegate?", "?"))
+        comment = page.locator("td.col-comment", has_text=re.compile(r"^(\S )?\d{4} · \d+ ev · p95")).first
+        expect(comment).to_be_visible()
+        seen = comment.evaluate(
+            """cell => {
+              const text = cell.firstChild, end = text.data.indexOf("s · ") + 1, range = document.createRange()
+              range.setStart(text, 0)
+              range.setEnd(text, end)
+              return { text: text.data.slice(0, end), fits: range.getBoundingClientRect().width <= cell.clientWidth }
+            }"""
+        )
+        assert re.fullmatch(r"(\S )?\d{4} · \d+ ev · p95 [\d.]+ m?s", seen["text"]), seen
+        assert seen["fits"], seen
+
+
 SHAPES = [(1360, "light"), (1360, "dark"), (420, "dark"), (420, "light")]
 
 

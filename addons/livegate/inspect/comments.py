@@ -1,46 +1,53 @@
-"""What a list of flows says of a session: the comment and the sign of its socket's flow."""
+"""What a list of flows says of a LiveView socket: the comment and the sign of its flow."""
 
 from mitmproxy import ctx, hooks, http
 
-from livegate.inspect.describe import session_text, sign_of
+from livegate.inspect.describe import SIGNS, sign_of, socket_text
 from livegate.inspect.redaction import Redactor
 from livegate.mitm.policy import not_kept_text
-from livegate.phoenix.model import Session
+from livegate.phoenix.channel import Channels
 
 SOON_S = 0.5
-"""So long after something has happened in a session its comment says so, and all that happened meanwhile."""
+"""So long after something has happened on a socket its comment says so, and all that happened meanwhile."""
+WRITTEN = "livegate_comment"
+"""Attribute of a flow: the comment that was written last, to know it from a user's own."""
 
 
 class Comments:
-    """Writes comments, at most one in `SOON_S` a flow, and the last word always."""
+    """Writes comments, at most one in `SOON_S` a flow, and the last word always; a user's own comment and mark stay."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._due: dict[str, Session] = {}
-        """By the flow's id: of whom a comment is to be written soon."""
+        self._due: dict[str, Channels] = {}
+        """By the flow's id: of which socket a comment is to be written soon."""
 
-    def soon(self, flow: http.HTTPFlow, session: Session) -> None:
-        """Something happened in the session of this flow's socket."""
+    def soon(self, flow: http.HTTPFlow, channels: Channels) -> None:
+        """Write the comment of a flow within `SOON_S`: something happened on its socket."""
         if flow.id not in self._due:
             ctx.master.event_loop.call_later(SOON_S, self._write_due, flow)
-        self._due[flow.id] = session  # which may turn out to be another one than before
+        self._due[flow.id] = channels
 
-    def last(self, flow: http.HTTPFlow, session: Session | None) -> None:
-        """The socket has ended."""
+    def last(self, flow: http.HTTPFlow, channels: Channels | None) -> None:
+        """Write the last comment of a flow: its socket has ended."""
         self._due.pop(flow.id, None)
-        if session is not None:
-            self.write(flow, session)
+        if channels is not None:
+            self.write(flow, channels)
 
-    def write(self, flow: http.HTTPFlow, session: Session) -> None:
-        """Say how things stand, at once."""
-        not_kept = not_kept_text(flow)
-        flow.comment = self._redactor.text(session_text(session)) + (f" · {not_kept}" if not_kept else "")
-        sign = sign_of(session)
-        if sign and not flow.marked:
+    def write(self, flow: http.HTTPFlow, channels: Channels) -> None:
+        """Write how things stand, at once."""
+        session, not_kept = channels.session, not_kept_text(flow)
+        if session is None:
+            return
+        text = self._redactor.text(socket_text(channels.seen, session)) + (f" · {not_kept}" if not_kept else "")
+        if flow.comment in ("", not_kept, vars(flow).get(WRITTEN)):
+            flow.comment = text
+            setattr(flow, WRITTEN, text)
+        sign = sign_of(channels.seen)
+        if sign and (not flow.marked or flow.marked in SIGNS):
             flow.marked = sign
 
     def _write_due(self, flow: http.HTTPFlow) -> None:
-        session = self._due.pop(flow.id, None)
-        if session is not None:
-            self.write(flow, session)
+        channels = self._due.pop(flow.id, None)
+        if channels is not None:
+            self.write(flow, channels)
             ctx.master.addons.trigger(hooks.UpdateHook([flow]))

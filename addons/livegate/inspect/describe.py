@@ -6,7 +6,7 @@ import time
 from livegate.inspect.redaction import Redactor
 from livegate.phoenix.changes import Changes, json_text, value_text
 from livegate.phoenix.frames import Frame
-from livegate.phoenix.model import Session, percentile
+from livegate.phoenix.model import Session, SocketSeen, percentile
 from livegate.phoenix.note import Note, seconds_text, shortened, size_text
 
 MAX_LINES = 60
@@ -15,6 +15,7 @@ MAX_RAW_CHARACTERS = 64 * 1024
 CRASHED, REFUSED, UNANSWERED = ":boom:", ":no_entry:", ":question:"
 """Markers as mitmproxy names them."""
 SIGNS = frozenset({CRASHED, REFUSED, UNANSWERED})
+EMOJI = {CRASHED: "💥", REFUSED: "⛔", UNANSWERED: "❓"}
 
 
 def changes_text(changes: Changes, redactor: Redactor) -> list[str]:
@@ -98,13 +99,39 @@ def session_text(session: Session) -> str:
     return " · ".join([*parts, session.state])
 
 
-def sign_of(session: Session) -> str:
-    """A sign for what went wrong in a session; empty when nothing did."""
-    if session.crashes:
+def socket_text(seen: SocketSeen, session: Session) -> str:
+    """One socket of a session in a line that may be cut at its end: what went wrong, how it closed, its own counts."""
+    sign = EMOJI.get(sign_of(seen), "")
+    code = "" if seen.closed_at is None else str(seen.close_code or "closed")
+    parts = [" ".join(filter(None, (sign, code))), f"{seen.events} ev"]
+    slowest = percentile(seen.trips, 0.95)
+    if slowest is not None:
+        parts.append(f"p95 {seconds_text(slowest)}")
+    if seen.crashes > 1:  # one is what the sign says
+        parts.append(f"{seen.crashes} crashes")
+    if seen.refused:
+        parts.append(_refused_text(seen, session))
+    if seen.unanswered:
+        parts.append(f"{seen.unanswered} unanswered")
+    main = session.main
+    label = f"{main.label}{f' {main.path}' if main.path and main.module else ''}" if main is not None else session.label
+    return " · ".join([*filter(None, parts), shortened(label), f"session {session.number}"])
+
+
+def _refused_text(seen: SocketSeen, session: Session) -> str:
+    """How many joins were refused, and why, as far as it is known of this socket."""
+    if len(session.sockets) == 1 and session.refusals:
+        return f"refused: {', '.join(shortened(reason) for reason in list(session.refusals)[:2])}"
+    return f"{seen.refused} join{'' if seen.refused == 1 else 's'} refused"
+
+
+def sign_of(seen: SocketSeen) -> str:
+    """A sign for what went wrong on a socket; empty when nothing did."""
+    if seen.crashes:
         return CRASHED
-    if session.refusals:
+    if seen.refused:
         return REFUSED
-    return UNANSWERED if session.unanswered else ""
+    return UNANSWERED if seen.unanswered else ""
 
 
 def event_line(note: Note) -> str:

@@ -61,6 +61,10 @@ class LiveViewInspector:
 
     def running(self) -> None:
         self._expire()
+        if hasattr(ctx.master, "app"):  # mitmweb, which has Tornado loaded
+            from livegate.mitm import comment_column
+
+            comment_column.widen(ctx.master)
         if "web_columns" in ctx.options and not ctx.options.has_changed("web_columns"):
             ctx.options.update(web_columns=WEB_COLUMNS)
 
@@ -94,7 +98,7 @@ class LiveViewInspector:
     @contained
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         channels = self.recorder.closed(flow)
-        self._comments.last(flow, channels.session if channels is not None else None)
+        self._comments.last(flow, channels)
 
     def _tell(self, seen: FrameSeen) -> None:
         flow, note = seen.flow, seen.note
@@ -103,9 +107,9 @@ class LiveViewInspector:
             comment_on(flow, note, self.redactor)
         elif session is not None:
             if note.what in _AT_ONCE:
-                self._comments.write(flow, session)
+                self._comments.write(flow, seen.channels)
             else:
-                self._comments.soon(flow, session)
+                self._comments.soon(flow, seen.channels)
         if ctx.options.liveview_log != "off":
             self._print(flow, note)
 

@@ -53,7 +53,7 @@ def test_a_frame_is_shown_as_a_sentence_what_changed_and_itself(inspector: LiveV
     assert lines[2].startswith('  event \'toast\': {"token": "⟪redacted-')
     assert lines[-1].startswith('["4","12"')
     assert CANARY not in str(list(shown.values()))
-    assert browser.flow.comment == "/count · 0 events · live"
+    assert browser.flow.comment == "0 ev · /count · session 1"
     session = session_of(browser.flow)
     assert session is not None
     assert session.main is not None
@@ -114,7 +114,7 @@ def test_a_crash_marks_the_flow_and_the_comment_says_how_it_ended(inspector: Liv
     browser.flow.metadata[NOT_KEPT] = 1234
     browser.close()
     assert browser.flow.comment == (
-        "/count · 2 events · p95 3.0 ms · 1 crash · 1 unanswered · crashed · 1,234 earlier messages not kept"
+        "💥 1006 · 2 ev · p95 3.0 ms · 1 unanswered · /count · session 1 · 1,234 earlier messages not kept"
     )
 
 
@@ -716,11 +716,11 @@ async def test_the_last_comment_of_a_burst_is_written_though_nothing_follows(mon
         browser.session()
         for number in range(20, 120):
             browser.say(["4", str(number), *CLICK[2:]])
-        assert browser.flow.comment == "/count · 0 events · live"  # of the join, which is told at once
+        assert browser.flow.comment == "0 ev · /count · session 1"  # of the join, which is told at once
         await asyncio.wait_for(updated.wait(), 10)
-        assert shown == ["/count · 101 events · p95 3.0 ms · live"]
+        assert shown == ["101 ev · p95 3.0 ms · /count · session 1"]
         browser.say(["4", "200", *CLICK[2:]])
         browser.close()
-        assert browser.flow.comment == "/count · 102 events · p95 3.0 ms · 101 unanswered · closed"
+        assert browser.flow.comment == "❓ 1006 · 102 ev · p95 3.0 ms · 101 unanswered · /count · session 1"
         await asyncio.sleep(0.1)
         assert len(shown) == 1
