@@ -75,7 +75,8 @@ class Visits:
         session = self._session(before)
         if session is None:
             return
-        if session.refusals and before.path == load.path and load.at - before.at < LOOP_S:
+        main = session.main
+        if main is not None and main.state == "refused" and before.path == load.path and load.at - before.at < LOOP_S:
             load.refused_before = before.refused_before + 1
         if load.path in (before.path, self._path_now(before)):
             follow(session, load)

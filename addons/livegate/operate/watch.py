@@ -208,7 +208,8 @@ class Watch:
             self._changed(session.number)
             lost = unanswered_of(channels.lost)
             before = _ended_before(session, channels.seen)
-            case = replace(case, socket=channels.seen, before=before, unanswered=lost)
+            beat = any(each.kind == "heartbeat" for each in channels.lost)
+            case = replace(case, socket=channels.seen, before=before, heartbeat_pending=beat, unanswered=lost)
         self.feed.closed(flow, exchange, case, session)
 
 

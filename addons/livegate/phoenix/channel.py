@@ -24,6 +24,8 @@ MAX_JOINS = 500
 """Of one socket: joins whose late frames are still known for what they are."""
 RECOVERY_S = 1.0
 """LiveView sends the forms that a user had filled in at once when a view has been joined again."""
+_SAID_BY_CLIENT = frozenset({1000, 1001, 1005})
+"""Close codes with which a client shows that it was there until then."""
 _ASKS_NOTHING = frozenset({"heartbeat", "leave"})
 """Kinds of pushes whose answer nobody misses."""
 type Key = tuple[str, str | None]
@@ -89,7 +91,8 @@ class Channels:
         self.seen.closed_at, self.seen.close_code = at, code
         self.seen.close_reason, self.seen.closed_by = reason, by
         if "heartbeat" not in reason:  # else the close itself is the incident, and names what was pending
-            self.detector.pending(self.session, self._pending.values(), at)
+            waited_until = at if by == "client" and code in _SAID_BY_CLIENT else self.seen.last_at
+            self.detector.pending(self.session, self._pending.values(), waited_until)
         lost = self.lost = self._lose(lambda _: True, "closed")
         if self.session is not None and not self.session.is_open:
             for view in self.session.views.values():

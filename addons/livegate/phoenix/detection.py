@@ -25,6 +25,8 @@ MAX_NAVIGATED = 100
 _EVENTS = frozenset({"event", "patch"})
 _EACH = frozenset({"view-crashed", "crash-loop", "channel-crashed", "upload-crashed", "event-late"})
 """Kinds of which each one is an incident; the others happen again as the client tries to join again and again."""
+_OF_SOCKET = frozenset({"csrf-missing", "cookie-missing", "stale", "reload-loop", "long-poll-origin"})
+"""Kinds that are about the socket or the page: all its views have them together."""
 _CRASHES = frozenset({"view-crashed", "crash-loop"})
 
 
@@ -92,7 +94,7 @@ class Detector:
         navigated = self._navigated.get(view.topic, "") == join.ref
         words = incident_words.refused(view, join.detail, response, self._opening, navigated=navigated)
         page = session.page
-        if view.is_live and page is not None and page.refused_before >= RELOAD_LOOP:
+        if view is session.main and page is not None and page.refused_before >= RELOAD_LOOP:
             words = incident_words.reload_loop(page.refused_before, words)
         self._report(session, words, join.answered_at or join.sent_at, view)
 
@@ -216,8 +218,11 @@ def _unhealed(session: Session, incident: Incident) -> Incident | None:
     """The incident of the same kind and view that has not healed, if trying again is all that has happened since."""
     if incident.slug in _EACH:
         return None
-    same = (each for each in session.incidents if (each.slug, each.topic) == (incident.slug, incident.topic))
-    return next((each for each in same if each.healed_at is None), None)
+    for each in session.incidents:
+        same = each.slug == incident.slug and (each.topic == incident.topic or each.slug in _OF_SOCKET)
+        if same and each.healed_at is None:
+            return each
+    return None
 
 
 def _has(session: Session, slug: str) -> bool:

@@ -59,7 +59,7 @@ def crashed(view: View, lost: Iterable[Event], parent: str) -> Words:
 
 def crashed_again(view: View, times: int, seconds: float, lost: Iterable[Event], parent: str) -> Words:
     """A LiveView's process ended abnormally, and not for the first time."""
-    why = f"{_process(view, parent)} It was crash {times} within {max(1.0, seconds):.0f} s.{_lost(lost)}"
+    why = f"{_process(view, parent)} It crashed {times} times within {max(1.0, seconds):.0f} s.{_lost(lost)}"
     return "crash-loop", "LiveView crashes again and again", why, f"{_LOG}; the frames before each crash are kept."
 
 
@@ -227,7 +227,14 @@ def long_poll_pinned(*, failed: bool) -> Words:
 
 def long_poll_origin(origin: str) -> Words:
     """The app answers the POSTs of a long-poll session with status 403, and its GETs not."""
-    named = f"`{origin}`" if origin else "the page's origin"
+    if not origin:
+        return (
+            "long-poll-origin",
+            "Long-poll POSTs refused with 403",
+            "The app answers the POSTs of this tab with status 403 in the body. Nothing that it sends is accepted.",
+            "Look for what refuses them: they have no Origin, so that it is not Phoenix's `check_origin`.",
+        )
+    named = f"`{_typed(origin)}`"
     return (
         "long-poll-origin",
         "Long-poll POSTs refused with 403",

@@ -48,11 +48,14 @@ ALIKE: dict[str, tuple[str, str]] = {
     "max-age": (OPEN + "live 86400; close 1006 client", OPEN + "close 1012 backend"),
     "operator-closed": (OPEN + "close 4000 backend", OPEN + "close 1000 client closed by an operator"),
     "idle": (OPEN + "live 60; wait 60; close 1006 gateway idle", OPEN + "wait 60; close 1006 client"),
-    "no-pong": (OPEN + "live 60; wait 50; close 1006 gateway no pong", OPEN + "wait 20; close 1006 client"),
+    "no-pong": (OPEN + "live 60; wait 20; close 1006 gateway no pong", OPEN + "wait 20; close 1006 client"),
     "frame-rate": (OPEN + "close 1008 backend too many frames", OPEN + "close 1000 client too many bytes"),
     "message-too-big": (OPEN + "close 1009 backend", OPEN + "close 1009 client"),
     "protocol": (OPEN + "close 1002 backend", OPEN + "close 1007 client"),
-    "heartbeat-lost": (OPEN + "ask-beat; wait 3; close 1001 client", OPEN + "live 60; wait 30; close 1000 client"),
+    "heartbeat-lost": (
+        OPEN + "live 60; wait 30; close 1000 client heartbeat timeout",
+        OPEN + "live 60; wait 30; ask-beat; close 1000 client",
+    ),
     "app-idle": (
         OPEN + "live 30; wait 60; close 1000 backend; socket; join; live 30; wait 60; close 1000 backend",
         OPEN + "wait 60; close 1002 backend; wait 9000; socket; join; live 60; close 1001 client",
@@ -88,7 +91,7 @@ ALIKE: dict[str, tuple[str, str]] = {
     "channel-refused": ("page /cart; socket; deny page odd", OPEN + "deny lvu:0 disallowed"),
     "upload-refused": (OPEN + "upload 0", "socket; deny room:lvu odd"),
     "reload-loop": (
-        ("page /cart; socket; deny page stale; close 1001 client; " * 2) + OPEN,
+        (OPEN + "deny lv:child odd; close 1001 client; ") * 5,
         ("page /cart; socket; deny page stale; close 1001 client; wait 61; " * 4),
     ),
     "join-late": (

@@ -43,7 +43,15 @@ GOOD = {
     "a laptop that sleeps while an event is under way": OPEN
     + "live 30; click save; reply; wait 61; close 1002 backend",
     "a laptop that sleeps until the gateway ends its socket": OPEN + "live 60; wait 90; close 1006 gateway idle",
-    "a laptop that sleeps while the gateway pings": OPEN + "live 60; wait 41; close 1006 gateway no pong",
+    "a laptop that sleeps while the gateway pings": OPEN + "live 60; wait 21; close 1006 gateway no pong",
+    "a laptop that slept before it read its heartbeat's answer": (
+        OPEN + "live 60; wait 30; close 1000 client heartbeat timeout; socket; join; live 60; close 1001 client"
+    ),
+    "a long-poll tab that is closed while it joins": "page /cart; poll-open; ask; poll-given-up; wait 16; wait 5",
+    "a long-poll tab that is closed with an event under way": (
+        "page /cart; poll-open; join; click save; poll-given-up; wait 16; wait 15"
+    ),
+    "a laptop that loses its network with an event under way": OPEN + "click save; wait 120; close 1006 client",
     "a laptop that wakes on another network": OPEN + "live 60; wait 600; close 1006 client; socket; join; event inc",
     "a network that is gone for a moment": OPEN
     + "event inc; close 1006 client; wait 3; socket; join; close 1001 client",
@@ -113,6 +121,14 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "a socket without the channel": ("topic-unknown", "socket; deny room:a unmatched topic; close 1001 client"),
     "too many channels": ("too-many-channels", OPEN + "deny lv:child too many channels joined; close 1001 client"),
+    "a gateway's ping that a hung app does not answer": (
+        "no-pong",
+        OPEN + "wait 10; ask-beat; wait 20; close 1006 gateway no pong",
+    ),
+    "two views of a page without a CSRF token": (
+        "csrf-missing",
+        "page /cart; socket csrf; deny page stale; deny lv:phx-second stale; deny lv:child stale; close 1001 client",
+    ),
     "a reason of which nothing is known": ("join-refused", "page /cart; socket; deny page odd; close 1001 client"),
     "a join that takes too long": ("join-late", "page /cart; socket; ask; wait 10; leave; ask; reply ok {}; live 60"),
     "a join that is never answered": ("join-late", "page /cart; socket; ask; live 60; close 1001 client"),

@@ -248,6 +248,14 @@ def test_an_event_that_waits_too_long_is_told_once() -> None:
     assert '"report" had no answer for 30 s' in tab.only.why
 
 
+def test_posts_without_an_origin_are_not_put_down_to_check_origin() -> None:
+    tab = Tab()
+    tab.ask()
+    tab.channels.detector.posts_refused(tab.session, "", tab.now)
+    assert "it is not Phoenix's `check_origin`" in tab.only.todo
+    assert "check_origin" not in tab.only.why
+
+
 def test_a_session_that_is_found_to_be_part_of_another_brings_its_incidents() -> None:
     tab = Tab()
     ref = tab.ask("room:a")

@@ -59,6 +59,8 @@ class Case:
     """Of a socket that has ended and that carried Phoenix's channels: how its frames went."""
     before: SocketSeen | None = None
     """The socket of the same session that had ended last before."""
+    heartbeat_pending: bool = False
+    """Whether the client's last heartbeat had no answer."""
     unanswered: tuple[Event, ...] = ()
     """The pushes that the socket's end left without an answer."""
 

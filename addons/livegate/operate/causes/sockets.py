@@ -96,8 +96,10 @@ def idle(case: Case) -> Words | None:
 @rule(RULES)
 def no_pong(case: Case) -> Words | None:
     """A ping of the gateway's own."""
-    if (case.by, case.reason) != ("gateway", "no pong") or _stopped_beating(case):
+    if (case.by, case.reason) != ("gateway", "no pong"):
         return None
+    if case.socket is not None and not case.heartbeat_pending and not case.unanswered:
+        return None  # the client has asked for nothing: it sleeps, or has left without a word
     return (
         "No pong",
         f"One end did not answer the gateway's ping ({case.key('websocket.ping_every')}) within 20 s.",
@@ -152,6 +154,8 @@ def heartbeat_lost(case: Case) -> Words | None:
     """phoenix.js closes with 1000 when its heartbeat is not answered."""
     if case.by != "client" or case.code is None or "heartbeat" not in case.reason:
         return None
+    if case.socket is not None and not case.heartbeat_pending:
+        return None  # the app had answered it: the client slept, and found its timer before the answer
     return (
         "Heartbeat not answered",
         f'The client closed the socket and said "{_quoted(case.reason)}".{_unanswered(case)}',
