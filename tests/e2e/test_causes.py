@@ -314,6 +314,8 @@ async def test_a_crash_in_the_demo_is_one_of_its_view_and_costs_no_socket(stagin
         await tab.event("slow")
         told = (await staging.asked("/api/v1/sessions"))["sessions"][-1]
         assert (told["crashes"], told["rejoins"], told["sockets"], told["state"]) == (1, 1, 1, "live")
+        (incident,) = (await staging.asked(f"/api/v1/sessions/{told['number']}"))["incidents"]
+    assert (incident["slug"], incident["events"], incident["healed"]) == ("view-crashed", ["crash"], "rejoined")
 
 
 async def test_a_heartbeat_without_an_answer(staging: Staging) -> None:

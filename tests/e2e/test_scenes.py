@@ -13,7 +13,7 @@ from gateway_process import Gateway, free_port
 from scene_player import ScenePlayer, ScriptedServer, head_of
 
 from scenes.dom import differences
-from scenes.golden import SCENES, Channel, Tab
+from scenes.golden import SCENES, Channel, Incident, Tab
 from scenes.recording import Step, scene
 
 COMPOSED = pytest.mark.xfail(reason="nested views and second roots are not in the page yet", strict=False)
@@ -209,9 +209,14 @@ def _common(detail: dict[str, Any], expected: Tab | Channel) -> None:
         assert counts == _by_topic(detail, getattr(expected, key)), key
     assert detail["refusals"] == expected.refused
     assert detail["unanswered"] == expected.unanswered
+    assert [_incident(each) for each in detail["incidents"]] == list(expected.incidents)
     assert detail["crashes"] == sum(expected.crashes.values())
     assert [each["close_code"] for each in detail["connections"]] == list(expected.closed)
     assert all(each["closed_by"] == "client" for each in detail["connections"] if each["close_code"])
+
+
+def _incident(told: dict[str, Any]) -> Incident:
+    return Incident(told["slug"], told["view"], tuple(told["events"]), told["healed"], told["times"])
 
 
 def _by_topic(detail: dict[str, Any], counts: dict[str, int]) -> dict[str, int]:

@@ -4,6 +4,18 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class Incident:
+    """One thing that went wrong, as operators are told of it."""
+
+    slug: str
+    view: str
+    events: tuple[str, ...] = ()
+    """That got no answer because of it."""
+    healed: str = ""
+    times: int = 1
+
+
+@dataclass(frozen=True)
 class Tab:
     """One session of LiveViews: a browser tab from a page load on."""
 
@@ -27,6 +39,7 @@ class Tab:
     """Diffs that the server sent unasked."""
     uploads: tuple[tuple[str, int, int], ...] = ()
     """Name, bytes, chunks."""
+    incidents: tuple[Incident, ...] = ()
     closed: tuple[int | None, ...] = (None,)
     """How each socket has ended; None for one that was still open."""
 
@@ -41,6 +54,7 @@ class Channel:
     crashes: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     unanswered: int = 0
+    incidents: tuple[Incident, ...] = ()
     closed: tuple[int | None, ...] = (None,)
 
 
@@ -66,6 +80,11 @@ SCENES: dict[str, tuple[Tab | Channel, ...]] = {
             refused={"unauthorized": 1},
             unanswered=2,
             pushes=3,
+            incidents=(
+                Incident("view-crashed", "ClockLive", ("ccrash",), "rejoined"),
+                Incident("view-crashed", "CountLive", ("crash",), "rejoined"),
+                Incident("unauthorized", "/admin", healed="page reloaded"),
+            ),
             closed=(1001,),
         ),
         live_reload(2, closed=1001),
@@ -112,8 +131,24 @@ SCENES: dict[str, tuple[Tab | Channel, ...]] = {
         live_reload(1),
     ),
     "channels-and-presence": (
-        Channel((1,), joins={"room:lobby": 2}, crashes={"room:lobby": 1}, refused={"unauthorized": 3}, unanswered=1),
-        Channel((2,), "B", joins={"room:lobby": 1}, refused={"unauthorized": 3}),
+        Channel(
+            (1,),
+            joins={"room:lobby": 2},
+            crashes={"room:lobby": 1},
+            refused={"unauthorized": 3},
+            unanswered=1,
+            incidents=(
+                Incident("channel-refused", "room:private", times=3),
+                Incident("channel-crashed", "room:lobby", healed="rejoined"),
+            ),
+        ),
+        Channel(
+            (2,),
+            "B",
+            joins={"room:lobby": 1},
+            refused={"unauthorized": 3},
+            incidents=(Incident("channel-refused", "room:private", times=3),),
+        ),
     ),
     "longpoll": (
         Tab(
@@ -125,6 +160,7 @@ SCENES: dict[str, tuple[Tab | Channel, ...]] = {
             crashes={"clock-child": 1},
             unanswered=1,
             pushes=2,
+            incidents=(Incident("view-crashed", "ClockLive", ("ccrash",), "rejoined"),),
         ),
     ),
 }
