@@ -49,10 +49,10 @@ _SHORT_ENOUGH = 20
 def crashed(view: View, lost: Iterable[Event], parent: str) -> Words:
     """A channel's process ended abnormally."""
     if view.topic.startswith("lvu:"):
-        why = f"The process of the upload `{_typed(view.topic)}` ended abnormally (`phx_error`)."
+        why = f"The channel process of the upload {_label(view)} ended abnormally (`phx_error`)."
         return "upload-crashed", "Upload channel crashed", why, f"{_LOG}."
     if not view.is_live:
-        why = f"The process of the channel `{_typed(view.topic)}` ended abnormally (`phx_error`)."
+        why = f"The channel process of `{_typed(view.topic)}` ended abnormally (`phx_error`)."
         return "channel-crashed", "Channel crashed", why, f"{_LOG}."
     return "view-crashed", "LiveView crashed", f"{_process(view, parent)}{_lost(lost)}", f"{_LOG}."
 
@@ -66,13 +66,16 @@ def crashed_again(view: View, times: int, seconds: float, lost: Iterable[Event],
 def refused(view: View, reason: str, response: dict[str, object], opening: Opening, *, navigated: bool) -> Words:
     """The join of a LiveView, a channel or an upload was answered with an error that is no redirect."""
     if view.topic.startswith("lvu:"):
-        why = f"The upload channel refused the join: {_said(reason)}."
+        why = f"The app refused the channel of the upload {_label(view)}: {_said(reason)}."
         return "upload-refused", "Upload refused", why, "Compare `allow_upload` of the LiveView with what was chosen."
     if reason in _BY_PHOENIX:
         return _BY_PHOENIX[reason](view)
     if not view.is_live:
         why = f"The channel `{_typed(view.topic)}` refused the join: {_said(reason)}."
-        return "channel-refused", "Channel refused the join", why, "See what `join/3` of the channel asks for."
+        todo = "See what `join/3` of the channel asks for."
+        if reason == "join crashed":
+            todo = f"{_LOG}: Phoenix says so when `join/3` raises."
+        return "channel-refused", "Channel refused the join", why, todo
     return _refused_view(view, reason, response, opening, navigated=navigated)
 
 
@@ -145,11 +148,12 @@ def _stale(opening: Opening) -> Words:
         "Join refused as stale",
         (
             "The app did not accept the session of the page: its signed tokens are too old or signed with another "
-            "secret, or its `_csrf_token` is not of the session in the cookie."
+            "secret, its `_csrf_token` is not of the session in the cookie, or the socket has no `connect_info`."
         ),
         (
             "Check that every node has the same `secret_key_base` and `signing_salt`, that no cache serves the page, "
-            "and that no other app on this host sets a cookie of the same name."
+            "that no other app on this host sets a cookie of the same name, and `connect_info: [session: ...]` of "
+            "the endpoint's `socket`."
         ),
     )
 
@@ -158,7 +162,7 @@ def _unauthorized(*, navigated: bool) -> Words:
     why = "LiveView refused the join as `unauthorized`."
     todo = "Look at `live_session` in the app's router, and whether it changed since the page was loaded."
     if navigated:
-        why = "A live navigation was refused as `unauthorized`: its route is in another `live_session`."
+        why = "A live navigation was refused as `unauthorized`, as one into another `live_session` is."
         todo = "Use `href` instead of `navigate` between live sessions, or put both routes into one `live_session`."
     return "unauthorized", "Join refused as unauthorized", why, todo
 
@@ -178,8 +182,8 @@ def _join_crashed() -> Words:
     return (
         "join-crashed",
         "LiveView crashed when it was joined",
-        "The app answered the join with `join crashed`: `mount`, `handle_params` or `render` raised on the socket.",
-        f"{_LOG}, and at what is done only when `connected?(socket)`.",
+        "The app answered the join with `join crashed`: the LiveView's process ended while it was mounted.",
+        f"{_LOG}; see what `mount` and `handle_params` do only when `connected?(socket)`.",
     )
 
 

@@ -156,7 +156,7 @@ def test_unauthorized_speaks_of_a_navigation_only_after_one() -> None:
     tab = Tab()
     tab.join()
     tab.answer(tab.ask(redirect="http://h/admin", url=None), "error", {"reason": "unauthorized"})
-    assert tab.only.why == "A live navigation was refused as `unauthorized`: its route is in another `live_session`."
+    assert tab.only.why == "A live navigation was refused as `unauthorized`, as one into another `live_session` is."
 
 
 def test_a_page_that_is_loaded_again_heals_what_refused_the_one_before() -> None:

@@ -198,7 +198,8 @@ def app_closed(case: Case) -> Words | None:
     ended = case.by == "backend" and not case.reason and case.code in (closing.NORMAL, closing.NO_STATUS)
     if not ended or not case.unanswered or (case.quiet is not None and case.quiet >= IDLE_S):
         return None
-    reload = "; LiveView's client loads the page again" if case.code == closing.NORMAL else ""
+    is_view = any(each.topic.startswith("lv:") for each in case.unanswered)
+    reload = "; LiveView's client loads the page again" if case.code == closing.NORMAL and is_view else ""
     return (
         "The app closed the socket",
         f"It closed with {case.code} and gave no reason{reload}.{_unanswered(case)}",
@@ -243,6 +244,7 @@ def backend_draining(case: Case) -> Words | None:
         return None
     if case.code == closing.GOING_AWAY and not case.unanswered:
         return None  # as a logout looks: `disconnect` is broadcast
+    meant = "it was deployed" if case.code == closing.SERVICE_RESTART else "it was deployed or the user logged out"
     why = (
         "It closed with 1012, service restart, as Phoenix's socket drainer does when the app is being stopped."
         if case.code == closing.SERVICE_RESTART
@@ -251,7 +253,7 @@ def backend_draining(case: Case) -> Words | None:
     return (
         "The app told its socket to go",
         f"{why}{_unanswered(case)}",
-        "Nothing, when it was deployed or the user logged out; else look at the app's log at this moment.",
+        f"Nothing, when {meant}; else look at the app's log at this moment.",
     )
 
 
