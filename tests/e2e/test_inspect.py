@@ -12,6 +12,8 @@ import pytest
 from backends import Backend
 from browser import browser_page, connected, journey
 from gateway_process import MITMDUMP, Gateway, free_port
+from mitmproxy.http import HTTPFlow
+from mitmproxy.io import FlowReader
 from playwright.sync_api import Page, expect
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
@@ -116,6 +118,10 @@ def test_a_session_is_understood_from_its_page_to_its_crash(chromium: str, demo:
     assert 'click "crash"' in web.read("--event", "crash")
     assert web.read("--slow", "600ms", "--event", "slow").count("\n") == 1
     assert "rejoined" in gateway.output.text
+    assert "CRASH of" in gateway.output.text
+    with web.flows.open("rb") as file:
+        sockets = [flow for flow in FlowReader(file).stream() if isinstance(flow, HTTPFlow) and flow.websocket]
+    assert [flow.marked for flow in sockets if flow.marked] == [":boom:"], "one socket, and the crash is on it"
     saved = [str(MITMDUMP), "-s", GATEWAY_SCRIPT.replace("gateway.py", "liveview.py"), "-n", "-r", str(web.flows)]
     told = subprocess.run(
         [*saved, "--set", "liveview_log=events"], capture_output=True, text=True, timeout=60, check=False
