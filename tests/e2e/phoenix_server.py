@@ -46,6 +46,8 @@ def answers(frame: Frame) -> list[Frame]:
             return [reply({"reason": "stale"}, "error")]
         case "lv", "phx_join":
             return [reply({"rendered": RENDERED, "liveview_version": "1.1.0"})]
+        case "lv", "phx_leave":
+            return [(join_ref, join_ref, topic, "phx_close", {}), reply({})]
         case _, "phx_leave":
             return [reply({}), (join_ref, join_ref, topic, "phx_close", {})]
         case "lv", "event" if payload["event"] == "crash":
@@ -71,8 +73,13 @@ def encoded(frame: Frame, vsn: str) -> str | bytes:
         names = [part.encode() for part in (join_ref or "", ref or "", topic, payload["status"])]
         return bytes([1, *map(len, names)]) + b"".join(names) + payload["response"]
     if vsn == "1.0.0":
-        return json.dumps({"event": event, "payload": payload, "ref": ref, "topic": topic}, separators=(",", ":"))
-    return json.dumps([join_ref, ref, topic, event, payload], separators=(",", ":"), ensure_ascii=False)
+        return _json({"event": event, "payload": payload, "ref": ref, "topic": topic})
+    return _json([join_ref, ref, topic, event, payload])
+
+
+def _json(value: Any) -> str:
+    """As Elixir writes it: without spaces, the keys of small maps sorted, and letters as they are."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 
 
 def decoded(data: str | bytes) -> Frame:

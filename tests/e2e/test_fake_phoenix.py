@@ -1,10 +1,13 @@
 """The fake app of the tests sends what a genuine one has sent: the same frames, with the same refs and keys, in the same order."""
 
+import asyncio
 import json
 from typing import Any
 
+import aiohttp
 import pytest
 from fake_phoenix.app import App, Frame, Socket, encoded
+from fake_phoenix.server import FakePhoenix
 
 from scenes.recording import Step, scene
 
@@ -145,3 +148,25 @@ def test_a_heartbeat_has_no_join_ref() -> None:
     assert Client().say(None, "9", "phoenix", "heartbeat", {}) == [
         [None, "9", "phoenix", "phx_reply", {"response": {}, "status": "ok"}]
     ]
+
+
+async def test_a_poll_is_answered_before_the_push_whose_reply_it_brings() -> None:
+    with FakePhoenix() as app:
+        url = f"{app.url}/live/longpoll"
+        async with aiohttp.ClientSession() as client:
+            async with client.get(url, params={"vsn": "2.0.0"}) as answer:
+                opened = await answer.json()
+            assert (answer.status, opened["status"], opened["messages"]) == (200, 410, [])
+            order: list[str] = []
+
+            async def asked(method: str, body: str | None = None) -> Any:
+                async with client.request(method, url, params={"token": opened["token"]}, data=body) as told:
+                    found = await told.json(content_type=None)
+                order.append(method)
+                return found
+
+            poll = asyncio.ensure_future(asked("GET"))
+            while not app.parked:
+                await asyncio.sleep(0)
+            pushed = await asked("POST", json.dumps([None, "1", "phoenix", "heartbeat", {}]))
+            assert (pushed, (await poll)["status"], order) == ({"status": 200}, 200, ["GET", "POST"])

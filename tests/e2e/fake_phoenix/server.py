@@ -19,6 +19,8 @@ WINDOW_S = 10.0
 """How long a poll waits, if a test says nothing else."""
 PARKED_S = 1.0
 """How long at most the answer to a POST waits for that of the poll which brings its replies."""
+SENT_S = 0.02
+"""After that, so that its bytes have left."""
 LIVE_RELOAD = """<html><head><script src="/client.js"></script></head><body></body></html>"""
 
 
@@ -65,6 +67,11 @@ class FakePhoenix(Backend):
         self.app.router.add_get("/phoenix/live_reload/frame", self._frame)
         self.app.router.add_get("/client.js", self._client)
         self.app.router.add_get("/{path:.*}", self._page)
+
+    @property
+    def parked(self) -> int:
+        """How many polls wait for something to tell."""
+        return sum(polls.parked for polls in self._polls.values())
 
     def drop(self) -> None:
         """Cut all WebSockets, as a crash of the network does."""
@@ -139,6 +146,7 @@ class FakePhoenix(Backend):
             polls.socket.receive(tuple(json.loads(data)))
         if polls.parked and polls.waiting:  # as with Phoenix, the poll is usually answered first
             await asyncio.wait_for(polls.fetched.wait(), PARKED_S)
+            await asyncio.sleep(SENT_S)
         return _answer({"status": 200})
 
 
