@@ -4,7 +4,7 @@ import json
 import time
 
 from livegate.inspect.redaction import Redactor
-from livegate.phoenix.changes import Changes, json_text, value_text
+from livegate.phoenix.changes import Changes, as_sent, json_text, value_text
 from livegate.phoenix.frames import Frame
 from livegate.phoenix.model import Session, SocketSeen, percentile
 from livegate.phoenix.note import Note, seconds_text, shortened, size_text
@@ -22,7 +22,7 @@ def changes_text(changes: Changes, redactor: Redactor) -> list[str]:
     """The tree of a diff: each path with its old and its new value."""
     lines = []
     for change in changes.paths[:MAX_LINES]:
-        old, new = (value_text(redactor.json(value)) for value in (change.old, change.new))
+        old, new = (value_text(redactor.json(as_sent(value))) for value in (change.old, change.new))
         was = f"{old} → " if change.old is not None else ""
         lines.append(f"  {change.place or 'page'}: {was}{new}  ({size_text(change.size)})")
     hidden = len(changes.paths) - MAX_LINES + changes.more
@@ -31,7 +31,10 @@ def changes_text(changes: Changes, redactor: Redactor) -> list[str]:
     if changes.stream_resets:
         lines.append("  stream reset")
     lines += [f"  stream + {shortened(id_)}" for id_ in changes.stream_inserts[:20]]
+    lines += [f"  stream ~ {shortened(id_)} updated" for id_ in changes.stream_updates[:20]]
     lines += [f"  stream - {shortened(id_)}" for id_ in changes.stream_deletes[:20]]
+    if changes.stream_limited:
+        lines.append(f"  stream: a limit has dropped {changes.stream_limited}")
     if changes.title is not None:
         lines.append(f"  title: {value_text(redactor.string(changes.title))}")
     for name, payload in changes.events[:20]:

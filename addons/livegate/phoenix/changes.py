@@ -5,10 +5,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from livegate.phoenix.nodes import Path
+from livegate.phoenix.entries import Entries
+from livegate.phoenix.nodes import COUNT, FRESH, ITEMS, Path
 
 MAX_PATHS = 500
 MAX_TEXT_CHARACTERS = 200
+_KEPT = frozenset({ITEMS, FRESH})
+"""Keys of a node that the wire does not have."""
 
 
 class Change(Struct, frozen=True, gc=False):
@@ -22,7 +25,8 @@ class Change(Struct, frozen=True, gc=False):
     @property
     def size(self) -> int:
         """Bytes of the new value in JSON."""
-        return len(json.dumps(self.new, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace"))
+        text = json.dumps(as_sent(self.new), separators=(",", ":"), ensure_ascii=False)
+        return len(text.encode("utf-8", "replace"))
 
     @property
     def place(self) -> str:
@@ -39,8 +43,11 @@ class Changes(Struct, gc=False):
     """How many paths there are beyond those that are listed."""
     components: frozenset[int] = frozenset()
     stream_inserts: tuple[str, ...] = ()
-    """DOM ids."""
+    """DOM ids, as in the next two."""
+    stream_updates: tuple[str, ...] = ()
     stream_deletes: tuple[str, ...] = ()
+    stream_limited: int = 0
+    """Items that a limit has dropped."""
     stream_resets: int = 0
     events: tuple[tuple[str, Any], ...] = ()
     """Pushed to hooks: name and payload."""
@@ -54,6 +61,15 @@ class Changes(Struct, gc=False):
             self.paths.append(Change(path, old, new))
         else:
             self.more += 1
+
+
+def as_sent(value: Any) -> Any:
+    """Return a part of a tree as the JSON that the wire has: without the items that a stream has kept. O(value)."""
+    if isinstance(value, Entries):
+        return {**{str(at): as_sent(entry) for at, entry in enumerate(value)}, COUNT: len(value)}
+    if isinstance(value, dict):
+        return {key: as_sent(each) for key, each in value.items() if key not in _KEPT}
+    return [as_sent(each) for each in value] if isinstance(value, list) else value
 
 
 def value_text(value: Any) -> str:

@@ -6,6 +6,8 @@ along the way to what changed and shares the rest, so that an older tree stays w
 
 from typing import Any
 
+from livegate.phoenix.entries import Entries
+
 MAX_DEPTH = 150
 STATICS, DYNAMICS, KEYED, COUNT, TEMPLATES, STREAM, COMPONENTS = "s", "d", "k", "kc", "p", "stream", "c"
 ITEMS = "livegate:items"
@@ -14,6 +16,7 @@ FRESH = "livegate:fresh"
 """Of a stream: in which generation of the tree its `d` or `k` came; the client forgets them once they are shown."""
 
 type Node = dict[str, Any]
+type Table = dict[str, Any] | None
 type Path = tuple[str | int, ...]
 
 
@@ -32,41 +35,23 @@ def is_comprehension(node: Node) -> bool:
     return DYNAMICS in node or KEYED in node
 
 
-def resolved(value: object, templates: object, depth: int = 0, *, component: bool = False) -> Any:
-    """A copy in which statics given by number are those of a template table; tables are taken off.
+def table_of(value: Node, outer: Table) -> Table:
+    """The template table that counts for a node, given the one around it.
 
-    Of a comprehension the outermost table counts, of other nodes the innermost (rendered.js). A component's own number
-    is a link to another component: it stays.
+    Of a comprehension the outermost table counts, of other nodes the innermost (rendered.js). Raises TreeError.
     """
-    check_depth(depth)
-    if isinstance(value, list):
-        return [item if item.__class__ is str else resolved(item, templates, depth + 1) for item in value]
-    if not isinstance(value, dict):
-        return value
     own = value.get(TEMPLATES)
-    first, second = (templates, own) if is_comprehension(value) else (own, templates)
-    table = first if first is not None else second
-    if table is not None and not isinstance(table, dict):
+    if own is None:
+        return outer
+    table = own if outer is None or not is_comprehension(value) else outer
+    if not isinstance(table, dict):
         raise TreeError("templates that are no table")
-    found: Node = {}
-    for key, item in value.items():
-        if key in (TEMPLATES, COMPONENTS):
-            continue
-        if item.__class__ is str and key != STATICS:
-            found[key] = item
-        elif key == STATICS:
-            found[key] = _statics(item, table, component=component)
-        elif key == STREAM:
-            found[key] = item
-        else:
-            found[key] = resolved(item, table, depth + 1)
-    return found
+    return table
 
 
-def _statics(value: object, table: dict[str, Any] | None, *, component: bool) -> object:
+def statics_of(value: object, table: Table) -> list[str]:
+    """The statics of a node, by their number in a template table or as they are. Raises TreeError."""
     if isinstance(value, int) and not isinstance(value, bool):
-        if component:
-            return value
         if table is None or str(value) not in table:
             raise TreeError(f"the template {value} is not in the table")
         value = table[str(value)]
@@ -75,21 +60,12 @@ def _statics(value: object, table: dict[str, Any] | None, *, component: bool) ->
     return value
 
 
-def entries_of(node: Node) -> list[Any]:
+def entries_of(node: Node) -> list[Any] | Entries:
     """The entries of a comprehension: of `d` lists, of `k` dicts. Raises TreeError."""
-    if DYNAMICS in node:
-        entries = node[DYNAMICS]
-        if not isinstance(entries, list):
-            raise TreeError("a comprehension whose d is no list")
-        return entries
-    keyed = node.get(KEYED)
-    count = keyed.get(COUNT) if isinstance(keyed, dict) else None
-    if not isinstance(keyed, dict) or not isinstance(count, int) or not 0 <= count < len(keyed):
-        raise TreeError("a comprehension whose count is not that of its entries")
-    try:
-        return [keyed[str(number)] for number in range(count)]
-    except KeyError as error:
-        raise TreeError(f"entry {error} of a comprehension is missing") from None
+    entries = node[DYNAMICS] if DYNAMICS in node else node.get(KEYED)
+    if not isinstance(entries, list | Entries):
+        raise TreeError("a comprehension whose entries are none")
+    return entries
 
 
 def dynamics_of(entry: object) -> dict[str, Any]:

@@ -86,10 +86,14 @@ def diff_text(note: Note) -> str:
         return f"diff {size_text(note.diff_size)}"
     count = len(changes.paths) + changes.more
     parts = [f"{count} path{'' if count == 1 else 's'}"] if count else []
-    if changes.stream_inserts:
-        parts.append(f"{len(changes.stream_inserts)} into a stream")
-    if changes.stream_deletes:
-        parts.append(f"{len(changes.stream_deletes)} out of a stream")
+    streamed = (
+        ("inserted", len(changes.stream_inserts)),
+        ("updated", len(changes.stream_updates)),
+        ("deleted", len(changes.stream_deletes)),
+        ("dropped by a limit", changes.stream_limited),
+    )
+    if any(many for _, many in streamed):
+        parts.append(f"stream: {', '.join(f'{many} {what}' for what, many in streamed if many)}")
     if changes.stream_resets:
         parts.append("stream reset")
     parts += [f"pushed {shortened(name)!r}" for name, _ in changes.events[:3]]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from livegate.phoenix.entries import Entries
 from livegate.phoenix.nodes import (
     FRESH,
     ITEMS,
@@ -72,7 +73,7 @@ class Renderer:
         for entry in self._entries(node):
             self._interleave(statics, dynamics_of(entry), depth)
 
-    def _entries(self, node: Node) -> list[Any]:
+    def _entries(self, node: Node) -> list[Any] | Entries:
         if STREAM not in node and ITEMS not in node:
             return entries_of(node)
         if self._streams:

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
+from livegate.phoenix.entries import Entries
 from livegate.phoenix.items import EMPTY, Edit, Items
 from livegate.phoenix.nodes import STATICS, Node, TreeError, is_comprehension
 
@@ -34,6 +35,17 @@ class Orders:
     reset: bool
     ordered: bool = True
     """Whether the inserts come in the order of the entries: those of an object do not."""
+
+
+@dataclass(slots=True)
+class Effect:
+    """What orders have done to the items of streams, by DOM id."""
+
+    inserted: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    limited: int = 0
+    """Items that a limit has dropped."""
 
 
 def orders_of(value: object) -> Orders:
@@ -75,8 +87,12 @@ def _insert(row: object) -> Insert:
     return Insert(row[0], row[1], limit, update_only=len(row) > 3 and bool(row[3]))
 
 
-def after(items: Items, orders: Orders, entries: list[Any], id_of: Callable[[Any], str | None]) -> Items:
+def after(
+    items: Items, orders: Orders, entries: list[Any] | Entries, id_of: Callable[[Any], str | None], effect: Effect
+) -> Items:
     """The items of a stream once the orders were followed; `id_of` reads an entry's DOM id. Raises TreeError.
+
+    What that did is added to `effect`.
 
     An entry comes at the place of its order, and so has its id (1.0 on): reading the id is dear, and only done where
     the two do not agree, or where the orders came as an object, whose order is not that of the entries.
@@ -85,7 +101,9 @@ def after(items: Items, orders: Orders, entries: list[Any], id_of: Callable[[Any
         return items
     edit = Edit(EMPTY if orders.reset else items)
     for id_ in orders.deletes:
-        edit.delete(id_)
+        if id_ in edit:
+            edit.delete(id_)
+            effect.deleted.append(id_)
     inserts = orders.inserts
     by_id: dict[str, Insert] | None = None
     in_order = orders.ordered and len(inserts) == len(entries)
@@ -96,7 +114,7 @@ def after(items: Items, orders: Orders, entries: list[Any], id_of: Callable[[Any
                 by_id = {each.id: each for each in inserts}
             insert = by_id.get(id_of(entry) or "", insert)
         if insert is not None:
-            _put(edit, insert, entry)
+            _put(edit, insert, entry, effect)
     if len(edit) > MAX_ITEMS:
         raise TreeError(f"a stream of more than {MAX_ITEMS} items")
     return edit.done()
@@ -108,15 +126,19 @@ def _names(entry: Any, id_: str) -> bool:
     return isinstance(first, str) and id_ in first
 
 
-def _put(edit: Edit, insert: Insert, entry: Any) -> None:
+def _put(edit: Edit, insert: Insert, entry: Any, effect: Effect) -> None:
     if insert.id in edit:
         edit.replace(insert.id, entry)
+        effect.updated.append(insert.id)
         return
     if insert.update_only:
         return
     edit.insert(insert.at, insert.id, entry)
+    effect.inserted.append(insert.id)
     if insert.limit is not None:
+        before = len(edit)
         edit.trim(insert.limit)
+        effect.limited += before - len(edit)
 
 
 def first_id(node: Node, components: dict[int, Node]) -> str | None:

@@ -6,12 +6,14 @@ from msgspec import Struct
 
 from livegate.phoenix.changes import Changes
 from livegate.phoenix.merge import Merger
-from livegate.phoenix.nodes import COMPONENTS, STATICS, TEMPLATES, Node, TreeError, resolved
+from livegate.phoenix.nodes import COMPONENTS, STATICS, TEMPLATES, Node, TreeError
 from livegate.phoenix.render import Renderer
 
 __all__ = ["Tree", "TreeError"]
 
 MAX_COMPONENTS = 20_000
+_BESIDE = frozenset({TEMPLATES, COMPONENTS})
+"""What stands at the top of a diff without changing the root."""
 
 
 class Tree(Struct, gc=False):
@@ -51,7 +53,6 @@ class Tree(Struct, gc=False):
     def _merge(self, diff: dict[str, Any]) -> Changes:
         changes = Changes()
         rest = _taken_off(diff, changes)
-        table = diff.get(TEMPLATES)
         given = _components(diff.get(COMPONENTS))
         generation = self.generation + 1
         components = dict(self.components) if given else self.components
@@ -60,12 +61,11 @@ class Tree(Struct, gc=False):
         components.update(made)
         if len(components) > MAX_COMPONENTS:
             raise TreeError(f"more than {MAX_COMPONENTS} components")
-        change = resolved(rest, table)
-        if STATICS in change:
-            root = merger.replace(self.root, change, (), 0)
+        if STATICS in rest:
+            root = merger.build(self.root, rest, None, 0)
             changes.add((), self.root or None, root)
         else:
-            root = merger.merge(self.root, change, (), 0) if change else self.root
+            root = merger.merge(self.root, rest, (), None, 0) if rest.keys() - _BESIDE else self.root
         merger.finish()
         if given:
             changes.components = frozenset(given)
@@ -121,5 +121,5 @@ def _components(value: object) -> dict[int, Node]:
     for key, node in value.items():
         if not key.isascii() or not key.isdigit() or len(key) > 15 or not isinstance(node, dict):
             raise TreeError("a component that has no number, or is no object")
-        found[int(key)] = resolved(node, None, component=True)
+        found[int(key)] = node
     return found

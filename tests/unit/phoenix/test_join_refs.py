@@ -229,3 +229,23 @@ def test_the_channel_of_an_upload_is_called_after_its_file() -> None:
     failed = tab.reply("6", "8", {"reason": "file_size_limit_exceeded"}, topic="lvu:0", status="error")
     assert failed.sentence == "upload of größe.txt: refused (file_size_limit_exceeded) after 10.0 ms"
     assert tab.down("6", "6", "lvu:0", "phx_close", {}).sentence == "upload of größe.txt is over"
+
+
+def test_what_becomes_of_a_stream_is_told_as_it_is() -> None:
+    def stream(*inserts: Any, deletes: Any = (), reset: bool = False) -> dict[str, Any]:
+        rows = {str(at): {"0": f' id="{insert[0]}"'} for at, insert in enumerate(inserts)}
+        return {"0": {"k": {**rows, "kc": len(rows)}, "stream": ["0", [*map(list, inserts)], [*deletes], reset]}}
+
+    tab = Tab()
+    tab.up("4", "4", TOPIC, "phx_join", {"url": "http://h/feed", "params": {}})
+    empty = {"s": ["<ul>", "</ul>"], "0": {"s": ["<li", "></li>"], **stream()["0"]}}
+    tab.reply("4", "4", {"rendered": empty})
+
+    def said(diff: dict[str, Any]) -> str:
+        return tab.down("4", None, TOPIC, "diff", diff).sentence.partition(": ")[2]
+
+    assert said(stream(("a", -1, None, False), ("b", -1, None, False))) == "stream: 2 inserted"
+    assert said(stream(("a", -1, None, True), ("x", -1, None, True))) == "stream: 1 updated"
+    assert said(stream(("c", 0, 2, False))) == "stream: 1 inserted, 1 dropped by a limit"
+    assert said(stream(deletes=["a", "gone"])) == "stream: 1 deleted"
+    assert said(stream(("d", -1, None, False), reset=True)) == "stream: 1 inserted, stream reset"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from livegate.phoenix import items, streams
 from livegate.phoenix.items import EMPTY, Items
 from livegate.phoenix.nodes import TreeError
-from livegate.phoenix.streams import Insert, Orders, first_id
+from livegate.phoenix.streams import Effect, Insert, Orders, first_id
 from livegate.phoenix.tree import Tree
 
 type Plain = tuple[tuple[str, Any], ...]
@@ -86,8 +86,11 @@ def test_a_stream_is_what_a_plain_list_would_be_and_older_ones_stay(piece: int, 
             entries = [[insert.id, f"text {number}"] for insert in orders.inserts]
             if shuffled and not orders.ordered:
                 random.shuffle(entries)
+            before, effect = len(plain), Effect()
             plain = plain_after(plain, orders, entries, html)
-            kept = streams.after(kept, orders, entries, id_of)
+            kept = streams.after(kept, orders, entries, id_of, effect)
+            gone = before if orders.reset else len(effect.deleted)
+            assert before + len(effect.inserted) - gone - effect.limited == len(plain)
             older.append((kept, plain))
         for then, expected in older:
             assert tuple(then) == expected
@@ -99,7 +102,7 @@ def test_a_stream_is_what_a_plain_list_would_be_and_older_ones_stay(piece: int, 
 def test_a_stream_is_changed_from_an_older_state_as_well() -> None:
     def inserted(kept: Items, id_: str) -> Items:
         orders = Orders("0", (Insert(id_, -1, None, update_only=False),), (), reset=False)
-        return streams.after(kept, orders, [[id_, ""]], id_of)
+        return streams.after(kept, orders, [[id_, ""]], id_of, Effect())
 
     first = inserted(EMPTY, "a")
     second, other = inserted(first, "b"), inserted(first, "c")
@@ -109,9 +112,9 @@ def test_a_stream_is_changed_from_an_older_state_as_well() -> None:
 
 def test_one_more_item_writes_only_its_piece_anew() -> None:
     many = tuple(Insert(f"m-{number}", -1, None, update_only=False) for number in range(10_000))
-    before = streams.after(EMPTY, Orders("0", many, (), reset=False), [[each.id, ""] for each in many], id_of)
+    before = streams.after(EMPTY, Orders("0", many, (), reset=False), [[each.id, ""] for each in many], id_of, Effect())
     one = Orders("0", (Insert("new", 5000, None, update_only=False),), ("m-7",), reset=False)
-    after = streams.after(before, one, [["new", ""]], id_of)
+    after = streams.after(before, one, [["new", ""]], id_of, Effect())
     assert len(set(map(id, after.pieces)) - set(map(id, before.pieces))) <= 3
     assert [id_ for id_, _ in after][5000] == "new"
 
@@ -119,17 +122,19 @@ def test_one_more_item_writes_only_its_piece_anew() -> None:
 def test_items_that_come_in_the_order_of_their_orders_are_not_rendered() -> None:
     read = []
     inserts = tuple(Insert(f"m-{number}", -1, None, update_only=False) for number in range(100))
-    streams.after(EMPTY, Orders("0", inserts, (), reset=False), [[each.id, ""] for each in inserts], read.append)
+    streams.after(
+        EMPTY, Orders("0", inserts, (), reset=False), [[each.id, ""] for each in inserts], read.append, Effect()
+    )
     assert read == []
 
 
 def test_a_stream_holds_only_so_many_items() -> None:
     inserts = tuple(Insert(str(at), -1, None, update_only=False) for at in range(streams.MAX_ITEMS))
-    full = streams.after(EMPTY, Orders("0", inserts, (), reset=False), [[each.id] for each in inserts], id_of)
+    full = streams.after(EMPTY, Orders("0", inserts, (), reset=False), [[each.id] for each in inserts], id_of, Effect())
     assert len(full) == streams.MAX_ITEMS
     more = Orders("0", (Insert("more", -1, None, update_only=False),), (), reset=False)
     with pytest.raises(TreeError, match="more than"):
-        streams.after(full, more, [["more"]], id_of)
+        streams.after(full, more, [["more"]], id_of, Effect())
     assert len(tuple(full)) == streams.MAX_ITEMS
 
 

@@ -1,0 +1,74 @@
+"""The entries of a keyed comprehension as a vector that never changes: a new version shares all but what is new.
+
+A page is kept for each frame. A list of 5,000 rows, one of which changes, costs two small tuples, not a copy of it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+CHUNK = 64
+
+
+class Entries:
+    """An immutable sequence; `with_items` makes another."""
+
+    __slots__ = ("_chunks", "count")
+
+    def __init__(self, chunks: tuple[tuple[Any, ...], ...], count: int) -> None:
+        """Take chunks of CHUNK entries each, the last one shorter; use `of` to make them."""
+        self._chunks = chunks
+        self.count = count
+
+    @classmethod
+    def of(cls, items: list[Any]) -> "Entries":
+        """Make a vector of these entries. O(len(items))."""
+        return cls(_chunked(items), len(items))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Any]:
+        for chunk in self._chunks:
+            yield from chunk
+
+    def __getitem__(self, index: int) -> Any:
+        """Return the entry at an index from 0. Raises IndexError."""
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        return self._chunks[index // CHUNK][index % CHUNK]
+
+    def with_items(self, changed: Mapping[int, Any], count: int) -> "Entries":
+        """Return a vector of `count` entries, those in `changed` by index in place of these or after them.
+
+        O(len(changed) * CHUNK + count / CHUNK) where the count stays. Raises KeyError for an index that nobody gives.
+        """
+        if count != self.count:
+            return self._resized(changed, count)
+        touched: dict[int, list[Any]] = {}
+        for index, item in changed.items():
+            at = index // CHUNK
+            if at not in touched:
+                touched[at] = list(self._chunks[at])
+            touched[at][index % CHUNK] = item
+        chunks = list(self._chunks)
+        for at, chunk in touched.items():
+            chunks[at] = tuple(chunk)
+        return Entries(tuple(chunks), count)
+
+    def _resized(self, changed: Mapping[int, Any], count: int) -> "Entries":
+        """Keep the whole chunks before the first that is not as it was, and make the others anew."""
+        first = min([min(self.count, count), *changed]) // CHUNK
+        kept = self._chunks[:first]
+        rest = []
+        for index in range(first * CHUNK, count):
+            if index in changed:
+                rest.append(changed[index])
+            elif index < self.count:
+                rest.append(self._chunks[index // CHUNK][index % CHUNK])
+            else:
+                raise KeyError(index)
+        return Entries(kept + _chunked(rest), count)
+
+
+def _chunked(items: list[Any]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(tuple(items[at : at + CHUNK]) for at in range(0, len(items), CHUNK))
