@@ -2,6 +2,7 @@
 
 import json
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
-from gateway_process import Gateway, free_port, status_of
+from backends import Scripted, read_request
+from gateway_process import Gateway, free_port, receive_all, status_of
 
 VERSIONS = [f"{minor}-{which}" for minor in ("1.5", "1.6", "1.7", "1.8") for which in ("first", "last")] + [
     "1.8-middle"
@@ -20,7 +22,7 @@ WITH_FALLBACK = ["1.7-last", "1.8-first", "1.8-middle", "1.8-last"]
 """Those that know `longPollFallbackMs`."""
 STATUSES = (400, 404, 413, 429, 503)
 HERE = Path(__file__).parent
-LIMIT_S = 40.0
+LIMIT_S = 60.0
 type Seen = dict[str, dict[str, Any]]
 
 
@@ -88,7 +90,7 @@ def settings(port: int, **more: Any) -> dict[str, Any]:
     return {
         "services": {"default": f"http://127.0.0.1:{port}"},
         "rate_limit": {"user": None, "ip": None},
-        "timeouts": {"response": "2s", "upgrade": "2s", "drain": "3s", "request_head": "1s"},
+        "timeouts": {"response": "5s", "upgrade": "2s", "drain": "3s", "request_head": "1s"},
         **more,
     }
 
@@ -213,3 +215,26 @@ class TestAllTabs:
         gateway.start().ready()
         clients.wait_refused()
         clients.ask()
+
+
+def test_a_poll_that_waits_is_answered_when_the_gateway_stops(tmp_path: Path) -> None:
+    asked = threading.Event()
+
+    def never_answer(conn: socket.socket, _: int) -> None:
+        read_request(conn)
+        asked.set()
+        conn.recv(1)
+
+    with Scripted(never_answer) as app, Gateway(tmp_path, {"services": {"default": app.url}}) as gateway:
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=LIMIT_S) as conn:
+            conn.sendall(b"GET /live/longpoll?vsn=2.0.0&token=x HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            assert asked.wait(LIMIT_S)
+            assert gateway.process
+            gateway.process.terminate()
+            answer = receive_all(conn)
+        assert status_of(answer) == 503
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 500
+        gateway.process.wait(LIMIT_S)
+        gateway.output.join()
+        assert "stopped with" not in gateway.output.text, "the poll has held the stop up"
+        assert "error" not in gateway.output.text.lower()

@@ -1,9 +1,12 @@
 """Reaches into mitmproxy: live connections, the certificate store, and which options the user has set."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from mitmproxy import connection, ctx, optmanager
+from mitmproxy import connection, ctx, http, optmanager
 from mitmproxy.proxy.layers import http as http_layers
+
+from livegate.mitm.events import Abandoned
 
 
 def handler_of(client: connection.Client) -> Any:
@@ -29,9 +32,31 @@ def close_idle_clients() -> None:
     """Close the clients' connections on which no request is under way."""
     proxyserver = ctx.master.addons.get("proxyserver")
     for handler in list(proxyserver.connections.values()) if proxyserver else ():
-        layers = [each for each in handler.layer.context.layers if isinstance(each, http_layers.HttpLayer)]
-        if not any(layer.streams for layer in layers):
+        if not _streams(handler):
             close_client(handler.client)
+
+
+def flows_awaiting_answer() -> Iterator[http.HTTPFlow]:
+    """The flows whose request a backend has, and has not begun to answer."""
+    proxyserver = ctx.master.addons.get("proxyserver")
+    for handler in list(proxyserver.connections.values()) if proxyserver else ():
+        for stream in _streams(handler):
+            if getattr(stream, "awaits_answer", False):  # a stream of the gateway's own layer
+                yield stream.flow
+
+
+def abandon(flow: http.HTTPFlow) -> None:
+    """Wait no longer for a backend's answer: the flow fails, if it still waits."""
+    handler = handler_of(flow.client_conn)
+    for stream in _streams(handler) if handler is not None else ():
+        if getattr(stream, "flow", None) is flow:
+            handler.handle(Abandoned(stream.stream_id))
+
+
+def _streams(handler: Any) -> list[Any]:
+    """What is under way on a client's connection."""
+    layers = [each for each in handler.layer.context.layers if isinstance(each, http_layers.HttpLayer)]
+    return [stream for layer in layers for stream in layer.streams.values()]
 
 
 def release(client: connection.Client, conn: connection.Connection) -> None:

@@ -21,6 +21,10 @@ class AnswerOverdue(HttpEvent):
     """To a stream: the backend has not answered in time."""
 
 
+class Abandoned(HttpEvent):
+    """To a stream: nobody shall wait for the backend's answer any longer."""
+
+
 class FlushDue(HttpEvent):
     """To a stream: a response of unknown length has been held back long enough."""
 

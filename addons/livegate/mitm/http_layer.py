@@ -14,7 +14,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import tls
 
-from livegate.mitm.events import AnswerOverdue, BodyOverdue, FlushDue, HeadOverdue, LingerOver, SocketOutput
+from livegate.mitm.events import Abandoned, AnswerOverdue, BodyOverdue, FlushDue, HeadOverdue, LingerOver, SocketOutput
 from livegate.mitm.freeing import free
 from livegate.mitm.http1 import GatewayHttp1Client, GatewayHttp1Server
 from livegate.mitm.policy import GatewayPolicy, Upstream
@@ -71,7 +71,7 @@ class GatewayHttpLayer(http_layers.HttpLayer):
                 yield from self._expire(key)
         elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             pass  # a connection that has ended and was forgotten
-        elif isinstance(event, SocketOutput):
+        elif isinstance(event, SocketOutput | Abandoned):
             if event.stream_id in self.streams:
                 yield from self.event_to_child(self.streams[event.stream_id], event)
             return

@@ -25,7 +25,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpResponseHeadersHook
 
-from livegate.mitm.events import AnswerOverdue, FlushDue, InformationalResponse
+from livegate.mitm.events import Abandoned, AnswerOverdue, FlushDue, InformationalResponse
 from livegate.mitm.freeing import ignore
 from livegate.mitm.policy import Failure, Plan
 from livegate.mitm.upstream import GetUpstream
@@ -58,6 +58,9 @@ class GatewayStream(http_layers.HttpStream):
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, AnswerOverdue):
             yield from self._answer_overdue()
+        elif isinstance(event, Abandoned):
+            if self.awaits_answer:
+                yield from self._give_up("nobody waits for the answer any longer")
         elif isinstance(event, FlushDue):
             if self.server_state == self.state_consume_response_body:
                 yield from self._stream_what_came()
@@ -159,16 +162,24 @@ class GatewayStream(http_layers.HttpStream):
 
     def _await_answer(self) -> None:
         """The request is on its way, whole: from now on the backend's time counts."""
-        waiting = self.server_state == self.state_wait_for_response_headers
-        if waiting and self.client_state == self.state_done and self.flow.response is None and self.plan:
+        if self.awaits_answer and self.plan:
             self.gateway.start(("answer", self.stream_id), self.plan.answer_s)
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the backend has the whole request, and has not begun to answer."""
+        waiting = self.server_state == self.state_wait_for_response_headers
+        return waiting and self.client_state == self.state_done and self.plan is not None and self.flow.response is None
 
     def _answer_overdue(self) -> Commands:
         if self.server_state != self.state_wait_for_response_headers:
             return
         self.gateway.policy.answer_overdue(self.flow, "answer")
+        yield from self._give_up("backend did not answer in time")
+
+    def _give_up(self, why: str) -> Commands:
         yield commands.CloseConnection(self.context.server)
-        yield from self._fail("backend did not answer in time", ErrorCode.GENERIC_SERVER_ERROR)
+        yield from self._fail(why, ErrorCode.GENERIC_SERVER_ERROR)
 
     def _fail(self, message: str, code: ErrorCode) -> Commands:
         self.retried = True

@@ -9,9 +9,10 @@ from typing import Any
 
 from mitmproxy import ctx, http
 
-from livegate.mitm.connections import close_idle_clients, open_connections
+from livegate.mitm.connections import abandon, close_idle_clients, flows_awaiting_answer, open_connections
+from livegate.phoenix.longpoll import is_longpoll
 from livegate.pipeline import errors
-from livegate.pipeline.exchange import CurrentSettings, awaiting_backend
+from livegate.pipeline.exchange import CurrentSettings, awaiting_backend, exchange_of
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.safety import fail_closed
 from livegate.websocket.closing import SERVICE_RESTART
@@ -26,7 +27,10 @@ STOPPING = Refusal(503, "The gateway is being stopped.", "draining", (("Retry-Af
 
 
 class Drain:
-    """Turn new requests away, wait for those that have begun, and tell both ends of each WebSocket (1012)."""
+    """Turn new requests away, wait for those that have begun, tell both ends of each WebSocket (1012), and end polls.
+
+    A long-poll waits for as long as the app has nothing to say; the stop would wait with it, and then cut it.
+    """
 
     def __init__(self, current: CurrentSettings, sockets: Sockets) -> None:
         self._current = current
@@ -53,12 +57,33 @@ class Drain:
         servers = ctx.master.addons.get("proxyserver").servers
         await servers.update([])
         close_idle_clients()
+        polls = _end_polls(within_s=SPREAD * seconds)
         count = self._sockets.close_all(SERVICE_RESTART, "the gateway is being stopped", within_s=SPREAD * seconds)
         if open_connections():
-            logger.info("stopping: %d WebSocket(s) to close, at most %gs (again to end at once)", count, seconds)
+            text = "stopping: %d WebSocket(s) to close, %d long-poll(s) to end, at most %gs (again to end at once)"
+            logger.info(text, count, polls, seconds)
         try:
             async with asyncio.timeout(seconds):
                 while open_connections() and not self._hurry.is_set():  # noqa: ASYNC110 - mitmproxy tells nobody
                     await asyncio.sleep(LOOK_EVERY_S)
         except TimeoutError:
             logger.warning("stopped with %d connection(s) still open", open_connections())
+
+
+def _end_polls(*, within_s: float) -> int:
+    """End the long-polls that wait for their app, spread over a time; returns how many."""
+    waiting = [
+        flow for flow in flows_awaiting_answer() if flow.request.method == "GET" and is_longpoll(flow.request.path)
+    ]
+    loop = asyncio.get_running_loop()
+    for place, flow in enumerate(waiting):
+        loop.call_later(within_s * place / len(waiting), _end_poll, flow)
+    return len(waiting)
+
+
+def _end_poll(flow: http.HTTPFlow) -> None:
+    """Answer a poll as any request is answered now, unless it has been answered or has failed meanwhile."""
+    exchange = exchange_of(flow)
+    if exchange is not None and exchange.failure is None and flow.response is None:
+        errors.fail(flow, exchange, STOPPING, "the gateway is being stopped")
+        abandon(flow)

@@ -164,8 +164,8 @@ class Errors:
 
 
 def _level(failure: Refusal) -> int:
-    """A client that left is no news, its own mistakes and time-outs are warnings, what broke is an error."""
-    if failure.status == CLIENT_GONE_STATUS:
+    """A client that left or a stop is no news, its own mistakes and time-outs are warnings, what broke is an error."""
+    if failure.status in (CLIENT_GONE_STATUS, HTTPStatus.SERVICE_UNAVAILABLE):
         return logging.INFO
     broke = failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and failure.status != HTTPStatus.GATEWAY_TIMEOUT
     return logging.ERROR if broke else logging.WARNING
