@@ -267,6 +267,26 @@ def test_n_and_p_go_from_one_problem_to_the_next(page: Page, told: Told) -> None
     assert first
 
 
+def test_an_incident_is_told_at_its_moment_and_leads_there(page: Page, told: Told) -> None:
+    (incident,) = told.api(page, f"sessions/{told.story}")["incidents"]
+    opened(page, told, f"session/{told.story}")
+    card = page.locator(".cause", has=page.get_by_role("heading", name=incident["title"]))
+    expect(card).to_contain_text(incident["todo"])
+    expect(card).to_contain_text("rejoined after")
+    expect(page.locator(".lanes rect", has=page.locator("title", has_text=incident["title"]))).to_have_count(1)
+    card.get_by_role("button").click()
+    expect(chosen(page)).to_contain_text(incident["title"])
+    expect(chosen(page)).to_be_in_viewport()
+    expect(page.locator(".told")).to_contain_text("lost “crash”")
+    expect(page).to_have_url(re.compile(rf"/incident/{incident['number']}$"))
+    page.goto(f"{told.admin}#/causes")
+    entry = page.locator(".incident", has_text=incident["title"])
+    expect(entry).to_contain_text("rejoined after")
+    expect(entry).to_contain_text("/slow")
+    entry.get_by_role("link", name=f"session {told.story}").click()
+    expect(chosen(page)).to_contain_text(incident["title"])
+
+
 def test_a_frame_that_has_gone_says_so(page: Page, told: Told) -> None:
     span = told.api(page, f"sessions/{told.long}")["frames"]
     opened(page, told, f"session/{told.long}/frame/3")

@@ -21,6 +21,7 @@ MODULES = (
     "plots.js",
     "now.js",
     "sessions.js",
+    "incident.js",
     "causes.js",
     "rows.js",
     "timeline.js",

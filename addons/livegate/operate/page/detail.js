@@ -1,7 +1,8 @@
 // What stands beside the list: the chosen frame, socket or incident, and the page as it was then.
-import { el, age, bytes, clock, code, count, ms } from "./dom.js"
+import { el, age, bytes, clock, count, ms } from "./dom.js"
 import { framed } from "./page.js"
 import { endingOf, toneOf } from "./endings.js"
+import { incidentText } from "./incident.js"
 
 const MOST_CHANGES = 80
 
@@ -60,16 +61,4 @@ function socketText(row) {
   const facts = [`socket ${number}`, connection.transport, `opened ${clock(connection.opened_at, true)}`, connection.closed_at === null ? "still open" : `closed ${clock(connection.closed_at, true)}`, `lived for ${age(lived)}`]
   const title = row.closed ? `Closed with ${endingOf(connection)}` : `Socket ${number} opened`
   return [el("h2", { class: `sentence ${row.closed ? toneOf(connection) : ""}` }, title), el("p", { class: "note" }, facts.join(" · "))]
-}
-
-// An incident in full: what happened, to which view, what it cost, whether it healed, what to do.
-export function incidentText(incident) {
-  return [el("h2", { class: "sentence" }, incident.title), el("p", { class: "note" }, incidentFacts(incident).join(" · ")),
-    el("p", {}, code(incident.why)), ...(incident.todo ? [el("p", { class: "todo" }, code(incident.todo))] : [])]
-}
-
-export function incidentFacts(incident) {
-  const lost = incident.events || [], more = incident.more_events ? ` and ${count(incident.more_events)} more` : ""
-  const healed = incident.healed ? `${incident.healed} after ${ms((incident.healed_at - incident.at) * 1000)}` : "not healed as far as is known"
-  return [clock(incident.at, true), incident.view, lost.length ? `lost: ${lost.map(name => `“${name}”`).join(", ")}${more}` : "", healed].filter(Boolean)
 }

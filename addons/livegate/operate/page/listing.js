@@ -49,6 +49,12 @@ export class Listing {
     this.paint()
   }
 
+  // Scroll the page as well, where the chosen row is beyond its edge.
+  intoSight() {
+    const current = this.pool.find(element => !element.hidden && element.place === this.at)
+    if (current) current.scrollIntoView({ block: "nearest" })
+  }
+
   toEnd() {
     this.root.scrollTop = this.rows.length * this.height
     this.paint()

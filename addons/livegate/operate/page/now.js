@@ -86,6 +86,7 @@ function isNews(one) {
 }
 
 function happened(one) {
-  const what = one.causes.length ? one.causes[0].title : one.kind === "closed" ? `closed ${one.code} by ${one.by}` : one.reason
-  return el("tr", {}, el("td", {}, clock(one.at)), el("td", {}, one.service || one.host), el("td", {}, one.session ? el("a", { href: `#/session/${one.session}` }, what) : what))
+  const title = one.causes.length && one.incident && one.incident.view ? `${one.causes[0].title} · ${one.incident.view}` : one.causes.length && one.causes[0].title
+  const what = title ? title : one.kind === "closed" ? `closed ${one.code} by ${one.by}` : one.reason
+  return el("tr", {}, el("td", {}, clock(one.at)), el("td", {}, one.service || one.host), el("td", {}, one.session ? el("a", { href: `#/session/${one.session}${one.incident ? `/incident/${one.incident.number}` : ""}` }, what) : what))
 }

@@ -63,7 +63,7 @@ function socketRows(detail, frames) {
 }
 
 function incidentRows(detail) {
-  return (detail.incidents || []).map(incident => {
+  return detail.incidents.map(incident => {
     const text = `${incident.title}${incident.view ? ` · ${incident.view}` : ""}${incident.healed ? ` · ${incident.healed}` : ""}`
     return { key: `incident/${incident.number}`, at: incident.at, kind: "incident", tone: incident.healed ? WARN : BAD, text, view: incident.view || null, incident, words: `${text} ${incident.why}`.toLowerCase() }
   })

@@ -1,8 +1,9 @@
 // One session: its timeline, the list of all that happened, and what is chosen of it with the page as it was then.
-import { el, ms, bytes, age, count } from "./dom.js"
+import { el, ms, bytes, age, clock, count } from "./dom.js"
 import { Timeline } from "./timeline.js"
 import { causeCard } from "./causes.js"
-import { Chosen, incidentFacts } from "./detail.js"
+import { incidentFacts } from "./incident.js"
+import { Chosen } from "./detail.js"
 import { Filters } from "./filters.js"
 import { Listing } from "./listing.js"
 import { allRows, filtered, folded, FOLDED, problemFrom, rowOfFrame } from "./rows.js"
@@ -60,7 +61,7 @@ export class SessionView {
     const first = this.detail === null
     this.detail = detail
     this.draw()
-    if (first && !this.follow) this.choose(this.chosen, true)
+    if (first && !this.follow) this.jump(this.chosen)
     this.ask_()
   }
 
@@ -75,18 +76,21 @@ export class SessionView {
       ["events", count(one.events)], ["p50", ms(one.p50)], ["p95", ms(one.p95)], ["heartbeat", ms(one.heartbeat)], ["diffs", bytes(one.diff)], ["crashes", one.crashes],
       ["rejoins", one.rejoins], ["unanswered", one.unanswered], ["sockets", one.sockets]]
     this.facts.replaceChildren(...facts.filter(([, value]) => value !== "" && value !== 0 && value !== "–").map(([name, value]) => el("span", {}, `${name} `, el("b", {}, String(value)))))
-    const incidents = one.incidents || []
-    this.trouble.replaceChildren(...(incidents.length ? [this.incidents(incidents)] : []), ...one.causes.map(cause => causeCard(cause)))
+    this.trouble.replaceChildren(...this.happened(one.incidents))
     this.trouble.hidden = !this.trouble.childElementCount
     this.drawLanes()
     this.drawList(false)
     if (this.follow) this.listing.toEnd()
   }
 
-  incidents(list) {
-    const items = list.slice().reverse().map(incident => el("li", { class: incident.healed ? "warn" : "bad" },
-      el("button", { onclick: () => this.choose(`incident/${incident.number}`, true) }, incident.title), el("span", { class: "note" }, incidentFacts(incident).join(" · "))))
-    return el("section", { class: "card happened" }, el("header", {}, el("h2", {}, `${count(list.length)} incident${list.length === 1 ? "" : "s"}`), el("p", { class: "note" }, "the latest first")), el("ul", { tabindex: 0, "aria-label": "Incidents" }, items))
+  // A card for each kind of incident, with its moments as links into the list.
+  happened(incidents) {
+    const kinds = new Map()
+    for (const incident of incidents) kinds.set(incident.slug, [incident, ...(kinds.get(incident.slug) || [])])
+    return [...kinds.values()].map(list => {
+      const moments = list.map(one => el("li", {}, el("button", { class: "jump", onclick: () => this.jump(`incident/${one.number}`) }, clock(one.at, true)), el("span", { class: "note" }, incidentFacts(one).join(" · "))))
+      return causeCard(list[0], list.length, el("ul", { class: "moments", tabindex: 0, "aria-label": `Moments: ${list[0].title}` }, moments), list.every(one => one.healed))
+    })
   }
 
   drawLanes() {
@@ -164,12 +168,12 @@ export class SessionView {
 
   step(by) {
     const next = this.detail && this.neighbour(by)
-    if (next) this.choose(next.key, true)
+    if (next) this.jump(next.key)
   }
 
   problem(by) {
     const next = problemFrom(this.rows, this.place(), by)
-    if (next >= 0) this.choose(this.rows[next].key, true)
+    if (next >= 0) this.jump(this.rows[next].key)
   }
 
   followed(follow) {
@@ -178,7 +182,13 @@ export class SessionView {
     this.address()
   }
 
-  // key: of a row of rows.js, or of one that is folded; reveal: open what it is folded into, and scroll to it
+  // From elsewhere than the list: what is chosen comes into sight.
+  jump(key) {
+    this.choose(key, true)
+    this.listing.intoSight()
+  }
+
+  // key: of a row of rows.js, or of one that is folded; reveal: open what it is folded into, and scroll the list to it
   choose(key, reveal = false) {
     this.follow = false
     this.chosen = key
@@ -233,7 +243,7 @@ export class SessionView {
   // An address that somebody opened: what is chosen ("frame/8"), and the filter.
   restore(key, query) {
     if (query !== this.filters.toQuery()) this.filters.fromQuery(query)
-    if (key && key !== this.chosen && key !== `frame/${this.number_()}`) this.choose(key, true)
+    if (key && key !== this.chosen && key !== `frame/${this.number_()}`) this.jump(key)
     clearTimeout(this.timer)
   }
 

@@ -88,7 +88,7 @@ function socketBars(detail) {
 }
 
 function incidentBars(detail) {
-  return (detail.incidents || []).map(one => ({
+  return detail.incidents.map(one => ({
     lane: PROBLEMS, from: one.at, to: one.healed_at ?? one.at, key: `incident/${one.number}`, colour: one.healed ? TONES[WARN] : TONES[BAD], tone: one.healed ? WARN : BAD, title: `${one.title}${one.view ? ` · ${one.view}` : ""}`,
   }))
 }
