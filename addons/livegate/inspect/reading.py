@@ -23,6 +23,7 @@ from livegate.inspect.read_har import MAX_HAR_BYTES, har_lines
 from livegate.inspect.recorded import FRAME_LOG, Contents, Line, ReadError
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.note import shortened
+from livegate.phoenix.page import page_of
 from livegate.phoenix.tracker import Tracker
 from livegate.phoenix.tree import TreeError
 
@@ -193,7 +194,8 @@ def _feed(channels: Channels, line: Line) -> None:
 def _page(channels: Channels | None, number: int) -> str:
     session = channels.session if channels is not None else None
     main = session.main if session is not None else None
-    if main is None or main.tree is None:
+    page = page_of(session) if session is not None else None
+    if page is None:
         why = (
             main.tree_problem
             if main is not None and main.tree_problem
@@ -201,6 +203,6 @@ def _page(channels: Channels | None, number: int) -> str:
         )
         raise ReadError(f"the page at line {number} is not known: {why}")
     try:
-        return main.tree.html()
+        return page.html()
     except TreeError as error:
         raise ReadError(f"the page at line {number} cannot be shown: {error}") from error

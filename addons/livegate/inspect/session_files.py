@@ -10,22 +10,23 @@ from mitmproxy import exceptions
 from msgspec import structs
 
 from livegate.phoenix.model import PageLoad, Session, View
+from livegate.phoenix.page import page_of as page_at_present
 from livegate.phoenix.tree import TreeError
 
 
 def page_of(session: Session) -> str:
-    """The page of a session's main view. Raises CommandError with why it cannot be shown."""
-    main = session.main
-    if main is None or main.tree is None:
+    """The page of a session as the browser shows it. Raises CommandError with why it cannot be shown."""
+    main, page = session.main, page_at_present(session)
+    if main is None or page is None:
         problem = main.tree_problem if main is not None else None
         raise exceptions.CommandError(
             f"the page of session {session.number} is not known: {problem or 'no join was seen'}"
         )
     try:
-        body = main.tree.html()
+        body = page.html()
     except TreeError as error:
         raise exceptions.CommandError(f"the page of session {session.number} cannot be shown: {error}") from error
-    title = main.tree.title or main.label
+    title = page.title or main.label
     return document(title, body)
 
 

@@ -19,7 +19,8 @@ from livegate.operate.dress import dressed
 from livegate.operate.export import Pages, export_page
 from livegate.operate.frame_search import matching
 from livegate.phoenix.model import Session
-from livegate.phoenix.tree import Tree, TreeError
+from livegate.phoenix.page import Page
+from livegate.phoenix.tree import TreeError
 from livegate.pipeline.printable import printable
 from livegate.websocket import closing
 
@@ -272,11 +273,11 @@ class Api:
             "before": self._page(before.page if before is not None else None),
         }
 
-    def _page(self, tree: Tree | None) -> dict[str, str]:
-        if tree is None:
+    def _page(self, page: Page | None) -> dict[str, str]:
+        if page is None:
             return {"html": "", "why": "no join has been answered yet, or the page could not be followed"}
         try:
-            return {"html": self._desk.redactor.text(tree.html()), "why": ""}
+            return {"html": self._desk.redactor.text(page.html()), "why": ""}
         except TreeError as error:
             return {"html": "", "why": str(error)}
 

@@ -14,7 +14,7 @@ from livegate.inspect.frame_log import frame_line
 from livegate.phoenix.changes import Changes
 from livegate.phoenix.model import Outcome
 from livegate.phoenix.note import Note
-from livegate.phoenix.tree import Tree
+from livegate.phoenix.page import Page
 
 MAX_FRAMES = 2000
 """Of one session."""
@@ -35,8 +35,8 @@ class Kept(Struct, gc=False):
     """What the note's view was called then."""
     changes: Changes | None
     """What it changed on the page of its view."""
-    page: Tree | None
-    """The page of the session's main view when the frame had come."""
+    page: Page | None
+    """The page of the session when the frame had come."""
     data: bytes
     text: bool
     flow: str
@@ -67,7 +67,7 @@ class Recording:
         return self.first + len(self.frames)
 
     @property
-    def page(self) -> Tree | None:
+    def page(self) -> Page | None:
         """The page after the last frame."""
         return self.frames[-1].page if self.frames else None
 

@@ -19,6 +19,7 @@ from livegate.operate.trend import Trend
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.incidents import Incident
 from livegate.phoenix.model import Session, SocketSeen
+from livegate.phoenix.page import page_of
 from livegate.phoenix.pages import is_socket_url
 from livegate.pipeline.exchange import Exchange, exchange_of, report_of
 from livegate.pipeline.refusal import Refusal
@@ -86,13 +87,11 @@ class Watch:
 
     def _record(self, session: Session, seen: FrameSeen) -> None:
         """Keep a frame, and the page at it; most frames leave the page as it was."""
-        note, main = seen.note, session.main
+        note = seen.note
         recording = self.recordings.to_add(session.number)
-        tree, page = main.tree if main is not None else None, recording.page
-        if tree is None:
-            page = None
-        elif page is None or not tree.is_at(page):
-            page = tree.copy()
+        page = recording.page
+        if page is None or (not note.from_client and note.view is not None):
+            page = page_of(session, page)
         outcome = note.event.outcome if note.event is not None else None
         view = note.view.label if note.view is not None else None
         kept = Kept(note, outcome, view, note.changes, page, seen.data, seen.text, seen.flow.id, seen.channels.seen.id)

@@ -156,10 +156,7 @@ class Channels:
         again = mounts_again(view, payload)
         path = path_of(payload.get("url") or payload.get("redirect")) if frame.topic.startswith(LIVE) else None
         if view is None or ("redirect" in payload and not again):
-            counts = (view.joins, view.crashes) if view is not None else (0, 0)
-            view = View(
-                frame.topic, joins=counts[0], crashes=counts[1]
-            )  # another LiveView in the place of the one before
+            view = View(frame.topic) if view is None else _in_place_of(view)
             self._put_view(session, view)
         if frame.topic.startswith(uploads.TOPIC):
             upload = uploads.upload_of(session, frame.topic)
@@ -179,7 +176,8 @@ class Channels:
     def _put_view(self, session: Session, view: View) -> View:
         session.views.pop(view.topic, None)
         if len(session.views) >= self.tracker.limits.views:
-            del session.views[next(iter(session.views))]
+            oldest = session.views.pop(next(iter(session.views)))
+            self.tracker.forget_page(oldest, "too many views of its session are open")
         session.views[view.topic] = view
         return view
 
@@ -382,3 +380,10 @@ class Channels:
 def _is_of(topic: str, join_ref: str | None, frame: Frame) -> bool:
     """Whether a frame of the server is about this join of a channel; V1's do not say which join."""
     return topic == frame.topic and frame.join_ref in (join_ref, None)
+
+
+def _in_place_of(view: View) -> View:
+    """Another LiveView in the place of one before, whose page the browser shows until it has that of the new one."""
+    new = View(view.topic, joins=view.joins, crashes=view.crashes, tree=view.tree, tree_bytes=view.tree_bytes)
+    view.tree, view.tree_bytes = None, 0
+    return new

@@ -45,7 +45,7 @@ class Limits:
     pages: int = 1000
     """Page loads that no session has claimed yet."""
     tree_bytes: int = 16 * 1024 * 1024
-    """Of the frames that the pages kept of all sessions were made from."""
+    """Held by the pages of all sessions."""
 
 
 class Event(Struct, gc=False):

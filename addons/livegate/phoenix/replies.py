@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from livegate.phoenix import frames
-from livegate.phoenix.model import Event, View
+from livegate.phoenix.model import Event, Session, View
 from livegate.phoenix.note import Note, shortened
 from livegate.phoenix.pages import place_of
 from livegate.phoenix.tree import Tree, TreeError
@@ -11,6 +11,7 @@ from livegate.phoenix.uploads import TOPIC as UPLOAD_TOPIC
 
 if TYPE_CHECKING:
     from livegate.phoenix.channel import Channels
+    from livegate.phoenix.tracker import Tracker
 
 REDIRECTS = ("redirect", "live_redirect")
 
@@ -90,18 +91,27 @@ def _turned_away(channels: "Channels", response: dict[str, Any], note: Note, eve
 def _show(channels: "Channels", view: View, rendered: object, note: Note) -> None:
     tracker, session = channels.tracker, channels.session
     try:
-        view.tree, view.tree_problem = Tree.join(rendered), None
+        tree = Tree.join(rendered)
     except TreeError as error:
-        view.tree, view.tree_problem = None, str(error)
+        tracker.forget_page(view, str(error))
+        view.tree_problem = str(error)
         return
+    view.tree, view.tree_problem = tree, None
     if view.is_named and view.module is not None:
         tracker.modules.learn_statics(view.tree.root, view.module)
     else:
         view.module = tracker.modules.by_statics(view.tree.root) or view.module
-    before, view.tree_bytes = view.tree_bytes, note.size
-    tracker.trees_grew(note.size - before)
-    if session is not None and not session.kept:
-        tracker.forget_page(view, "too many sessions are open")
+    if session is None:
+        return
+    _forget_children(tracker, session, view)
+    tracker.page_grew(session, view, note.size)
+
+
+def _forget_children(tracker: "Tracker", session: Session, view: View) -> None:
+    """With a view that is shown anew go the pages of those that were left: until now the browser showed them."""
+    for other in session.views.values():
+        if other is not view and other.state == "left" and view.path is not None:
+            tracker.forget_page(other, "the view was left")
 
 
 def merge(channels: "Channels", diff: object, note: Note) -> None:
@@ -115,12 +125,10 @@ def merge(channels: "Channels", diff: object, note: Note) -> None:
     try:
         note.changes = view.tree.merge(diff)
     except TreeError as error:
-        view.tree, view.tree_problem = None, str(error)
-        channels.tracker.trees_grew(-view.tree_bytes)
-        view.tree_bytes = 0
+        channels.tracker.forget_page(view, str(error))
         return
-    view.tree_bytes += note.diff_size
-    channels.tracker.trees_grew(note.diff_size)
+    if channels.session is not None:
+        channels.tracker.page_grew(channels.session, view, note.diff_size)
 
 
 def reason_of(response: dict[str, Any]) -> str:

@@ -14,11 +14,14 @@ from livegate.phoenix.identity import Identities
 from livegate.phoenix.incidents import IncidentLog
 from livegate.phoenix.model import Event, Exchange, Limits, Opening, PageLoad, Session, SocketSeen, Transport, View
 from livegate.phoenix.modules import Modules
+from livegate.phoenix.note import size_text
 from livegate.phoenix.pages import RANDOM_TOPIC, csrf_of_url, read_page, vsn_of_url
 from livegate.phoenix.tokens import is_signed
 
 MAX_SOCKETS_KEPT = 100
 """Of one session."""
+ROOM = 0.9
+"""When pages have to go, so much of what they may take stays in use: that they go one by one would cost each frame."""
 MAX_ANSWERED_KINDS = 2000
 """Kinds of pushes on plain channels that were seen to be answered."""
 EVIDENCE_EACH = 8
@@ -225,6 +228,8 @@ class Tracker:
         found.events += guessed.events
         found.event_count += guessed.event_count
         found.trips += guessed.trips
+        for topic in guessed.views.keys() & found.views.keys():
+            self.forget_page(guessed.views[topic], "its session is known by a later one")
         found.views = {**guessed.views, **found.views}
         found.diff_bytes += guessed.diff_bytes
         found.bytes_in += guessed.bytes_in
@@ -237,16 +242,31 @@ class Tracker:
         for listener in self.on_merged:
             listener(guessed, found)
 
-    def trees_grew(self, size: int) -> None:
-        """Bytes of frames went into pages that are kept; of the oldest sessions the pages go when it is too much."""
-        self.tree_bytes += size
-        if self.tree_bytes <= self.limits.tree_bytes:
+    def page_grew(self, session: Session, view: View, size: int) -> None:
+        """So many bytes went into the page of a view; pages of the sessions that are idle longest may have to go."""
+        tree = view.tree
+        if tree is None:
             return
-        for session in self.sessions.values():
+        tree.grew(size)
+        self.tree_bytes += tree.size - view.tree_bytes
+        view.tree_bytes = tree.size
+        if not session.kept:
+            self.forget_page(view, "too many sessions are open")
+        elif self.tree_bytes > self.limits.tree_bytes:
+            self._forget_idle_pages(session)
+
+    def _forget_idle_pages(self, active: Session) -> None:
+        """Drop pages until there is some room again; that of the session with the latest frame last of all."""
+        most, room = self.limits.tree_bytes, size_text(self.limits.tree_bytes)
+        idle = f"all pages together took more than {room}, and this session was idle longest"
+        for session in [each for each in self.sessions.values() if each is not active]:
             for view in session.views.values():
-                self.forget_page(view, "too much to keep; it is known again after the next join")
-            if self.tree_bytes <= self.limits.tree_bytes:
+                self.forget_page(view, f"{idle}; it is known again after the next join")
+            if self.tree_bytes <= most * ROOM:
                 return
+        if self.tree_bytes > most:
+            for view in active.views.values():
+                self.forget_page(view, f"it alone takes more than {room}")
 
     def forget_page(self, view: View, problem: str) -> None:
         """Keep the page of a view no longer, and say why."""

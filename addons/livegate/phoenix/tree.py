@@ -8,12 +8,15 @@ from livegate.phoenix.changes import Changes
 from livegate.phoenix.merge import Merger
 from livegate.phoenix.nodes import COMPONENTS, STATICS, TEMPLATES, Node, TreeError
 from livegate.phoenix.render import Renderer
+from livegate.phoenix.tree_size import size_of
 
 __all__ = ["Tree", "TreeError"]
 
 MAX_COMPONENTS = 20_000
 _BESIDE = frozenset({TEMPLATES, COMPONENTS})
 """What stands at the top of a diff without changing the root."""
+GROWTH, SLACK_BYTES = 1.25, 2048
+"""What a tree holds is counted anew when so much more than that may be in it: a byte that came is counted so often."""
 
 
 class Tree(Struct, gc=False):
@@ -23,6 +26,10 @@ class Tree(Struct, gc=False):
     components: dict[int, Node]
     title: str | None
     generation: int
+    size: int = 0
+    """Bytes that it holds, about, and at most a little less."""
+    counted: int = 0
+    """Bytes that it held when it was counted."""
 
     @classmethod
     def join(cls, rendered: object) -> Self:
@@ -40,6 +47,12 @@ class Tree(Struct, gc=False):
     def is_at(self, copy: "Tree") -> bool:
         """Whether nothing has come since the copy was made."""
         return self.generation == copy.generation and self.root is copy.root and self.components is copy.components
+
+    def grew(self, size: int) -> None:
+        """Have `size` count a join or a diff of so many bytes, of which some took the place of others."""
+        self.size += size
+        if self.size > GROWTH * self.counted + SLACK_BYTES:
+            self.size = self.counted = size_of((self.root, *self.components.values()))
 
     def merge(self, diff: object) -> Changes:
         """Change the page as the client does. Raises TreeError, and is then what it was before."""
