@@ -16,8 +16,6 @@ from scenes.dom import differences
 from scenes.golden import SCENES, Channel, Incident, Tab
 from scenes.recording import Step, scene
 
-COMPOSED = pytest.mark.xfail(reason="nested views and second roots are not in the page yet", strict=False)
-
 LONGPOLL = "/live/longpoll"
 SETTLED_S = 3
 
@@ -224,7 +222,6 @@ def _by_topic(detail: dict[str, Any], counts: dict[str, int]) -> dict[str, int]:
     return {main if name == "*" else name if ":" in name else f"lv:{name}": count for name, count in counts.items()}
 
 
-@COMPOSED
 @pytest.mark.parametrize(
     ("name", "expected"), [each for each in scenes_of(Tab) if each.values[1].events or each.values[1].path == "/admin"]
 )

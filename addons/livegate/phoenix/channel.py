@@ -128,6 +128,8 @@ class Channels:
             return
         if kind == "leave":
             self.detector.pending(self.session, self._pending.values(), note.at)
+            if note.view is not None and not self._is_outdated(frame, note.view):
+                note.view.leaving = True
         note.what, name, type_ = described(kind, frame, payload, note.view)
         note.recovers = self._recovers(note.view, type_, note.at)
         note.event = self._remember(kind, frame, note, name, type_)
@@ -163,7 +165,7 @@ class Channels:
             view.name = upload.name if upload is not None else ""
         view.rejoins = again
         session.rejoins += again
-        view.state, view.join_ref, view.joined_at = "joining", frame.join_ref, at
+        view.state, view.join_ref, view.joined_at, view.leaving = "joining", frame.join_ref, at, False
         self._keep_join(frame, view)
         if isinstance(params := payload.get("params"), dict):
             view.modern_client = "_mount_attempts" in params

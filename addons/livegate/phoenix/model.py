@@ -105,6 +105,8 @@ class View:
     up_at: float = 0.0
     is_named: bool = False
     """Whether its own token has told the module."""
+    leaving: bool = False
+    """Whether the client has left it: its page goes with that of the view that it stood in."""
     tree: Tree | None = None
     tree_problem: str | None = None
     """Why the page cannot be shown."""

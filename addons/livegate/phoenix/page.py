@@ -71,7 +71,8 @@ class _Composer:
     def _child(self, shown: str, at: int, end: int) -> str | None:
         """The topic of the view whose tag this is, when its page is known and was not shown yet."""
         start = shown.rfind("<", max(0, at - MAX_TAG_CHARACTERS), at)
-        found = _ID.search(shown, start, end) if start >= 0 and end > at else None
+        is_tag = start >= 0 and end > at and shown.find(">", start, at) < 0
+        found = _ID.search(shown, start, end) if is_tag else None
         if found is None:
             return None
         topic = f"lv:{html_text.unescape(next(group for group in found.groups() if group is not None))}"

@@ -110,7 +110,7 @@ def _show(channels: "Channels", view: View, rendered: object, note: Note) -> Non
 def _forget_children(tracker: "Tracker", session: Session, view: View) -> None:
     """With a view that is shown anew go the pages of those that were left: until now the browser showed them."""
     for other in session.views.values():
-        if other is not view and other.state == "left" and view.path is not None:
+        if other is not view and (other.leaving or other.state == "left") and view.path is not None:
             tracker.forget_page(other, "the view was left")
 
 
