@@ -70,7 +70,7 @@ class Detector:
         if incident.slug == "long-poll-pinned":
             return "reconnected" if self._seen.transport == "websocket" else ""
         if incident.kind == "closed":
-            return "reconnected" if incident.socket != self._seen.id else ""
+            return "reconnected" if self._seen.opened_at >= incident.at else ""
         if incident.slug == "long-poll-origin":
             return "reconnected"  # its join was a POST, which the app has taken
         if incident.topic != view.topic or incident.slug in ("event-late", "versions-apart"):

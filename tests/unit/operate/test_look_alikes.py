@@ -11,7 +11,9 @@ from livegate.phoenix.incident_words import SLUGS
 OPEN = "page /cart\nsocket\njoin\n"
 POLLING = "page /cart\npoll-open\njoin\n"
 
-ALIKE: dict[str, tuple[str, str]] = {
+REFUSED = "page /cart; socket; deny page stale; close 1001 client; "
+
+ALIKE: dict[str, tuple[str, ...]] = {
     # Refused by the gateway, or only by the app
     "origin-refused": ("page /cart; upgrade 403 www.example", "http POST /form 403"),
     "rate-limit": ("http GET /api 429", "page /cart; upgrade 429"),
@@ -92,6 +94,8 @@ ALIKE: dict[str, tuple[str, str]] = {
     "upload-refused": (OPEN + "upload 0", "socket; deny room:lvu odd"),
     "reload-loop": (
         (OPEN + "deny lv:child odd; close 1001 client; ") * 5,
+        (OPEN + "deny lv:child odd; close 1001 client; ") * 3 + REFUSED,
+        REFUSED * 2 + OPEN + "deny lv:child odd",
         ("page /cart; socket; deny page stale; close 1001 client; wait 61; " * 4),
     ),
     "join-late": (
@@ -109,6 +113,7 @@ ALIKE: dict[str, tuple[str, str]] = {
 
 
 def test_every_cause_has_its_look_alikes() -> None:
+    assert all(len(each) >= 2 for each in ALIKE.values())
     assert sorted(ALIKE) == sorted([*(slug_of(rule) for rule in RULES), *SLUGS])
 
 

@@ -173,6 +173,13 @@ BAD: dict[str, tuple[str, str]] = {
 }
 
 
+def test_a_push_of_a_channel_that_may_want_no_answer_is_not_named_as_lost(tmp_path: Path) -> None:
+    played = Script(tmp_path).play("socket; join room:a; click save room:a; push room:a shout; close 1006 backend")
+    (told,) = played.reported
+    assert (told.slug, told.events) == ("backend-lost", ())
+    assert "No answer" not in told.why
+
+
 def test_there_are_thirty_of_each() -> None:
     assert len(GOOD) >= 30 <= len(BAD)
 

@@ -209,6 +209,16 @@ def test_a_socket_that_was_lost_heals_when_the_next_one_joins() -> None:
     assert (lost.healed, lost.cost_s) == ("reconnected", 2.0)
 
 
+def test_a_socket_that_was_open_before_another_was_lost_does_not_heal_that() -> None:
+    tab = Tab()
+    tab.join()
+    tab.now += 5
+    lost = Incident("backend-lost", "t", "w", "d", tab.now, kind="closed", socket="flow-2")
+    tab.tracker.incidents.report(lost, tab.session)
+    tab.join("lv:child")
+    assert lost.healed == ""
+
+
 def test_of_many_lost_events_some_are_named_and_the_rest_counted() -> None:
     tab = Tab()
     ref = tab.join()
