@@ -12,8 +12,9 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate import mitm
+from livegate.inspect.content import decode
 from livegate.logs.terminal import Terminal
-from livegate.mitm import dispatch, handler, messages
+from livegate.mitm import bounding, dispatch, handler, messages
 from livegate.mitm.connections import close_client, prepare_certificate_store, was_set
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.transport import BLACK_HOLE
@@ -89,6 +90,7 @@ class Startup:
             dispatch.install(ctx.master.addons)
             handler.install()
             messages.install()
+            bounding.install(decode)
 
     def configure(self, updated: set[str]) -> None:
         if self._running:
@@ -128,6 +130,7 @@ class Startup:
             asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
         if not ctx.master.should_exit.is_set():  # this script is unloaded, the process goes on
             messages.uninstall()
+            bounding.uninstall()
             handler.uninstall()
             dispatch.uninstall(ctx.master.addons)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import brotli
 import pytest
 from aiohttp import web
 from backends import Backend
@@ -294,3 +295,47 @@ def test_a_person_edits_in_the_browser(chromium: str, mitmweb: Mitmweb, backend:
     told = json.dumps(next(each for each in reversed(backend.requests) if "/page/person" in each["path"]))
     assert all(value in told for value in ("by a person", COOKIE, f"token={CANARY}04", f"{CANARY}06"))
     assert not any(CANARY in text for text in seen)
+
+
+BOMBS = {
+    "br": lambda: brotli.compress(b"\0" * (1 << 29), quality=4),
+    "gzip": lambda: gzip.compress(b"\0" * (1 << 24), 1) * 32,
+}
+"""Half a gibibyte each; gzip of many members."""
+
+
+@pytest.mark.parametrize(("coding", "redact"), [("br", True), ("gzip", False)])
+def test_a_bomb_may_be_looked_at(tmp_path: Path, coding: str, redact: bool) -> None:
+    """By views, downloads, edits, filters, exports, HAR and the process's own inspection; the bounds are generous."""
+    bomb = BOMBS[coding]()
+
+    async def page(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(body=bomb, headers={"Content-Encoding": coding}, content_type="text/html")
+
+    backend = Backend()
+    backend.app.router.add_route("*", "/bomb", page)
+    settings = {"services": {"default": backend.url}, "rate_limit": {"user": None, "ip": None}}
+    with backend:
+        settings["services"] = {"default": backend.url}
+        settings["inspect"] = {"redact": redact}
+        with running(tmp_path, settings, "--set", f"hardump={tmp_path / 'out.har'}") as mitmweb:
+            before = mitmweb.gateway.rss
+            kind = {"Content-Encoding": coding, "Content-Type": "application/json", "Accept-Encoding": coding}
+            request = urllib.request.Request(f"{mitmweb.gateway.url}/bomb", bomb, kind)
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                assert len(answer.read()) == len(bomb)
+            where = f"/flows/{mitmweb.flow('/bomb')['id']}"
+            for part in ("request", "response"):
+                shown = mitmweb.ask("GET", f"{where}/{part}/content/auto.json")
+                assert "too large to be decoded" in shown.text
+                assert mitmweb.ask("GET", f"{where}/{part}/content/raw.json").status == 200
+                assert mitmweb.ask("GET", f"{where}/{part}/content.data").status == 200
+            assert mitmweb.ask("GET", "/flows/dump?filter=~b%20nothing").status == 200
+            for what in ("raw", "curl", "raw_request"):
+                mitmweb.ask("POST", "/commands/export.file", {"arguments": [what, "@all", str(tmp_path / what)]})
+            mitmweb.ask("POST", "/commands/save.har", {"arguments": ["@all", str(tmp_path / "all.har")]})
+            assert mitmweb.ask("PUT", where, {"response": {"content": "other"}}).status == 200
+            assert mitmweb.ask("GET", f"{where}/response/content.data").body == b"other"
+            assert mitmweb.gateway.rss - before < 400 << 20
+            assert "Traceback" not in mitmweb.gateway.output.text

@@ -8,11 +8,12 @@ from mitmproxy.addonmanager import Loader
 
 from livegate import mitm
 from livegate.inspect.commands import LiveViewCommands
+from livegate.inspect.content import decode
 from livegate.inspect.hiding import Hiding
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
-from livegate.mitm import showing
+from livegate.mitm import bounding, showing
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ class Redaction:
 
     def load(self, loader: Loader) -> None:
         loader.add_option("liveview_redact", bool, True, "Take secrets out of everything that is stored or shown.")
+        if not mitm.SHAPE_PROBLEMS:
+            bounding.install(decode)
 
     def configure(self, updated: set[str]) -> None:
         if "liveview_redact" not in updated:
@@ -39,6 +42,7 @@ class Redaction:
     def done(self) -> None:
         if not ctx.master.should_exit.is_set():  # else others still write when this is done: a HAR file, for one
             showing.uninstall()
+            bounding.uninstall()
 
 
 def inspectors() -> list[Any]:

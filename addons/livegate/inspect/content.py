@@ -9,7 +9,11 @@ from mitmproxy import http
 
 _EITHER = zlib.MAX_WBITS | 32
 """zlib's own header or gzip's."""
+GZIP_START = b"\x1f\x8b"
+PIECE_BYTES = 64 * 1024
+"""What is inflated at a time: zlib copies what it leaves of a piece at the end of each member."""
 MAX_CODINGS = 3
+MAX_MEMBERS = 1000
 
 
 def content_of(message: http.Message, most: int) -> bytes | None:
@@ -20,30 +24,59 @@ def content_of(message: http.Message, most: int) -> bytes | None:
 
 def decoded(data: bytes, coding: str, most: int) -> bytes | None:
     """Data without its content coding (RFC 9110 section 8.4.1); None as above. Takes at most about twice `most`."""
-    codings = [each.strip().lower() for each in coding.split(",") if each.strip()]
-    if len(data) > most or len(codings) > MAX_CODINGS:
+    if len(data) > most:
         return None
-    found: bytes | None = data
+    try:
+        return decode(data, coding, most)
+    except ValueError:
+        return None
+
+
+class TooLargeError(ValueError):
+    """Decoded, a body would be longer than it may be."""
+
+
+def decode(data: bytes, coding: str, most: int) -> bytes:
+    """Data without its content coding. Raises TooLargeError past `most` bytes, ValueError if it cannot be decoded."""
+    codings = [each.strip().lower() for each in coding.split(",") if each.strip()]
+    if len(codings) > MAX_CODINGS:
+        raise ValueError("too many content codings")
     for each in reversed(codings):
-        found = _decoded(found, each, most) if found else found
+        data = _decoded(data, each, most) if data else data
+    return data
+
+
+def _decoded(data: bytes, coding: str, most: int) -> bytes:
+    if coding in ("identity", "none"):
+        return data
+    undo = _DECODERS.get(coding)
+    if undo is None:
+        raise ValueError("an unknown content coding")
+    try:
+        found = undo(data, most + 1)
+    except (zlib.error, brotli.error, zstandard.ZstdError, TypeError, EOFError) as error:
+        raise ValueError(f"a body that is not {coding}") from error
+    if len(found) > most:
+        raise TooLargeError(f"a body of more than {most} bytes")
     return found
 
 
-def _decoded(data: bytes, coding: str, most: int) -> bytes | None:
-    if coding == "identity":
-        return data
-    decode = _DECODERS.get(coding)
-    if decode is None:
-        return None
-    try:
-        found = decode(data, most + 1)
-    except (zlib.error, brotli.error, zstandard.ZstdError, TypeError, EOFError):
-        return None
-    return found if len(found) <= most else None
-
-
 def _inflate(data: bytes, most: int) -> bytes:
-    return zlib.decompressobj(_EITHER).decompress(data, most)
+    """All members of a gzip file (RFC 1952 section 2.2); bytes after them that are none are left out."""
+    engine, found = zlib.decompressobj(_EITHER), bytearray()
+    source, position, members = memoryview(data), 0, 1
+    while position < len(source) and len(found) < most:
+        piece = source[position : position + PIECE_BYTES]
+        found += engine.decompress(piece, most - len(found))
+        position += len(piece) - len(engine.unused_data) - len(engine.unconsumed_tail)
+        if engine.eof:
+            if source[position : position + 2] != GZIP_START:
+                break
+            members += 1
+            if members > MAX_MEMBERS:
+                raise zlib.error("too many members")
+            engine = zlib.decompressobj(_EITHER)
+    return bytes(found)
 
 
 def _deflate(data: bytes, most: int) -> bytes:

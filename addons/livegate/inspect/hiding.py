@@ -5,7 +5,7 @@ from typing import Any
 
 from mitmproxy import http
 
-from livegate.inspect.content import decoded
+from livegate.inspect.content import TooLargeError, decode, decoded
 from livegate.inspect.http_redaction import MAX_BODY_BYTES, HttpRedactor
 from livegate.inspect.redaction import Redactor
 
@@ -51,7 +51,11 @@ class Hiding:
         if content:
             kind = by_name.get(b"content-type", b"").decode("latin-1")
             plain = decoded(content, by_name.get(b"content-encoding", b"").decode("latin-1"), MAX_BODY_BYTES)
-            found = self._http.body(plain, kind) if plain is not None else _unread(content)
+            found = (
+                self._http.body(plain, kind)
+                if plain is not None
+                else _unread(content, by_name.get(b"content-encoding", b"").decode("latin-1"))
+            )
             if found != plain:
                 message["content"] = found
                 fields = tuple(field for field in fields if field[0].lower() != b"content-encoding")
@@ -102,9 +106,11 @@ class Hiding:
 
     def download(self, message: http.Message) -> bytes:
         """The decoded body of a message."""
-        content = message.raw_content or b""
-        plain = decoded(content, message.headers.get("content-encoding", ""), MAX_BODY_BYTES)
-        return _unread(content) if plain is None else self._http.body(plain, message.headers.get("content-type"))
+        content, coding = message.raw_content or b"", message.headers.get("content-encoding", "")
+        plain = decoded(content, coding, MAX_BODY_BYTES)
+        return (
+            _unread(content, coding) if plain is None else self._http.body(plain, message.headers.get("content-type"))
+        )
 
     def field(self, name: str, value: str) -> str:
         """A header field or trailer."""
@@ -115,6 +121,12 @@ class Hiding:
         return self._redactor.frame(data)
 
 
-def _unread(content: bytes) -> bytes:
+def _unread(content: bytes, coding: str) -> bytes:
     """What stands for a body that nobody can look into for secrets: it does not decode, or it is too long."""
+    try:
+        decode(content, coding, MAX_BODY_BYTES)
+    except TooLargeError:
+        return f"⟪{len(content)} bytes, which are too large to be decoded and looked into for secrets⟫".encode()
+    except ValueError:
+        pass
     return f"⟪{len(content)} bytes, in which no secrets can be looked for⟫".encode()

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from mitmproxy import addonmanager, contentviews, http, log
 from mitmproxy import io as flow_files
 from mitmproxy.addons import cut, dumper, savehar, termlog
+from mitmproxy.contentviews import _registry
+from mitmproxy.contrib.kaitaistruct import png
+from mitmproxy.net import encoding
 from mitmproxy.proxy import commands, layer, mode_servers, server, tunnel
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import modes, tls, websocket
@@ -81,6 +84,9 @@ EXPECTED: tuple[tuple[object, str, tuple[str, ...]], ...] = (
     (cut, "extract", ("cut", "f")),
     (contentviews, "get_data", ("message",)),
     (contentviews, "make_metadata", ("message", "flow")),
+    (_registry.ContentviewRegistry, "get_view", ("self", "data", "metadata", "view_name")),
+    (encoding, "decode", ("encoded", "encoding", "errors")),
+    (encoding, "decode_gzip", ("content",)),
     (commands.CloseTcpConnection, "__init__", ("self", "connection", "half_close")),
     (asyncio.StreamReaderProtocol, "connection_lost", ("self", "exc")),
 )
@@ -112,6 +118,10 @@ NAMES: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = (
     ("TermLog", _names_in(termlog.TermLog.__init__), frozenset({"logger"})),
     ("TermLogHandler", _names_in(termlog.TermLogHandler.emit), frozenset({"file"})),
     ("Dumper", _names_in(dumper.Dumper.echo), frozenset({"outfp"})),
+    ("encoding", frozenset(encoding.custom_decode), frozenset({"gzip", "deflate", "deflateraw", "br", "zstd"})),
+    ("encoding.decode", _names_in(encoding.decode), frozenset({"custom_decode"})),
+    ("http.Message", _names_in(http.Message.get_content) & _names_in(http.Message.get_text), frozenset({"decode"})),
+    ("png", frozenset(vars(png)), frozenset({"zlib"})),
     ("StreamReader", _names_in(asyncio.StreamReader.__init__), frozenset({"_waiter", "_buffer", "_eof"})),
 )
 """Owner, the names that it has, and those that are read or set."""
