@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from browser import browser_page
 from fake_phoenix.app import App, Frame, Socket, encoded
-from fake_phoenix.server import FakePhoenix
+from fake_phoenix.server import FakePhoenix, bundled
+from playwright.sync_api import expect
 
 from scenes.recording import Step, scene
 
@@ -170,3 +173,26 @@ async def test_a_poll_is_answered_before_the_push_whose_reply_it_brings() -> Non
                 await asyncio.sleep(0)
             pushed = await asked("POST", json.dumps([None, "1", "phoenix", "heartbeat", {}]))
             assert (pushed, (await poll)["status"], order) == ({"status": 200}, 200, ["GET", "POST"])
+
+
+def test_the_genuine_client_joins_again_after_a_crash_of_a_nested_view_and_of_the_page(
+    chromium: str, npm_packages: Path, tmp_path: Path
+) -> None:
+    assert (npm_packages / "lv12").is_dir()
+    with FakePhoenix(bundled(tmp_path)) as app, browser_page(chromium) as page:
+        opened: list[str] = []
+        page.on("websocket", lambda socket: opened.append(socket.url))
+        page.goto(f"{app.url}/tab?m=a1")
+        page.wait_for_function("window.tab && tab.ready(1)")
+        page.evaluate("tab.mark()")
+        clock, player, count = page.locator("#clock-child .clock"), page.locator("#player .clock"), page.locator("#n")
+        for shown in (clock, player):
+            expect(shown).to_contain_text("clock 1")
+        page.click("#clock-child .crash")
+        expect(clock).to_contain_text("clock 0")
+        expect(count).to_have_text("1")
+        page.click("#own .crash")
+        expect(count).to_have_text("0")
+        expect(player).to_contain_text("clock 1")
+        page.wait_for_function("tab.ready(1)")
+        assert len(opened) == 3, "LiveView's, the plain channel's, live_reload's"

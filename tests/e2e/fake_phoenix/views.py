@@ -3,22 +3,23 @@
 import base64
 import secrets
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 from urllib.parse import parse_qs
 
-FIELDS = ("phx-value-marker",)
+_MARK = '<button class="mark" phx-click="mark" phx-value-marker="{marker}">mark</button>'
+_CRASH = '<button class="crash" phx-click="crash">crash</button>'
 STATICS = {
     "CountLive": ['<h1 id="n">', "</h1>{children}"],
     "FeedLive": ['<ul id="messages"><li>', "</li></ul>"],
     "S1Live": ['<h1 id="s">one ', "</h1>{children}"],
     "S2Live": ['<h1 id="s">two ', "</h1>{children}"],
-    "TabLive": ['<h1 id="n">', '</h1><button id="mark" phx-click="mark" phx-value-marker="{marker}">mark</button>{link}{children}'],
-    "OtherLive": ['<h2 id="n">', '</h2><button id="mark" phx-click="mark" phx-value-marker="{marker}">mark</button>{link}{children}'],
+    "TabLive": ['<h1 id="n">', f'</h1><p id="own">{_MARK}{_CRASH}</p>{{link}}{{children}}'],
+    "OtherLive": ['<h2 id="n">', f'</h2><p id="own">{_MARK}{_CRASH}</p>{{link}}{{children}}'],
     "AdminLive": ['<p id="adm">', "</p>"],
-    "ClockLive": ['<p class="clock">clock ', ' <button class="mark" phx-click="mark" phx-value-marker="{marker}">m</button></p>'],
-}  # fmt: skip
+    "ClockLive": ['<p class="clock">clock ', f" {_MARK}{_CRASH}</p>"],
+}
 """Of each module; one value stands between them."""
 PAGES = {
     "/count": ("CountLive",),
@@ -49,7 +50,6 @@ class View:
     count: int = 0
     name: str = ""
     children: str = ""
-    fields: dict[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
