@@ -20,7 +20,7 @@ VERSIONS = [f"{minor}-{which}" for minor in ("1.5", "1.6", "1.7", "1.8") for whi
 ]
 WITH_FALLBACK = ["1.7-last", "1.8-first", "1.8-middle", "1.8-last"]
 """Those that know `longPollFallbackMs`."""
-STATUSES = (400, 404, 413, 429, 503)
+STATUSES = (404, 429, 503)
 HERE = Path(__file__).parent
 LIMIT_S = 60.0
 type Seen = dict[str, dict[str, Any]]

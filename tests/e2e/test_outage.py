@@ -50,6 +50,9 @@ def test_twenty_tabs_survive_an_app_that_is_killed(
             loaded = [time_origin(tab) for tab in pages]
         time.sleep(DOWN_S)  # how long it is away is what is tried
         clients.wait_refused()
+        late = page.context.new_page()
+        late.goto(f"{gateway.url}/tab/websocket")
+        assert "502" in late.title()
         with App(app_port):
             back = time.monotonic()
             clients.ask()
@@ -58,4 +61,5 @@ def test_twenty_tabs_survive_an_app_that_is_killed(
                 clicked(tab)
             took = time.monotonic() - back
             assert took < BACK_S
-        assert [time_origin(tab) for tab in pages] == loaded, "a tab has reloaded"
+            assert [time_origin(tab) for tab in pages] == loaded, "a tab has reloaded"
+            late.wait_for_selector("[data-phx-main].phx-connected")  # a page of the gateway's, loaded again by itself

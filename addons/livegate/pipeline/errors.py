@@ -29,6 +29,10 @@ socket, connects again by its own backoff and joins its channels anew. Any numbe
 without a `status`, makes it throw, and it never polls again; 410 and 200 would tell it of a session, and 403 that it
 was refused for good.
 """
+PASSING = frozenset({429, 502, 503, 504})
+"""Statuses that a page need not stay with: a tab that was loaded in that moment has no client that would come back."""
+TRY_AGAIN_S = 5
+"""After how long it loads anew, unless `Retry-After` says longer; phoenix.js's longest step as well."""
 MAX_ACCEPT_CHARACTERS = 1024
 _ADVICE = " Disable the validate_inbound_headers"
 """mitmproxy says how to switch its check off; nobody should do that in front of other people's apps."""
@@ -36,11 +40,12 @@ _QUALITY = re.compile(r";\s*q=([01](?:\.\d{0,3})?)", re.IGNORECASE)
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<title>{status} {phrase}</title>
+{refresh}<title>{status} {phrase}</title>
 <style>:root{{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}}
 body{{max-width:34rem;margin:18vh auto 0;padding:0 1.5rem}}h1{{font-size:1.35rem;margin:0 0 .5rem}}
 p{{margin:.4rem 0}}small{{opacity:.65}}code{{font:.85em ui-monospace,monospace}}</style></head>
-<body><h1>{status} {phrase}</h1><p>{message}</p><p><small>Request <code>{request_id}</code></small></p></body></html>
+<body><h1>{status} {phrase}</h1><p>{message}{again}</p>
+<p><small>Request <code>{request_id}</code></small></p></body></html>
 """
 
 
@@ -65,7 +70,7 @@ def answer(flow: http.HTTPFlow | None, refusal: Refusal, target: str = "") -> ht
     request_id = exchange.request_id if exchange is not None else new_request_id()
     accept = ", ".join(flow.request.headers.get_all("Accept")) if flow is not None else ""
     if prefers_html(accept):
-        content_type, body = "text/html; charset=utf-8", _page(refusal, request_id)
+        content_type, body = "text/html; charset=utf-8", _page(refusal, request_id, _try_again_s(flow, refusal))
     else:
         longpoll = is_longpoll(flow.request.path if flow is not None else target)
         content_type, body = "application/json", _json(refusal, request_id, longpoll=longpoll)
@@ -123,8 +128,17 @@ def _json(refusal: Refusal, request_id: str, *, longpoll: bool) -> str:
     return json.dumps({"error": refusal.message, **status, "request_id": request_id}) + "\n"
 
 
-def _page(refusal: Refusal, request_id: str) -> str:
+def _try_again_s(flow: http.HTTPFlow | None, refusal: Refusal) -> int | None:
+    """When a page shall be loaded anew; None where that would not help, or would send a form again as a GET."""
+    if flow is None or flow.request.method != "GET" or refusal.status not in PASSING:
+        return None
+    return max(TRY_AGAIN_S, int(dict(refusal.headers).get("Retry-After", 0)))
+
+
+def _page(refusal: Refusal, request_id: str, again_s: int | None) -> str:
     return _PAGE.format(
+        refresh=f'<meta http-equiv="refresh" content="{again_s}">\n' if again_s is not None else "",
+        again=f" This page is loaded again in {again_s} s." if again_s is not None else "",
         status=refusal.status,
         phrase=html.escape(HTTPStatus(refusal.status).phrase),
         message=html.escape(refusal.message),

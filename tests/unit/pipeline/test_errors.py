@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,28 @@ def test_an_answer_without_any_flow_has_a_request_id_all_the_same() -> None:
     assert body["request_id"] == answer.headers["X-Request-Id"]
     assert answer.headers["Connection"] == "close"
     assert answer.reason == "Bad Request"
+
+
+@pytest.mark.parametrize(
+    ("method", "refusal", "again"),
+    [
+        ("GET", Refusal(502, "Gone.", "x"), "5"),
+        ("GET", Refusal(504, "Slow.", "x"), "5"),
+        ("GET", Refusal(503, "Stopping.", "x", (("Retry-After", "1"),)), "5"),
+        ("GET", Refusal(429, "Too often.", "x", (("Retry-After", "42"),)), "42"),
+        ("POST", Refusal(502, "Gone.", "x"), None),
+        ("GET", Refusal(404, "Unknown.", "x"), None),
+        ("GET", Refusal(500, "Broken.", "x"), None),
+    ],
+)
+def test_a_page_that_could_not_be_had_is_loaded_again(
+    tmp_path: Path, method: str, refusal: Refusal, again: str | None
+) -> None:
+    made = flow(("Accept", CHROME), method=method)
+    begun(made, settings(tmp_path))
+    answer = errors.answer(made, refusal)
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert re.findall(r'http-equiv="refresh" content="(\d+)"', answer.text or "") == ([again] if again else [])
 
 
 LONGPOLL = [
