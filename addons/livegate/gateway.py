@@ -69,6 +69,7 @@ def pipeline() -> list[Any]:
     metrics.count_drops(
         {
             "frame-log-lines": lambda: inspection.dropped,
+            "frames-unread": lambda: recorder.skipped,
             "incidents": lambda: watch.feed.forgotten,
             "log-lines": lambda: logs.suppressed,
             "log-lines-unwritten": lambda: logs.unwritten,

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 import time
+from collections.abc import Awaitable
 
 from mitmproxy import contentviews, ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
@@ -76,6 +77,7 @@ class LiveViewInspector:
     def done(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self.recorder.close()
 
     @contained
     def request(self, flow: http.HTTPFlow) -> None:
@@ -95,8 +97,20 @@ class LiveViewInspector:
         if vars(flow).get(FOLLOWING) is not False and flow.websocket is not None and flow.websocket.messages:
             self.recorder.message(flow, flow.websocket.messages[-1])
 
+    def websocket_end(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """Tell of the end when all that came before it has been read, which may still be under way."""
+        unread = self.recorder.unread(flow)
+        if unread is None:
+            self._end(flow)
+            return None
+        return self._end_after(flow, unread)
+
+    async def _end_after(self, flow: http.HTTPFlow, unread: Awaitable[None]) -> None:
+        await unread
+        self._end(flow)
+
     @contained
-    def websocket_end(self, flow: http.HTTPFlow) -> None:
+    def _end(self, flow: http.HTTPFlow) -> None:
         channels = self.recorder.closed(flow)
         self._comments.last(flow, channels)
 

@@ -25,7 +25,7 @@ class FrameLogger:
     def __init__(self, recorder: Recorder, redactor: Redactor, writer: Sink | None = None) -> None:
         self.writer = writer
         self._redactor = redactor
-        recorder.on_frame.append(self._polled)
+        recorder.on_frame.append(self._frame)
         recorder.on_exchange.append(self._exchange)
         recorder.on_gone.append(self._gone)
 
@@ -39,11 +39,9 @@ class FrameLogger:
             self.message(flow, flow.websocket.messages[-1])
 
     def message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> None:
-        """Log one message of a WebSocket."""
-        note = note_of(message)
-        line = frame_line(note, flow.id) if note is not None else _plain(message, flow.id)
-        if self.writer is not None:
-            self.writer.put(line, message.content, text=message.is_text)
+        """Log one message of a WebSocket that is none of Phoenix's; a frame of Phoenix is logged when it was read."""
+        if self.writer is not None and channels_of(flow) is None and note_of(message) is None:
+            self.writer.put(_plain(message, flow.id), message.content, text=message.is_text)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         websocket = flow.websocket
@@ -57,10 +55,12 @@ class FrameLogger:
 
     # Long-poll, and all other HTTP
 
-    def _polled(self, seen: FrameSeen) -> None:
-        """A frame; those of WebSockets are logged by mitmproxy's hook, with those that are not Phoenix's."""
-        if self.writer is not None and seen.flow.websocket is None:
-            line = frame_line(seen.note, seen.channels.seen.id) | {"via": seen.flow.id}
+    def _frame(self, seen: FrameSeen) -> None:
+        """Log a frame of Phoenix."""
+        if self.writer is not None:
+            line = frame_line(seen.note, seen.channels.seen.id)
+            if seen.flow.websocket is None:
+                line["via"] = seen.flow.id
             self.writer.put(line, seen.data, text=seen.text)
 
     def _exchange(self, seen: ExchangeSeen) -> None:

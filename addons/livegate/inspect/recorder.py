@@ -1,8 +1,10 @@
 """Gives the frames of mitmproxy's flows to the tracker and remembers what each one meant, for as long as it is kept."""
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from mitmproxy import http
@@ -11,9 +13,11 @@ from mitmproxy.websocket import WebSocketMessage
 from msgspec import Struct
 
 from livegate.inspect.content import content_of
+from livegate.inspect.later import LARGE_BYTES, Later
 from livegate.inspect.polling import Answered, LongPolls
 from livegate.inspect.visits import Visits, host_of
 from livegate.logs.subject import belongs_to
+from livegate.phoenix.ahead import Ahead, of_frame, read_ahead
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.frames import Frame, Vsn, decode
 from livegate.phoenix.incidents import Incident
@@ -109,6 +113,7 @@ class Recorder:
         """Called with a long-poll socket that had no request for too long."""
         self.on_incident: list[Callable[[IncidentSeen], None]] = []
         self._flow: http.HTTPFlow | None = None
+        self._later = Later()
         """What is being read: incidents that are found meanwhile are about it."""
         self.tracker.incidents.on_incident.append(self._incident)
         self._full: deque[Note] = deque()
@@ -190,8 +195,25 @@ class Recorder:
         self, flow: http.HTTPFlow, channels: Channels, polled: tuple[Polled, ...], at: float, *, from_client: bool
     ) -> None:
         for each in polled:
-            note = channels.message(each.frame, size=len(each.data), from_client=from_client, at=at)
-            self._tell(FrameSeen(flow, channels, note, each.data, each.text))
+            size, session = len(each.data), channels.session
+            large = size > LARGE_BYTES and not from_client and self._later.takes(size)
+            read = partial(self._read_polled, flow, channels, each, (at, from_client))
+            if session is None or not (large or self._later.is_behind(session)):
+                read(None)
+                continue
+            ahead = partial(of_frame, each.frame)
+            prepare = (lambda ahead=ahead: partial(ahead, channels.trees())) if large else None
+            self._later.put(session, size, prepare, read, read)
+
+    def _read_polled(
+        self, flow: http.HTTPFlow, channels: Channels, each: Polled, passed: tuple[float, bool], ahead: Ahead | None
+    ) -> None:
+        """Read a frame of a body; `passed` is when, and whether from the client."""
+        at, from_client = passed
+        channels.ahead = ahead
+        note = channels.message(each.frame, size=len(each.data), from_client=from_client, at=at)
+        channels.ahead = None
+        self._tell(FrameSeen(flow, channels, note, each.data, each.text))
 
     def expire(self, now: float) -> None:
         """End the long-poll sockets that have had no request for too long."""
@@ -208,9 +230,39 @@ class Recorder:
             following = self._first(flow, message)
         if not following:
             return None
+        channels = following.channels
+        size = len(message.content)
+        large = size > LARGE_BYTES and message.is_text and not message.from_client and self._later.takes(size)
+        if channels.session is None or not (large or self._later.is_behind(channels.session)):
+            return self._read(flow, following, message, None)
+        content = message.content
+        self._later.put(
+            channels.session,
+            size,
+            (lambda: partial(read_ahead, content, channels.vsn, channels.trees())) if large else None,
+            lambda ahead: self._read(flow, following, message, ahead),
+            lambda _: self._skip(flow, channels, message),
+        )
+        return None
+
+    def _skip(self, flow: http.HTTPFlow, channels: Channels, message: WebSocketMessage) -> None:
+        note = channels.skip(len(message.content), from_client=message.from_client, at=message.timestamp)
+        setattr(message, NOTE, note)
+        self._tell(FrameSeen(flow, channels, note, message.content, message.is_text))
+
+    def unread(self, flow: http.HTTPFlow) -> asyncio.Future[None] | None:
+        """Return what is done when all messages of a socket have been read; None when they are."""
+        channels = channels_of(flow)
+        return self._later.when_read(channels.session) if channels is not None else None
+
+    def _read(self, flow: http.HTTPFlow, following: Following, message: WebSocketMessage, ahead: Ahead | None) -> Note:
         self._flow, channels, recent = flow, following.channels, following.recent
         note: Note = channels.frame(
-            message.content, text=message.is_text, from_client=message.from_client, at=message.timestamp
+            message.content,
+            text=message.is_text,
+            from_client=message.from_client,
+            at=message.timestamp,
+            ahead=ahead,
         )
         self._flow = None
         if note.what == "broken" and channels.session is None:
@@ -251,6 +303,15 @@ class Recorder:
         channels.close(websocket.close_code, websocket.close_reason or "", by, at)
         self._flow = None
         return channels
+
+    @property
+    def skipped(self) -> int:
+        """Frames that were not read, because more came than could be read."""
+        return self._later.skipped
+
+    def close(self) -> None:
+        """Read nothing more that waits."""
+        self._later.close()
 
     def _tell(self, seen: FrameSeen) -> None:
         self._full.append(seen.note)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from livegate.phoenix import frames, replies, tokens, uploads
+from livegate.phoenix.ahead import Ahead
 from livegate.phoenix.detection import Detector
 from livegate.phoenix.frames import Frame, NotPhoenix, Vsn
 from livegate.phoenix.membership import LIVE, Membership
@@ -16,6 +17,7 @@ from livegate.phoenix.model import Event, Kind, Opening, Outcome, Session, Socke
 from livegate.phoenix.note import Note, presence_text, sentence_of, shortened
 from livegate.phoenix.pages import path_of, place_of
 from livegate.phoenix.pushes import described, kind_of, mounts_again
+from livegate.phoenix.tree import Tree
 
 if TYPE_CHECKING:
     from livegate.phoenix.tracker import Tracker
@@ -42,7 +44,9 @@ class Channels:
         self.lost: list[Event] = []
         """Once the socket has ended: the pushes that it left without an answer."""
         self.tracker = tracker
-        self._vsn: Vsn = vsn or "2"
+        self.vsn: Vsn = vsn or "2"
+        self.ahead: Ahead | None = None
+        """What was found in the frame that is being read, when it was read ahead."""
         self._membership = Membership(tracker, seen, opening, url, host)
         self._pending: OrderedDict[Key, Event] = OrderedDict()
         self.detector = Detector(tracker.incidents, seen, opening)
@@ -61,10 +65,27 @@ class Channels:
         """The host that the browser opened the socket at."""
         return self._membership.host
 
-    def frame(self, data: bytes, *, text: bool, from_client: bool, at: float) -> Note:
-        """Read one frame, as it was on the wire; return what it means."""
-        decoded = frames.decode(data, text=text, from_client=from_client, vsn=self._vsn)
-        return self.message(decoded, size=len(data), from_client=from_client, at=at)
+    def frame(self, data: bytes, *, text: bool, from_client: bool, at: float, ahead: Ahead | None = None) -> Note:
+        """Read one frame, as it was on the wire; return what it means. `ahead` is what `read_ahead` has found in it."""
+        decoded = ahead.decoded if ahead is not None else None
+        if decoded is None:
+            decoded = frames.decode(data, text=text, from_client=from_client, vsn=self.vsn)
+        self.ahead = ahead
+        note = self.message(decoded, size=len(data), from_client=from_client, at=at)
+        self.ahead = None
+        return note
+
+    def trees(self) -> dict[str, Tree]:
+        """Return copies of the trees of the session, by topic, at no cost."""
+        views = self.session.views if self.session is not None else {}
+        return {topic: view.tree.copy() for topic, view in views.items() if view.tree is not None}
+
+    def skip(self, size: int, *, from_client: bool, at: float) -> Note:
+        """Pass over a frame that is not read: no page of the session is known any more."""
+        for view in self.session.views.values() if self.session is not None else ():
+            self.tracker.forget_page(view, "frames came faster than they could be read; a join shows it again")
+        detail = "not read: too much has come at once"
+        return Note("other", at, from_client, size, None, self.session, detail=detail, sentence=detail)
 
     def message(self, decoded: Frame | NotPhoenix, *, size: int, from_client: bool, at: float) -> Note:
         """Read one frame that was decoded already, as those of long-poll are."""

@@ -50,7 +50,7 @@ def decode(data: bytes, *, text: bool, from_client: bool, vsn: Vsn) -> Frame | N
     if not text:
         return _binary(data, from_client) if vsn == "2" else NotPhoenix("a binary frame, which serializer V1 has not")
     try:
-        value = _read(data)
+        value = read_json(data)
     except RecursionError:
         return NotPhoenix("JSON that is nested too deeply")
     except ValueError:  # also for bytes that are no UTF-8, and for numbers of thousands of digits
@@ -60,8 +60,11 @@ def decode(data: bytes, *, text: bool, from_client: bool, vsn: Vsn) -> Frame | N
     return _of_object(value, from_client)
 
 
-def _read(data: bytes) -> Any:
-    """JSON; what orjson does not take, such as half of a surrogate pair, the slower reader may."""
+def read_json(data: bytes) -> Any:
+    """Read JSON; what orjson does not take, such as half of a surrogate pair, the slower reader may.
+
+    Raises ValueError, and RecursionError for what is nested too deeply.
+    """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:

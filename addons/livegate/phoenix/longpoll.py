@@ -5,12 +5,11 @@ Sources: Phoenix.Transports.LongPoll and phoenix.js's LongPoll, 1.7 and 1.8.
 
 import base64
 import binascii
-import json
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qs
 
-from livegate.phoenix.frames import Frame, NotPhoenix, Vsn, decode, vsn_of
+from livegate.phoenix.frames import Frame, NotPhoenix, Vsn, decode, read_json, vsn_of
 
 PATH_END = "/longpoll"
 """What phoenix.js always puts after the path of the socket."""
@@ -76,7 +75,7 @@ def parse_request(method: str, query: str, body: bytes, content_type: str | None
 def parse_answer(body: bytes, vsn: Vsn = "2") -> Answer | NotPhoenix:
     """Read an answer; never raises."""
     try:
-        value = json.loads(body)
+        value = read_json(body)
     except (ValueError, RecursionError):
         return NotPhoenix("not the JSON of a long-poll answer")
     status = value.get("status") if isinstance(value, dict) else None

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from livegate.phoenix import frames
+from livegate.phoenix.ahead import Ahead
+from livegate.phoenix.changes import Changes
 from livegate.phoenix.model import Event, Session, View
 from livegate.phoenix.note import Note, shortened
 from livegate.phoenix.pages import place_of
@@ -91,7 +93,7 @@ def _turned_away(channels: "Channels", response: dict[str, Any], note: Note, eve
 def _show(channels: "Channels", view: View, rendered: object, note: Note) -> None:
     tracker, session = channels.tracker, channels.session
     try:
-        tree = Tree.join(rendered)
+        tree = _joined_tree(channels.ahead, rendered)
     except TreeError as error:
         tracker.forget_page(view, str(error))
         view.tree_problem = str(error)
@@ -116,19 +118,39 @@ def _forget_children(tracker: "Tracker", session: Session, view: View) -> None:
 
 def merge(channels: "Channels", diff: object, note: Note) -> None:
     """Merge a diff into the page of the note's view, unless it is of an earlier join."""
-    note.diff_size = frames.json_size(diff)
+    ahead = channels.ahead if channels.ahead is not None and channels.ahead.source is diff else None
+    note.diff_size = frames.json_size(diff) if ahead is None else ahead.size
     if channels.session is not None:
         channels.session.diff_bytes += note.diff_size
     view = note.view
     if view is None or view.tree is None or note.earlier:
         return
     try:
-        note.changes = view.tree.merge(diff)
+        note.changes = _merged(view.tree, ahead, diff)
     except TreeError as error:
         channels.tracker.forget_page(view, str(error))
         return
     if channels.session is not None:
         channels.tracker.page_grew(channels.session, view, note.diff_size)
+
+
+def _joined_tree(ahead: Ahead | None, rendered: object) -> Tree:
+    """The tree of a join, if it was read ahead that one. Raises TreeError."""
+    if ahead is None or ahead.source is not rendered:
+        return Tree.join(rendered)
+    if ahead.tree is None:
+        raise TreeError(ahead.problem)
+    return ahead.tree
+
+
+def _merged(tree: Tree, ahead: Ahead | None, diff: object) -> Changes:
+    """Merge a diff, or take over what it made of the same tree when it was read ahead. Raises TreeError."""
+    if ahead is None or ahead.base is None or not tree.is_at(ahead.base):
+        return tree.merge(diff)
+    if ahead.tree is None or ahead.changes is None:
+        raise TreeError(ahead.problem)
+    tree.become(ahead.tree)
+    return ahead.changes
 
 
 def reason_of(response: dict[str, Any]) -> str:

@@ -44,6 +44,11 @@ class Tree(Struct, gc=False):
         """The tree as it is now, at no cost: what comes later does not change it."""
         return Tree(self.root, self.components, self.title, self.generation)
 
+    def become(self, other: "Tree") -> None:
+        """Take over what was made of a copy of this tree."""
+        self.root, self.components = other.root, other.components
+        self.title, self.generation = other.title, other.generation
+
     def is_at(self, copy: "Tree") -> bool:
         """Whether nothing has come since the copy was made."""
         return self.generation == copy.generation and self.root is copy.root and self.components is copy.components
