@@ -1,20 +1,18 @@
 """The page as the browser shows it: all root views in their order, nested and sticky ones in their elements."""
 
 import html as html_text
-import re
 from typing import Any
 
 from msgspec import Struct
 
+from livegate.phoenix.elements import view_elements
+from livegate.phoenix.membership import LIVE
 from livegate.phoenix.model import Session, View
 from livegate.phoenix.render import MAX_HTML_CHARACTERS
 from livegate.phoenix.tree import Tree, TreeError
 
 MAX_NESTED = 20
 """So many views within each other are shown."""
-MAX_TAG_CHARACTERS = 65_536
-_MARK = re.compile(r"\bdata-phx-session=")
-_ID = re.compile(r"""\sid=(?:"([^"]*)"|'([^']*)'|([^"'\s>]+))""")
 
 
 class Page(Struct, frozen=True, gc=False):
@@ -38,11 +36,7 @@ class Page(Struct, frozen=True, gc=False):
         composer = _Composer(self.trees)
         if len(self.roots) == 1:
             return composer.html(self.roots[0], 0)
-        parts = []
-        for topic in self.roots:
-            id_ = html_text.escape(topic.removeprefix("lv:"))
-            parts.append(f'<div id="{id_}">{composer.html(topic, 0)}</div>')
-        return "".join(parts)
+        return "".join(map(composer.root, self.roots))
 
 
 class _Composer:
@@ -50,7 +44,14 @@ class _Composer:
 
     def __init__(self, trees: dict[str, Tree]) -> None:
         self._trees = dict(trees)
+        """Those that were not shown yet: a view stands in one place only."""
         self._size = 0
+
+    def root(self, topic: str) -> str:
+        """The HTML of a root view in an element with its id; nothing when it was shown within another one."""
+        if topic not in self._trees:
+            return ""
+        return f'<div id="{html_text.escape(topic.removeprefix(LIVE))}">{self.html(topic, 0)}</div>'
 
     def html(self, topic: str, depth: int) -> str:
         shown = self._trees.pop(topic).html()
@@ -60,23 +61,12 @@ class _Composer:
         if not self._trees or depth == MAX_NESTED:
             return shown
         parts, done = [], 0
-        for mark in _MARK.finditer(shown):
-            end = shown.find(">", mark.end()) + 1
-            child = self._child(shown, mark.start(), end) if end > done else None
-            if child is not None:
-                parts += [shown[done:end], self.html(child, depth + 1)]
-                done = end
+        for id_, start in view_elements(shown):
+            child = LIVE + id_
+            if child in self._trees:
+                parts += [shown[done:start], self.html(child, depth + 1)]
+                done = start
         return "".join([*parts, shown[done:]])
-
-    def _child(self, shown: str, at: int, end: int) -> str | None:
-        """The topic of the view whose tag this is, when its page is known and was not shown yet."""
-        start = shown.rfind("<", max(0, at - MAX_TAG_CHARACTERS), at)
-        is_tag = start >= 0 and end > at and shown.find(">", start, at) < 0
-        found = _ID.search(shown, start, end) if is_tag else None
-        if found is None:
-            return None
-        topic = f"lv:{html_text.unescape(next(group for group in found.groups() if group is not None))}"
-        return topic if topic in self._trees else None
 
 
 def page_of(session: Session, before: Page | None = None) -> Page | None:

@@ -111,13 +111,90 @@ def test_the_page_before_stands_until_the_next_one_has_come_and_takes_its_childr
         '<p>&lt;div id="x" data-phx-session=""&gt;</p>',
         'data-phx-session="" id="x">',
         '<div data-phx-session=""></div>',
+        '<div id="" data-phx-session=""></div>',
         '<div id="y" data-phx-session=""></div>',
         '<div id="x" data-phx-session="',
+        '<div id="x" data-phx-session=""',
+        '<div id="x" data-phx-session-of=""></div>',
+        '<div id="x" title="data-phx-session="></div>',
+        '<div id="y" data-phx-session="" title=\' id="x"\'></div>',
+        '<div data-id="x" data-phx-session=""></div>',
+        '<div id="y" id="x" data-phx-session=""></div>',
+        '<p title=\'<div id="x" data-phx-session="">\'></p>',
+        '<p title="<div id=x data-phx-session>"></p>',
+        '<!-- <div id="x" data-phx-session=""></div> --><p></p>',
+        '<!-- > <div id="x" data-phx-session="">',
+        '<script>"<div id=x data-phx-session>"</script>',
+        "<TEXTAREA><div id=x data-phx-session></div></textareas></Textarea >",
+        '<title><div id="x" data-phx-session=""></div>',
+        '</div id="x" data-phx-session="">',
+        '< div id="x" data-phx-session="">',
     ],
 )
 def test_what_is_no_element_of_a_view_stays_as_it_is(parent: str) -> None:
     trees = {"lv:a": Tree.join({"s": [parent]}), "lv:x": Tree.join({"s": ["child"]})}
     assert Page(("lv:a",), trees).html() == parent
+
+
+@pytest.mark.parametrize(
+    ("id_", "tag"),
+    [
+        ("x", '<div data-x=\'a>b\' id="x" data-phx-session="t">'),
+        ("x", "<DIV\nID = x\tDATA-x=1 data-phx-session>"),
+        ("x", "<div data-phx-session='' title=' id=\"y\"' id=x>"),
+        ('a"b&c', '<div id="a&quot;b&amp;c" data-phx-session="t">'),
+        ("it's <b>", "<div id='it&#39;s <b>' data-phx-session=t>"),
+        ("Grüße 世界", '<div id="Grüße 世界" data-phx-session="t">'),
+        ("x", '<!--><div id="x" data-phx-session="">'),
+        ("x", "<script>'<div id=x data-phx-session>'</script><div id=x data-phx-session>"),
+        ("x", '<p>1 < 2 <<div id="x" data-phx-session="t">'),
+    ],
+)
+def test_an_element_is_found_however_it_is_written(id_: str, tag: str) -> None:
+    trees = {"lv:a": Tree.join({"s": [f"{tag}</div>"]}), f"lv:{id_}": Tree.join({"s": ["child"]})}
+    assert Page(("lv:a",), trees).html() == f"{tag}child</div>"
+
+
+def test_an_element_whose_view_is_not_known_is_empty() -> None:
+    tab = Tab()
+    tab.join("lv:phx-a", place("clock"), url="http://a.test/")
+    ref = tab.join("lv:clock", "<b>", "</b>")
+    tab.diff(ref, "lv:clock", {"9": {"s": 1}})
+    assert tab.channels.session is not None
+    assert tab.channels.session.views["lv:clock"].tree is None
+    assert tab.html == place("clock")
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "data-phx-session= ",
+        "<a data-phx-session=",
+        "<a id=\"' data-phx-session",
+        "<!-- data-phx-session ",
+        "<script> data-phx-session",
+        "<div id=x data-phx-session>",
+        "<p title='<'>",
+    ],
+)
+def test_a_text_of_any_shape_is_read_once(part: str) -> None:
+    count = 2_000_000 // len(part)
+    parent = part * count + " data-phx-session"
+    shown = Page(("lv:a",), {"lv:a": Tree.join({"s": [parent]}), "lv:y": Tree.join({"s": ["child"]})}).html()
+    assert shown == parent
+
+
+def test_thousands_of_elements_have_one_view_each() -> None:
+    names = [str(at) for at in range(5000)]
+    trees = {f"lv:{name}": Tree.join({"s": [f"<i>{name}</i>"]}) for name in names}
+    trees["lv:a"] = Tree.join({"s": ["".join(map(place, names))]})
+    shown = Page(("lv:a",), trees).html()
+    assert shown == "".join(place(name).replace("></div>", f"><i>{name}</i></div>") for name in names)
+
+
+def test_a_root_that_stands_within_another_one_is_shown_there_only() -> None:
+    trees = {"lv:a": Tree.join({"s": [place("b")]}), "lv:b": Tree.join({"s": ["B"]})}
+    assert Page(("lv:a", "lv:b"), trees).html() == f'<div id="a">{place("b").replace("></div>", ">B</div>")}</div>'
 
 
 def test_a_view_stands_in_one_place_only_and_nesting_is_bounded() -> None:
