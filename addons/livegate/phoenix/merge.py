@@ -13,6 +13,7 @@ from livegate.phoenix.nodes import (
     FRESH,
     ITEMS,
     KEYED,
+    MAX_DEPTH,
     STATICS,
     STREAM,
     TEMPLATES,
@@ -28,6 +29,7 @@ from livegate.phoenix.nodes import (
     table_of,
 )
 
+_NOTHING: Node = {}
 _NOT_OF_A_NODE = frozenset({TEMPLATES, COMPONENTS})
 
 
@@ -43,23 +45,25 @@ class Merger:
         self._components = components
         self._generation = generation
         self._made: dict[int, Node] = {}
+        self._known: dict[tuple[int, object], list[str]] = {}
+        """Templates that were used, by table and number; the tables are parts of the diff and live as long."""
         self._effect = streams.Effect()
 
     def build(self, old: object, new: object, table: Table, depth: int) -> Any:
         """Return a value as a tree holds it, in place of an old one: statics are resolved, streams have items."""
-        check_depth(depth)
+        if depth > MAX_DEPTH:
+            check_depth(depth)
         if not isinstance(new, dict):
-            if isinstance(new, list):
-                raise TreeError("a list where a text, a number or an object is due")
-            return new
-        was = old if isinstance(old, dict) else {}
-        table = table_of(new, table)
+            return _plain(new)
+        was = old if isinstance(old, dict) else _NOTHING
+        if TEMPLATES in new:
+            table = table_of(new, table)
         found: Node = {}
         for key, value in new.items():
-            if isinstance(value, str):
+            if value.__class__ is str:
                 found[key] = value
             elif key == STATICS:
-                found[key] = statics_of(value, table)
+                found[key] = self._statics(value, table)
             elif key == STREAM:
                 found[key] = value
             elif key == DYNAMICS:
@@ -68,9 +72,19 @@ class Merger:
                 found[key] = self._entries(value, table, depth)
             elif key not in _NOT_OF_A_NODE:
                 found[key] = self.build(was.get(key), value, table, depth + 1)
-        if isinstance(found.get(STATICS), str):
+        if new.get(STATICS).__class__ is str:
             raise TreeError("statics that are no list of texts")
         return self._streamed(was, found) if STREAM in found else found
+
+    def _statics(self, value: object, table: Table) -> list[str]:
+        """Return the statics of a node; a template is checked once, however many nodes are made of it."""
+        if value.__class__ is not int:
+            return statics_of(value, table)
+        place = (id(table), value)
+        known = self._known.get(place)
+        if known is None:
+            known = self._known[place] = statics_of(value, table)
+        return known
 
     def _rows(self, rows: object, table: Table, depth: int) -> list[Any]:
         if not isinstance(rows, list):
@@ -236,3 +250,9 @@ def _entries_with(before: Entries, made: dict[int, Any], count: int) -> Entries:
         return before.with_items(made, count)
     except KeyError as error:
         raise TreeError(f"entry {error} of a comprehension is missing") from None
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, list):
+        raise TreeError("a list where a text, a number or an object is due")
+    return value

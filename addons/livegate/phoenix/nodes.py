@@ -20,6 +20,9 @@ type Table = dict[str, Any] | None
 type Path = tuple[str | int, ...]
 
 
+_TEXTS = frozenset({str})
+
+
 class TreeError(ValueError):
     """What was sent is no rendered tree, or does not fit the one that is there."""
 
@@ -55,7 +58,7 @@ def statics_of(value: object, table: Table) -> list[str]:
         if table is None or str(value) not in table:
             raise TreeError(f"the template {value} is not in the table")
         value = table[str(value)]
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list) or not {*map(type, value)} <= _TEXTS:
         raise TreeError("statics that are no list of texts")
     return value
 

@@ -55,6 +55,9 @@ class Tree(Struct, gc=False):
 
     def grew(self, size: int) -> None:
         """Have `size` count a join or a diff of so many bytes, of which some took the place of others."""
+        if size >= self.size:  # counting costs about as much as the merge, and what is new is most of it
+            self.size = self.counted = self.size + size
+            return
         self.size += size
         if self.size > GROWTH * self.counted + SLACK_BYTES:
             self.size = self.counted = size_of((self.root, *self.components.values()))

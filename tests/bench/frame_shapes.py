@@ -1,0 +1,147 @@
+"""What large frames of each shape cost on the event loop: `make bench-frames` prints it with everything else.
+
+Each frame goes the whole way: session, page, sentence, frame log, metrics and what the operators' page keeps.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mitmproxy.test import taddons, tflow
+from mitmproxy.websocket import WebSocketMessage
+from wsproto.frame_protocol import Opcode
+
+from livegate.inspect.frame_log import FrameLogWriter
+from livegate.inspect.liveview import LiveViewInspector
+from livegate.inspect.logging_frames import FrameLogger
+from livegate.inspect.recorder import Recorder
+from livegate.inspect.redaction import Redactor
+from livegate.operate.metrics import Metrics
+from livegate.operate.watch import Watch
+from livegate.pipeline.exchange import CurrentSettings
+from livegate.settings import FrameLog
+from livegate.websocket.registry import Sockets
+
+TOPIC = "lv:phx-GOqaHTHhskxEawlB"
+ROUNDS = 5
+KIB = 1024
+LIMITS_MS = ((256 * KIB, 10.0), (KIB * KIB, 50.0))
+"""A frame of so many bytes holds the loop so long at most."""
+
+type Diff = dict[str, Any]
+
+
+def frame(*parts: Any) -> bytes:
+    return json.dumps(parts, separators=(",", ":")).encode()
+
+
+def items(count: int, start: int = 0, *, at: int = -1, reset: bool = False) -> Diff:
+    """New items of a stream, as LiveView 1.2 sends them."""
+    ids = [f"messages-{number}" for number in range(start, start + count)]
+    entries = {str(place): {"0": f' id="{id_}"', "1": "m" * 20} for place, id_ in enumerate(ids)}
+    orders: list[Any] = ["0", [[id_, at, None, False] for id_ in ids], []]
+    return {"0": {"k": entries | {"kc": count}, "stream": [*orders, True] if reset else orders}}
+
+
+def deletes(count: int) -> Diff:
+    return {"0": {"k": {"kc": 0}, "stream": ["0", [], [f"messages-{number}" for number in range(count)]]}}
+
+
+def rows(count: int, text: str = "a row of a table") -> Diff:
+    entries = {str(at): {"0": str(at), "1": {"s": 0, "0": text}} for at in range(count)}
+    return {"1": {"s": 1, "k": entries | {"kc": count}}, "p": {"0": ["<b>", "</b>"], "1": ["<li>", "", "</li>"]}}
+
+
+def moves(count: int, *, changed: bool = False) -> Diff:
+    entries: Diff = {str(at): [count - 1 - at, {"0": "new"}] if changed else count - 1 - at for at in range(count)}
+    return {"1": {"k": entries | {"kc": count, "km": True}}}
+
+
+def deep(branches: int) -> Diff:
+    """Branches of a depth of 100."""
+    found: Diff = {"s": [""] * (branches + 1)}
+    for branch in range(branches):
+        node: Diff = {"s": ["<b>", "</b>"], "0": "x"}
+        for _ in range(99):
+            node = {"s": ["<b>", "</b>"], "0": node}
+        found[str(branch)] = node
+    return {"2": found}
+
+
+SHAPES: dict[str, tuple[list[Diff], Diff]] = {
+    "stream: 3,000 inserts": ([], items(3000)),
+    "stream: 3,000 at the start": ([], items(3000, at=0)),
+    "stream: 3,000 deletes of 10,000": ([items(10_000)], deletes(3000)),
+    "stream: reset, 3,000 inserts": ([items(10_000)], items(3000, start=5000, reset=True)),
+    "stream: 1 insert into 10,000": ([items(10_000)], items(1, start=10_000, at=5000)),
+    "list: 5,000 new rows": ([], rows(5000)),
+    "list: 5,000 rows move": ([rows(5000)], moves(5000)),
+    "list: 5,000 move and change": ([rows(5000)], moves(5000, changed=True)),
+    "list: 1 row of 5,000": ([rows(5000)], {"1": {"k": {"7": {"0": "new"}, "kc": 5000}}}),
+    "deep trees, 256 KiB": ([], deep(85)),
+    "deep trees, 1 MiB": ([], deep(340)),
+    "list: 20,000 rows, 1 MiB": ([], rows(20_000)),
+    "a text of 2 MiB": ([], {"2": "x" * 2 * KIB * KIB}),
+    "rows of 2 MiB": ([], rows(10_000, "r" * 170)),
+}
+"""By name: diffs that come before, and the one that is measured."""
+
+
+def held_ms(before: list[Diff], diff: Diff) -> tuple[int, float]:
+    """Bytes of a frame, and the milliseconds of the processor that it takes on the event loop, the best of some rounds."""
+    best, size = float("inf"), 0
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory() as folder:
+            size, took = _once(before, diff, Path(folder))
+            best = min(best, took)
+    return size, best
+
+
+def _once(before: list[Diff], diff: Diff, folder: Path) -> tuple[int, float]:
+    recorder, redactor = Recorder(), Redactor()
+    recorder.on_frame.append(Metrics(CurrentSettings(), Sockets(), recorder.tracker).frame)
+    watch = Watch(recorder, redactor)
+    watch.active = True
+    inspector, logger = LiveViewInspector(recorder, redactor), FrameLogger(recorder, redactor)
+    with taddons.context(inspector, logger):
+        logger.writer = FrameLogWriter(FrameLog(folder / "frames.jsonl"), redactor)
+        flow = tflow.twebsocketflow(close_code=None)
+        flow.request.path = "/live/websocket?vsn=2.0.0"
+        assert flow.websocket is not None
+        messages = flow.websocket.messages = []
+
+        def hooks(data: bytes, *, up: bool = False) -> float:
+            messages.append(WebSocketMessage(Opcode.TEXT, up, data))
+            began = time.thread_time()
+            inspector.websocket_message(flow)
+            logger.websocket_message(flow)
+            return time.thread_time() - began
+
+        hooks(frame("4", "4", TOPIC, "phx_join", {"url": "http://app.test/", "params": {"_mounts": 0}}), up=True)
+        first = items(1, start=99_999)["0"] | {"s": ["<li", ">", "</li>"]}
+        rendered = {"s": ["<ul>", "</ul><ol>", "</ol>", ""], "0": first, "1": "", "2": ""}
+        hooks(frame("4", "4", TOPIC, "phx_reply", {"status": "ok", "response": {"rendered": rendered}}))
+        for each in before:
+            hooks(frame("4", None, TOPIC, "diff", each))
+        data = frame("4", None, TOPIC, "diff", diff)
+        took = hooks(data)
+        logger.writer.close()
+        main = recorder.tracker.sessions[next(iter(recorder.tracker.sessions))].main
+        if main is None or main.tree is None:
+            raise RuntimeError("the frame was not understood, so that its cost says nothing")
+    return len(data), took * 1000
+
+
+def print_shapes(write: Callable[[str], object] = print) -> bool:
+    """Print a line for each shape; returns whether none holds the loop longer than LIMITS_MS allow."""
+    good = True
+    for name, (before, diff) in SHAPES.items():
+        size, held = held_ms(before, diff)
+        most = next((limit for bound, limit in LIMITS_MS if size <= bound * 1.1), None)
+        good = good and (most is None or held <= most)
+        target = f" (at most {most:.0f})" if most is not None else ""
+        write(f"{name:34} {size / KIB:7.0f} KiB {held:8.2f} ms{target:14} {held * 1e6 / size:7.1f} ns a byte")
+    return good
