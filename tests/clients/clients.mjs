@@ -1,7 +1,8 @@
 // Many of Phoenix's own clients, of many versions, in one process, as they are in a browser's pages. Argument: the base
 // URL. Commands come as lines of JSON, and each is answered by one:
-//   {"open": [{id, version, transport, fallback, cookie, bytes}]}   connects and joins; answers when all have joined once,
-//                                                         or with "eager": true at once
+//   {"open": [{id, version, transport, fallback, cookie, bytes}], "eager": true}   connects and joins; answers when all
+//                                      have joined once, or ("eager") at once. The cookie is sent, and pushes are as
+//                                      long as "bytes" says, until the client is refused
 //   {"wait": ms, "only": "longpoll"}   answers when each client (of a transport) has been refused or lost since the last
 //                                      ask, with those that have not
 //   {"ask": ms, "seen": true}    each client pushes until a push is answered, and (with "seen") until it has been refused
@@ -21,7 +22,9 @@ process.on("uncaughtException", (error) => failed.push(String(error && error.mes
 const idOf = (url) => new URL(url).searchParams.get("id")
 const saw = (url, what) => {
   const client = clients.get(idOf(url))
-  if(client){ client.seen.push(what) }
+  if(!client){ return }
+  client.seen.push(what)
+  client.cookie = undefined // as one that has expired
 }
 const agent = new Agent({keepAlive: true, maxSockets: Infinity})
 
@@ -65,7 +68,7 @@ class XMLHttpRequest {
 class BrowserSocket extends WebSocket {
   static get name(){ return "WebSocket" }
   constructor(url, protocols){
-    super(url, protocols, {headers: {cookie: clients.get(idOf(url))?.cookie ?? ""}})
+    super(url, protocols, {headers: {...(clients.get(idOf(url))?.cookie && {cookie: clients.get(idOf(url)).cookie})}})
     this.on("error", (error) => saw(url, Number(/response: (\d+)/.exec(error.message)?.[1] ?? 0)))
   }
 }
