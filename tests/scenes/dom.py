@@ -24,8 +24,11 @@ MARKS = frozenset(
     }
 )
 """Attributes with which the client or the server keeps its books."""
-STATES = frozenset({"phx-connected", "phx-loading", "phx-error", "phx-client-error", "phx-server-error"})
-"""Classes that the client puts on a view's element."""
+STATES = frozenset(
+    {"phx-connected", "phx-loading", "phx-error", "phx-client-error", "phx-server-error"}
+    | {"phx-click-loading", "phx-change-loading", "phx-submit-loading"}
+)
+"""Classes that the client puts on a view's element, and on one whose event is under way."""
 
 type Node = str | tuple[str, tuple[tuple[str, str], ...], tuple["Node", ...]]
 
