@@ -188,7 +188,7 @@ def test_every_answer_is_as_the_openapi_document_says(staging: Staging, openapi:
     print(counts)
     assert counts["/api/v1/sessions/{number}"] >= 2
     assert counts["/api/v1/sessions/{number}/frames/{frame}"] > 10
-    assert {each["kind"] for each in admin("/api/v1/incidents").json["incidents"]} == {"refused", "closed"}
+    assert {each["kind"] for each in admin("/api/v1/incidents").json["incidents"]} >= {"refused", "closed"}
     detail = admin("/api/v1/sessions/1").json
     assert detail["list"] and detail["connections"] and detail["views"] and detail["http"]
     for path, method, body, status in (

@@ -322,6 +322,7 @@ async def test_a_heartbeat_without_an_answer(staging: Staging) -> None:
     async with staging.tab("a.test", "/p/fine") as tab:
         await tab.open()
         await tab.tell("silence")
+        await tab.socket.send_str(json.dumps([None, "99", "phoenix", "heartbeat", {"event": "silence"}]))
         await tab.close(1000, "heartbeat timeout")
     (told,) = await staging.incidents()
     assert [cause["slug"] for cause in told["causes"]] == ["heartbeat-lost"]

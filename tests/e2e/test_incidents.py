@@ -113,7 +113,9 @@ async def test_a_redirect_in_mount_is_no_incident(lab: Lab) -> None:
 async def test_long_poll_posts_that_are_refused_say_so_once_and_the_tab_is_not_live(lab: Lab) -> None:
     lab.app.refuse_posts = True
     await lab.live("lv:phx-fake", transport="longpoll", until="error")
-    (entry,) = await lab.told(ended=False)
+    found = await lab.told(ended=False)
+    assert len(found) == 1, json.dumps(found[1])
+    (entry,) = found
     moment = entry["incident"]
     assert (moment["slug"], moment["times"] >= 2) == ("long-poll-origin", True)
     assert "`check_origin`" in moment["todo"]

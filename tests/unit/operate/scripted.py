@@ -89,7 +89,7 @@ class Script:
         return flow
 
     def _answer(self, flow: http.HTTPFlow, status: int, body: str = "", kind: str = "application/json") -> None:
-        flow.response = http.Response.make(status, body, {"Content-Type": kind})
+        flow.response = http.Response.make(status, body, {"Content-Type": kind, "Set-Cookie": "_app_key=abc; path=/"})
         flow.response.timestamp_start = flow.response.timestamp_end = self.now
         self.recorder.exchange(flow)
         self.watch.response(flow)

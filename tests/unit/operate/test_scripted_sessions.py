@@ -203,3 +203,35 @@ def test_one_thing_wrong_gives_exactly_that_one_in_every_place(slug: str, script
     assert played.metrics.registry.get_sample_value("gateway_incidents_total", samples) == 1
     of_sessions = [each for session in played.recorder.tracker.sessions.values() for each in session.incidents]
     assert of_sessions == [each for each in played.reported if each.kind != "refused"]
+
+
+def test_the_third_refused_load_of_a_page_in_a_row_is_a_loop(tmp_path: Path) -> None:
+    once = "page /cart; socket; deny page stale; close 1001 client; wait 6; "
+    played = Script(tmp_path).play(once * 4 + OPEN)
+    assert played.slugs == ["stale", "stale", "reload-loop", "reload-loop"]
+    assert "at the 2 loads of the page by this browser just before" in played.reported[2].why
+    assert {each.healed for each in played.reported} == {"page reloaded"}
+
+
+@pytest.mark.parametrize(
+    ("script", "healed", "cost"),
+    [
+        (OPEN + "click boom; crash; wait 1; join", "rejoined", 1.0),
+        (OPEN + "close 1006 backend; wait 3; socket; join", "reconnected", 3.0),
+        ("page /cart; socket; deny page stale; close 1001 client; wait 7; " + OPEN, "page reloaded", 7.0),
+        (OPEN + "click report; live 30; close 1001 client; wait 5; " + OPEN, "page reloaded", 5.0),
+        (OPEN + "close 1006 client; poll-open; join; wait 20; wait 5; socket; join", "reconnected", 25.0),
+        ("page /cart; poll-open; ask; refuse-post; wait 21; wait 5; poll-open; join", "reconnected", 26.0),
+        (OPEN + "crash; wait 1; click go", "", None),
+        (OPEN + "crash; close 1001 client; wait 90; " + OPEN, "", None),
+    ],
+)
+def test_an_incident_says_how_it_healed_and_what_it_cost(
+    script: str, healed: str, cost: float | None, tmp_path: Path
+) -> None:
+    played = Script(tmp_path).play(script)
+    (told,) = played.reported
+    assert (told.healed, told.cost_s) == (healed, cost)
+    (entry,) = [each for each in played.watch.feed.entries if each["causes"]]
+    assert (entry["incident"]["healed"], entry["incident"]["cost"]) == (healed, cost)
+    assert (entry["changed"] > entry["id"]) == bool(healed), "an open page is told of it again"
