@@ -5,6 +5,7 @@ import { SessionView } from "./session.js"
 import { Causes } from "./causes.js"
 import { STEPS } from "./plots.js"
 
+// Of each kind, as the gateway keeps them: sockets that close all day push out no refusal.
 const MAX_INCIDENTS = 500, REST_MS = 400, CHOSEN = ["frame", "open", "close", "incident"]
 const main = document.getElementById("main"), link = document.getElementById("link")
 const state = { overview: {}, steps: [], backends: [], incidents: [], sessions: new Map() }
@@ -111,7 +112,11 @@ const handlers = {
   incidents(message) {
     const known = new Map(state.incidents.map(one => [one.id, one]))
     for (const one of message.list) known.set(one.id, one)
-    state.incidents = [...known.values()].slice(-MAX_INCIDENTS)
+    const kept = new Map()
+    state.incidents = [...known.values()].reverse().filter(one => {
+      kept.set(one.kind, (kept.get(one.kind) || 0) + 1)
+      return kept.get(one.kind) <= MAX_INCIDENTS
+    }).reverse()
     changed("now", "causes")
   },
   session(message) {

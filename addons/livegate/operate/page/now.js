@@ -1,7 +1,6 @@
 // The gateway at a glance.
 import { el, ms, count, summed, clock } from "./dom.js"
 import { plot, STEP_S } from "./plots.js"
-import { toneOf, QUIET } from "./endings.js"
 
 const MOST_LINES = 5, GAP = 12, NARROWEST = 380, INSET = 30, LATELY = 7
 
@@ -80,9 +79,9 @@ function backend(one) {
     el("td", {}, el("span", { class: `dot ${one.up ? "up" : "down"}` }, one.up ? "up" : `down: ${one.why}`)))
 }
 
-// Sockets that ended as they should are none.
+// Sockets that ended in one of the usual ways are none.
 function isNews(one) {
-  return one.kind !== "closed" || one.causes.length > 0 || toneOf({ close_code: one.code, closed_at: one.at, closed_by: one.by }) !== QUIET
+  return one.kind !== "closed" || one.causes.length > 0
 }
 
 function happened(one) {

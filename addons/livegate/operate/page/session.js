@@ -6,6 +6,7 @@ import { incidentFacts } from "./incident.js"
 import { Chosen } from "./detail.js"
 import { Filters } from "./filters.js"
 import { Listing } from "./listing.js"
+import { nameOf } from "./sessions.js"
 import { allRows, filtered, folded, FOLDED, problemFrom, rowOfFrame } from "./rows.js"
 import { BAD } from "./endings.js"
 
@@ -71,12 +72,14 @@ export class SessionView {
 
   draw() {
     const one = this.detail
-    this.title.textContent = [one.module ? one.view : one.title, one.path || "a session without a page"].filter(Boolean).join(" ") + ` · session ${one.number}`
+    this.title.textContent = [nameOf(one), one.path || (one.kind === "channels" ? "" : "a session without a page")].filter(Boolean).join(" ") + ` · session ${one.number}`
     const facts = [["service", one.service], ["state", one.state], ["LiveView", one.version || ""], ["transport", one.transport], ["age", age(Date.now() / 1000 - one.opened)],
       ["events", count(one.events)], ["p50", ms(one.p50)], ["p95", ms(one.p95)], ["heartbeat", ms(one.heartbeat)], ["diffs", bytes(one.diff)], ["crashes", one.crashes],
       ["rejoins", one.rejoins], ["unanswered", one.unanswered], ["sockets", one.sockets]]
     this.facts.replaceChildren(...facts.filter(([, value]) => value !== "" && value !== 0 && value !== "–").map(([name, value]) => el("span", {}, `${name} `, el("b", {}, String(value)))))
-    this.trouble.replaceChildren(...this.happened(one.incidents))
+    const shown = JSON.stringify(one.incidents.map(each => [each.number, each.healed, each.times]))
+    if (shown !== this.happenedShown) this.trouble.replaceChildren(...this.happened(one.incidents)) // else the focus would go
+    this.happenedShown = shown
     this.trouble.hidden = !this.trouble.childElementCount
     this.drawLanes()
     this.drawList(false)

@@ -132,6 +132,11 @@ export class Sessions {
 
 // What the gateway tells of a session, with what is looked for and shown often made once.
 export function known(row) {
-  const name = row.module ? row.view : row.title
+  const name = nameOf(row)
   return { ...row, name, words: `${row.number} ${row.service} ${name} ${row.path} ${row.state}`.toLowerCase() }
+}
+
+// What a session is called: its view's module, its page's title, or the topic of its channels.
+export function nameOf(row) {
+  return row.module ? row.view : row.title || (row.kind === "channels" ? row.view : "")
 }
