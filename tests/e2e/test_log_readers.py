@@ -20,6 +20,7 @@ RUN = [str(Path(sys.executable).with_name("livegate")), "run"]
 SCRIPT = [str(MITMDUMP), "-s", str(CHECKOUT / "addons" / "gateway.py")]
 MANY = {"user": None, "ip": None}
 REQUESTS = 1100
+ASKED = b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n"
 
 
 class Running:
@@ -104,7 +105,7 @@ def _wait_until_it_serves(gateway: Gateway) -> None:
         assert gateway.process.poll() is None, gateway.process.returncode
         assert time.monotonic() < deadline
         try:
-            if status_of(gateway.raw(b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")) == 200:
+            if status_of(gateway.raw(ASKED, timeout=3)) == 200:
                 return
         except OSError:
             time.sleep(0.05)

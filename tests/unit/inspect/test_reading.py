@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mitmproxy.addons import savehar
 from mitmproxy.io import tnetstring
 from mitmproxy.test import tflow
 from socket_flow import ANSWER, CANARY, CLICK, JOIN, JOINED, PAGE, Browser
@@ -157,6 +158,17 @@ def test_a_recording_of_any_kind_is_read_as_a_log(kind: str, tmp_path: Path) -> 
     assert page_at(iter(lines), frames[-1]["n"]) == "<p>1</p>"
     assert contents.liveview >= 4
     assert contents.kind.split()[0] == kind.replace("zhar", "HAR").split()[0]
+
+
+def test_a_har_file_as_mitmproxy_itself_writes_it_is_read(tmp_path: Path) -> None:
+    browser = Browser()
+    browser.session()
+    browser.say(CHUNK)
+    path = tmp_path / "out.har"
+    path.write_text(json.dumps(savehar.SaveHar().make_har([tflow.tflow(resp=True), browser.flow])))
+    lines = list(read_lines(path))
+    assert [line["kind"] for line in lines] == ["open", *["frame"] * 5]
+    assert page_at(iter(lines), 5) == "<p>1</p>"
 
 
 @pytest.mark.parametrize("version", range(11, 16))

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
@@ -34,9 +35,10 @@ class Pipe:
         """Write until the pipe takes no more, and the thread is stuck in it; returns how much that was."""
         os.set_blocking(self.writing, False)
         size = 0
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                size += os.write(self.writing, b"." * 1024)
+        for piece in (1024, 1):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    size += os.write(self.writing, b"." * piece)
         os.set_blocking(self.writing, True)
         return size
 
@@ -116,7 +118,7 @@ def test_nobody_waits_for_a_reader_that_stalls_and_the_gap_is_told_at_its_place(
     filled = pipe.fill()
     for number in range(1000):
         pipe.output.write(f"line {number}\n")
-    assert pipe.output.lost > 800
+    assert pipe.output.lost > 500
     assert pipe.reasons == ["what reads it does not keep up"]
     assert not pipe.output.drain(0.01)
     lost = pipe.output.lost
@@ -254,3 +256,29 @@ def test_streams_of_somebody_else_are_left_alone(monkeypatch: pytest.MonkeyPatch
     assert streams.take_over() == []
     assert streams.give_back() == []
     assert sys.stdout is own
+
+
+def test_streams_that_the_process_was_started_without_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    monkeypatch.setattr(output, "_closed", lambda: iter(opened))
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+        monkeypatch.setattr(sys, f"__{name}__", None)
+    output.open_missing_descriptors()
+    assert [stream.fileno() for stream in (sys.stdin, sys.stdout, sys.stderr)] == [0, 1, 2]
+    assert sys.stdout is sys.__stdout__
+    spare = os.dup(1)
+    os.close(spare)
+    opened.append(spare)  # as a closed standard descriptor is, it is the lowest free one or another
+    output.open_missing_descriptors()
+    assert os.path.samestat(os.fstat(spare), Path(os.devnull).stat())
+    os.close(spare)
+
+
+def test_what_a_thread_cannot_write_to_standard_error_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stderr", Broken())
+    output._report_on_stderr("any reason")
