@@ -11,10 +11,10 @@ from typing import Any
 from aiohttp import WSMsgType, web
 from backends import Backend
 
-from conftest import NPM_FOLDER
 from fake_phoenix.app import App, Frame, Socket, encoded
 
 HERE = Path(__file__).parent
+NPM_FOLDER = HERE.parents[1] / "oracle"
 WINDOW_S = 10.0
 """How long a poll waits, if a test says nothing else."""
 PARKED_S = 1.0
