@@ -274,3 +274,23 @@ def test_a_session_that_is_found_to_be_part_of_another_brings_its_incidents() ->
     tab.join()
     assert tab.session is not guessed
     assert tab.only.session == tab.session.number
+
+
+def test_a_page_load_heals_only_what_it_can_have_been_made_for() -> None:
+    tab = Tab()
+    ref = tab.join()
+    tab.crash(ref)
+    tab.now += 300
+    tab.click(ref, "report")
+    tab.answer(tab.ask("lv:child"), "error", {"reason": "odd"}, "lv:child")
+    long_ago, just_now = tab.session.incidents
+    before = tab.session
+    tab.channels.close(1001, "", "client", tab.now)
+    load = PageLoad("/cart", 200, tab.now + 1, 0.1)
+    load.follows = (before,)
+    tab.now += 2
+    tab.open("flow-2")
+    tab.ask("lv:phx-2", url="http://h/cart")
+    tab.session.page = load
+    tab.answer(str(tab.ref), "ok", OK, "lv:phx-2")
+    assert (long_ago.healed, just_now.healed) == ("", "page reloaded")
