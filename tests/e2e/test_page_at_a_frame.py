@@ -212,3 +212,17 @@ def test_the_page_at_each_frame_is_what_the_browser_showed_then(tab: tuple[Page,
         wrong += [f"frame {down[count - 1]}: {each}" for each in differences(shown["html"], roots)]
     assert not wrong, "\n".join(wrong[:3])
     assert len({count for count, _ in moments}) >= STEPS
+
+
+def test_what_changed_in_a_nested_view_is_outlined(tab: tuple[Page, str, str]) -> None:
+    page, base, api = tab
+    page.goto(f"{base}/one")
+    page.wait_for_function("tab.ready(1)")
+    click(page, "tick", "#ticks", "1")
+    number = max(each["number"] for each in page.request.get(api).json()["sessions"] if each["kind"] == "tab")
+    lines = page.request.get(f"{api}/{number}/frames").json()["frames"]
+    tick = next(line["n"] for line in lines if line["dir"] == "down" and line["event"] == "tick")
+    page.goto(f"{api.removesuffix('api/v1/sessions')}#/session/{number}/frame/{tick}")
+    shown = page.frame_locator("iframe")
+    expect(shown.locator("[data-livegate-changed]")).to_have_count(1)
+    expect(shown.locator("#clock #ticks[data-livegate-changed]")).to_have_text("1")

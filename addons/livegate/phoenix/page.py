@@ -1,7 +1,6 @@
 """The page as the browser shows it: all root views in their order, nested and sticky ones in their elements."""
 
 import html as html_text
-from typing import Any
 
 from msgspec import Struct
 
@@ -74,27 +73,30 @@ def page_of(session: Session, before: Page | None = None) -> Page | None:
     main = session.main
     if main is None or main.tree is None:
         return None
+    shown = before.trees if before is not None else {}
     trees: dict[str, Tree] = {}
-    same = before is not None
-    for topic, view in session.views.items():
-        if view.tree is None:
+    roots, same = [], True
+    for topic, view in session.views.items():  # each frame of the server comes by here
+        tree = view.tree
+        if tree is None:
             continue
-        known = before.trees.get(topic) if before is not None else None
-        if known is None or not view.tree.is_at(known):
-            known, same = view.tree.copy(), False
+        known = shown.get(topic)
+        if known is None or not tree.is_at(known):
+            known, same = tree.copy(), False
         trees[topic] = known
-    roots = _roots(session, main, trees)
-    if same and before is not None and roots == before.roots and len(trees) == len(before.trees):
+        if view.path and view.state != "left":
+            roots.append(topic)
+    ordered = _in_order(session, main, roots)
+    if same and before is not None and ordered == before.roots and len(trees) == len(shown):
         return before
-    return Page(roots, trees)
+    return Page(ordered, trees)
 
 
-def _roots(session: Session, main: View, trees: dict[str, Any]) -> tuple[str, ...]:
+def _in_order(session: Session, main: View, roots: list[str]) -> tuple[str, ...]:
     """Views that say at their join which page they are of; in the order of the page where that was seen."""
-    found = [topic for topic in trees if session.views[topic].path and session.views[topic].state != "left"]
-    if len(found) < 2 or main.topic not in found:
+    if len(roots) < 2 or main.topic not in roots:
         return (main.topic,)
     if session.page is not None:
         places = {topic: place for place, topic in enumerate(session.page.topics)}
-        found.sort(key=lambda topic: places.get(topic, len(places)))
-    return tuple(found)
+        roots.sort(key=lambda topic: places.get(topic, len(places)))
+    return tuple(roots)
