@@ -62,6 +62,13 @@ class Changes(Struct, gc=False):
         else:
             self.more += 1
 
+    def add_text(self, path: Path, key: str, old: Any, new: str) -> None:
+        """Note a text within what stands at a path; beyond MAX_PATHS it costs no path of its own."""
+        if len(self.paths) < MAX_PATHS:
+            self.paths.append(Change((*path, key), old, new))
+        else:
+            self.more += 1
+
 
 def as_sent(value: Any) -> Any:
     """Return a part of a tree as the JSON that the wire has: without the items that a stream has kept. O(value)."""

@@ -31,6 +31,7 @@ from livegate.phoenix.nodes import (
 
 _NOTHING: Node = {}
 _NOT_OF_A_NODE = frozenset({TEMPLATES, COMPONENTS})
+_SPECIAL = frozenset({TEMPLATES, COMPONENTS, STREAM, DYNAMICS, STATICS})
 
 
 class Merger:
@@ -112,7 +113,10 @@ class Merger:
             return self._keyed(old, diff, path, table, depth)
         found = dict(old)
         for key, value in diff.items():
-            if key == STREAM:
+            if value.__class__ is str and key not in _SPECIAL:
+                found[key] = value
+                self.changes.add_text(path, key, old.get(key), value)
+            elif key == STREAM:
                 found[key] = value
             elif key == DYNAMICS:
                 found[key] = self._rows(value, table, depth)
