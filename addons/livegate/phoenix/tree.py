@@ -16,7 +16,9 @@ MAX_COMPONENTS = 20_000
 _BESIDE = frozenset({TEMPLATES, COMPONENTS})
 """What stands at the top of a diff without changing the root."""
 GROWTH, SLACK_BYTES = 1.25, 2048
-"""What a tree holds is counted anew when so much more than that may be in it: a byte that came is counted so often."""
+"""What a tree holds is counted anew when it may be so much more than it was: a byte that comes costs a few at most."""
+LARGE_BYTES, LARGE_GROWTH = 32 * 1024, 4
+"""Large diffs take long enough to merge: counting waits for a smaller one, unless nothing but large ones comes."""
 
 
 class Tree(Struct, gc=False):
@@ -27,7 +29,7 @@ class Tree(Struct, gc=False):
     title: str | None
     generation: int
     size: int = 0
-    """Bytes that it holds, about, and at most a little less."""
+    """Bytes that it holds, about; never much less, and up to LARGE_GROWTH times as many while large diffs come."""
     counted: int = 0
     """Bytes that it held when it was counted."""
 
@@ -59,7 +61,8 @@ class Tree(Struct, gc=False):
             self.size = self.counted = self.size + size
             return
         self.size += size
-        if self.size > GROWTH * self.counted + SLACK_BYTES:
+        growth = GROWTH if size < LARGE_BYTES else LARGE_GROWTH
+        if self.size > growth * self.counted + SLACK_BYTES:
             self.size = self.counted = size_of((self.root, *self.components.values()))
 
     def merge(self, diff: object) -> Changes:
