@@ -23,6 +23,7 @@ MAX_BROWSERS = 50
 MAX_PAGES = 20
 """Of one browser at one host."""
 MAX_COOKIES = 50
+MAX_VALUES = 3
 LOOP_S = 60.0
 """Page loads that follow each other so soon may be a loop; LiveView waits up to 30 s between them."""
 ASSETS_S = 10.0
@@ -42,7 +43,8 @@ _SECRET = os.urandom(16)
 class Browser:
     """One browser at one host, as far as its cookies tell it from others at its address."""
 
-    cookies: Cookies
+    cookies: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+    """The last values of each: one that an answer sets may be refused, as `Secure` is over plain http."""
     pages: deque[PageLoad] = field(default_factory=lambda: deque(maxlen=MAX_PAGES))
 
 
@@ -59,7 +61,7 @@ class Visits:
         browsers = self._places.setdefault(place, [])
         browser = next((each for each in browsers if _is_same(each.cookies, cookies)), None)
         if browser is None:
-            browser = Browser(cookies)
+            browser = Browser()
             browsers.append(browser)
             del browsers[:-MAX_BROWSERS]
         _set_cookies(browser, flow)
@@ -187,20 +189,20 @@ def _cookie(pair: str) -> tuple[str, bytes]:
 
 def _set_cookies(browser: Browser, flow: http.HTTPFlow) -> None:
     """A browser has what its request brought and its answer set."""
-    browser.cookies |= _cookies(flow)
-    for field_ in flow.response.headers.get_all("set-cookie") if flow.response is not None else ():
-        name, value = _cookie(field_.partition(";")[0])
-        if name in browser.cookies or len(browser.cookies) < MAX_COOKIES:
-            browser.cookies[name] = value
+    given = flow.response.headers.get_all("set-cookie") if flow.response is not None else []
+    for name, value in [*_cookies(flow).items(), *(_cookie(each.partition(";")[0]) for each in given[:MAX_COOKIES])]:
+        before = browser.cookies.get(name, ())
+        if before[-1:] != (value,) and (before or len(browser.cookies) < MAX_COOKIES):
+            browser.cookies[name] = (*(each for each in before if each != value), value)[-MAX_VALUES:]
 
 
-def _is_same(known: Cookies, shown: Cookies) -> bool:
+def _is_same(known: dict[str, tuple[bytes, ...]], shown: Cookies) -> bool:
     """Whether cookies can be those of a browser: it sends what it has; what a page's own script sets may change."""
     if not known and not shown:
         return True
     shared = known.keys() & shown.keys()
-    session = [name for name in shared if _is_session(name)]
-    return any(known[name] == shown[name] for name in shared) and all(known[name] == shown[name] for name in session)
+    equal = {name for name in shared if shown[name] in known[name]}
+    return bool(equal) and all(name in equal for name in shared if _is_session(name))
 
 
 def _is_session(name: str) -> bool:

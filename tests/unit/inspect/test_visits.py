@@ -83,6 +83,17 @@ def test_a_cookie_that_an_answer_sets_is_the_browsers_from_then_on() -> None:
     assert bob.ask("/data.json", 22, referrer="/cart") is his
 
 
+def test_a_cookie_that_a_browser_refuses_leaves_it_the_one_before() -> None:
+    recorder = Recorder()
+    ann = Person(recorder, "_shop_key=A")
+    load = ann.load("phx-a", "/cart", 0, sets="_shop_key=B; Secure")
+    assert ann.ask("/data.json", 20, referrer="/cart") is load
+    for number in range(5):
+        ann.ask("/data.json", 21, referrer="/cart", sets=f"_shop_key={number}")
+    ann.cookie = "_shop_key=0"
+    assert ann.ask("/data.json", 22, referrer="/cart") is None, "one of long ago is not remembered"
+
+
 def test_of_two_tabs_at_one_path_only_the_one_that_was_loaded_just_now_is_known() -> None:
     recorder = Recorder()
     ann = Person(recorder, "_shop_key=A")
@@ -134,7 +145,8 @@ def test_browsers_and_places_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         person.load(f"phx-{number}", "/cart", number)
     ((browsers,),) = [[*recorder._visits._places.values()]]
     assert len(browsers) == 2
-    assert all(b"_shop" not in value for browser in browsers for value in browser.cookies.values())
+    kept = [value for browser in browsers for values in browser.cookies.values() for value in values]
+    assert {len(value) for value in kept} == {8}, "no cookie is kept as it is"
     monkeypatch.setattr(visits, "MAX_PLACES", 1)
     other = Person(recorder, "x=1")
     flow_host = "other.test"
