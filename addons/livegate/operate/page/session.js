@@ -63,7 +63,7 @@ export class SessionView {
     this.detail = detail
     this.draw()
     if (first && !this.follow) this.jump(this.chosen)
-    this.ask_()
+    this.fetchChosen()
   }
 
   gone(message) {
@@ -98,7 +98,7 @@ export class SessionView {
 
   drawLanes() {
     this.timeline.draw(this.detail, this.frames, this.zoom)
-    this.timeline.choose(this.number_() === null ? this.chosen : `frame/${this.number_()}`)
+    this.timeline.choose(this.chosenNumber() === null ? this.chosen : `frame/${this.chosenNumber()}`)
   }
 
   // reveal: scroll to what is chosen
@@ -111,7 +111,7 @@ export class SessionView {
     if (reveal) this.listing.reveal()
     this.nothing.hidden = this.rows.length > 0
     this.nothing.replaceChildren(...(this.filters.active ? ["Nothing fits. ", el("button", { onclick: () => this.filters.clear() }, "Show all")] : ["No frame is kept of this session."]))
-    const { first, end } = this.detail.frames, number = this.number_()
+    const { first, end } = this.detail.frames, number = this.chosenNumber()
     const range = end > first ? `${first}–${end - 1}` : "none"
     this.where.textContent = number === null ? `frames ${range}` : `frame ${number} of ${range}`
     this.back.disabled = at <= 0 && !this.neighbour(-1)
@@ -126,12 +126,12 @@ export class SessionView {
 
   // Where in the list what is chosen is; -1 when the filter leaves it out.
   place() {
-    const number = this.number_(), at = this.rows.findIndex(row => row.key === this.chosen)
+    const number = this.chosenNumber(), at = this.rows.findIndex(row => row.key === this.chosen)
     return at >= 0 || number === null ? at : rowOfFrame(this.rows, number)
   }
 
   // The number of the chosen frame, of several that are folded the first; null when something else is chosen.
-  number_() {
+  chosenNumber() {
     const [kind, number] = (this.chosen || "").split("/")
     return ["frame", ...FOLDED].includes(kind) ? Number(number) : null
   }
@@ -163,7 +163,7 @@ export class SessionView {
 
   // The next (by = 1) or previous (-1) thing that the filter leaves, what is folded included.
   neighbour(by) {
-    const left = filtered(this.all, this.filters), number = this.number_()
+    const left = filtered(this.all, this.filters), number = this.chosenNumber()
     let at = left.findIndex(row => row.key === this.chosen || (row.line && row.line.n === number))
     if (at < 0 && number !== null) at = by > 0 ? left.findLastIndex(row => row.line && row.line.n < number) : left.findIndex(row => row.line && row.line.n > number)
     return at < 0 && by < 0 ? undefined : left[at + by]
@@ -200,25 +200,25 @@ export class SessionView {
       if (holder && holder.inside && holder.key !== key) this.opened.add(holder.key)
     }
     if (this.detail) {
-      this.timeline.choose(this.number_() === null ? this.chosen : `frame/${this.number_()}`)
+      this.timeline.choose(this.chosenNumber() === null ? this.chosen : `frame/${this.chosenNumber()}`)
       this.drawList(reveal)
     }
-    this.ask_()
+    this.fetchChosen()
     this.address()
   }
 
   // Asks for what is chosen, one at a time: who holds an arrow key down gets the one where it stops.
-  async ask_() {
+  async fetchChosen() {
     if (this.asking || !this.detail || this.asked === this.chosen) return
     this.asking = true
     const key = this.asked = this.chosen
-    const other = this.all.find(row => row.key === key && !row.line), frame = other ? this.frameBefore(other) : this.number_()
+    const other = this.all.find(row => row.key === key && !row.line), frame = other ? this.frameBefore(other) : this.chosenNumber()
     let found = null
     if (frame !== null) try { found = await this.ask(frame) } catch (error) { found = { error: this.missing(frame, error) } }
     this.asking = false
     if (other) this.selected.other(other, found)
     else this.selected.frame(found || { error: "This is no longer kept." })
-    this.ask_()
+    this.fetchChosen()
   }
 
   frameBefore(other) {
@@ -239,14 +239,14 @@ export class SessionView {
   }
 
   hash() {
-    const query = this.filters.toQuery(), number = this.number_(), chosen = number === null ? this.chosen : `frame/${number}`
+    const query = this.filters.toQuery(), number = this.chosenNumber(), chosen = number === null ? this.chosen : `frame/${number}`
     return `#/session/${this.number}${this.follow || !chosen ? "" : `/${chosen}`}${query ? `?${query}` : ""}`
   }
 
   // An address that somebody opened: what is chosen ("frame/8"), and the filter.
   restore(key, query) {
     if (query !== this.filters.toQuery()) this.filters.fromQuery(query)
-    if (key && key !== this.chosen && key !== `frame/${this.number_()}`) this.jump(key)
+    if (key && key !== this.chosen && key !== `frame/${this.chosenNumber()}`) this.jump(key)
     clearTimeout(this.timer)
   }
 
