@@ -10,8 +10,8 @@ CLIENT_GONE = Refusal(499, "The client went away before it was answered.", "clie
 _NOT_FOR_THE_CLIENT = frozenset(
     {ErrorCode.CLIENT_DISCONNECTED, ErrorCode.KILL, ErrorCode.CANCEL, ErrorCode.PASSTHROUGH_CLOSE}
 )
-_CANCELLED = "connection cancelled"
-"""What mitmproxy's `proxy.server` says of a connect that it has ended itself, as when the client leaves meanwhile."""
+_GIVEN_UP = ("connection cancelled", "client disconnected")
+"""What mitmproxy says of a connect that it has ended itself, as when the client leaves meanwhile."""
 _BY_CODE = {
     ErrorCode.REQUEST_TOO_LARGE: Refusal(413, "The request body is larger than allowed.", "body-too-large"),
     ErrorCode.REQUEST_VALIDATION_FAILED: Refusal(400, "The request is malformed.", "request-malformed", close=True),
@@ -20,9 +20,13 @@ _BY_CODE = {
 }
 
 
+def _given_up(message: str) -> bool:
+    return message.lower().startswith(_GIVEN_UP)
+
+
 def refusal_for(failure: Failure, exchange: Exchange) -> Refusal:  # noqa: PLR0911 - a table of cases
     """Choose status, words and slug for a failed exchange (RFC 9110 sections 15.6.3 and 15.6.5 for 502 and 504)."""
-    given_up = failure.code is ErrorCode.CONNECT_FAILED and failure.message == _CANCELLED and not exchange.timed_out
+    given_up = failure.code is ErrorCode.CONNECT_FAILED and _given_up(failure.message) and not exchange.timed_out
     if failure.code in _NOT_FOR_THE_CLIENT or given_up:
         return CLIENT_GONE
     if failure.code in _BY_CODE:

@@ -152,6 +152,7 @@ def test_a_hook_that_fails_answers_500_and_is_logged(tmp_path: Path, caplog: pyt
     [
         (Failure(ErrorCode.CLIENT_DISCONNECTED, "gone"), "", 499, "client-gone"),
         (Failure(ErrorCode.CONNECT_FAILED, "connection cancelled"), "", 499, "client-gone"),
+        (Failure(ErrorCode.CONNECT_FAILED, "client disconnected"), "", 499, "client-gone"),
         (Failure(ErrorCode.CONNECT_FAILED, "connection cancelled"), "connect", 504, "timeout-connect"),
         (Failure(ErrorCode.REQUEST_TOO_LARGE, "x"), "", 413, "body-too-large"),
         (Failure(ErrorCode.REQUEST_VALIDATION_FAILED, "x"), "", 400, "request-malformed"),
