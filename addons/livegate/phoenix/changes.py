@@ -49,6 +49,8 @@ class Changes(Struct, gc=False):
     stream_limited: int = 0
     """Items that a limit has dropped."""
     stream_resets: int = 0
+    unmarked_moves: bool = False
+    """Whether entries of a list were moved without `km`, which LiveView's client asks for from 1.2.8 on."""
     events: tuple[tuple[str, Any], ...] = ()
     """Pushed to hooks: name and payload."""
     title: str | None = None

@@ -99,10 +99,20 @@ class Detector:
         self._report(session, words, join.answered_at or join.sent_at, view)
 
     def _versions(self, session: Session, view: View, at: float) -> None:
-        if not view.modern_client or view.version is None or not view.version.startswith("0."):
-            return
+        version = view.version or ""
+        if view.modern_client and version.startswith("0."):
+            self._apart(session, incident_words.versions_apart(version), view, at)
+        elif self._opening.client == "1.2" and version.startswith("1.0."):
+            self._apart(session, incident_words.lists_apart(version), view, at)
+
+    def moved(self, session: Session, view: View, at: float) -> None:
+        """A diff has moved entries of a list without the mark that the client needs."""
+        if self._opening.client == "1.2":
+            self._apart(session, incident_words.moves_apart(view.version or ""), view, at)
+
+    def _apart(self, session: Session, words: Words, view: View, at: float) -> None:
         if not _has(session, "versions-apart"):
-            self._report(session, incident_words.versions_apart(view.version), at, view)
+            self._report(session, words, at, view)
 
     # Crashes and late answers
 

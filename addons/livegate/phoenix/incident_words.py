@@ -255,10 +255,33 @@ def long_poll_origin(origin: str) -> Words:
 
 def versions_apart(server: str) -> Words:
     """A client of LiveView 1.0 or later, and a server of 0.x."""
+    return _apart(
+        f"The page's JavaScript is of LiveView 1.0 or later, the server's version is {server[:_SHORT_ENOUGH]}."
+    )
+
+
+def lists_apart(server: str) -> Words:
+    """A client of LiveView 1.2 or later, and a server of 1.0, which has another form of lists."""
+    return _apart(
+        f"The page's JavaScript is of LiveView 1.2 or later, the server's version is {server[:_SHORT_ENOUGH]}. From 1.1 on "
+        "the client does not read the lists of a 1.0 server: it shows `undefined` for them."
+    )
+
+
+def moves_apart(server: str) -> Words:
+    """A client of LiveView 1.2 or later, and a server that moves entries of a list without `km`."""
+    whose = f" (LiveView {server[:_SHORT_ENOUGH]})" if server else ""
+    return _apart(
+        f"The page's JavaScript is of LiveView 1.2 or later, and the server{whose} has moved entries of a list without "
+        "the mark `km`. From 1.2.8 on the client cannot render that."
+    )
+
+
+def _apart(why: str) -> Words:
     return (
         "versions-apart",
         "LiveView's client and server are versions apart",
-        f"The page's JavaScript is of LiveView 1.0 or later, the server's version is {server[:_SHORT_ENOUGH]}.",
+        why,
         (
             "Build the assets anew with the server's version (`mix deps.get`, `npm install`, `mix assets.deploy`), "
             "and look for a cache that serves old ones."

@@ -14,6 +14,7 @@ from livegate.phoenix.nodes import (
     ITEMS,
     KEYED,
     MAX_DEPTH,
+    MOVES,
     STATICS,
     STREAM,
     TEMPLATES,
@@ -46,6 +47,8 @@ class Merger:
         self._components = components
         self._generation = generation
         self._made: dict[int, Node] = {}
+        self._moved = False
+        """Whether an entry of the list that is being merged was moved."""
         self._known: dict[tuple[int, object], list[str]] = {}
         """Templates that were used, by table and number; the tables are parts of the diff and live as long."""
         self._effect = streams.Effect()
@@ -142,7 +145,10 @@ class Merger:
             raise TreeError("a comprehension whose k is no object")
         changed, count = _keyed_parts(diff[KEYED])
         listed, more = len(self.changes.paths), self.changes.more
+        moved, self._moved = self._moved, False
         made = {at: self._entry(before, entry, (*path, KEYED, at), table, depth) for at, entry in changed}
+        self.changes.unmarked_moves |= self._moved and MOVES not in diff[KEYED]
+        self._moved = moved
         found = {**old, KEYED: _entries_with(before, made, count)}
         if STREAM in diff:  # whose items are listed one by one
             del self.changes.paths[listed:]
@@ -163,6 +169,7 @@ class Merger:
             self.changes.add(path, None, found)
             return found
         place, change = entry if isinstance(entry, list) and len(entry) == 2 else (entry, None)
+        self._moved = True
         number = place if isinstance(place, int) and not isinstance(place, bool) else -1
         moved = before[number] if 0 <= number < len(before) else None
         if not isinstance(moved, dict):

@@ -182,6 +182,8 @@ class Opening:
     """Whether `_csrf_token` was among the parameters."""
     cookie: bool | None
     """Whether there was any cookie; None when that is not known."""
+    client: str = ""
+    """The generation of LiveView's client, `pages.ClientGeneration`."""
 
 
 class Exchange(Struct, frozen=True, gc=False):

@@ -10,6 +10,8 @@ from livegate.phoenix.entries import Entries
 
 MAX_DEPTH = 150
 STATICS, DYNAMICS, KEYED, COUNT, TEMPLATES, STREAM, COMPONENTS = "s", "d", "k", "kc", "p", "stream", "c"
+MOVES = "km"
+"""Of a `k`: whether entries were moved, from 1.2.8 on."""
 ITEMS = "livegate:items"
 """Of a stream: the items that the browser has, in order; the wire has only what is new."""
 FRESH = "livegate:fresh"

@@ -3,9 +3,13 @@
 import html as html_text
 import re
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 from livegate.phoenix.frames import Vsn, vsn_of
+
+type ClientGeneration = Literal["", "1.0", "1.2"]
+"""Of LiveView's JavaScript: unknown, 1.0 or 1.1, 1.2 or later."""
 
 MAX_VIEWS_OF_A_PAGE = 100
 _TAG = re.compile(r"<[a-zA-Z][^<>]{0,65536}\bdata-phx-session=[^<>]*>")
@@ -73,6 +77,18 @@ def vsn_of_url(url: str) -> Vsn | None:
 def csrf_of_url(url: str) -> str:
     """The CSRF token of a socket's URL, without which Phoenix does not look for the user's session; empty for none."""
     return next(filter(None, (_query(url) or {}).get("_csrf_token", ())), "")
+
+
+def client_of_url(url: str) -> ClientGeneration:
+    """Which LiveView client has opened a socket, by the parameters that it adds.
+
+    `_mount_attempts` comes with 1.0; `_live_referer` is there without a value up to 1.1 and is left out from 1.2 on
+    (phoenix_live_view.js, `params`). Empty for any other client.
+    """
+    query = _query(url) or {}
+    if "_mount_attempts" not in query:
+        return ""
+    return "1.0" if "_live_referer" in query else "1.2"
 
 
 def is_socket_url(url: str) -> bool:

@@ -132,6 +132,8 @@ def merge(channels: "Channels", diff: object, note: Note) -> None:
         return
     if channels.session is not None:
         channels.tracker.page_grew(channels.session, view, note.diff_size)
+        if note.changes.unmarked_moves:
+            channels.detector.moved(channels.session, view, note.at)
 
 
 def _joined_tree(ahead: Ahead | None, rendered: object) -> Tree:

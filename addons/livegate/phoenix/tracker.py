@@ -15,7 +15,7 @@ from livegate.phoenix.incidents import IncidentLog
 from livegate.phoenix.model import Event, Exchange, Limits, Opening, PageLoad, Session, SocketSeen, Transport, View
 from livegate.phoenix.modules import Modules
 from livegate.phoenix.note import size_text
-from livegate.phoenix.pages import RANDOM_TOPIC, csrf_of_url, read_page, vsn_of_url
+from livegate.phoenix.pages import RANDOM_TOPIC, client_of_url, csrf_of_url, read_page, vsn_of_url
 from livegate.phoenix.tokens import is_signed
 
 MAX_SOCKETS_KEPT = 100
@@ -147,7 +147,7 @@ class Tracker:
         """
         vsn = vsn or vsn_of_url(url)
         seen = SocketSeen(transport, vsn or "?", at, id_)
-        opening = Opening(bool(csrf_of_url(url)), cookie)
+        opening = Opening(bool(csrf_of_url(url)), cookie, client_of_url(url))
         return Channels(self, seen, vsn, opening, url=url, host=host.lower())
 
     def session(self, number: int, at: float) -> Session:
