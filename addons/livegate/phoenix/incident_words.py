@@ -263,8 +263,8 @@ def versions_apart(server: str) -> Words:
 def lists_apart(server: str) -> Words:
     """A client of LiveView 1.2 or later, and a server of 1.0, which has another form of lists."""
     return _apart(
-        f"The page's JavaScript is of LiveView 1.2 or later, the server's version is {server[:_SHORT_ENOUGH]}. From 1.1 on "
-        "the client does not read the lists of a 1.0 server: it shows `undefined` for them."
+        f"The page's JavaScript is of LiveView 1.2 or later, the server's version is {server[:_SHORT_ENOUGH]}. "
+        "From 1.1 on the client does not read the lists of a 1.0 server: it shows `undefined` for them."
     )
 
 
