@@ -231,7 +231,7 @@ def _close(note: Note) -> str:
     if isinstance(note.frame, Frame) and note.frame.topic.startswith("lvu:"):
         return f"upload of {_label(note)} is over"
     if note.earlier:
-        return f"{_label(note)} as it was joined before is closed"
+        return f"{_label(note)} closed (an earlier join)"
     return f"{_label(note)} was left" if note.asked else f"{_label(note)} closed by the server"
 
 

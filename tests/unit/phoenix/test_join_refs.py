@@ -26,7 +26,7 @@ def html(tab: Tab) -> str:
 
 def test_the_late_end_of_the_view_before_is_not_that_of_the_view_that_is_there() -> None:
     tab = navigated()
-    assert tab.down("4", "4", TOPIC, "phx_close", {}).sentence == "/count as it was joined before is closed"
+    assert tab.down("4", "4", TOPIC, "phx_close", {}).sentence == "/count closed (an earlier join)"
     main = tab.session.main
     assert main is not None
     assert (main.path, main.state) == ("/feed", "up")

@@ -137,7 +137,7 @@ def test_navigation_is_another_view_and_no_rejoin() -> None:
     assert tab.up("4", "13", TOPIC, "phx_leave", {}).sentence == "leaves /count (#13)"
     joined = tab.up("14", "14", TOPIC, "phx_join", {"redirect": "http://h/feed", "params": {}})
     assert joined.sentence == "join /feed (#14)"
-    assert tab.down("4", "4", TOPIC, "phx_close", {}).sentence == ("/count as it was joined before is closed")
+    assert tab.down("4", "4", TOPIC, "phx_close", {}).sentence == ("/count closed (an earlier join)")
     assert tab.session.main is not None
     assert tab.session.main.state == "joining", "the end of the view before is not its own"
     tab.reply("4", "13", {})
