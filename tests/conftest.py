@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -14,6 +17,24 @@ CLIENTS_FOLDER = Path(__file__).parent / "clients"
 
 NEED_ALL = os.environ.get("LIVEGATE_TESTS_NEED_ALL") == "1"
 """Set in CI, where a missing program is a failure and not a skip."""
+
+
+MAX_TEST_S = 600
+"""A test that takes longer hangs; the slowest takes a minute or two on a busy machine."""
+
+
+@pytest.fixture(autouse=True)
+def within_time() -> Iterator[None]:
+    """Fail a test that hangs, wherever it waits, so that the others still run."""
+
+    def overdue(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"the test has taken {MAX_TEST_S} s")
+
+    before = signal.signal(signal.SIGALRM, overdue)
+    signal.alarm(MAX_TEST_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def require_program(name: str, install: str) -> str:

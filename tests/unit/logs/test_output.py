@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import select
 import sys
 import threading
 from collections.abc import Iterator
@@ -51,6 +52,7 @@ class Pipe:
     def read_until(self, end: str) -> str:
         data = b""
         while not data.endswith(end.encode()):
+            assert select.select([self.reading], [], [], WAIT_S)[0], data[-1000:]
             data += os.read(self.reading, 65536)
         return data.decode()
 
@@ -123,6 +125,7 @@ def test_nobody_waits_for_a_reader_that_stalls_and_the_gap_is_told_at_its_place(
     assert not pipe.output.drain(0.01)
     lost = pipe.output.lost
     pipe.read(filled)
+    assert pipe.output.drain(WAIT_S), "there is room again"
     pipe.output.write("again\n")
     told = pipe.read_until("again\n").splitlines()
     number = 0
