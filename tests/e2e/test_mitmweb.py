@@ -243,9 +243,9 @@ async def test_open_pages_are_told_without_secrets(mitmweb: Mitmweb) -> None:
         await socket.send(json.dumps({"type": "flows/updateFilter", "payload": {"name": "search", "expr": "~u page"}}))
         found = await told(socket, "flows/filterUpdate")
         await asyncio.to_thread(ask, mitmweb, f"/page/told?token={CANARY}04")
-        found += await told(socket, "flows/update")
+        while "/page/told" not in "".join(found):  # other flows may still be told of
+            found += await told(socket, "flows/update")
     text = "".join(found)
-    assert "/page/told" in text
     assert CANARY not in text
 
 

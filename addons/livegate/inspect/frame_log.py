@@ -32,6 +32,8 @@ from livegate.settings import FrameLog, Payloads
 logger = logging.getLogger("livegate.frame_log")
 
 VERSION = 1
+_WORDS = ("text", "view", "event")
+"""Keys whose values may have words from outside."""
 MAX_QUEUED = 20_000
 """Lines; beyond it they are dropped."""
 MAX_DATA_BYTES = 256 * 1024
@@ -116,8 +118,8 @@ def finished(line: Line, data: bytes | None, payloads: Payloads, redactor: Redac
             line["data"] = shown.decode("utf-8", "replace")
         else:
             line |= {"data": base64.b64encode(data).decode(), "base64": True}
-    if payloads != "full" and "text" in line:
-        line["text"] = redactor.text(line["text"])
+    if payloads != "full":
+        line |= {key: redactor.text(line[key]) for key in _WORDS if isinstance(line.get(key), str)}
     return {"v": VERSION, **line}
 
 

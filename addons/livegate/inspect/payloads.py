@@ -18,6 +18,13 @@ DEFAULT_URL = "/live/websocket?vsn=2.0.0"
 """Of a socket whose opening is not in the recording."""
 
 
+def _printable(line: str) -> str:
+    """A line in which nothing speaks to the terminal, or looks like another line: all else is escaped."""
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+
+
 class Payloads:
     """Follows a recording line by line, so that each frame can be told with what it changed."""
 
@@ -44,7 +51,8 @@ class Payloads:
             data, text=is_text, from_client=line.get("dir") == "up", at=float(line.get("at") or 0)
         )
         changes = changes_text(note.changes, self._redactor) if note.changes is not None else []
-        return "\n".join([*changes, *(f"  {each}" for each in self._content(note, data, is_text).splitlines())])
+        content = self._content(note, data, is_text).split("\n")
+        return "\n".join([*map(_printable, changes), *(f"  {_printable(each)}" for each in content)])
 
     def _content(self, note: Note, data: bytes, is_text: bool) -> str:
         if not is_text or not isinstance(note.frame, Frame):

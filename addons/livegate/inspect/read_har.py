@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from mitmproxy import connection, http
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
@@ -83,6 +83,10 @@ def _started(entry: object) -> float:
         return 0.0
 
 
+_AS_THEY_ARE = "".join(map(chr, range(0x21, 0x7F)))
+"""What a URL of a HAR file may have: all of ASCII that can be seen."""
+
+
 def _flow(entry: Line, place: str) -> http.HTTPFlow | None:
     """The flow of an entry; None for what went over no network. Raises ReadError."""
     request = entry.get("request")
@@ -96,7 +100,8 @@ def _flow(entry: Line, place: str) -> http.HTTPFlow | None:
         connection.Client(peername=EMPTY_ADDRESS, sockname=EMPTY_ADDRESS), connection.Server(address=None)
     )
     method = request.get("method")
-    address = f"{SCHEMES[scheme.lower()]}:{rest}"
+    # Redaction marks, as HAR files of this gateway's have them, are no ASCII.
+    address = f"{SCHEMES[scheme.lower()]}:{quote(rest, safe=_AS_THEY_ARE)}"
     try:
         urlsplit(address)
         flow.request = http.Request.make(

@@ -148,7 +148,8 @@ def line_text(line: Line) -> str:
         case "open":
             arrow, text = "●", f"{line.get('transport') or 'websocket'} opened: {line.get('url')}"
         case "close":
-            who = f"closed by {line.get('by')}, {line.get('code')}"
+            code = line.get("code")
+            who = f"closed by {line.get('by')}, {code}" if code is not None else "taken for ended"
             arrow, text = "○", f"socket {who}{f': {line.get("reason")}' if line.get('reason') else ''}"
         case "http":
             status = line.get("status") or "no answer"

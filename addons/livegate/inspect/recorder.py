@@ -37,6 +37,10 @@ FULL_NOTES = 100
 """Of one socket: so many of the last frames keep all that they changed, those before only their sentence."""
 ALL_FULL_NOTES = 5000
 """Of all sockets together, likewise."""
+MAX_FULL_BYTES = 4 * 1024 * 1024
+"""Of the frames of those notes: one that was read may take thirty times its bytes."""
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+"""Longer text frames are not read: decoding one alone would hold the loop for too long."""
 MAX_PAGE_BYTES = 2 * 1024 * 1024
 MAX_JOIN_BYTES = 256 * 1024
 """Of a first message that is looked at; a join carries three tokens of at most 64 KiB."""
@@ -117,6 +121,7 @@ class Recorder:
         """What is being read: incidents that are found meanwhile are about it."""
         self.tracker.incidents.on_incident.append(self._incident)
         self._full: deque[Note] = deque()
+        self._full_bytes = 0
         self._longpolls = LongPolls(self.tracker)
         self._visits = Visits(self.tracker)
 
@@ -232,23 +237,28 @@ class Recorder:
             return None
         channels = following.channels
         size = len(message.content)
-        large = size > LARGE_BYTES and message.is_text and not message.from_client and self._later.takes(size)
+        if size > MAX_FRAME_BYTES and message.is_text and not self._later.is_behind(channels.session):
+            return self._skip(flow, channels, message)
+        large = LARGE_BYTES < size <= MAX_FRAME_BYTES and message.is_text and not message.from_client
+        large = large and self._later.takes(size)
         if channels.session is None or not (large or self._later.is_behind(channels.session)):
             return self._read(flow, following, message, None)
-        content = message.content
+        content, skip = message.content, lambda _: self._skip(flow, channels, message)
         self._later.put(
             channels.session,
             size,
             (lambda: partial(read_ahead, content, channels.vsn, channels.trees())) if large else None,
-            lambda ahead: self._read(flow, following, message, ahead),
-            lambda _: self._skip(flow, channels, message),
+            skip if size > MAX_FRAME_BYTES else lambda ahead: self._read(flow, following, message, ahead),
+            skip,
         )
         return None
 
-    def _skip(self, flow: http.HTTPFlow, channels: Channels, message: WebSocketMessage) -> None:
+    def _skip(self, flow: http.HTTPFlow, channels: Channels, message: WebSocketMessage) -> Note:
+        """Note that a message was not read: it is too large, or too much waits before it."""
         note = channels.skip(len(message.content), from_client=message.from_client, at=message.timestamp)
         setattr(message, NOTE, note)
         self._tell(FrameSeen(flow, channels, note, message.content, message.is_text))
+        return note
 
     def unread(self, flow: http.HTTPFlow) -> asyncio.Future[None] | None:
         """Return what is done when all messages of a socket have been read; None when they are."""
@@ -315,8 +325,11 @@ class Recorder:
 
     def _tell(self, seen: FrameSeen) -> None:
         self._full.append(seen.note)
-        if len(self._full) > ALL_FULL_NOTES:
-            self._full.popleft().shorten()
+        self._full_bytes += seen.note.size
+        while len(self._full) > ALL_FULL_NOTES or (self._full_bytes > MAX_FULL_BYTES and self._full):
+            oldest = self._full.popleft()
+            self._full_bytes -= oldest.size
+            oldest.shorten()
         for listener in self.on_frame:
             listener(seen)
 

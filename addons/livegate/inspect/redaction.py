@@ -175,7 +175,9 @@ class Redactor:
 
     def form(self, text: str) -> str:
         """A URL-encoded form, or a query."""
-        return "&".join(self._pair(pair) for pair in text.split("&", MAX_FORM_FIELDS))
+        fields = text.split("&", MAX_FORM_FIELDS)
+        more = fields[MAX_FORM_FIELDS:]  # nobody reads them all: what is beyond is hidden whole
+        return "&".join([*map(self._pair, fields[:MAX_FORM_FIELDS]), *map(self.mark, more)])
 
     def _pair(self, pair: str, *, query: bool = False) -> str:
         name, equals, value = pair.partition("=")

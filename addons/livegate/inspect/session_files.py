@@ -30,9 +30,14 @@ def page_of(session: Session) -> str:
     return document(title, body)
 
 
+_POLICY = "script-src 'none'; connect-src 'none'; form-action 'none'"
+_NOTHING_RUNS = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+"""The page is an app's, and is opened from disk."""
+
+
 def document(title: str, body: str) -> str:
     """Make an HTML document of a page's body; `title` is plain text."""
-    head = f"<meta charset=utf-8><title>{html_text.escape(title)}</title>"
+    head = f"<meta charset=utf-8>{_NOTHING_RUNS}<title>{html_text.escape(title)}</title>"
     return f"<!doctype html><html><head>{head}</head><body>{body}</body></html>"
 
 

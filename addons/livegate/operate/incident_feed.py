@@ -27,6 +27,9 @@ from livegate.pipeline.refusal import Refusal
 
 MAX_ENTRIES = 500
 """Of each kind: who floods the gateway with what it refuses does not push out why sockets closed."""
+OUTAGE_S = 60.0
+"""Requests that meet the same within this time of the one before met one outage."""
+_OUTAGES = ("backend-unreachable", "timeout-connect")
 KINDS = ("refused", "closed", "liveview")
 _NAMED = frozenset({"event", "patch"})
 type Kind = Literal["refused", "closed", "liveview"]
@@ -43,6 +46,8 @@ class IncidentFeed:
         self._entries: dict[str, deque[Facts]] = {kind: deque(maxlen=MAX_ENTRIES) for kind in KINDS}
         self._numbered = 0
         self._changes = 0
+        self._outages: dict[tuple[str, str], Incident] = {}
+        """By service, as the settings name it, and slug."""
         recorder.on_incident.append(self._found)
         recorder.tracker.incidents.on_changed.append(self._changed)
 
@@ -59,8 +64,27 @@ class IncidentFeed:
     def refused(self, flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> None:
         """A request got no answer, or not the one that was wanted."""
         slug = refused or f"upgrade-{status}"
+        if slug in _OUTAGES and self._goes_on(exchange, slug):
+            return
         facts = _of_flow(flow, exchange) | {"reason": slug, "status": status}
         self._judge("refused", _refused(flow, exchange, status, refused), facts, None, flow)
+
+    def _goes_on(self, exchange: Exchange, slug: str) -> bool:
+        """Count a request that met the same outage as the one before; return whether there is one."""
+        service = exchange.service.name if exchange.service is not None else ""
+        incident = self._outages.get((service, slug))
+        if incident is None or incident.healed or time.time() - incident.last_at > OUTAGE_S:
+            return False
+        incident.last_at = time.time()
+        self._recorder.tracker.incidents.repeat(incident, None)
+        return True
+
+    def reached(self, service: str) -> None:
+        """A service's backend has answered: what kept it from that is over."""
+        for slug in _OUTAGES if self._outages else ():
+            incident = self._outages.pop((service, slug), None)
+            if incident is not None:
+                self._recorder.tracker.incidents.heal(incident, None, time.time(), "reachable again")
 
     def refused_early(self, client: str, refusal: Refusal) -> None:
         """A request that never became a flow was refused."""
@@ -88,6 +112,9 @@ class IncidentFeed:
                     incident.topic, incident.module, incident.path = main.topic, main.module, main.path
             self._recorder.report(incident, session, flow)
             found.append(incident)
+            if case.refused in _OUTAGES:
+                incident.last_at = at
+                self._outages[case.service, case.refused] = incident
         self._keep(kind, facts, found)
 
     def _found(self, seen: IncidentSeen) -> None:

@@ -174,6 +174,8 @@ class Watch:
         self.trend.now.requests[service] += 1
         failed_upgrade = exchange.upgrade and status != status_codes.SWITCHING
         stripped = status >= status_codes.BAD_REQUEST and is_socket_url(flow.request.path)
+        if exchange.answered_at is not None and not refused:
+            self.feed.reached(exchange.service.name if exchange.service is not None else "")
         left = refused == "client-gone" and not exchange.upgrade  # a tab was closed, a poll or a page given up
         if left or not (refused or failed_upgrade or stripped):
             return

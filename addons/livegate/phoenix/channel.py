@@ -14,9 +14,9 @@ from livegate.phoenix.detection import Detector
 from livegate.phoenix.frames import Frame, NotPhoenix, Vsn
 from livegate.phoenix.membership import LIVE, Membership
 from livegate.phoenix.model import Event, Kind, Opening, Outcome, Session, SocketSeen, View
-from livegate.phoenix.note import Note, presence_text, sentence_of, shortened
+from livegate.phoenix.note import Note, presence_text, sentence_of, shortened, size_text
 from livegate.phoenix.pages import path_of, place_of
-from livegate.phoenix.pushes import described, kind_of, mounts_again
+from livegate.phoenix.pushes import described, is_page, kind_of, mounts_again
 from livegate.phoenix.tree import Tree
 
 if TYPE_CHECKING:
@@ -83,8 +83,10 @@ class Channels:
     def skip(self, size: int, *, from_client: bool, at: float) -> Note:
         """Pass over a frame that is not read: no page of the session is known any more."""
         for view in self.session.views.values() if self.session is not None else ():
-            self.tracker.forget_page(view, "frames came faster than they could be read; a join shows it again")
-        detail = "not read: too much has come at once"
+            self.tracker.forget_page(
+                view, "a frame was too large to be read, or too many came at once; a join shows it again"
+            )
+        detail = f"not read: {size_text(size)}, too large or too much at once"
         return Note("other", at, from_client, size, None, self.session, detail=detail, sentence=detail)
 
     def message(self, decoded: Frame | NotPhoenix, *, size: int, from_client: bool, at: float) -> Note:
@@ -148,7 +150,7 @@ class Channels:
             self._upload_push(frame, kind, note)
             return
         if kind == "leave":
-            self.detector.pending(self.session, self._pending.values(), note.at)
+            self.detector.pending(self.session, self._pending.values(), note.at, left=frame.topic)
             if note.view is not None and not self._is_outdated(frame, note.view):
                 note.view.leaving = True
         note.what, name, type_ = described(kind, frame, payload, note.view)
@@ -177,7 +179,7 @@ class Channels:
         session = self._membership.of_join(frame.topic, payload, at)
         view = session.views.get(frame.topic)
         again = mounts_again(view, payload)
-        path = path_of(payload.get("url") or payload.get("redirect")) if frame.topic.startswith(LIVE) else None
+        path = path_of(payload.get("url") or payload.get("redirect")) if is_page(session, frame.topic) else None
         if view is None or ("redirect" in payload and not again):
             view = View(frame.topic) if view is None else _in_place_of(view)
             self._put_view(session, view)
@@ -330,7 +332,7 @@ class Channels:
         self._lose(lambda event: _is_of(event.topic, event.join_ref, frame) and event.kind != "leave", "left")
         view = note.view
         note.earlier = view is not None and (self._is_outdated(frame, view) or not self._is_shown(view))
-        if view is not None and _is_of(view.topic, view.join_ref, frame) and view.state != "crashed":
+        if view is not None and _is_of(view.topic, view.join_ref, frame) and view.state not in ("crashed", "refused"):
             view.state = "left"
 
     def _lose(self, which: Callable[[Event], bool], outcome: Outcome) -> list[Event]:

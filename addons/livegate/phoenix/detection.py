@@ -14,6 +14,8 @@ from livegate.phoenix.model import Event, Opening, PageLoad, Session, SocketSeen
 CRASH_LOOP = 3
 CRASH_LOOP_S = 60.0
 """So many crashes of one view within this time are a loop."""
+GIVEN_UP_S = 9.5
+"""The client counts its 10 s from before a join leaves the browser: its leave may come a little earlier here."""
 RELOAD_LOOP = 2
 """So many loads of the page before this one, each of which ended in a refused join."""
 RELOAD_S = 60.0
@@ -144,15 +146,18 @@ class Detector:
         self._seen.heartbeats += 1
         self.pending(session, pending, at)
 
-    def pending(self, session: Session | None, pending: Iterable[Event], at: float) -> None:
-        """Pushes that still wait for an answer: looked at with heartbeats and leaves, and at the socket's end."""
+    def pending(self, session: Session | None, pending: Iterable[Event], at: float, *, left: str | None = None) -> None:
+        """Pushes that still wait for an answer: looked at with heartbeats and leaves, and at the socket's end.
+
+        `left` is the topic that the client leaves now, which is how it gives up a join.
+        """
         if session is not None:
             for event in pending:
-                self._late(session, event, at)
+                self._late(session, event, at, given_up=event.topic == left)
 
-    def _late(self, session: Session, event: Event, at: float) -> None:
+    def _late(self, session: Session, event: Event, at: float, *, given_up: bool = False) -> None:
         waited = at - event.sent_at
-        if event.late or waited < JOIN_TIMEOUT_S:
+        if event.late or waited < (GIVEN_UP_S if event.kind == "join" and given_up else JOIN_TIMEOUT_S):
             return
         view = session.views.get(event.topic)
         if event.kind == "join":

@@ -19,7 +19,7 @@ MAX_EVENTS_NAMED = 10
 MAX_HEAL_S = 600.0
 """Later than this nobody is taken to have waited: what comes then is not told as recovery."""
 
-type Healed = Literal["", "rejoined", "reconnected", "page reloaded"]
+type Healed = Literal["", "rejoined", "reconnected", "page reloaded", "reachable again"]
 
 
 class Incident(Struct):
@@ -55,6 +55,8 @@ class Incident(Struct):
     """How often it has happened so far, where a client tries the same again and again."""
     healed_at: float | None = None
     healed: Healed = ""
+    last_at: float = 0.0
+    """Of an outage: when a request last met it."""
 
     def with_events(self, names: Sequence[str]) -> "Incident":
         """Name the events that will get no answer; return the incident itself."""

@@ -62,7 +62,7 @@ class Membership:
         token = payload.get("session")
         csrf = tracker.by_csrf(self._url, self.host)
         number = tracker.tab_of_view(topic, token if isinstance(token, str) else None, csrf, self.host)
-        if number is not None and self._is_another_tab(tracker.session(number, at), topic, payload):
+        if number is not None and self._is_anothers(tracker.session(number, at), topic, payload):
             number = None
         certain = number is not None or topic.startswith(RANDOM_TOPIC)
         if number is None:
@@ -86,6 +86,14 @@ class Membership:
         else:  # it had sockets before this one, which were found by better evidence than a guess
             guessed.sockets.remove(self._seen)
             tracker.attach(session, self._seen, self._opening)
+
+    def _is_anothers(self, session: Session, topic: str, payload: dict[str, Any]) -> bool:
+        """Whether a socket is not of the tab that its view's topic or token names.
+
+        A tab opens all its sockets with one CSRF token: who has another, or none, has only seen what the tab shows.
+        """
+        other = session.csrf is not None and session.csrf != self._tracker.csrf_key(self._url, self.host)
+        return other or self._is_another_tab(session, topic, payload)
 
     def _is_another_tab(self, session: Session, topic: str, payload: dict[str, Any]) -> bool:
         """Whether a view mounts for the first time that this session has had up on a socket that is still open.

@@ -242,6 +242,8 @@ class Session:
     last_at: float
     kind: SessionKind = "tab"
     host: str = ""
+    csrf: bytes | None = None
+    """The CSRF token that its sockets are opened with, as a keyed hash."""
     page: PageLoad | None = None
     exchanges: deque[Exchange] = field(default_factory=_exchanges)
     """The last ones that are known to be of this tab."""

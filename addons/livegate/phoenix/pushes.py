@@ -3,8 +3,8 @@
 from typing import Any
 
 from livegate.phoenix.frames import Frame
-from livegate.phoenix.model import Kind, View
-from livegate.phoenix.pages import path_of
+from livegate.phoenix.model import Kind, Session, View
+from livegate.phoenix.pages import RANDOM_TOPIC, path_of
 
 _KINDS: dict[str, Kind] = {
     "phx_join": "join",
@@ -21,6 +21,16 @@ _KINDS: dict[str, Kind] = {
 def kind_of(event: str) -> Kind:
     """Return the kind of a push by the event of its frame; `push` for what is neither Phoenix's nor LiveView's."""
     return _KINDS.get(event, "push")
+
+
+def is_page(session: Session, topic: str) -> bool:
+    """Whether a view is one of the page itself: clients before 1.0 give the page's URL for sticky views as well."""
+    if not topic.startswith("lv:"):
+        return False
+    main = session.main
+    return (
+        main is None or main.topic == topic or topic.startswith(RANDOM_TOPIC) or not main.topic.startswith(RANDOM_TOPIC)
+    )
 
 
 def mounts_again(view: View | None, payload: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.frames import Vsn
-from livegate.phoenix.identity import Identities
+from livegate.phoenix.identity import Identities, Key
 from livegate.phoenix.incidents import IncidentLog
 from livegate.phoenix.model import Event, Exchange, Limits, Opening, PageLoad, Session, SocketSeen, Transport, View
 from livegate.phoenix.modules import Modules
@@ -105,16 +105,16 @@ class Tracker:
             number = self._identities.owner(of(host, "topic", topic))
         else:
             number = self._identities.owner(of(host, "token", token)) if token else None
-        if number is None and csrf is not None and not (random and self._shows_random(csrf)):
+        if number is None and csrf is not None and not (random and self._shows_another(csrf, topic)):
             number = csrf
         return number
 
-    def _shows_random(self, number: int) -> bool:
-        """Whether a tab has shown a view with a random topic, in its page or by joining one."""
+    def _shows_another(self, number: int, topic: str) -> bool:
+        """Whether a tab has shown views with random topics, in its page or by joining them, and not this one."""
         session, load = self.sessions.get(number), self._pages.get(number)
         load = session.page if session is not None else load
         topics = [*(load.topics if load is not None else ()), *(session.views if session is not None else ())]
-        return any(topic.startswith(RANDOM_TOPIC) for topic in topics)
+        return topic not in topics and any(each.startswith(RANDOM_TOPIC) for each in topics)
 
     def claim(self, session: Session, topic: str, token: str | None) -> None:
         """A LiveView has joined in a session: what it has shown finds that session from now on."""
@@ -123,11 +123,17 @@ class Tracker:
         keys += [of(session.host, "token", token)] if token and is_signed(token) else []
         self._identities.claim(session.number, keys)
 
+    def csrf_key(self, url: str, host: str) -> Key | None:
+        """The CSRF token of a socket's URL as a piece of evidence; None when it has none."""
+        token = csrf_of_url(url)
+        return self._identities.key(host, "csrf", token) if token else None
+
     def claim_csrf(self, session: Session, url: str) -> None:
         """A socket with this URL is one of a session."""
-        token = csrf_of_url(url)
-        if token:
-            self._identities.claim(session.number, [self._identities.key(session.host, "csrf", token)])
+        key = self.csrf_key(url, session.host)
+        session.csrf = key
+        if key is not None:
+            self._identities.claim(session.number, [key])
 
     def open(
         self,

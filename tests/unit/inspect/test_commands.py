@@ -126,8 +126,10 @@ def test_slow_events_are_a_table(console: Console) -> None:
 
 
 def test_the_page_is_a_whole_document(console: Console) -> None:
-    head = "<meta charset=utf-8><title>/count</title>"
-    assert console.type("liveview.html 1") == f"<!doctype html><html><head>{head}</head><body><p>1</p></body></html>"
+    page = console.type("liveview.html 1")
+    assert page.startswith("<!doctype html><html><head><meta charset=utf-8><meta http-equiv=")
+    assert "script-src 'none'" in page, "what the app wrote does not run"
+    assert page.endswith("<title>/count</title></head><body><p>1</p></body></html>")
     console.browser.say(["4", None, TOPIC, "diff", {"0": 9}], up=False)
     assert "the page of session 1 cannot be shown: component 9" in console.problem("liveview.html 1")
     console.browser.say(["4", None, TOPIC, "diff", {"0": [1]}], up=False)

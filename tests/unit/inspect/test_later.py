@@ -155,7 +155,7 @@ async def test_more_than_can_wait_is_passed_over_and_counted(browser: Browser, m
     assert browser.seen == ["join", "joined", "diff", "other", "other", "other"]
     assert browser.inspector.recorder.skipped == 3
     (session,) = browser.inspector.recorder.tracker.sessions.values()
-    assert "faster than they could be read" in str(session.views[TOPIC].tree_problem)
+    assert "too many came at once" in str(session.views[TOPIC].tree_problem)
     browser.say(JOIN, up=True)
     browser.say(joined("again"))
     assert browser.html == "<p>again</p>"
@@ -181,3 +181,29 @@ def test_without_a_loop_everything_is_read_at_once() -> None:
         browser.say(JOIN, up=True)
         assert recorder.note_of(browser.say(joined(LARGE))) is not None
         assert inspector.websocket_end(browser.flow) is None
+
+
+async def test_a_frame_that_is_too_large_is_not_read_at_all(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "MAX_FRAME_BYTES", 4 * len(LARGE))
+    browser.say(JOIN, up=True)
+    browser.say(joined())
+    huge = browser.say(diff(5 * LARGE))
+    note = recorder.note_of(huge)
+    assert note is not None
+    assert note.sentence.startswith("not read: 320.0 KiB")
+    browser.say(diff(LARGE))
+    browser.say(diff(5 * LARGE))
+    await browser.read()
+    assert browser.seen == ["join", "joined", "other", "diff", "other"], "in its turn"
+
+
+def test_of_large_frames_only_a_few_bytes_stay_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "MAX_FULL_BYTES", 3 * len(LARGE))
+    inspector = LiveViewInspector()
+    with taddons.context(inspector):
+        browser = Browser(inspector)
+        browser.say(JOIN, up=True)
+        notes = [recorder.note_of(browser.say(joined(LARGE))) for _ in range(5)]
+    assert [note is not None and note.frame is not None for note in notes] == [False, False, False, False, True] or [
+        note is not None and note.frame is not None for note in notes
+    ] == [False, False, False, True, True]

@@ -285,8 +285,24 @@ def test_a_payload_that_was_not_logged_is_said_to_be_missing(
 
 def test_the_page_is_a_whole_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = asked(capsys, tmp_path, flow_file(), "a&b", html=5)
-    assert out.startswith("<!doctype html><html><head><meta charset=utf-8><title>a&amp;b, line 5</title></head><body>")
+    assert "script-src 'none'" in out
+    assert "<title>a&amp;b, line 5</title></head><body>" in out
     assert out.endswith("<p>1</p></body></html>\n")
+
+
+def test_a_payload_says_nothing_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b]0;pwn\x07\x9b2J\u202e\u2028\rmethod=GET"
+    frame = json.dumps(["4", None, "lv:phx-1", "push", {"text": evil}])
+    line = json.dumps({"v": 1, "kind": "frame", "at": 1.0, "flow": "f", "dir": "down", "size": 9, "data": frame})
+    _, out, _ = asked(capsys, tmp_path, f"{line}\n".encode(), payload=True)
+    assert all(each.isprintable() for each in out.split("\n"))
+
+
+def test_a_har_file_with_redaction_marks_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    marked = har("mitmproxy", None).replace(CANARY.encode(), "⟪redacted-95-chars-f03443⟫".encode())
+    status, out, err = asked(capsys, tmp_path, marked)
+    assert "not a URL" not in out + err
+    assert status == 0
 
 
 # Damaged ones

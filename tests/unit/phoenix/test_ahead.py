@@ -101,5 +101,5 @@ def test_a_frame_that_is_passed_over_makes_the_pages_unknown() -> None:
     tab = Tab()
     tab.join()
     note = tab.channels.skip(1000, from_client=False, at=3.0)
-    assert (note.what, note.sentence) == ("other", "not read: too much has come at once")
-    assert tab.view.tree_problem == "frames came faster than they could be read; a join shows it again"
+    assert (note.what, note.sentence) == ("other", "not read: 1000 B, too large or too much at once")
+    assert tab.view.tree_problem == "a frame was too large to be read, or too many came at once; a join shows it again"

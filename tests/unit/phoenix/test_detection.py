@@ -294,3 +294,32 @@ def test_a_page_load_heals_only_what_it_can_have_been_made_for() -> None:
     tab.session.page = load
     tab.answer(str(tab.ref), "ok", OK, "lv:phx-2")
     assert (long_ago.healed, just_now.healed) == ("", "page reloaded")
+
+
+def left_after(seconds: float) -> list[str]:
+    tab = Tab()
+    ref = tab.ask()
+    tab.now += seconds
+    tab.ref += 1
+    tab.send(ref, str(tab.ref), TOPIC, "phx_leave", {}, up=True)
+    return [incident.slug for incident in tab.session.incidents]
+
+
+def test_a_client_that_gives_a_join_up_does_so_a_little_before_ten_seconds_as_seen_here() -> None:
+    assert left_after(9.98) == ["join-late"]
+    assert left_after(9.0) == [], "it was left for another reason"
+    tab = Tab()
+    ref = tab.ask()
+    tab.now += 9.8
+    tab.answer(ref, "ok", OK)
+    assert list(tab.session.incidents) == []
+
+
+def test_a_view_that_is_left_after_its_join_was_refused_stays_refused() -> None:
+    tab = Tab()
+    ref = tab.ask()
+    tab.answer(ref, "error", {"reason": "stale"})
+    tab.ref += 1
+    tab.send(ref, str(tab.ref), TOPIC, "phx_leave", {}, up=True)
+    tab.send(ref, ref, TOPIC, "phx_close", {}, up=False)
+    assert tab.session.state == "refused"

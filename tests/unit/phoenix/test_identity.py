@@ -239,3 +239,33 @@ def test_evidence_is_bounded_and_cannot_be_read_back() -> None:
     assert identities.owner(keys[1]) is None
     identities.claim(3, [keys[1]])
     assert identities.owner(keys[1]) == 3
+
+
+@pytest.mark.parametrize("csrf", ["", "another"])
+def test_who_has_only_seen_a_topic_or_a_token_of_a_tab_is_not_in_its_session(csrf: str) -> None:
+    tracker = Tracker()
+    page(tracker, ("phx-1", "SFMyNTY.a"), ("player", "SFMyNTY.p"), csrf="c")
+    first = Socket(tracker, "c")
+    session = first.join("lv:phx-1", "SFMyNTY.a", mounts=0)
+    for topic, token, mounts in (("lv:phx-1", "", 1), ("lv:phx-1", "", 0), ("lv:player", "SFMyNTY.p", 1)):
+        assert Socket(tracker, csrf).join(topic, token, mounts=mounts) is not session
+    first.close()
+    assert Socket(tracker, "c").join("lv:phx-1", "SFMyNTY.a", mounts=1) is session, "nor can they keep it from its own"
+
+
+def test_a_page_that_shows_the_ids_of_another_does_not_take_its_tab() -> None:
+    tracker = Tracker()
+    page(tracker, ("phx-1", "SFMyNTY.a"), csrf="c")
+    first = Socket(tracker, "c")
+    session = first.join("lv:phx-1", "SFMyNTY.a", mounts=0)
+    page(tracker, ("phx-1", "SFMyNTY.a"), csrf="other")
+    first.close()
+    assert Socket(tracker, "c").join("lv:phx-1", "SFMyNTY.a", mounts=1) is session
+
+
+def test_a_sticky_view_is_not_the_page_though_old_clients_give_its_url() -> None:
+    tracker = Tracker()
+    socket = Socket(tracker)
+    session = socket.join("lv:phx-1")
+    socket.join("lv:player")
+    assert [view.label for view in session.views.values()] == ["/s1", "lv:player"]

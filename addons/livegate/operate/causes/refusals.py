@@ -175,7 +175,7 @@ def backend_unreachable(case: Case) -> Words | None:
         "Backend not reachable",
         f"No connection came about within {case.key('timeouts.connect')}."
         if late
-        else "Nothing accepts connections at its address, or it does not speak TLS there.",
+        else "Nothing accepts connections at its address, or, with https, it does not speak TLS there.",
         f"Start the app, or correct {case.key('backend')} (host, port, http or https)"
         + (", or look for a firewall between." if late else "."),
     )

@@ -262,6 +262,8 @@ def backend_failed(case: Case) -> Words | None:
     """The socket's process in the app raised."""
     if (case.by, case.code) != ("backend", closing.INTERNAL_ERROR):
         return None
+    if "ping timeout" in case.reason.lower():  # so ends a socket of a tab that sleeps (websockets, uvicorn)
+        return None
     return (
         "The app's socket process failed",
         f"It closed with 1011, internal error.{_unanswered(case)}",
