@@ -44,6 +44,7 @@ class Staging:
             "idle.test": {"backend": app.url, "websocket": {"idle": "1s"}},
             "aged.test": {"backend": app.url, "websocket": {"max_age": "1s"}},
             "dead.test": f"http://127.0.0.1:{free_port()}",
+            "dead-too.test": f"http://127.0.0.1:{free_port()}",
             "slow.test": {"backend": app.url, "timeouts": {"upgrade": "300ms", "response": "300ms"}},
             "gone.test": app.url,
             "strange.test": tls or app.url,
@@ -181,7 +182,7 @@ async def test_requests_that_no_backend_answers(staging: Staging, host: str, pat
 @pytest.mark.parametrize(
     ("host", "path", "slug"),
     [
-        ("dead.test", PHX, "backend-unreachable"),
+        ("dead-too.test", PHX, "backend-unreachable"),
         ("slow.test", "/hang", "backend-slow"),
         ("a.test", "/bad-101", "handshake-wrong"),
         ("a.test", "/cut", "backend-broken"),

@@ -162,7 +162,12 @@ BAD: dict[str, tuple[str, str]] = {
     "a proxy that drops the upgrade": ("upgrade-stripped", "page /cart; stripped with-key"),
     "an app that is slow to upgrade": ("client-gave-up", "page /cart; give-up /live/websocket?vsn=2.0.0 2.6 upgrade"),
     "a backend that is away": ("backend-unreachable", OPEN + "failed backend-unreachable 502; close 1001 client"),
+    "an outage that three requests meet": (
+        "backend-unreachable",
+        "page /cart; refused backend-unreachable 502; refused backend-unreachable 502; refused backend-unreachable 502",
+    ),
     "a rate limit": ("rate-limit", "page /cart; refused rate-limit-ip 429"),
+    "a join that is given up": ("join-late", "page /cart; socket; ask; wait 9.98; leave; live 60"),
     "a long-poll session that is gone": (
         "long-poll-gone",
         "page /cart; poll-open; join; poll; wait 2; poll-open; join",
