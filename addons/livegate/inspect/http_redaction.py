@@ -9,14 +9,6 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 _URLS = frozenset({"location", "referer", "content-location", "refresh", "link"})
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
 _WHOLE = frozenset({"x-phoenix-authtoken", "x-phoenix-longpoll-token", "x-user-id"})
-_META = re.compile(r"""(<meta\b[^<>]*\bname=["']csrf-token["'][^<>]*\bcontent=["'])([^"'<>]*)""", re.IGNORECASE)
-_META_REVERSED = re.compile(
-    r"""(<meta\b[^<>]*\bcontent=["'])([^"'<>]*)(?=["'][^<>]*\bname=["']csrf-token["'])""", re.IGNORECASE
-)
-_INPUT = re.compile(r"<input\b[^<>]*>", re.IGNORECASE)
-_NAME = re.compile(r"""\bname=["']([^"'<>]*)""", re.IGNORECASE)
-_VALUE = re.compile(r"""(\bvalue=["'])([^"'<>]*)""", re.IGNORECASE)
-_DATA = re.compile(r"""(\bdata-(?:phx-session|phx-static|csrf)=["'])([^"'<>]*)""", re.IGNORECASE)
 _PART_NAME = re.compile(rb"""name="([^"]*)\"""", re.IGNORECASE)
 
 
@@ -67,7 +59,7 @@ class HttpRedactor:
         elif kind.endswith(("json", "ndjson")):
             found = self._json(text)
         else:
-            found = self._markup(text) if "<" in text else self.redactor.text(text)
+            found = self.redactor.tokens(self.redactor.markup(text)) if "<" in text else self.redactor.text(text)
         return data if found == text else found.encode("utf-8", "surrogateescape")
 
     def _json(self, text: str) -> str:
@@ -77,20 +69,6 @@ class HttpRedactor:
             return "\n".join(self.redactor.frame(line.encode("utf-8", "replace")).decode() for line in text.split("\n"))
         found = self.redactor.json(value)
         return text if found is value else json.dumps(found, ensure_ascii=False)
-
-    def _markup(self, text: str) -> str:
-        def marked(match: re.Match[str]) -> str:
-            return f"{match[1]}{self.redactor.mark(match[2])}"
-
-        for pattern in (_META, _META_REVERSED, _DATA):
-            text = pattern.sub(marked, text)
-        return self.redactor.tokens(_INPUT.sub(self._input, text))
-
-    def _input(self, match: re.Match[str]) -> str:
-        name = _NAME.search(match[0])
-        if name is None or not self.redactor.is_secret(name[1]):
-            return match[0]
-        return _VALUE.sub(lambda value: f"{value[1]}{self.redactor.mark(value[2])}", match[0])
 
     def _multipart(self, data: bytes, content_type: str) -> bytes:
         boundary = re.search(r'boundary="?([^";]{1,200})', content_type)

@@ -12,6 +12,8 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, unquote_plus, urlsplit
 
+from livegate.inspect.markup import redacted_markup, secret_dynamics
+
 FIELDS = frozenset(
     {"password", "passwd", "pwd", "passphrase", "token", "secret", "secrets", "card", "cvc", "cvv", "iban", "ssn"}
     | {"otp", "pin", "pincode", "apikey", "authorization", "credential", "credentials", "csrf", "accesskey"}
@@ -53,6 +55,11 @@ _URL_STARTS = ("http://", "https://", "ws://", "wss://", "/")
 _LONG_SEGMENT = re.compile(r"(?<=/)(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{40,}(?=[/?#\s\"'<>)]|$)")
 MAX_HARMLESS, MAX_HARMLESS_CHARACTERS = 4096, 64
 """How many texts that hold no secret are known, and how long one may be."""
+
+
+def holds_token(text: str) -> bool:
+    """Whether a text has a token in it, by its form."""
+    return _TOKENS.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,30 +133,62 @@ class Redactor:
                 names[name] = known
         return known
 
+    def markup(self, text: str) -> str:
+        """HTML, or a piece of it, without the values of secret fields."""
+        return redacted_markup(text, self.is_secret, self.mark)
+
     def json(self, value: Any) -> Any:
         """A JSON value without its secrets; what holds none is the same object."""
         return self._json(value, 0)
 
-    def _json(self, value: Any, depth: int) -> Any:
+    def _json(self, value: Any, depth: int, templates: Any = None) -> Any:
         if isinstance(value, str):
             text = self.string(value)
             return value if text == value else text
         if depth > MAX_DEPTH:
             return "⟪nested too deeply⟫" if isinstance(value, dict | list) else value
         if isinstance(value, dict):
-            found = {key: self._field(key, item, depth) for key, item in value.items()}
+            templates = value.get("p", templates)
+            found = {key: self._field(key, item, depth, templates) for key, item in value.items()}
+            if "s" in value:
+                self._rendered(value, found, templates)
             return found if any(found[key] is not item for key, item in value.items()) else value
         if isinstance(value, list):
-            items = [self._json(item, depth + 1) for item in value]
+            items = [self._json(item, depth + 1, templates) for item in value]
             return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
         return value
 
-    def _field(self, key: str, value: Any, depth: int) -> Any:
+    def _rendered(self, node: dict[str, Any], found: dict[str, Any], templates: Any) -> None:
+        """Hide in `found` the values that a LiveView's node puts into secret fields of its constant pieces."""
+        statics = node["s"]
+        if isinstance(statics, int) and isinstance(templates, dict):
+            statics = templates.get(str(statics))
+        if not isinstance(statics, list):
+            return
+        found |= secret_dynamics(statics, found, self.is_secret, self.mark)
+        keyed, rows = found.get("k"), found.get("d")
+        if isinstance(keyed, dict):
+            entries = {key: each for key, each in keyed.items() if isinstance(each, dict)}
+            hidden = {key: self._entry(statics, each) for key, each in entries.items()}
+            if any(hidden[key] is not each for key, each in entries.items()):
+                found["k"] = keyed | hidden
+        if isinstance(rows, list):
+            found["d"] = [self._row(statics, row) if isinstance(row, list) else row for row in rows]
+
+    def _entry(self, statics: list[Any], entry: dict[str, Any]) -> dict[str, Any]:
+        hidden = secret_dynamics(statics, entry, self.is_secret, self.mark)
+        return entry | hidden if hidden else entry
+
+    def _row(self, statics: list[Any], row: list[Any]) -> list[Any]:
+        hidden = secret_dynamics(statics, {str(at): each for at, each in enumerate(row)}, self.is_secret, self.mark)
+        return [hidden.get(str(at), each) for at, each in enumerate(row)] if hidden else row
+
+    def _field(self, key: str, value: Any, depth: int, templates: Any = None) -> Any:
         if self.is_secret(key):
             return self._all(value, depth)
         if key in OPAQUE_KEYS and isinstance(value, str) and len(value) >= MIN_OPAQUE_CHARACTERS:
             return self.mark(value)
-        return self._json(value, depth + 1)
+        return self._json(value, depth + 1, templates)
 
     def _all(self, value: Any, depth: int) -> Any:
         """Everything below the name of a secret is one."""
@@ -218,7 +257,8 @@ class Redactor:
         """Free text: tokens, URLs, what is long and random in a path, and pairs of a secret name and its value."""
         if self.is_clean(text):
             return text
-        found = _URL.sub(lambda match: self.url(match[0]), text)
+        found = self.markup(text) if "<" in text else text
+        found = _URL.sub(lambda match: self.url(match[0]), found)
         found = _LONG_SEGMENT.sub(lambda match: self.mark(match[0]), found)
         found = _QUOTED_PAIR.sub(self._quoted, found)
         found = _PAIR.sub(

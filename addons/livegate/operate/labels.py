@@ -6,6 +6,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Container
 
+from livegate.inspect.redaction import holds_token
+
 OTHER = "_other"
 UNMAPPED = "_unmapped"
 """The route of a request whose Host no service has."""
@@ -63,6 +65,8 @@ def event_label(kind: str, name: str) -> str:
 def _is_event_name(name: str) -> bool:
     """Whether it looks like a name in any language: no blanks, controls, invisible characters or surrogates."""
     if not 0 < len(name) <= MAX_EVENT_CHARACTERS or not (name[0] == "_" or name[0].isalpha()):
+        return False
+    if holds_token(name):
         return False
     return all(each in _PUNCTUATION or unicodedata.category(each)[0] in "LMN" for each in name)
 

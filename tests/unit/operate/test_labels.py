@@ -79,6 +79,11 @@ def test_blanks_controls_invisible_characters_and_surrogates_are_in_no_name(name
     assert event_label("event", name) == OTHER
 
 
+@pytest.mark.parametrize("name", ["tok:SFMyNTY.g2gDaAJhBnQ", "eyJhbGciOiJI.eyJzdWIi"])
+def test_a_token_is_no_name(name: str) -> None:
+    assert event_label("event", name) == "_other"
+
+
 def test_past_the_limit_new_combinations_are_counted_together() -> None:
     sets = LabelSets(3, per_view=2)
     assert sets.allowed("a", "V", "one", may_grow=True) == ("a", "V", "one")

@@ -1,0 +1,63 @@
+"""Finds secrets in the attributes of HTML: of fields with a secret name, of the CSRF token, of LiveView's elements.
+
+HTML comes whole, or as LiveView sends it: in constant pieces with values between them. O(text).
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+type Mark = Callable[[str], str]
+type IsSecret = Callable[[str], bool]
+
+MAX_TAG_CHARACTERS = 4000
+"""Of a tag that is not closed yet, its end."""
+_TAG = re.compile(r"<(?:meta|input)\b[^<>]*>?", re.IGNORECASE)
+_NAME = re.compile(r"""\bname=["']([^"'<>]*)""", re.IGNORECASE)
+_VALUE = re.compile(r"""(\b(?:value|content)=["'])([^"'<>]*)""", re.IGNORECASE)
+_DATA = re.compile(r"""(\bdata-(?:phx-session|phx-static|csrf)=["'])([^"'<>]*)""", re.IGNORECASE)
+_OPEN_VALUE = re.compile(r"""\b(?:value|content)=["']$""", re.IGNORECASE)
+
+
+def redacted_markup(text: str, is_secret: IsSecret, mark: Mark) -> str:
+    """Return HTML, or a piece of it, with marks in place of the values of secret fields."""
+
+    def tag(match: re.Match[str]) -> str:
+        name = _NAME.search(match[0])
+        if name is None or not is_secret(name[1]):
+            return match[0]
+        return _VALUE.sub(lambda value: f"{value[1]}{mark(value[2])}", match[0])
+
+    return _DATA.sub(lambda match: f"{match[1]}{mark(match[2])}", _TAG.sub(tag, text))
+
+
+def secret_dynamics(
+    statics: Sequence[Any], dynamics: Mapping[str, Any], is_secret: IsSecret, mark: Mark
+) -> dict[str, str]:
+    """Return the dynamics of a rendered tree's node that are values of secret fields, redacted, by number.
+
+    A value stands between constant pieces (`value="`), or is the whole attribute (` value="…"`).
+    """
+    found: dict[str, str] = {}
+    tail = ""
+    for number, static in enumerate(statics[:-1]):
+        tail = _open_tag(tail + static) if isinstance(static, str) else ""
+        value = dynamics.get(str(number))
+        if not isinstance(value, str):
+            continue
+        name = _NAME.search(tail) if tail else None
+        if name is not None and is_secret(name[1]):
+            if _OPEN_VALUE.search(tail):
+                found[str(number)] = mark(value)
+            else:
+                shown = _VALUE.sub(lambda match: f"{match[1]}{mark(match[2])}", value)
+                if shown != value:
+                    found[str(number)] = shown
+        tail = _open_tag(tail + value)
+    return found
+
+
+def _open_tag(text: str) -> str:
+    """The tag that a text ends in; empty when it ends outside of any."""
+    start = text.rfind("<")
+    return text[start:][-MAX_TAG_CHARACTERS:] if start > text.rfind(">") else ""
