@@ -127,14 +127,10 @@ def test_a_reader_that_stalls_stops_no_traffic_and_learns_how_many_lines_it_has_
         lines = gateway.process.stdout.read().decode().splitlines()
         assert gateway.process.wait(TIMEOUT_S) == 0
     found = [int(line.split("path", 1)[1].split("/")[1]) for line in lines if "/xxx" in line]
-    assert found == list(range(len(found))), "the first of them, in order"
-    after = next(
-        line for line in lines[lines.index(next(line for line in lines if "/xxx" in line)) :] if "/xxx" not in line
-    )
-    told = re.search(r"(\d+) lines of the log could not be written before this one", after)
-    assert told is not None
-    assert int(told[1]) >= max(lost, REQUESTS - len(found)), "those since it was counted as well"
-    assert after.startswith("{" if form == "json" else "[")
+    assert found == sorted(set(found)), "in order, and each once"
+    assert found[:10] == list(range(10))
+    gaps = re.findall(r"(\d+) lines? of the log could not be written before this one", "\n".join(lines))
+    assert sum(map(int, gaps)) >= max(lost, REQUESTS - len(found)), "each gap is told at its place"
 
 
 @pytest.mark.parametrize("command", [RUN, SCRIPT], ids=["run", "script"])
