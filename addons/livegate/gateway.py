@@ -6,11 +6,9 @@ from mitmproxy.connection import Client
 
 from livegate.garbage import GarbageCollection
 from livegate.inspect.commands import LiveViewCommands
-from livegate.inspect.free_text import FreeText
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.logs.addon import Logs
 from livegate.logs.gate import Gate
 from livegate.logs.terminal import Terminal
@@ -40,6 +38,8 @@ from livegate.pipeline.streaming import Streaming
 from livegate.pipeline.timeouts import Timeouts
 from livegate.pipeline.transport import Transport
 from livegate.pipeline.websockets import WebSockets
+from livegate.redaction.log_text import FreeText
+from livegate.redaction.redactor import Redactor
 from livegate.startup import Startup
 from livegate.websocket.registry import Sockets
 

@@ -12,12 +12,12 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate import mitm
-from livegate.inspect.content import decode
 from livegate.logs.terminal import Terminal
 from livegate.mitm import bounding, dispatch, handler, messages
 from livegate.mitm.connections import close_client, prepare_certificate_store, was_set
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.transport import BLACK_HOLE
+from livegate.redaction.content_coding import decode
 from livegate.settings import Listen, Settings, SettingsError, find_settings_file, load_settings, watch
 
 logger = logging.getLogger(__name__)

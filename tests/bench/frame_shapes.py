@@ -21,10 +21,10 @@ from livegate.inspect.frame_log import FrameLogWriter
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.operate.metrics import Metrics
 from livegate.operate.watch import Watch
 from livegate.pipeline.exchange import CurrentSettings
+from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog
 from livegate.websocket.registry import Sockets
 

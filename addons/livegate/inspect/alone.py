@@ -8,12 +8,12 @@ from mitmproxy.addonmanager import Loader
 
 from livegate import mitm
 from livegate.inspect.commands import LiveViewCommands
-from livegate.inspect.content import decode
-from livegate.inspect.hiding import Hiding
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.mitm import bounding, showing
+from livegate.redaction.content_coding import decode
+from livegate.redaction.flows import Hiding
+from livegate.redaction.redactor import Redactor
 
 logger = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 from mitmproxy import ctx, hooks, http
 
 from livegate.inspect.describe import SIGNS, sign_of, socket_text
-from livegate.inspect.redaction import Redactor
 from livegate.mitm.policy import not_kept_text
 from livegate.phoenix.channel import Channels
+from livegate.redaction.redactor import Redactor
 
 SOON_S = 0.5
 """So long after something has happened on a socket its comment says so, and all that happened meanwhile."""

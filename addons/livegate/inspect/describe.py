@@ -3,11 +3,11 @@
 import json
 import time
 
-from livegate.inspect.redaction import Redactor
 from livegate.phoenix.changes import Changes, as_sent, json_text, value_text
 from livegate.phoenix.frames import Frame
 from livegate.phoenix.model import Session, SocketSeen, percentile
 from livegate.phoenix.note import Note, seconds_text, shortened, size_text
+from livegate.redaction.redactor import Redactor
 
 MAX_LINES = 60
 MAX_HEX_BYTES = 64

@@ -25,8 +25,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from livegate.inspect.redaction import Redactor
 from livegate.phoenix.note import Note
+from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog, Payloads
 
 logger = logging.getLogger("livegate.frame_log")

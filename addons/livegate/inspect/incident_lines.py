@@ -7,9 +7,9 @@ from mitmproxy import ctx, http
 
 from livegate.inspect.describe import CRASHED, REFUSED, UNANSWERED
 from livegate.inspect.recorder import IncidentSeen, Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.logs.subject import about
 from livegate.phoenix.note import shortened
+from livegate.redaction.redactor import Redactor
 
 logger = logging.getLogger("livegate.incidents")
 terminal = logging.getLogger("livegate.liveview")

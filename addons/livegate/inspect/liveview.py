@@ -14,12 +14,12 @@ from livegate.inspect.describe import event_line
 from livegate.inspect.incident_lines import IncidentLines
 from livegate.inspect.poll_comments import comment_on
 from livegate.inspect.recorder import FOLLOWING, FrameSeen, Recorder, channels_of
-from livegate.inspect.redaction import Redactor
 from livegate.inspect.view import HeartbeatContentview, LiveViewContentview
 from livegate.logs.subject import about
 from livegate.mitm.dispatch import contained
 from livegate.phoenix.model import Session
 from livegate.phoenix.note import Note
+from livegate.redaction.redactor import Redactor
 
 logger = logging.getLogger("livegate.liveview")
 

@@ -6,11 +6,11 @@ import json
 
 from livegate.inspect.describe import changes_text, raw_text
 from livegate.inspect.recorded import Line
-from livegate.inspect.redaction import Redactor
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.frames import Frame
 from livegate.phoenix.note import Note, size_text
 from livegate.phoenix.tracker import Tracker
+from livegate.redaction.redactor import Redactor
 
 MAX_JSON_CHARACTERS = 256 * 1024
 """Of one frame's content; the rest is left out, and said to be."""

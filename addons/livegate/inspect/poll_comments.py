@@ -2,8 +2,8 @@
 
 from mitmproxy import http
 
-from livegate.inspect.redaction import Redactor
 from livegate.phoenix.note import Note
+from livegate.redaction.redactor import Redactor
 
 COMMENTED = "livegate_poll_comment"
 """Attribute of a flow: what its comment was made of, so that one that a user has written stays."""

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
-from livegate.inspect.content import content_of
 from livegate.inspect.visits import host_of
 from livegate.phoenix.channel import Channels
 from livegate.phoenix.longpoll import Answer, Poll, Polled, is_longpoll, parse_answer, parse_request
 from livegate.phoenix.tracker import Tracker
+from livegate.redaction.content_coding import content_of
 
 MAX_LONGPOLLS = 1000
 MAX_BODY_BYTES = 8 * 1024 * 1024

@@ -10,7 +10,7 @@ from mitmproxy.websocket import WebSocketMessage
 from livegate.inspect.frame_log import finished
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
+from livegate.redaction.redactor import Redactor
 
 MAX_NUMBER = 1e11
 """Beyond it no value of a recording is: it is a time of the year 5138."""

@@ -12,7 +12,6 @@ from mitmproxy.net.http import status_codes
 from mitmproxy.websocket import WebSocketMessage
 from msgspec import Struct
 
-from livegate.inspect.content import content_of
 from livegate.inspect.later import LARGE_BYTES, Later
 from livegate.inspect.polling import Answered, LongPolls
 from livegate.inspect.visits import Visits, host_of
@@ -26,6 +25,7 @@ from livegate.phoenix.model import Exchange, Limits, PageLoad, Session
 from livegate.phoenix.note import Note
 from livegate.phoenix.pages import path_of
 from livegate.phoenix.tracker import Tracker
+from livegate.redaction.content_coding import content_of
 
 NOTE = "livegate_note"
 """Attribute of a WebSocketMessage: what it meant."""

@@ -9,8 +9,8 @@ from mitmproxy.contentviews import Contentview, Metadata
 
 from livegate.inspect import recorder
 from livegate.inspect.describe import note_text
-from livegate.inspect.redaction import Redactor
 from livegate.phoenix.note import Note
+from livegate.redaction.redactor import Redactor
 
 PRIORITY = 10.0
 """Above mitmproxy's views for JSON and text."""

@@ -15,7 +15,7 @@ from mitmproxy.utils import human
 
 from livegate.logs.gate import MAX_TRACEBACK_CHARACTERS, line_of
 from livegate.logs.output import MISSING
-from livegate.pipeline.printable import printable
+from livegate.redaction.printable import printable
 
 CONNECTION_LOGGER = "mitmproxy.proxy.server"
 """mitmproxy's lines for every connection that is opened or closed; the access log says more in less."""

@@ -21,7 +21,7 @@ from livegate.operate.frame_search import matching
 from livegate.phoenix.model import Session
 from livegate.phoenix.page import Page
 from livegate.phoenix.tree import TreeError
-from livegate.pipeline.printable import printable
+from livegate.redaction.printable import printable
 from livegate.websocket import closing
 
 MAX_ROWS = 500

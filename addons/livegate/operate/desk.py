@@ -11,11 +11,11 @@ from typing import Any
 
 from mitmproxy import ctx
 
-from livegate.inspect.redaction import Redactor
 from livegate.operate.metrics import Metrics
 from livegate.operate.watch import Watch
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.exchange import CurrentSettings, exchange_of
+from livegate.redaction.redactor import Redactor
 from livegate.websocket.registry import Sockets
 from livegate.websocket.session import Session
 

@@ -7,8 +7,8 @@ from urllib.parse import urljoin, urlsplit
 
 from mitmproxy import http
 
-from livegate.inspect.content import content_of
 from livegate.phoenix.pages import path_of
+from livegate.redaction.content_coding import content_of
 
 MAX_SHEET_BYTES = 512 * 1024
 """Of one stylesheet as it is sent, and again as it is shown."""

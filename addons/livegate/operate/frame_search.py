@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 from livegate.inspect.describe import raw_text
-from livegate.inspect.redaction import Redactor
 from livegate.operate.desk import Desk
 from livegate.operate.recordings import Kept
+from livegate.redaction.redactor import Redactor
 
 MAX_SEARCHED_BYTES = 4 * 1024 * 1024
 """Of frames whose content is looked through for one answer; of those after them only the sentences are."""

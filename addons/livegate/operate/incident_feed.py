@@ -13,7 +13,6 @@ from typing import Any, Literal
 from mitmproxy import http
 
 from livegate.inspect.recorder import IncidentSeen, Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.operate.causes import Case, causes_of
 from livegate.operate.moments import cause, serialized
 from livegate.operate.told import clean
@@ -22,8 +21,9 @@ from livegate.phoenix.incidents import Incident
 from livegate.phoenix.model import Event, Session
 from livegate.phoenix.pages import is_socket_url, vsn_of_url
 from livegate.pipeline.exchange import Exchange, exchange_of
-from livegate.pipeline.printable import printable
 from livegate.pipeline.refusal import Refusal
+from livegate.redaction.printable import printable
+from livegate.redaction.redactor import Redactor
 
 MAX_ENTRIES = 500
 """Of each kind: who floods the gateway with what it refuses does not push out why sockets closed."""

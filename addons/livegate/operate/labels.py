@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Container
 
-from livegate.inspect.redaction import holds_token
+from livegate.redaction.redactor import holds_token
 
 OTHER = "_other"
 UNMAPPED = "_unmapped"

@@ -19,7 +19,7 @@ from livegate.operate.desk import Desk
 from livegate.operate.export import MODULES, asset
 from livegate.operate.gatekeeper import COOKIE, Gatekeeper
 from livegate.operate.live import Live, Viewer
-from livegate.pipeline.printable import printable
+from livegate.redaction.printable import printable
 from livegate.settings import Admin
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from livegate import __version__
 from livegate.operate.spans import Span
 from livegate.operate.trace_context import Context
-from livegate.pipeline.printable import printable
+from livegate.redaction.printable import printable
 from livegate.settings import Tracing
 
 if TYPE_CHECKING:

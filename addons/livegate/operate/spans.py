@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from livegate.inspect.redaction import Redactor
 from livegate.operate.labels import OTHER, event_label, view_label
 from livegate.operate.trace_context import Context, Request, Sampler
 from livegate.phoenix.model import Event, SocketSeen, View
 from livegate.phoenix.note import Note, shortened
+from livegate.redaction.redactor import Redactor
 
 MAX_SESSIONS = 10_000
 MAX_SOCKETS = 20_000

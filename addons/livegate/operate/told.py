@@ -6,9 +6,9 @@ Gathering is for the event loop and quick; cleaning takes longer, and is for the
 from dataclasses import asdict
 from typing import Any
 
-from livegate.inspect.redaction import Redactor
 from livegate.operate.moments import cause, serialized
 from livegate.phoenix.model import Event, Session, SocketSeen, View, percentile
+from livegate.redaction.redactor import Redactor
 
 MAX_TEXT_CHARACTERS = 2000
 """Of a name, path or reason: they come from outside, and could be as long as a frame."""

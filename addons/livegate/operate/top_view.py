@@ -11,7 +11,7 @@ from rich.text import Text
 
 from livegate.operate.top_client import Told
 from livegate.operate.trend import STEP_S
-from livegate.pipeline.printable import printable
+from livegate.redaction.printable import printable
 
 type Sort = Literal["slowest", "busiest", "newest", "largest"]
 SORTS: tuple[Sort, ...] = ("slowest", "busiest", "newest", "largest")

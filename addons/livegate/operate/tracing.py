@@ -11,7 +11,6 @@ from mitmproxy import ctx, http
 from mitmproxy.net.http import status_codes
 
 from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of
-from livegate.inspect.redaction import Redactor
 from livegate.mitm.dispatch import Idling, keep, table_of
 from livegate.operate.labels import METHODS
 from livegate.operate.metrics import route_of
@@ -20,7 +19,8 @@ from livegate.operate.spans import Span, Spans, Value
 from livegate.operate.trace_context import Request, Sampler
 from livegate.pipeline.exchange import CurrentSettings, Exchange, awaiting_backend, exchange_of, report_of
 from livegate.pipeline.identifiers import random_hex
-from livegate.pipeline.printable import printable
+from livegate.redaction.printable import printable
+from livegate.redaction.redactor import Redactor
 from livegate.settings import Settings
 from livegate.settings import Tracing as TracingSettings
 

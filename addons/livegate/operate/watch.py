@@ -7,9 +7,7 @@ from dataclasses import replace
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
-from livegate.inspect.content import content_of
 from livegate.inspect.recorder import MAX_PAGE_BYTES, ExchangeSeen, FrameSeen, Recorder, channels_of
-from livegate.inspect.redaction import Redactor
 from livegate.operate.causes import Case
 from livegate.operate.dress import Wardrobe
 from livegate.operate.incident_feed import IncidentFeed, unanswered_of
@@ -23,6 +21,8 @@ from livegate.phoenix.page import page_of
 from livegate.phoenix.pages import is_socket_url
 from livegate.pipeline.exchange import Exchange, exchange_of, report_of
 from livegate.pipeline.refusal import Refusal
+from livegate.redaction.content_coding import content_of
+from livegate.redaction.redactor import Redactor
 
 MAX_RECORDED_BYTES = 64 * 1024 * 1024
 _TIMED = frozenset({"event", "patch"})

@@ -7,10 +7,10 @@ import time
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
 
-from livegate.inspect.redaction import Redactor
 from livegate.logs.subject import session_of
 from livegate.pipeline.exchange import Exchange, body_sizes, exchange_of, report_of
-from livegate.pipeline.printable import printable
+from livegate.redaction.printable import printable
+from livegate.redaction.redactor import Redactor
 
 logger = logging.getLogger("livegate.access")
 

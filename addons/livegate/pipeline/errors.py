@@ -15,8 +15,8 @@ from mitmproxy import http
 from livegate.logs.subject import about
 from livegate.phoenix.longpoll import is_longpoll
 from livegate.pipeline.exchange import Exchange, exchange_of, new_request_id
-from livegate.pipeline.printable import printable
 from livegate.pipeline.refusal import Refusal
+from livegate.redaction.printable import printable
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from livegate.pipeline.printable import printable
+from livegate.redaction.printable import printable
 
 SHOWN = frozenset({b"host", b"origin"})
 """Fields whose values are told, besides X-Forwarded-*; of all others only the name."""

@@ -7,13 +7,13 @@ from mitmproxy import ctx
 
 from livegate import mitm
 from livegate.inspect.frame_log import FrameLogWriter
-from livegate.inspect.hiding import Hiding
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import FIELDS, RedactionRules, Redactor
 from livegate.mitm import showing
 from livegate.mitm.dispatch import keep
 from livegate.pipeline.exchange import CurrentSettings
+from livegate.redaction.flows import Hiding
+from livegate.redaction.redactor import FIELDS, RedactionRules, Redactor
 from livegate.settings import FrameLog, Settings
 
 logger = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from livegate.pipeline import errors, request_rules
 from livegate.pipeline.access_log import Fields, write
 from livegate.pipeline.exchange import ANSWER, CurrentSettings, SocketReport, exchange_of
 from livegate.pipeline.failures import refusal_for
-from livegate.pipeline.printable import printable
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.streaming import copy_of_response
+from livegate.redaction.printable import printable
 from livegate.settings import MessageHistory, Service
 from livegate.websocket import deflate
 from livegate.websocket.history import NOTHING, Shelf

@@ -17,8 +17,8 @@ from livegate.inspect import tables
 from livegate.inspect.commands import LiveViewCommands
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.phoenix.model import Limits
+from livegate.redaction.redactor import Redactor
 
 
 class Console:

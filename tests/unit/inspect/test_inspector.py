@@ -22,15 +22,15 @@ from socket_flow import ANSWER, CANARY, CLICK, JOIN, JOINED, PAGE, TOPIC, Browse
 from livegate.inspect import polling, reading, recorder
 from livegate.inspect.alone import inspectors
 from livegate.inspect.frame_log import FrameLogWriter
-from livegate.inspect.hiding import Hiding
 from livegate.inspect.liveview import LiveViewInspector, session_of
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.inspect.view import HeartbeatContentview, LiveViewContentview
 from livegate.logs.subject import session_of as session_number
 from livegate.mitm import showing
 from livegate.mitm.policy import NOT_KEPT
+from livegate.redaction.flows import Hiding
+from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog
 
 

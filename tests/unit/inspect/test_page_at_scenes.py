@@ -4,10 +4,10 @@ import pytest
 from mitmproxy.test import taddons
 
 from livegate.inspect.liveview import LiveViewInspector
-from livegate.inspect.redaction import Redactor
 from livegate.inspect.session_files import page_of
 from livegate.operate.watch import Watch
 from livegate.phoenix.model import Session
+from livegate.redaction.redactor import Redactor
 from scenes.dom import differences
 from scenes.in_process import Played, Player
 from scenes.recording import NAMES, Step, scene

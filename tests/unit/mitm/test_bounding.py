@@ -15,8 +15,8 @@ from mitmproxy.contentviews import json_view
 from mitmproxy.net import encoding
 from mitmproxy.test import taddons, tflow
 
-from livegate.inspect.content import decode
 from livegate.mitm import bounding
+from livegate.redaction.content_coding import decode
 
 ZEROS = b"\0" * (100 << 20)
 PACKERS = {

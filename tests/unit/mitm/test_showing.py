@@ -12,9 +12,9 @@ from mitmproxy.test import tflow
 from mitmproxy.tools.console import common, flowview
 from mitmproxy.tools.web import app
 
-from livegate.inspect.hiding import Hiding
-from livegate.inspect.redaction import Redactor
 from livegate.mitm import showing
+from livegate.redaction.flows import Hiding
+from livegate.redaction.redactor import Redactor
 
 CANARY = "CANARYcanary0123456789"
 

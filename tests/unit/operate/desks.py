@@ -12,7 +12,6 @@ import yaml
 from mitmproxy.test import taddons
 
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.operate.desk import Desk
 from livegate.operate.metrics import Metrics
 from livegate.operate.recordings import Kept
@@ -22,6 +21,7 @@ from livegate.phoenix.note import Note
 from livegate.phoenix.tree import Tree
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.exchange import CurrentSettings
+from livegate.redaction.redactor import Redactor
 from livegate.settings import Settings, load_settings
 from livegate.websocket.registry import Sockets
 

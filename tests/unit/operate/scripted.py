@@ -16,12 +16,12 @@ from mitmproxy.websocket import WebSocketData, WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.operate.metrics import Metrics
 from livegate.operate.watch import Watch
 from livegate.phoenix.incidents import Incident
 from livegate.pipeline.exchange import CurrentSettings, SocketReport
 from livegate.pipeline.refusal import Refusal
+from livegate.redaction.redactor import Redactor
 from livegate.websocket.registry import Sockets
 
 START = 1_700_000_000.0

@@ -8,13 +8,13 @@ from desks import Parts, kept, session
 from mitmproxy.test import tflow
 
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.operate.export import asset
 from livegate.operate.incident_feed import MAX_ENTRIES
 from livegate.operate.recordings import MAX_FRAMES, MAX_SESSION_BYTES, OVERHEAD_BYTES, Recording, Recordings
 from livegate.operate.trend import MAX_CLOSE_KINDS, MAX_TRIPS, STEPS, Trend
 from livegate.operate.watch import Watch
 from livegate.pipeline.refusal import Refusal
+from livegate.redaction.redactor import Redactor
 
 
 def test_frames_keep_their_numbers_when_older_ones_go() -> None:

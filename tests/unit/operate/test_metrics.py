@@ -19,7 +19,6 @@ from wsproto.frame_protocol import Opcode
 from certificates import Authority
 from livegate import mitm
 from livegate.inspect.recorder import FrameSeen, Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.mitm.dispatch import FLOW_EVENTS, hook_errors
 from livegate.operate import metrics as counting
 from livegate.operate.incident_feed import MAX_ENTRIES
@@ -28,6 +27,7 @@ from livegate.operate.metrics import Metrics
 from livegate.operate.watch import Watch
 from livegate.pipeline.exchange import BoundedCopy, CurrentSettings, Exchange, SocketReport
 from livegate.pipeline.refusal import Refusal
+from livegate.redaction.redactor import Redactor
 from livegate.settings import Settings
 from livegate.websocket.registry import Sockets
 

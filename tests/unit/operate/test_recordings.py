@@ -10,10 +10,10 @@ from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.operate import live, recordings
 from livegate.operate.recordings import Kept, Recording
 from livegate.operate.watch import Watch
+from livegate.redaction.redactor import Redactor
 
 TOPIC = "lv:phx-1"
 

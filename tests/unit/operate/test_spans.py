@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from livegate.inspect.redaction import Redactor
 from livegate.operate import spans as module
 from livegate.operate.spans import LINGER_S, LONG_POLL_QUIET_S, MAX_DIFFS, MAX_OPEN_PUSHES, Span, Spans
 from livegate.operate.trace_context import Context, Request, Sampler
 from livegate.phoenix.model import Limits, PageLoad, Transport
 from livegate.phoenix.tracker import Tracker
+from livegate.redaction.redactor import Redactor
 
 TOPIC = "lv:phx-1"
 HTML = '<div data-phx-session="x" id="phx-1"></div>'

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from livegate.inspect.redaction import Redactor
 from livegate.operate import told
 from livegate.phoenix.incidents import Incident
 from livegate.phoenix.model import Event, Exchange, Session, SocketSeen, Upload, View
+from livegate.redaction.redactor import Redactor
 
 CANARY = "CANARYcanary0123456789"
 SECRET = f"SFMyNTY.{CANARY}.x"

@@ -12,7 +12,6 @@ from mitmproxy.test import taddons, tflow, tutils
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.mitm import dispatch
 from livegate.operate import tracing as module
 from livegate.operate.desk import _plain
@@ -21,6 +20,7 @@ from livegate.operate.tracing import Tracing
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.headers import Headers
 from livegate.pipeline.refusal import Refusal
+from livegate.redaction.redactor import Redactor
 from livegate.settings import Tracing as TracingSettings
 
 ON = TracingSettings("http://127.0.0.1:9/v1/traces")

@@ -16,9 +16,9 @@ from livegate.logs.subject import FLOW
 from livegate.mitm.policy import ErrorCode, Failure
 from livegate.pipeline import errors
 from livegate.pipeline.failures import CLIENT_GONE, refusal_for
-from livegate.pipeline.printable import printable
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.safety import fail_closed
+from livegate.redaction.printable import printable
 
 CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 

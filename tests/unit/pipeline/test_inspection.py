@@ -13,10 +13,10 @@ from livegate import mitm
 from livegate.inspect.frame_log import FrameLogWriter
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction import Redactor
 from livegate.mitm import dispatch, showing
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.inspection import Inspection
+from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog, Inspect, Settings
 
 

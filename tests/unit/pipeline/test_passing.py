@@ -20,7 +20,6 @@ from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
 from livegate import mitm
-from livegate.inspect.redaction import Redactor
 from livegate.logs.terminal import JsonLines
 from livegate.mitm.http_layer import GatewayHttpLayer
 from livegate.pipeline.access_log import AccessLog, render
@@ -31,6 +30,7 @@ from livegate.pipeline.router import DomainRouter
 from livegate.pipeline.streaming import Streaming
 from livegate.pipeline.timeouts import Timeouts
 from livegate.pipeline.transport import Transport
+from livegate.redaction.redactor import Redactor
 from livegate.websocket.registry import Sockets
 
 # Streaming

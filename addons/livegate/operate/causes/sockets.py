@@ -2,7 +2,7 @@
 
 from livegate.operate.causes.case import Case, Rule, Words, named, quiet_of, rule
 from livegate.phoenix.model import SocketSeen
-from livegate.pipeline.printable import printable
+from livegate.redaction.printable import printable
 from livegate.websocket import closing
 
 RULES: list[Rule] = []

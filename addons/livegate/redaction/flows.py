@@ -5,9 +5,9 @@ from typing import Any
 
 from mitmproxy import http
 
-from livegate.inspect.content import TooLargeError, decode, decoded
-from livegate.inspect.http_redaction import MAX_BODY_BYTES, HttpRedactor
-from livegate.inspect.redaction import Redactor
+from livegate.redaction.content_coding import TooLargeError, decode, decoded
+from livegate.redaction.http import MAX_BODY_BYTES, HttpRedactor
+from livegate.redaction.redactor import Redactor
 
 type Field = tuple[bytes, bytes]
 

@@ -6,8 +6,8 @@ from urllib.parse import unquote_plus, urlsplit
 
 from mitmproxy import http
 
-from livegate.inspect.http_redaction import HttpRedactor
-from livegate.inspect.redaction import Redactor
+from livegate.redaction.http import HttpRedactor
+from livegate.redaction.redactor import Redactor
 
 MIN_CHARACTERS = 6
 """What is shorter would be found everywhere."""

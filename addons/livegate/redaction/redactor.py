@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, unquote_plus, urlsplit
 
-from livegate.inspect.markup import redacted_markup, secret_dynamics
+from livegate.redaction.markup import redacted_markup, secret_dynamics
 
 FIELDS = frozenset(
     {"password", "passwd", "pwd", "passphrase", "token", "secret", "secrets", "card", "cvc", "cvv", "iban", "ssn"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from livegate.inspect.redaction import Redactor
+from livegate.redaction.redactor import Redactor
 
 CANARY = "CANARYcanary0123456789"
 CSRF = ['<form><input name="_csrf_token" type="hidden" hidden value="', '"><input name="title" value="', '"></form>']

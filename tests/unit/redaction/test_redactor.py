@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegate.inspect import redaction
-from livegate.inspect.http_redaction import HttpRedactor
-from livegate.inspect.redaction import FIELDS, RedactionRules, Redactor
+from livegate.redaction import redactor as redactor_module
+from livegate.redaction.http import HttpRedactor
+from livegate.redaction.redactor import FIELDS, RedactionRules, Redactor
 
 CANARY = "CANARYcanary0123456789"
 TOKEN = f"SFMyNTY.{CANARY}.{CANARY}"
@@ -250,10 +250,10 @@ def test_what_was_harmless_is_looked_at_again_by_other_rules() -> None:
 
 
 def test_harmless_texts_are_known_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redaction, "MAX_HARMLESS", 3)
+    monkeypatch.setattr(redactor_module, "MAX_HARMLESS", 3)
     redactor = Redactor()
     for number in range(10):
         assert redactor.is_clean(f"text {number}")
         assert len(redactor._harmless) <= 3
-    assert redactor.is_clean("x" * (redaction.MAX_HARMLESS_CHARACTERS + 1))
-    assert all(len(each) <= redaction.MAX_HARMLESS_CHARACTERS for each in redactor._harmless)
+    assert redactor.is_clean("x" * (redactor_module.MAX_HARMLESS_CHARACTERS + 1))
+    assert all(len(each) <= redactor_module.MAX_HARMLESS_CHARACTERS for each in redactor._harmless)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
 
-from livegate.inspect.content import content_of, decoded
+from livegate.redaction.content_coding import content_of, decoded
 
 MOST = 100_000
 TEXT = b"a page of an app " * 100

@@ -3,7 +3,7 @@
 import json
 import re
 
-from livegate.inspect.redaction import Redactor
+from livegate.redaction.redactor import Redactor
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 _URLS = frozenset({"location", "referer", "content-location", "refresh", "link"})

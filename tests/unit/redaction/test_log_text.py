@@ -4,8 +4,8 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow
 
-from livegate.inspect.free_text import FreeText
-from livegate.inspect.redaction import Redactor
+from livegate.redaction.log_text import FreeText
+from livegate.redaction.redactor import Redactor
 
 CANARY = "CANARYcanary0123456789"
 
