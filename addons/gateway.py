@@ -1,5 +1,5 @@
 """What `mitmdump -s addons/gateway.py` loads: the addon classes of livegate in pipeline order."""
 
-from livegate.gateway import pipeline
+from livegate.addons import pipeline
 
 addons = pipeline()

@@ -16,7 +16,7 @@ from mitmproxy.test import taddons, tflow
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
-from livegate.garbage import MANY_YOUNG, NEVER
+from livegate.garbage_collection import MANY_YOUNG, NEVER
 from livegate.inspect.frame_log import FrameLogWriter
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.logging_frames import FrameLogger

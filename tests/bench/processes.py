@@ -38,7 +38,7 @@ class Ports:
     liveview: int = 0
 
 
-def _end_with_parent() -> Callable[[], None] | None:
+def _exit_with_parent() -> Callable[[], None] | None:
     """What lets a child of Linux end when this process dies in a way that runs no more code."""
     if not sys.platform.startswith("linux"):
         return None
@@ -78,7 +78,7 @@ class Process:
                 stdout=log if self._stdout is None else self._stdout,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C reaches the measurement alone, which then ends this one
-                preexec_fn=_end_with_parent(),
+                preexec_fn=_exit_with_parent(),
             )
         return self
 

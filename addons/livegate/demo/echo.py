@@ -14,7 +14,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from livegate.demo import pages
-from livegate.demo.listening import listen, parser
+from livegate.demo.app_main import listen, parser
 
 SUBPROTOCOL = Subprotocol("echo.v1")
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024

@@ -20,8 +20,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from livegate.demo import pages, views
+from livegate.demo.app_main import listen, parser
 from livegate.demo.channels import Frame, PhoenixSocket
-from livegate.demo.listening import listen, parser
 from livegate.demo.longpoll import LongPoll
 from livegate.demo.routes import ROUTES
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from livegate.demo import DemoUnavailableError, require
-from livegate.demo.listening import READY
+from livegate.demo.app_main import READY
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 3.0

@@ -19,7 +19,7 @@ from mitmproxy.io import tnetstring
 from mitmproxy.test import tflow
 from socket_flow import ANSWER, CANARY, CLICK, JOIN, JOINED, PAGE, Browser
 
-from livegate import read as reader
+from livegate.cli import read as reader
 from livegate.inspect import read_flows, read_frame_log, read_har, reading
 from livegate.inspect.reading import Contents, ReadError, line_text, page_at, read_lines
 

@@ -9,7 +9,7 @@ from mitmproxy.test import taddons
 from prometheus_client.parser import text_string_to_metric_families
 
 import livegate
-from livegate.gateway import pipeline
+from livegate.addons import pipeline
 from livegate.operate.instruments import Instruments
 from livegate.operate.labels import reason_label
 from livegate.operate.metrics import Metrics

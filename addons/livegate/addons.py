@@ -4,7 +4,7 @@ from typing import Any
 
 from mitmproxy.connection import Client
 
-from livegate.garbage import GarbageCollection
+from livegate.garbage_collection import GarbageCollection
 from livegate.inspect.commands import LiveViewCommands
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.logging_frames import FrameLogger
@@ -34,13 +34,13 @@ from livegate.pipeline.rate_limiter import RateLimiter
 from livegate.pipeline.recoveries import Recoveries
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.router import DomainRouter
+from livegate.pipeline.startup import Startup
 from livegate.pipeline.streaming import Streaming
 from livegate.pipeline.timeouts import Timeouts
 from livegate.pipeline.transport import Transport
 from livegate.pipeline.websockets import WebSockets
 from livegate.redaction.log_text import FreeText
 from livegate.redaction.redactor import Redactor
-from livegate.startup import Startup
 from livegate.websocket.registry import Sockets
 
 

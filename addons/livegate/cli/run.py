@@ -17,11 +17,11 @@ from mitmproxy.tools import cmdline
 from mitmproxy.tools.main import run as run_tool
 from rich.console import Console
 
-from livegate.gateway import pipeline
+from livegate.addons import pipeline
 from livegate.logs.addon import Logs
 from livegate.logs.output import open_missing_descriptors
+from livegate.pipeline.startup import mode_spec
 from livegate.settings import Admin, Listen, Settings, find_settings_file, load_settings
-from livegate.startup import mode_spec
 
 
 class GatewayAddons:

@@ -14,9 +14,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from livegate.operate import top
-from livegate.operate.top_client import Client, GoneError, Told, TurnedAwayError
-from livegate.operate.top_view import BARS, SORTS, State, age, screen, spark
+from livegate.cli.top import main
+from livegate.cli.top.client import Client, GoneError, Told, TurnedAwayError
+from livegate.cli.top.view import BARS, SORTS, State, age, screen, spark
 
 NOW = 100_000.0
 
@@ -282,7 +282,7 @@ def terminal() -> tuple[int, Any, Console]:
 def test_keys_sort_and_end_and_a_lost_gateway_comes_back(key: bytes) -> None:
     outer, keyboard, console = terminal()
     client = Scripted(told(), GoneError("connection refused"), GoneError(""), told(draining=True))
-    watching = threading.Thread(target=top.watch, args=(client, console, 0.3, keyboard), daemon=True)
+    watching = threading.Thread(target=main.watch, args=(client, console, 0.3, keyboard), daemon=True)
     watching.start()
     output = console.file
     wait_for(lambda: "draining" in output.getvalue())  # type: ignore[attr-defined]
@@ -299,21 +299,21 @@ def test_keys_sort_and_end_and_a_lost_gateway_comes_back(key: bytes) -> None:
 def test_a_gateway_that_turns_away_ends_it() -> None:
     _, keyboard, console = terminal()
     with pytest.raises(TurnedAwayError, match="no"):
-        top.watch(Scripted(TurnedAwayError("no")), console, 1, keyboard)  # type: ignore[arg-type]
+        main.watch(Scripted(TurnedAwayError("no")), console, 1, keyboard)  # type: ignore[arg-type]
 
 
 def test_ctrl_c_ends_it_quietly_and_a_keyboard_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: float) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(top, "_no_key", interrupt)
+    monkeypatch.setattr(main, "_no_key", interrupt)
     console = Console(width=100, height=30, file=io.StringIO(), force_terminal=True)
-    top.watch(Scripted(told()), console, 1, io.StringIO())  # type: ignore[arg-type]
+    main.watch(Scripted(told()), console, 1, io.StringIO())  # type: ignore[arg-type]
 
 
 def test_no_key_only_waits() -> None:
     began = time.monotonic()
-    assert top._no_key(0.01) == ""
+    assert main._no_key(0.01) == ""
     assert time.monotonic() > began
 
 

@@ -6,8 +6,16 @@ import weakref
 
 import pytest
 
-from livegate import garbage
-from livegate.garbage import GROWN, MAX_PATIENCE, QUIET_FOR_S, WORTH, GarbageCollection, is_due, patience_after
+from livegate import garbage_collection
+from livegate.garbage_collection import (
+    GROWN,
+    MAX_PATIENCE,
+    QUIET_FOR_S,
+    WORTH,
+    GarbageCollection,
+    is_due,
+    patience_after,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,18 +61,18 @@ async def until_gone(gone: "weakref.ref[Knot]") -> None:
 async def test_garbage_of_every_age_goes_and_the_end_leaves_no_trace(
     monkeypatch: pytest.MonkeyPatch, age: int, quiet: bool
 ) -> None:
-    monkeypatch.setattr(garbage, "YOUNG_EVERY_S", 0.01)
-    monkeypatch.setattr(garbage, "MIDDLE_EVERY_S", 1e9 if age == 0 else 0.02)
-    monkeypatch.setattr(garbage, "LEAST_S", 0.03 if age == 2 and quiet else 1e9)
-    monkeypatch.setattr(garbage, "MOST_S", 0.03 if age == 2 and not quiet else 1e9)
-    monkeypatch.setattr(garbage, "GROWN", 0.01)
-    monkeypatch.setattr(garbage, "QUIET", 1e9 if quiet else -1)
-    monkeypatch.setattr(garbage, "QUIET_FOR_S", 0.03)
+    monkeypatch.setattr(garbage_collection, "YOUNG_EVERY_S", 0.01)
+    monkeypatch.setattr(garbage_collection, "MIDDLE_EVERY_S", 1e9 if age == 0 else 0.02)
+    monkeypatch.setattr(garbage_collection, "LEAST_S", 0.03 if age == 2 and quiet else 1e9)
+    monkeypatch.setattr(garbage_collection, "MOST_S", 0.03 if age == 2 and not quiet else 1e9)
+    monkeypatch.setattr(garbage_collection, "GROWN", 0.01)
+    monkeypatch.setattr(garbage_collection, "QUIET", 1e9 if quiet else -1)
+    monkeypatch.setattr(garbage_collection, "QUIET_FOR_S", 0.03)
     before = gc.get_threshold()
     collection = GarbageCollection()
     try:
         collection.running()
-        assert gc.get_threshold() == (garbage.MANY_YOUNG, garbage.NEVER, garbage.NEVER)
+        assert gc.get_threshold() == (garbage_collection.MANY_YOUNG, garbage_collection.NEVER, garbage_collection.NEVER)
         knot = Knot()
         for generation in range(age):
             gc.collect(generation)

@@ -1,12 +1,14 @@
-"""The command line and the listening socket that the demo's two apps have in common."""
+"""The start of the demo's two apps: their command line, their listening socket, and their end with the parent."""
 
 import argparse
 import os
+import signal
 import socket
 import sys
+import threading
 
-from livegate.demo.lifeline import end_with_parent
-
+GRACE_S = 2.0
+"""Between SIGTERM and the end by force, once the parent is gone."""
 READY = "listening on port "
 """How an app tells the process that started it where it is; the number follows."""
 
@@ -26,7 +28,7 @@ def listen(arguments: argparse.Namespace) -> socket.socket:
     Connections wait in the socket's queue until the app accepts them, so nobody who read the line is refused.
     """
     if arguments.exit_with_parent:
-        end_with_parent()
+        exit_with_parent()
     try:
         listener = socket.create_server((arguments.host, arguments.port), backlog=512)
     except (OSError, OverflowError) as error:
@@ -35,3 +37,19 @@ def listen(arguments: argparse.Namespace) -> socket.socket:
     sys.stdout.write(f"{READY}{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     return listener
+
+
+def exit_with_parent() -> None:
+    """Watch standard input, a pipe that the parent holds open, and end this process when it is closed.
+
+    The kernel closes the pipe even when the parent is killed. The process gets SIGTERM, and GRACE_S later it is ended.
+    """
+    threading.Thread(target=_wait, name="wait for parent", daemon=True).start()
+
+
+def _wait() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(GRACE_S)
+    os._exit(0)

@@ -80,7 +80,7 @@ def run(
 ) -> None:
     """Run the gateway."""
     path, settings = _settings_or_exit(config)
-    from livegate import run as tools
+    from livegate.cli import run as tools
 
     raise typer.Exit(tools.run(ui.value, path, settings, mitmproxy_arguments or []))
 
@@ -116,7 +116,7 @@ def demo(
     ] = None,
 ) -> None:
     """Start a LiveView app and an echo app on this machine, and the gateway in front of both."""
-    from livegate import run as tools
+    from livegate.cli import run as tools
     from livegate.demo import DemoUnavailableError
 
     try:
@@ -159,7 +159,7 @@ def read(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the frame log grows.")] = False,
 ) -> None:
     """Read recorded traffic: what was said, by whom, how long it took, and the page at any moment."""
-    from livegate import read as reader
+    from livegate.cli import read as reader
 
     asked = reader.Asked(log, session, event, slow, payload=payload, frame=frame, html=html, follow=follow)
     raise typer.Exit(reader.run(asked))
@@ -176,8 +176,8 @@ def top(
     every: Annotated[str, typer.Option(help="How often to ask, such as 2s.")] = "2s",
 ) -> None:
     """Watch a gateway: who is connected, what is slow, what was refused. `s` sorts, `q` ends."""
-    from livegate.operate import top as screen
-    from livegate.operate.top_client import Client
+    from livegate.cli.top import main as screen
+    from livegate.cli.top.client import Client
 
     try:
         problem = screen.run(Client(url, token or None), only_once=once, every_s=max(MIN_EVERY_S, duration(every)))

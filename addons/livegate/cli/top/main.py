@@ -13,8 +13,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.live import Live
 
-from livegate.operate.top_client import Client, GoneError, Told, TurnedAwayError
-from livegate.operate.top_view import SORTS, State, screen
+from livegate.cli.top.client import Client, GoneError, Told, TurnedAwayError
+from livegate.cli.top.view import SORTS, State, screen
 
 LOOK_EVERY_S = 0.2
 """How soon a new size of the terminal is seen."""

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from livegate.operate.top_client import Told
+from livegate.cli.top.client import Told
 from livegate.operate.trend import STEP_S
 from livegate.redaction.printable import printable
 

@@ -9,12 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 import livegate
-from livegate import run
-from livegate.cli import app
+from livegate.addons import pipeline
+from livegate.cli import run
+from livegate.cli.app import app
 from livegate.demo import processes
-from livegate.gateway import pipeline
+from livegate.pipeline.startup import mode_spec
 from livegate.settings import Listen
-from livegate.startup import mode_spec
 
 POLICY = {
     "Guard": ("requestheaders", "http_connect"),
@@ -157,7 +157,7 @@ def test_the_gateway_runs_on_uvloop_with_mitmproxys_eager_tasks() -> None:
     code = (
         "import asyncio, uvloop\n"
         "from mitmproxy.utils.asyncio_utils import set_eager_task_factory\n"
-        "from livegate.run import use_uvloop\n"
+        "from livegate.cli.run import use_uvloop\n"
         "assert use_uvloop()\n"
         "async def main():\n"
         "    loop = asyncio.get_running_loop()\n"

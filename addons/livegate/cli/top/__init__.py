@@ -1,0 +1,1 @@
+"""`livegate top`: the gateway at a glance in a terminal."""
