@@ -4,6 +4,8 @@ from typing import Any
 
 from mitmproxy.connection import Client
 
+from livegate.admin.addon import AdminListener
+from livegate.admin.state import Desk
 from livegate.garbage_collection import GarbageCollection
 from livegate.inspect.commands import LiveViewCommands
 from livegate.inspect.liveview import LiveViewInspector
@@ -12,11 +14,9 @@ from livegate.inspect.recorder import Recorder
 from livegate.logs.addon import Logs
 from livegate.logs.gate import Gate
 from livegate.logs.terminal import Terminal
-from livegate.operate.admin import AdminListener
-from livegate.operate.desk import Desk
-from livegate.operate.metrics import Metrics
-from livegate.operate.tracing import Tracing
-from livegate.operate.watch import Watch
+from livegate.observe.history.addon import Watch
+from livegate.observe.metrics.addon import Metrics
+from livegate.observe.tracing.addon import Tracing
 from livegate.pipeline.access_log import AccessLog
 from livegate.pipeline.budgets import BoundedMemoryStorage, Budgets
 from livegate.pipeline.certificates import Certificates

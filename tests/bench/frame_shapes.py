@@ -21,8 +21,8 @@ from livegate.inspect.frame_log import FrameLogWriter
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
-from livegate.operate.metrics import Metrics
-from livegate.operate.watch import Watch
+from livegate.observe.history.addon import Watch
+from livegate.observe.metrics.addon import Metrics
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog

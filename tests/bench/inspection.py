@@ -22,8 +22,8 @@ from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.view import LiveViewContentview
-from livegate.operate.metrics import Metrics
-from livegate.operate.watch import Watch
+from livegate.observe.history.addon import Watch
+from livegate.observe.metrics.addon import Metrics
 from livegate.pipeline.exchange import CurrentSettings
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog
@@ -76,10 +76,10 @@ def timed(
 
 
 def cost_of(*, metrics: bool, watch: bool) -> float:
-    """Microseconds of the event loop a frame of 300 bytes, with the session model and parts of `operate`."""
+    """Microseconds of the event loop a frame of 300 bytes, with the session model and parts of `observe`."""
     recorder, redactor = Recorder(), Redactor()
     inspector = LiveViewInspector(recorder, redactor)
-    _operate(recorder, redactor, metrics=metrics, watch=watch)
+    _observe(recorder, redactor, metrics=metrics, watch=watch)
     with taddons.context(inspector):
         flow = tflow.twebsocketflow(close_code=None)
         flow.request.path = "/live/websocket?vsn=2.0.0"
@@ -97,7 +97,7 @@ def cost_of(*, metrics: bool, watch: bool) -> float:
         return timed(hooks, frames, time.thread_time)
 
 
-def _operate(recorder: Recorder, redactor: Redactor, *, metrics: bool, watch: bool) -> None:
+def _observe(recorder: Recorder, redactor: Redactor, *, metrics: bool, watch: bool) -> None:
     if metrics:
         recorder.on_frame.append(Metrics(CurrentSettings(), Sockets(), recorder.tracker).frame)
     watching = Watch(recorder, redactor)
@@ -105,7 +105,7 @@ def _operate(recorder: Recorder, redactor: Redactor, *, metrics: bool, watch: bo
 
 
 def print_parts() -> None:
-    """What the parts of `operate` add; they take turns, and the best of some rounds counts."""
+    """What the parts of `observe` add; they take turns, and the best of some rounds counts."""
     parts = {"neither": (False, False), "metrics": (True, False), "watch": (False, True), "both": (True, True)}
     found = {name: [cost_of(metrics=metrics, watch=watch)] for name, (metrics, watch) in parts.items()}
     for _ in range(ROUNDS - 1):
@@ -130,7 +130,7 @@ def measure(small: list[tuple[bytes, bool]], *, operators: bool) -> Measured:
     """With session model, page, redaction and frame log, and what operators need besides."""
     recorder, redactor = Recorder(), Redactor()
     if operators:
-        _operate(recorder, redactor, metrics=True, watch=True)
+        _observe(recorder, redactor, metrics=True, watch=True)
     inspector, logger = LiveViewInspector(recorder, redactor), FrameLogger(recorder, redactor)
     with taddons.context(inspector, logger), tempfile.TemporaryDirectory() as folder:
         logger.writer = FrameLogWriter(FrameLog(Path(folder) / "frames.jsonl"), redactor)

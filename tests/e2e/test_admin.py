@@ -29,7 +29,7 @@ KNOWN = {"Authorization": f"Bearer {TOKEN}"}
 MANY = {"user": None, "ip": None}
 CANARY = "CANARYcanary0123456789"
 LIVEGATE = MITMDUMP.with_name("livegate")
-OPENAPI = Path(__file__).parents[2] / "addons" / "livegate" / "operate" / "page" / "openapi.json"
+OPENAPI = Path(__file__).parents[2] / "addons" / "livegate" / "admin" / "page" / "openapi.json"
 UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"

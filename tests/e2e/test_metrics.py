@@ -29,7 +29,7 @@ from prometheus_process import CONFIGS, Prometheus, scrape_file
 from websockets.asyncio.client import ClientConnection
 
 from certificates import Authority
-from livegate.operate.instruments import Instruments
+from livegate.observe.metrics.instruments import Instruments
 
 TOKEN = "0123456789abcdef-the-token"
 FAULTS = ["1000", "1001", "1002", "1003", "1007", "1008", "1009", "1010", "1011", "1012", "1013", "1014"]

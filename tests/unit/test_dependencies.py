@@ -14,7 +14,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 PACKAGE = CHECKOUT / "addons" / "livegate"
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-EXTRAS = {"demo/": "demo", "operate/span_export.py": "otel", "run.py": "fast"}
+EXTRAS = {"demo/": "demo", "observe/tracing/exporter.py": "otel", "cli/run.py": "fast"}
 """What may import the libraries of an extra, by the start of its path."""
 
 

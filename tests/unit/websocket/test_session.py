@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 from mitmproxy import exceptions
 from mitmproxy.websocket import WebSocketMessage
-from sessions import Lab, make_flow
+from relay_lab import Lab, make_flow
 from wsproto.frame_protocol import Opcode
 
 from livegate.logs.subject import FLOW

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from livegate.cli.top.client import Told
-from livegate.operate.trend import STEP_S
+from livegate.observe.history.time_series import STEP_S
 from livegate.redaction.printable import printable
 
 type Sort = Literal["slowest", "busiest", "newest", "largest"]

@@ -1,0 +1,1 @@
+"""The admin listener: HTTP API, live feed, and the page for operators."""

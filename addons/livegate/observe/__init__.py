@@ -1,0 +1,1 @@
+"""Metrics, traces, history and causes of what goes through the gateway."""

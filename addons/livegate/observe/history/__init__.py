@@ -1,0 +1,1 @@
+"""Sessions, recorded frames, incidents and stylesheets, kept for a while for operators."""

@@ -1,0 +1,220 @@
+"""Notices, on the event loop, what operators are told later: who is there, what was refused, what closed and why."""
+
+import itertools
+from collections import OrderedDict
+from dataclasses import replace
+
+from mitmproxy import http
+from mitmproxy.net.http import status_codes
+
+from livegate.inspect.recorder import MAX_PAGE_BYTES, ExchangeSeen, FrameSeen, Recorder, channels_of
+from livegate.observe.causes import Case
+from livegate.observe.history.incidents import IncidentFeed, unanswered_of
+from livegate.observe.history.recordings import Kept, Recordings
+from livegate.observe.history.stylesheets import Wardrobe
+from livegate.observe.history.time_series import Trend
+from livegate.observe.metrics.addon import route_of
+from livegate.phoenix.channel import Channels
+from livegate.phoenix.incidents import Incident
+from livegate.phoenix.model import Session, SocketSeen
+from livegate.phoenix.page import page_of
+from livegate.phoenix.pages import is_socket_url
+from livegate.pipeline.exchange import Exchange, exchange_of, report_of
+from livegate.pipeline.refusal import Refusal
+from livegate.redaction.content_coding import content_of
+from livegate.redaction.redactor import Redactor
+
+MAX_RECORDED_BYTES = 64 * 1024 * 1024
+_TIMED = frozenset({"event", "patch"})
+"""Kinds of events whose round trips people wait for."""
+
+
+class Watch:
+    """A mitmproxy addon; all that it has is for the event loop only."""
+
+    def __init__(self, recorder: Recorder, redactor: Redactor) -> None:
+        self.recordings = Recordings(MAX_RECORDED_BYTES)
+        self.active = False
+        """Whether anybody could look; frames are only kept then."""
+        self.trend = Trend()
+        self.wardrobe = Wardrobe()
+        self.feed = IncidentFeed(recorder, redactor, self.trend)
+        self.serial = 0
+        """Counts news of sessions."""
+        self._news: OrderedDict[int, int] = OrderedDict()
+        self._redactor = redactor
+        self._tracker = recorder.tracker
+        self._sessions: OrderedDict[int, tuple[Session, str]] = OrderedDict()
+        recorder.on_frame.append(self.frame)
+        recorder.on_exchange.append(self.exchange)
+        recorder.on_gone.append(self._gone)
+        self._tracker.on_merged.append(self._merged)
+        self._tracker.incidents.on_incident.append(self._incident)
+        self._tracker.incidents.on_changed.append(self._incident)
+
+    # Sessions
+
+    def frame(self, seen: FrameSeen) -> None:
+        """A frame was understood."""
+        note = seen.note
+        session = note.session
+        if session is None or not self.active:
+            return
+        number = session.number
+        if number not in self._sessions:
+            self._remember(session, seen.flow)
+        self._changed(number)
+        event = note.event
+        if event is not None and not note.from_client and event.kind in _TIMED and event.round_trip is not None:
+            self.trend.trip(event.round_trip)
+        self._record(session, seen)
+
+    def _merged(self, guessed: Session, found: Session) -> None:
+        """A session turned out to be part of another one: so are its frames."""
+        known = self._sessions.pop(guessed.number, None)
+        if known is None:
+            return
+        self._sessions.setdefault(found.number, (found, known[1]))
+        self.recordings.move(guessed.number, found.number)
+        self._changed(guessed.number)
+        self._changed(found.number)
+
+    def _gone(self, channels: Channels) -> None:
+        """A long-poll socket has ended without a word."""
+        session = channels.session
+        if session is not None and session.number in self._sessions:
+            self._changed(session.number)
+
+    def _record(self, session: Session, seen: FrameSeen) -> None:
+        """Keep a frame, and the page at it; most frames leave the page as it was."""
+        note = seen.note
+        recording = self.recordings.to_add(session.number)
+        page = recording.page
+        if page is None or (not note.from_client and note.view is not None):
+            page = page_of(session, page)
+        outcome = note.event.outcome if note.event is not None else None
+        view = note.view.label if note.view is not None else None
+        kept = Kept(note, outcome, view, note.changes, page, seen.data, seen.text, seen.flow.id, seen.channels.seen.id)
+        self.recordings.grew(recording.add(kept))
+
+    def exchange(self, seen: ExchangeSeen) -> None:
+        """An HTTP exchange of a tab went by."""
+        polled = seen.polled.ended if seen.polled is not None else None
+        exchange = exchange_of(seen.flow)
+        if polled is not None and exchange is not None:
+            self._closed(seen.flow, exchange, polled, (polled.seen.close_code or 1006, "backend", ""))
+        if not self.active or seen.number is None:
+            return
+        if seen.page is not None:
+            self._dress(seen.number, seen.flow)
+        if seen.number in self._sessions:
+            self._changed(seen.number)
+
+    def _dress(self, number: int, flow: http.HTTPFlow) -> None:
+        """Note how the page of a session looks."""
+        exchange, response = exchange_of(flow), flow.response
+        if exchange is not None and response is not None:
+            html = content_of(response, MAX_PAGE_BYTES) or b""
+            self.wardrobe.page(number, route_of(exchange), flow.request.path, html)
+
+    def _remember(self, session: Session, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        self._sessions[session.number] = (session, route_of(exchange) if exchange is not None else "")
+        if len(self._sessions) > self._tracker.limits.sessions:
+            for number in [number for number, (each, _) in self._sessions.items() if not each.kept]:
+                del self._sessions[number]
+                self._changed(number)  # which tells that it is gone
+            while len(self._news) > 2 * self._tracker.limits.sessions:
+                self._news.popitem(last=False)
+
+    def _incident(self, incident: Incident, session: Session | None) -> None:
+        """An incident happened in a session, or has changed."""
+        del incident
+        if session is not None and session.number in self._sessions:
+            self._changed(session.number)
+
+    def _changed(self, number: int) -> None:
+        self.serial += 1
+        self._news[number] = self.serial
+        self._news.move_to_end(number)
+
+    def changed_since(self, serial: int, limit: int) -> tuple[list[int], int]:
+        """Up to `limit` sessions with news since then, the oldest news first, and up to which news that is."""
+        found = list(itertools.takewhile(lambda number: self._news[number] > serial, reversed(self._news)))
+        chosen = found[::-1][:limit]
+        return chosen, self._news[chosen[-1]] if chosen else self.serial
+
+    def numbers(self) -> list[int]:
+        """All sessions, the newest last."""
+        return list(self._sessions)
+
+    def session(self, number: int) -> tuple[Session, str] | None:
+        """A session and its service."""
+        return self._sessions.get(number)
+
+    # What went wrong
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        response = flow.response
+        if exchange is None or response is None:
+            return
+        self._request(flow, exchange, response.status_code, exchange.refused)
+        if self.active and response.headers.get("content-type", "").startswith("text/css"):
+            self.wardrobe.sheet(route_of(exchange), flow.request.path, response)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and flow.websocket is None:
+            failure = exchange.failure
+            self._request(flow, exchange, failure.status if failure else 0, failure.reason if failure else "")
+
+    def _request(self, flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> None:
+        service = route_of(exchange)
+        self.trend.now.requests[service] += 1
+        failed_upgrade = exchange.upgrade and status != status_codes.SWITCHING
+        stripped = status >= status_codes.BAD_REQUEST and is_socket_url(flow.request.path)
+        if exchange.answered_at is not None and not refused:
+            self.feed.reached(exchange.service.name if exchange.service is not None else "")
+        left = refused == "client-gone" and not exchange.upgrade  # a tab was closed, a poll or a page given up
+        if left or not (refused or failed_upgrade or stripped):
+            return
+        self.trend.now.refused[refused or f"upgrade-{status}"] += 1
+        self.feed.refused(flow, exchange, status, refused)
+
+    def refused_early(self, client: str, refusal: Refusal) -> None:
+        """A request that never became a flow."""
+        self.trend.now.refused[refusal.reason] += 1
+        self.feed.refused_early(client, refusal)
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        exchange, websocket = exchange_of(flow), flow.websocket
+        if exchange is None or websocket is None:
+            return
+        by = report_of(exchange, websocket).closed_by
+        code = websocket.close_code or 1006
+        self.trend.closed(code, by)
+        self._closed(flow, exchange, channels_of(flow), (code, by, websocket.close_reason or ""))
+
+    def _closed(
+        self, flow: http.HTTPFlow, exchange: Exchange, channels: Channels | None, end: tuple[int, str, str]
+    ) -> None:
+        """Judge the end of a socket by what is known of this socket."""
+        code, by, reason = end
+        session = channels.session if channels is not None else None
+        name = exchange.service.name if exchange.service is not None else ""
+        case = Case(service=name, code=code, by=by, reason=reason)
+        if channels is not None and session is not None:
+            channels.seen.closed_by = by
+            self._changed(session.number)
+            lost = unanswered_of(channels.lost)
+            before = _ended_before(session, channels.seen)
+            beat = any(each.kind == "heartbeat" for each in channels.lost)
+            case = replace(case, socket=channels.seen, before=before, heartbeat_pending=beat, unanswered=lost)
+        self.feed.closed(flow, exchange, case, session)
+
+
+def _ended_before(session: Session, socket: SocketSeen) -> SocketSeen | None:
+    """The socket of a session that had ended last when another one was opened."""
+    ended = [each for each in session.sockets if each.closed_at is not None and each.closed_at <= socket.opened_at]
+    return max(ended, key=lambda each: each.closed_at or 0.0, default=None)

@@ -1,0 +1,352 @@
+"""Counts and times what goes through the gateway, for Prometheus; docs/metrics.md tells what each metric means."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from weakref import WeakValueDictionary
+
+from mitmproxy import http
+from mitmproxy.net.http import status_codes
+from mitmproxy.websocket import WebSocketData
+from prometheus_client import generate_latest
+
+from livegate import mitm
+from livegate.inspect.recorder import FrameSeen, IncidentSeen
+from livegate.mitm.connections import open_connections
+from livegate.mitm.dispatch import FLOW_EVENTS, hook_errors
+from livegate.observe.metrics.instruments import Instruments
+from livegate.observe.metrics.labels import (
+    UNMAPPED,
+    LabelSets,
+    close_label,
+    event_label,
+    method_label,
+    reason_label,
+    status_label,
+    view_label,
+)
+from livegate.phoenix.tracker import Tracker
+from livegate.pipeline.exchange import (
+    CurrentSettings,
+    Exchange,
+    FramesCounted,
+    SocketReport,
+    body_sizes,
+    exchange_of,
+    report_of,
+)
+from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.router import service_for
+from livegate.settings import Settings
+from livegate.websocket.registry import Sockets
+from livegate.websocket.session import Session
+
+MAX_EVENT_LABELS = 500
+"""Combinations of route, view and event; each is about twenty lines for Prometheus to read."""
+MAX_EVENTS_PER_VIEW = 50
+
+_TIMED = frozenset({"event", "patch", "join"})
+_UNREACHABLE = frozenset({"backend-unreachable", "timeout-connect"})
+"""Failures that mean that the backend took no connection."""
+_DOWN = 3
+"""Where the backend's half of `FramesCounted` begins."""
+type Passed = Counter[tuple[str, int]]
+"""By route and place in `FramesCounted`."""
+_INCIDENTS = ("crash", "refused")
+
+
+class Metrics:
+    """A mitmproxy addon; everything but `text` is for the event loop only."""
+
+    def __init__(self, current: CurrentSettings, sockets: Sockets, tracker: Tracker) -> None:
+        made = Instruments()
+        self.registry = made.registry
+        self.lag = made.own.lag
+        self._made, self._of = made, made.of
+        self._http, self._ws, self._liveview, self._own = made.http, made.sockets, made.liveview, made.own
+        self._current = current
+        self._sockets = sockets
+        self._tracker = tracker
+        self._under_way: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
+        """Requests by flow id. Weak: one whose end no hook has told of is not counted for ever."""
+        self._open: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
+        """WebSockets, likewise."""
+        self._events = LabelSets(MAX_EVENT_LABELS, MAX_EVENTS_PER_VIEW)
+        self._services: frozenset[str] = frozenset()
+        self._unreachable: set[str] = set()
+        self._with_sockets: set[str] = set()
+        self._with_views: set[str] = set()
+        self._hook_errors: Counter[str] = Counter()
+        self._drops: dict[str, Callable[[], int]] = {}
+        self._dropped: dict[str, int] = {}
+        current.on_change(self._settings_changed)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Show what alerts watch before it happens first: of a counter that begins with 1 Prometheus sees no rise."""
+        self._own.reload_good.set(1)
+        for result in ("success", "failure"):
+            self._of(self._own.reloads, result)
+        for hook in FLOW_EVENTS:
+            self._of(self._own.hook_errors, hook)
+
+    def count_drops(self, drops: Mapping[str, Callable[[], int]]) -> None:
+        """Tell of what others cannot keep: for each name a function that returns how often it has happened."""
+        self._drops.update(drops)
+        for what in drops:
+            self._of(self._own.dropped, what)
+
+    # Hooks for HTTP
+
+    def running(self) -> None:
+        if self._current.loaded:
+            self._settings_changed(self._current.value)
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and not exchange.measured:
+            self._under_way[flow.id] = flow
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and flow.response is not None:
+            self._request(flow, exchange, flow.response.status_code)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and flow.websocket is None:
+            self._request(flow, exchange, exchange.failure.status if exchange.failure else 0)
+
+    def _request(self, flow: http.HTTPFlow, exchange: Exchange, status: int) -> None:
+        if exchange.measured:  # an early answer, and then the client went away before its body had come
+            return
+        exchange.measured = True
+        self._under_way.pop(flow.id, None)
+        route, of = route_of(exchange), self._of
+        of(self._http.requests, route, method_label(flow.request.method), status_label(status)).inc()
+        of(self._http.durations, route).observe(time.monotonic() - exchange.started)
+        up, down = body_sizes(flow, exchange)
+        if up:
+            of(self._http.bytes, route, "up").inc(up)
+        if down:
+            of(self._http.bytes, route, "down").inc(down)
+        if exchange.forwarded_at is not None and exchange.answered_at is not None:
+            of(self._http.upstream, route).observe(exchange.answered_at - exchange.forwarded_at)
+            self.tried(route, reached=True)
+        if exchange.refused:
+            of(self._http.rejected, route, reason_label(exchange.refused)).inc()
+        elif exchange.failure is not None:
+            self._failure(route, exchange.failure)
+        for policy, decision in exchange.limit_decisions:
+            of(self._http.decisions, policy, decision).inc()
+        if exchange.upgrade and status != status_codes.SWITCHING:
+            of(self._ws.upgrades, route, "refused" if exchange.refused else "failed").inc()
+
+    def _failure(self, route: str, failure: Refusal) -> None:
+        self._of(self._http.failures, route, reason_label(failure.reason)).inc()
+        if failure.reason in _UNREACHABLE:
+            self.tried(route, reached=False)
+
+    def refused_early(self, refusal: Refusal, size: int) -> None:
+        """A request that never became a flow; its answer had a body of so many bytes."""
+        self._of(self._http.requests, UNMAPPED, "other", status_label(refusal.status)).inc()
+        self._of(self._http.rejected, UNMAPPED, reason_label(refusal.reason)).inc()
+        self._of(self._http.bytes, UNMAPPED, "down").inc(size)
+
+    # Hooks for WebSockets; there is none for messages, which their sessions count
+
+    def websocket_start(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is None:
+            return
+        route = route_of(exchange)
+        self._open[flow.id] = flow
+        self._of(self._ws.upgrades, route, "opened").inc()
+        if route not in self._with_sockets:
+            self._begin_sockets(route)
+
+    def _begin_sockets(self, route: str) -> None:
+        """As `_begin_at_zero`, for a route that has WebSockets now."""
+        self._with_sockets.add(route)
+        for by in ("client", "backend"):
+            self._of(self._ws.closes, route, "1006", by)
+        for direction in ("up", "down"):
+            self._of(self._ws.bytes, route, direction)
+            for kind in ("message", "control"):
+                self._of(self._ws.frames, route, direction, kind)
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is None or flow.websocket is None or self._open.pop(flow.id, None) is None:
+            return
+        route, report = route_of(exchange), report_of(exchange, flow.websocket)
+        passed: Passed = Counter()
+        _add_passed(passed, route, exchange, _of_report(report))
+        self._count_frames(passed)
+        self._of(self._ws.closes, route, close_label(flow.websocket.close_code), report.closed_by).inc()
+        self._of(self._ws.durations, route).observe(time.monotonic() - exchange.started)
+
+    def _count_frames(self, passed: Passed) -> None:
+        for (route, place), amount in passed.items():
+            direction = "up" if place < _DOWN else "down"
+            match place % _DOWN:
+                case 0:
+                    self._of(self._ws.frames, route, direction, "message").inc(amount)
+                case 1:
+                    self._of(self._ws.frames, route, direction, "control").inc(amount)
+                case _:
+                    self._of(self._ws.bytes, route, direction).inc(amount)
+
+    # LiveView
+
+    def frame(self, seen: FrameSeen) -> None:
+        """A frame of a LiveView session was understood."""
+        note, event = seen.note, seen.note.event
+        if note.what in _INCIDENTS:
+            self._of(self._liveview.incidents, _route(seen.flow), note.what).inc()
+        elif note.what == "joined":
+            self._joined(_route(seen.flow), again=note.view is not None and note.view.rejoins)
+        if event is None or note.from_client or event.kind not in _TIMED or event.answered_at is None:
+            return
+        module = note.view.module if note.view is not None else None
+        # Only what a backend has answered well is a name of its own: anybody can make up views and events.
+        labels = self._events.allowed(
+            _route(seen.flow), view_label(module), event_label(event.kind, event.name), may_grow=event.outcome == "ok"
+        )
+        self._of(self._liveview.events, *labels).observe(max(0.0, event.answered_at - event.sent_at))
+        self._of(self._liveview.diff_bytes, *labels).inc(event.diff_size)
+
+    def incident(self, seen: IncidentSeen) -> None:
+        """An incident was reported."""
+        route = _route(seen.flow) if seen.flow is not None else UNMAPPED
+        self._of(self._liveview.found, route, reason_label(seen.incident.slug)).inc()
+
+    def _joined(self, route: str, *, again: bool) -> None:
+        if route not in self._with_views:
+            self._with_views.add(route)
+            for kind in (*_INCIDENTS, "rejoin"):
+                self._of(self._liveview.incidents, route, kind)
+        if again:
+            self._of(self._liveview.incidents, route, "rejoin").inc()
+
+    # What others tell
+
+    def reloaded(self, good: bool) -> None:
+        """The settings were read again."""
+        self._of(self._own.reloads, "success" if good else "failure").inc()
+        self._own.reload_good.set(int(good))
+
+    def unreachable(self) -> frozenset[str]:
+        """The services whose backends could not be reached the last time that was tried."""
+        return frozenset(self._unreachable)
+
+    def tried(self, route: str, *, reached: bool) -> None:
+        """A service's backend was reached, or not."""
+        if route in self._services:  # else it is gone, and nobody would ever try again
+            self._of(self._http.upstream_up, route).set(int(reached))
+            (self._unreachable.discard if reached else self._unreachable.add)(route)
+
+    def _settings_changed(self, settings: Settings) -> None:
+        """Forget the services that are gone since the last but one change: the last has sockets that still end."""
+        services = frozenset(service.name for service in settings.services)
+        routes = services | self._services | {UNMAPPED}
+        self._made.keep_routes(routes)
+        self._events.keep_routes(routes)
+        self._with_sockets &= routes
+        self._with_views &= routes
+        self._unreachable &= services
+        for gone in self._services - services:
+            self._made.remove(self._http.upstream_up, gone)
+        self._services = services
+        for (name,) in self._made.labels_of(self._own.expiry):
+            self._made.remove(self._own.expiry, name)
+        for certificate in settings.tls.certificates:
+            self._of(self._own.expiry, certificate.pattern).set(certificate.not_after)
+
+    # For whoever reads them
+
+    def refresh(self) -> None:
+        """Bring up to date what is counted elsewhere; takes a few µs for each open socket."""
+        passed: Passed = Counter()
+        for session, _ in self._sockets.open_now():
+            exchange = exchange_of(session.flow)
+            if exchange is not None:
+                _add_passed(passed, route_of(exchange), exchange, _of_session(session))
+        for flow in list(self._open.values()) if mitm.SHAPE_PROBLEMS else ():
+            exchange = exchange_of(flow)
+            if exchange is not None and flow.websocket is not None:
+                _add_passed(passed, route_of(exchange), exchange, _of_messages(exchange, flow.websocket))
+        self._count_frames(passed)
+        self._gauge(self._ws.open, self._open)
+        self._gauge(self._http.in_flight, self._under_way)
+        states = Counter(each.is_open for each in self._tracker.sessions.values() if each.kind == "tab")
+        self._of(self._liveview.sessions, "open").set(states[True])
+        self._of(self._liveview.sessions, "closed").set(states[False])
+        self._own.connections.set(open_connections())
+        for hook, count in hook_errors.items():
+            self._of(self._own.hook_errors, hook).inc(count - self._hook_errors[hook])
+            self._hook_errors[hook] = count
+        for what, drops in self._drops.items():
+            count, before = drops(), self._dropped.get(what, 0)
+            self._of(self._own.dropped, what).inc(count - before)
+            self._dropped[what] = count
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format 0.0.4. Safe in any thread: each metric locks its table of children."""
+        return generate_latest(self.registry)
+
+    def _gauge(self, gauge: object, flows: Mapping[str, http.HTTPFlow]) -> None:
+        """Set a gauge to the number of flows of each route."""
+        now = Counter(_route(flow) for flow in list(flows.values()))
+        shown = {labels[0] for labels in self._made.labels_of(gauge)}
+        for route in shown.union(self._services, now):
+            self._of(gauge, route).set(now[route])
+
+
+def route_of(exchange: Exchange) -> str:
+    """The service of a request, as the settings name it, whether or not it came as far as the router."""
+    service = service_for(exchange) if exchange.authority else None
+    return service.name if service is not None else UNMAPPED
+
+
+def _route(flow: http.HTTPFlow) -> str:
+    exchange = exchange_of(flow)
+    return route_of(exchange) if exchange is not None else UNMAPPED
+
+
+def _add_passed(passed: Passed, route: str, exchange: Exchange, now: FramesCounted) -> None:
+    """Add what has passed on a socket since it was last counted."""
+    before = exchange.frames_counted
+    if now == before:
+        return
+    exchange.frames_counted = now
+    for place, count in enumerate(now):
+        if count > before[place]:
+            passed[route, place] += count - before[place]
+
+
+def _of_session(session: Session) -> FramesCounted:
+    up, down = session.client, session.server
+    return up.messages, up.pings + up.pongs, up.bytes, down.messages, down.pings + down.pongs, down.bytes
+
+
+def _of_messages(exchange: Exchange, websocket: WebSocketData) -> FramesCounted:
+    """Of a socket that mitmproxy's own layer carries, which tells nobody of pings: what was counted and what is new."""
+    up, pings, up_bytes, down, pongs, down_bytes = exchange.frames_counted
+    for message in websocket.messages[up + down :]:
+        if message.from_client:
+            up, up_bytes = up + 1, up_bytes + len(message.content)
+        else:
+            down, down_bytes = down + 1, down_bytes + len(message.content)
+    return up, pings, up_bytes, down, pongs, down_bytes
+
+
+def _of_report(report: SocketReport) -> FramesCounted:
+    return (
+        report.messages_in,
+        report.controls_in,
+        report.bytes_in,
+        report.messages_out,
+        report.controls_out,
+        report.bytes_out,
+    )

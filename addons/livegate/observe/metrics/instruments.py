@@ -1,0 +1,202 @@
+"""All metrics that there are, with their names, help texts, labels and buckets; docs/metrics.md lists them.
+
+Made by `observe.metrics`, which counts with them. A test holds the document against this registry.
+"""
+
+import platform
+from collections.abc import Container
+from typing import Any
+
+from mitmproxy import version
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from livegate import __version__
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds."""
+SOCKET_BUCKETS = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+ROUTE = "route"
+"""Label: the service, as the settings name it, or `_unmapped`. Always the first one."""
+
+
+class HttpInstruments:
+    """Of requests and their answers, upgrades among them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "gateway_requests", "HTTP requests that are over.", [ROUTE, "method", "code"], registry=registry
+        )
+        self.in_flight = Gauge(
+            "gateway_requests_in_flight", "HTTP requests that are under way.", [ROUTE], registry=registry
+        )
+        self.durations = Histogram(
+            "gateway_request_duration_seconds",
+            "From the head of a request to the end of its answer.",
+            [ROUTE],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self.upstream = Histogram(
+            "gateway_upstream_duration_seconds",
+            "From the backend being asked to the head of its answer.",
+            [ROUTE],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self.upstream_up = Gauge(
+            "gateway_upstream_up",
+            "1 when the backend was reached the last time that was tried, 0 when not.",
+            [ROUTE],
+            registry=registry,
+        )
+        self.bytes = Counter("gateway_http_bytes", "Bytes of HTTP bodies.", [ROUTE, "direction"], registry=registry)
+        self.rejected = Counter(
+            "gateway_rejected", "Requests that the gateway turned down itself.", [ROUTE, "reason"], registry=registry
+        )
+        self.failures = Counter(
+            "gateway_failures", "Requests that failed on the way.", [ROUTE, "reason"], registry=registry
+        )
+        self.decisions = Counter(
+            "gateway_ratelimit_decisions", "Decisions of the rate limiter.", ["policy", "decision"], registry=registry
+        )
+
+
+class SocketInstruments:
+    """Of WebSockets."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.open = Gauge("gateway_ws_connections", "Open WebSockets.", [ROUTE], registry=registry)
+        self.upgrades = Counter(
+            "gateway_ws_upgrades", "WebSocket upgrades by what became of them.", [ROUTE, "outcome"], registry=registry
+        )
+        self.closes = Counter(
+            "gateway_ws_close", "WebSockets that have closed.", [ROUTE, "code", "by"], registry=registry
+        )
+        self.durations = Histogram(
+            "gateway_ws_duration_seconds",
+            "How long WebSockets were open.",
+            [ROUTE],
+            buckets=SOCKET_BUCKETS,
+            registry=registry,
+        )
+        self.frames = Counter(
+            "gateway_ws_frames",
+            "Messages, and control frames (pings and pongs), that were passed on.",
+            [ROUTE, "direction", "type"],
+            registry=registry,
+        )
+        self.bytes = Counter(
+            "gateway_ws_bytes", "Bytes of WebSocket messages.", [ROUTE, "direction"], registry=registry
+        )
+
+
+class LiveViewInstruments:
+    """Of LiveView sessions."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.events = Histogram(
+            "gateway_liveview_event_duration_seconds",
+            "Round trips of LiveView events, patches and joins.",
+            [ROUTE, "view", "event"],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self.diff_bytes = Counter(
+            "gateway_liveview_diff_bytes",
+            "Bytes of the diffs in the answers to events.",
+            [ROUTE, "view", "event"],
+            registry=registry,
+        )
+        self.incidents = Counter(
+            "gateway_liveview_incidents",
+            "Crashes of views, joins that were refused, joins after a loss.",
+            [ROUTE, "kind"],
+            registry=registry,
+        )
+        self.found = Counter(
+            "gateway_incidents",
+            "Incidents by cause: crashes, refused joins, lost sockets, refused requests; see docs/causes.md.",
+            [ROUTE, "cause"],
+            registry=registry,
+        )
+        self.sessions = Gauge(
+            "gateway_liveview_sessions",
+            "LiveView sessions (browser tabs) that are known.",
+            ["state"],
+            registry=registry,
+        )
+
+
+class OwnInstruments:
+    """Of the gateway itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.connections = Gauge("gateway_connections", "Open connections of clients.", registry=registry)
+        self.reloads = Counter("gateway_config_reloads", "Reloads of the settings.", ["result"], registry=registry)
+        self.reload_good = Gauge(
+            "gateway_config_last_reload_success",
+            "1 when the settings were good when they were read last, 0 when the ones before stay in force.",
+            registry=registry,
+        )
+        self.hook_errors = Counter("gateway_hook_errors", "Exceptions in hooks of addons.", ["hook"], registry=registry)
+        self.lag = Histogram(
+            "gateway_event_loop_lag_seconds", "How late the event loop was.", buckets=LAG_BUCKETS, registry=registry
+        )
+        self.dropped = Counter("gateway_dropped", "What could not be kept.", ["what"], registry=registry)
+        self.expiry = Gauge(
+            "gateway_certificate_expiry_timestamp_seconds",
+            "When a certificate for clients ends, in seconds since 1970.",
+            ["name"],
+            registry=registry,
+        )
+        self.build = Gauge("gateway_build_info", "1.", ["version", "mitmproxy", "python"], registry=registry)
+
+
+class Instruments:
+    """The registry, and quick access to the children of metrics."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of all lines, and nobody asks for them
+        self.registry = CollectorRegistry()
+        self.http = HttpInstruments(self.registry)
+        self.sockets = SocketInstruments(self.registry)
+        self.liveview = LiveViewInstruments(self.registry)
+        self.own = OwnInstruments(self.registry)
+        self.own.build.labels(__version__, version.VERSION, platform.python_version()).set(1)
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._children: dict[tuple[Any, ...], Any] = {}
+
+    def of(self, metric: Any, *labels: str) -> Any:
+        """A metric's child; prometheus-client's own look-up takes three times as long."""
+        key = (metric, *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
+
+    def remove(self, metric: Any, *labels: str) -> None:
+        """Let a child go, so that it is shown no longer."""
+        if self._children.pop((metric, *labels), None) is not None:
+            metric.remove(*labels)
+
+    def labels_of(self, metric: Any) -> list[tuple[str, ...]]:
+        """The label values of a metric's children."""
+        return [tuple(labels) for each, *labels in self._children if each is metric]
+
+    def keep_routes(self, routes: Container[str]) -> None:
+        """Let go of all that was counted for other routes."""
+        of_no_route = {self.http.decisions, self.liveview.sessions, *vars(self.own).values()}
+        for metric, *labels in list(self._children):
+            if metric not in of_no_route and labels[0] not in routes:
+                self.remove(metric, *labels)

@@ -1,0 +1,1 @@
+"""OpenTelemetry: trace context, spans and their export."""

@@ -1,0 +1,276 @@
+"""OpenTelemetry as the settings say: gives requests their trace context, tells of requests, sessions, joins and events.
+
+With `tracing` unset, or a sample of 0, nothing here is in mitmproxy's way: no hook, no listener, no thread.
+"""
+
+import asyncio
+import time
+from dataclasses import replace
+
+from mitmproxy import ctx, http
+from mitmproxy.net.http import status_codes
+
+from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of
+from livegate.mitm.dispatch import Idling, keep, table_of
+from livegate.observe.metrics.addon import route_of
+from livegate.observe.metrics.labels import METHODS
+from livegate.observe.tracing.exporter import SpanExport
+from livegate.observe.tracing.spans import Span, Spans, Value
+from livegate.pipeline.exchange import CurrentSettings, Exchange, awaiting_backend, exchange_of, report_of
+from livegate.pipeline.fields.trace_context import Request, Sampler
+from livegate.pipeline.identifiers import random_hex
+from livegate.redaction.printable import printable
+from livegate.redaction.redactor import Redactor
+from livegate.settings import Settings
+from livegate.settings import Tracing as TracingSettings
+
+SWEEP_EVERY_S = 5.0
+MAX_PATH_CHARACTERS = 500
+_PARENT, _STATE = b"traceparent", b"tracestate"
+_NAMES = frozenset({_PARENT, _STATE})
+_LENGTHS = frozenset(map(len, _NAMES))
+_PLACE = "livegate_trace"
+"""Attribute of a flow: its Traced."""
+
+
+class Traced:
+    """What tracing knows of a flow."""
+
+    __slots__ = ("is_page", "number", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.number: int | None = None
+        """Of the session that it is of."""
+        self.is_page = False
+        """Whether that session began with it."""
+
+
+class TraceContext(Idling):
+    """Gives each request that goes to a backend its place in a trace; stands before Headers, which passes it on."""
+
+    def __init__(self) -> None:
+        self.sampler: Sampler | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self.sampler is None
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = awaiting_backend(flow)
+        if exchange is None or self.sampler is None:
+            return
+        request = self.begin(flow, exchange, self.sampler).request
+        if not request.recorded:
+            return  # it goes on as though there were no tracing
+        fields = [field for field in flow.request.headers.fields if field[0].lower() not in _NAMES]
+        fields.append((_PARENT, request.own.traceparent.encode()))
+        if request.tracestate:
+            fields.append((_STATE, request.tracestate.encode()))
+        flow.request.headers.fields = tuple(fields)
+
+    @staticmethod
+    def begin(flow: http.HTTPFlow, exchange: Exchange, sampler: Sampler) -> Traced:
+        """The flow's place in a trace, by what its client sent."""
+        parents: list[str] = []
+        states: list[str] = []
+        for name, value in flow.request.headers.fields:
+            if len(name) in _LENGTHS and (known := name.lower()) in _NAMES:
+                (parents if known == _PARENT else states).append(value.decode("latin-1"))
+        traced = Traced(sampler.request(parents, states, trusted=exchange.peer_trusted))
+        setattr(flow, _PLACE, traced)
+        return traced
+
+
+class Tracing(Idling):
+    """Tells the collector of what has ended; stands after the inspector, which finds out what it was."""
+
+    def __init__(self, current: CurrentSettings, recorder: Recorder, redactor: Redactor) -> None:
+        self.context = TraceContext()
+        self._lost = 0
+        self._current = current
+        self._recorder = recorder
+        self._redactor = redactor
+        self._spans: Spans | None = None
+        self._export: SpanExport | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+        current.on_change(self._apply)
+
+    @property
+    def idle(self) -> bool:
+        return self._spans is None
+
+    @property
+    def dropped(self) -> int:
+        """Spans that did not reach a collector, since the start."""
+        return self._lost + (self._export.dropped if self._export is not None else 0)
+
+    # Life
+
+    def running(self) -> None:
+        if self._current.loaded:
+            self._apply(self._current.value)
+
+    def done(self) -> None:
+        export = self._switch_off()
+        if export is not None:
+            export.stop()
+
+    def _apply(self, settings: Settings) -> None:
+        wanted = settings.tracing if settings.tracing is not None and settings.tracing.sample > 0 else None
+        if wanted is None:
+            self._stop_soon(self._switch_off())
+        elif self._spans is None or self._export is None:
+            self._switch_on(wanted)
+        else:
+            self._change(self._spans, self._export, wanted)
+
+    def _switch_on(self, wanted: TracingSettings) -> None:
+        self._export = export = SpanExport(wanted)
+        export.start()
+        sampler = self.context.sampler = Sampler(wanted.sample, random_hex)
+        self._spans = Spans(sampler, self._redactor, self._put)
+        self._recorder.on_frame.append(self._frame)
+        self._recorder.on_exchange.append(self._exchange)
+        self._sweeping = asyncio.get_running_loop().create_task(self._sweep(self._spans), name="livegate tracing")
+        table_of(ctx.master.addons).forget()
+
+    def _change(self, spans: Spans, export: SpanExport, wanted: TracingSettings) -> None:
+        """What is under way goes on, to another collector if need be; another sample is for what begins from now on."""
+        spans.sampler.ratio = wanted.sample
+        if replace(export.settings, sample=wanted.sample) != wanted:
+            self._export = SpanExport(wanted)
+            self._export.start()
+            self._stop_soon(export)
+
+    def _switch_off(self) -> SpanExport | None:
+        """Tell of all that is under way; returns what sends that."""
+        spans, export = self._spans, self._export
+        if spans is None or self._sweeping is None:
+            return None
+        spans.end(time.time())
+        self._sweeping.cancel()
+        self._recorder.on_frame.remove(self._frame)
+        self._recorder.on_exchange.remove(self._exchange)
+        self._spans = self._export = self._sweeping = self.context.sampler = None
+        table_of(ctx.master.addons).forget()
+        return export
+
+    def _stop_soon(self, export: SpanExport | None) -> None:
+        """Let it send what it has, and the event loop go on meanwhile."""
+        if export is not None:
+            keep(asyncio.ensure_future(self._stop(export)))
+
+    async def _stop(self, export: SpanExport) -> None:
+        await asyncio.to_thread(export.stop)
+        self._lost += export.dropped
+
+    async def _sweep(self, spans: Spans) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            spans.sweep(time.time())
+
+    def _put(self, span: Span) -> None:
+        if self._export is not None:
+            self._export.put(span)
+
+    # What the inspector tells
+
+    def _frame(self, seen: FrameSeen) -> None:
+        exchange, traced = exchange_of(seen.flow), _traced(seen.flow)
+        if exchange is None or self._spans is None:
+            return  # of a file that was loaded
+        upgrade = traced.request.own if traced is not None and traced.request.recorded else None
+        self._spans.frame(seen.note, seen.channels.seen, route_of(exchange), upgrade)
+
+    def _exchange(self, seen: ExchangeSeen) -> None:
+        traced = _traced(seen.flow)
+        if traced is not None:
+            traced.number, traced.is_page = seen.number, seen.page is not None
+
+    # Hooks
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and flow.response is not None:
+            self._request(flow, exchange, flow.response.status_code, exchange.refused)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None and flow.websocket is None:
+            failure = exchange.failure
+            self._request(flow, exchange, failure.status if failure else 0, failure.reason if failure else "lost")
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        exchange, websocket, channels = exchange_of(flow), flow.websocket, channels_of(flow)
+        if exchange is None or websocket is None or channels is None or self._spans is None:
+            return
+        report = report_of(exchange, websocket)
+        told: dict[str, Value] = {
+            "livegate.close.code": websocket.close_code or 1006,
+            "livegate.close.by": report.closed_by,
+            "livegate.close.reason": self._spans.text(websocket.close_reason or ""),
+            "livegate.messages.up": report.messages_in,
+            "livegate.messages.down": report.messages_out,
+            "livegate.bytes.up": report.bytes_in,
+            "livegate.bytes.down": report.bytes_out,
+        }
+        self._spans.closed(channels.seen.id, websocket.timestamp_end or time.time(), told)
+
+    def _request(self, flow: http.HTTPFlow, exchange: Exchange, status: int, reason: str) -> None:
+        spans, sampler = self._spans, self.context.sampler
+        if spans is None or sampler is None:
+            return
+        traced = _traced(flow)
+        if traced is None:
+            if exchange.forwarded_at is not None:
+                return  # it went to its backend before tracing was switched on
+            traced = TraceContext.begin(flow, exchange, sampler)
+        service, path = route_of(exchange), flow.request.path.partition("?")[0]
+        began, ended = flow.request.timestamp_start, _ended(flow)
+        if traced.is_page and traced.number is not None:
+            spans.page(traced.request, traced.number, service, path, began=began, ended=ended)
+        known = flow.request.method in METHODS
+        error = reason or str(status) if status >= status_codes.INTERNAL_SERVER_ERROR or not status else None
+        spans.request(
+            traced.request,
+            flow.request.method if known else "HTTP",
+            self._attributes(flow, exchange, flow.request.method if known else "_OTHER", status, reason),
+            error=error,
+            began=began,
+            ended=ended,
+            number=traced.number,
+            is_page=traced.is_page,
+        )
+
+    def _attributes(
+        self, flow: http.HTTPFlow, exchange: Exchange, method: str, status: int, reason: str
+    ) -> dict[str, Value]:
+        path = self._redactor.string(flow.request.path.partition("?")[0])
+        service = route_of(exchange)
+        told: dict[str, Value] = {
+            "http.request.method": method,
+            "url.path": printable(path, MAX_PATH_CHARACTERS),
+            "url.scheme": exchange.scheme,
+            "server.address": service,
+            "network.protocol.name": "http",
+            "network.protocol.version": flow.request.http_version.removeprefix("HTTP/"),
+            "livegate.service": service,
+            "livegate.request_id": exchange.request_id,
+        }
+        if status:
+            told["http.response.status_code"] = status
+        if reason or status >= status_codes.INTERNAL_SERVER_ERROR:
+            told["error.type"] = reason or str(status)
+        if exchange.forwarded_at is not None and exchange.answered_at is not None:
+            told["livegate.backend.seconds"] = round(exchange.answered_at - exchange.forwarded_at, 6)
+        return told
+
+
+def _traced(flow: http.HTTPFlow) -> Traced | None:
+    return vars(flow).get(_PLACE)
+
+
+def _ended(flow: http.HTTPFlow) -> float:
+    response = flow.response
+    return (response.timestamp_end if response is not None else None) or time.time()

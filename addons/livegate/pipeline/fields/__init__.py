@@ -1,0 +1,1 @@
+"""Header fields that the gateway writes for backends."""

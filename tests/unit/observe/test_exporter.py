@@ -1,0 +1,178 @@
+"""Spans leave in batches from a thread; a collector that fails costs spans, never time, and is told of once."""
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http import trace_exporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.trace import SpanKind, StatusCode
+
+from livegate.observe.tracing import exporter
+from livegate.observe.tracing.exporter import SpanExport
+from livegate.observe.tracing.spans import Moment, Span
+from livegate.pipeline.fields.trace_context import Context
+from livegate.settings import Tracing
+
+TIMEOUT_S = 20
+OWN, OTHER = Context("a" * 32, "b" * 16), Context("c" * 32, "d" * 16, 3)
+
+
+def span(name: str = "x", **more: Any) -> Span:
+    return Span(name, OWN, None, 1, 2, {}, **more)
+
+
+class Exporter:
+    """Stands in for OTLPSpanExporter; a test says what becomes of each batch."""
+
+    made: "Exporter"
+
+    def __init__(self, **given: Any) -> None:
+        self.given = given
+        self.batches: list[list[str]] = []
+        self.spans: list[ReadableSpan] = []
+        self.results: list[Any] = []
+        self.news = threading.Condition()
+        self.shut = threading.Event()
+        Exporter.made = self
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        with self.news:
+            self.batches.append([each.name for each in spans])
+            self.spans += spans
+            self.news.notify_all()
+            result = self.results.pop(0) if self.results else SpanExportResult.SUCCESS
+        if isinstance(result, threading.Event):
+            result.wait(TIMEOUT_S)
+            return SpanExportResult.FAILURE
+        if isinstance(result, Exception):
+            raise result
+        if result is SpanExportResult.FAILURE:
+            logging.getLogger(exporter.EXPORTER_LOGGER).warning("why it failed")
+        return result
+
+    def shutdown(self) -> None:
+        self.shut.set()
+        for each in self.results:
+            if isinstance(each, threading.Event):
+                each.set()
+
+
+@pytest.fixture
+def export(monkeypatch: pytest.MonkeyPatch) -> Iterator[SpanExport]:
+    monkeypatch.setattr(trace_exporter, "OTLPSpanExporter", Exporter)
+    made = SpanExport(Tracing("http://c.test/v1/traces", secret_headers=(("K", "v"),)))
+    yield made
+    if made._thread.ident is not None:
+        made.stop()
+
+
+def test_what_is_put_leaves_in_batches_before_the_stop(export: SpanExport) -> None:
+    for number in range(exporter.BATCH + 2):
+        export.put(span(str(number)))
+    export.start()
+    export.stop()
+    assert [len(batch) for batch in Exporter.made.batches] == [exporter.BATCH, 2]
+    assert Exporter.made.given["headers"] == {"K": "v"}
+    assert Exporter.made.given["endpoint"] == "http://c.test/v1/traces"
+    assert Exporter.made.shut.is_set()
+    assert export.dropped == 0
+
+
+def test_a_full_batch_does_not_wait(export: SpanExport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "EVERY_S", TIMEOUT_S * 10)
+    export.start()
+    for number in range(exporter.BATCH):
+        export.put(span(str(number)))
+    with_made = wait_for_made()
+    with with_made.news:
+        assert with_made.news.wait_for(lambda: with_made.spans, TIMEOUT_S)
+
+
+def wait_for_made() -> Exporter:
+    for _ in range(int(TIMEOUT_S / 0.01)):
+        if hasattr(Exporter, "made"):
+            return Exporter.made
+        threading.Event().wait(0.01)
+    raise AssertionError("no exporter was made")
+
+
+def test_a_queue_that_is_full_drops_and_counts(export: SpanExport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "MAX_QUEUED", 3)
+    for _ in range(5):
+        export.put(span())
+    assert export.dropped == 2
+    export.start()
+    export.stop()
+    assert len(Exporter.made.spans) == 3
+
+
+def test_a_failure_is_told_once_with_its_cause_and_so_is_that_it_is_over(
+    export: SpanExport, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(exporter, "BATCH", 1)
+    caplog.set_level(logging.INFO)
+    results = [SpanExportResult.FAILURE, ValueError("broken"), SpanExportResult.SUCCESS, SpanExportResult.SUCCESS]
+
+    class Failing(Exporter):
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            self.results = results
+
+    monkeypatch.setattr(trace_exporter, "OTLPSpanExporter", Failing)
+    for number in range(4):
+        export.put(span(str(number)))
+    export.start()
+    export.stop()
+    assert Exporter.made.batches == [["0"], ["1"], ["2"], ["3"]]
+    assert export.dropped == 2
+    first, second = [record.getMessage() for record in caplog.records if record.name == "livegate.tracing"]
+    assert "do not reach the collector at http://c.test/v1/traces: why it failed" in first
+    assert second == "the collector takes spans again; 2 were lost"
+    assert not logging.getLogger(exporter.EXPORTER_LOGGER).propagate, "a line for each try is in nobody's log"
+
+
+def test_a_stop_does_not_wait_for_a_collector_that_hangs(export: SpanExport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "STOP_WITHIN_S", 0.1)
+    hanging = threading.Event()
+
+    class Hanging(Exporter):
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            self.results = [hanging]
+
+        def shutdown(self) -> None:
+            hanging.set()
+            super().shutdown()
+
+    monkeypatch.setattr(trace_exporter, "OTLPSpanExporter", Hanging)
+    export.put(span())
+    export.start()
+    export.stop()
+    assert Exporter.made.shut.is_set(), "the exporter is woken"
+    export._thread.join(TIMEOUT_S)
+    assert not export._thread.is_alive()
+    assert export.dropped == 1
+
+
+def test_all_of_a_span_arrives(export: SpanExport) -> None:
+    moment = Moment("diff", 5, {"b": 1})
+    export.put(Span("s", OWN, "e" * 16, 1, 9, {"a": "b"}, "server", "why", True, moments=(moment,), links=(OTHER,)))
+    export.put(span())
+    export.start()
+    export.stop()
+    told, plain = Exporter.made.spans
+    assert (told.name, told.kind, told.start_time, told.end_time) == ("s", SpanKind.SERVER, 1, 9)
+    assert told.context is not None
+    assert (f"{told.context.trace_id:032x}", f"{told.context.span_id:016x}") == (OWN.trace_id, OWN.span_id)
+    assert told.parent is not None
+    assert (f"{told.parent.span_id:016x}", told.parent.is_remote) == ("e" * 16, True)
+    assert (told.status.status_code, told.status.description) == (StatusCode.ERROR, "why")
+    assert dict(told.attributes or {}) == {"a": "b"}
+    assert [(each.name, each.timestamp, dict(each.attributes or {})) for each in told.events] == [("diff", 5, {"b": 1})]
+    assert [f"{each.context.trace_id:032x}" for each in told.links] == [OTHER.trace_id]
+    assert told.resource.attributes["service.name"] == "livegate"
+    assert (plain.parent, plain.kind, plain.status.status_code) == (None, SpanKind.INTERNAL, StatusCode.UNSET)

@@ -1,0 +1,97 @@
+"""A gateway's desk without a gateway: its parts are real, nothing listens."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mitmproxy.test import taddons
+
+from livegate.admin.state import Desk
+from livegate.inspect.recorder import Recorder
+from livegate.observe.history.addon import Watch
+from livegate.observe.history.recordings import Kept
+from livegate.observe.metrics.addon import Metrics
+from livegate.phoenix.model import Session, SocketSeen, View
+from livegate.phoenix.note import Note
+from livegate.phoenix.tree import Tree
+from livegate.pipeline.drain import Drain
+from livegate.pipeline.exchange import CurrentSettings
+from livegate.redaction.redactor import Redactor
+from livegate.settings import Settings, load_settings
+from livegate.websocket.registry import Sockets
+
+
+@dataclass
+class Parts:
+    """What the desk stands on."""
+
+    desk: Desk
+    watch: Watch
+    sockets: Sockets
+    drain: Drain
+    current: CurrentSettings
+    folder: Path
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    """Where the gateway would run."""
+
+    def settings(self, **sections: Any) -> Settings:
+        path = self.folder / "gateway.yaml"
+        path.write_text(yaml.safe_dump({"services": {"a.test": "http://10.0.0.1:1"}, **sections}))
+        return load_settings(path, {})
+
+    def know(self, *sessions: Session) -> None:
+        """Have sessions as if their frames had gone by."""
+        for each in sessions:
+            self.watch._sessions[each.number] = (each, "a.test")
+            self.watch._changed(each.number)
+
+    def record(self, number: int, *frames: Kept) -> None:
+        """Have frames of a session as if they had gone by."""
+        for each in frames:
+            self.watch.recordings.grew(self.watch.recordings.to_add(number).add(each))
+
+
+def session(number: int, **values: Any) -> Session:
+    made = Session(number, f"phx-{number}", 100.0, 110.0)
+    made.views["lv:a"] = View("lv:a", module="Demo.CountLive", path="/count", state="up")
+    made.sockets.append(SocketSeen("websocket", "2.0.0", 100.0, id="flow"))
+    for name, value in values.items():
+        setattr(made, name, value)
+    return made
+
+
+def kept(place: int = 0, data: bytes = b"{}", page: Tree | None = None, *, text: bool = True) -> Kept:
+    note = Note("event", float(place), from_client=True, size=len(data), frame=None)
+    return Kept(note, "ok", "View", None, page, data, text, "flow", "socket")
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    current, sockets = CurrentSettings(), Sockets()
+    recorder, redactor = Recorder(), Redactor()
+    watch, drain = Watch(recorder, redactor), Drain(current, sockets)
+    watch.active = True
+    desk = Desk(
+        current,
+        sockets,
+        drain=drain,
+        watch=watch,
+        metrics=Metrics(current, sockets, recorder.tracker),
+        redactor=redactor,
+    )
+    made = Parts(desk, watch, sockets, drain, current, tmp_path)
+    current.value = made.settings()
+    thread = threading.Thread(target=made.loop.run_forever, daemon=True)
+    thread.start()
+    desk.open(made.loop)
+    with taddons.context():
+        yield made
+    if not made.loop.is_closed():
+        made.loop.call_soon_threadsafe(made.loop.stop)
+        thread.join(5)
+        made.loop.close()
