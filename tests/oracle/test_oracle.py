@@ -13,7 +13,7 @@ import pytest
 from generator import VERSIONS, sequence
 
 from livegate.phoenix import frames
-from livegate.phoenix.tree import Tree
+from livegate.phoenix.rendered.tree import Tree
 
 HERE = Path(__file__).parent
 SEQUENCES = int(os.environ.get("LIVEGATE_ORACLE", "120"))

@@ -18,9 +18,9 @@ from livegate.admin.frame_search import matching
 from livegate.admin.state import Desk, SilentError
 from livegate.inspect.describe import changes_text, raw_text
 from livegate.observe.history.stylesheets import dressed
-from livegate.phoenix.model import Session
-from livegate.phoenix.page import Page
-from livegate.phoenix.tree import TreeError
+from livegate.phoenix.rendered.page import Page
+from livegate.phoenix.rendered.tree import TreeError
+from livegate.phoenix.sessions.model import Session
 from livegate.redaction.printable import printable
 from livegate.websocket import closing
 

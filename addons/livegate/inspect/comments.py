@@ -4,7 +4,7 @@ from mitmproxy import ctx, hooks, http
 
 from livegate.inspect.describe import SIGNS, sign_of, socket_text
 from livegate.mitm.policy import not_kept_text
-from livegate.phoenix.channel import Channels
+from livegate.phoenix.sessions.socket import Channels
 from livegate.redaction.redactor import Redactor
 
 SOON_S = 0.5

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from livegate.phoenix.note import Note
+from livegate.phoenix.sessions.frame_info import Note
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog, Payloads
 

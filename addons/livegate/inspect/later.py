@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from livegate.phoenix.ahead import Ahead
+from livegate.phoenix.sessions.preparation import Ahead
 
 LARGE_BYTES = 32 * 1024
 """Reading a longer frame may take more than some milliseconds; of a shorter one the way through a thread would."""

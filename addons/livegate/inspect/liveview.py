@@ -17,8 +17,8 @@ from livegate.inspect.recorder import FOLLOWING, FrameSeen, Recorder, channels_o
 from livegate.inspect.view import HeartbeatContentview, LiveViewContentview
 from livegate.logs.subject import about
 from livegate.mitm.dispatch import contained
-from livegate.phoenix.model import Session
-from livegate.phoenix.note import Note
+from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.sessions.model import Session
 from livegate.redaction.redactor import Redactor
 
 logger = logging.getLogger("livegate.liveview")

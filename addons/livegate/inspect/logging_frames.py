@@ -7,7 +7,7 @@ from mitmproxy.websocket import WebSocketMessage
 
 from livegate.inspect.frame_log import Line, frame_line
 from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of, note_of
-from livegate.phoenix.channel import Channels
+from livegate.phoenix.sessions.socket import Channels
 from livegate.redaction.redactor import Redactor
 
 

@@ -6,10 +6,10 @@ import json
 
 from livegate.inspect.describe import changes_text, raw_text
 from livegate.inspect.recorded import Line
-from livegate.phoenix.channel import Channels
 from livegate.phoenix.frames import Frame
-from livegate.phoenix.note import Note, size_text
-from livegate.phoenix.tracker import Tracker
+from livegate.phoenix.sessions.frame_info import Note, size_text
+from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.redactor import Redactor
 
 MAX_JSON_CHARACTERS = 256 * 1024

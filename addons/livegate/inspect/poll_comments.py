@@ -2,7 +2,7 @@
 
 from mitmproxy import http
 
-from livegate.phoenix.note import Note
+from livegate.phoenix.sessions.frame_info import Note
 from livegate.redaction.redactor import Redactor
 
 COMMENTED = "livegate_poll_comment"

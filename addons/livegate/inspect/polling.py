@@ -14,9 +14,9 @@ from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
 from livegate.inspect.visits import host_of
-from livegate.phoenix.channel import Channels
 from livegate.phoenix.longpoll import Answer, Poll, Polled, is_longpoll, parse_answer, parse_request
-from livegate.phoenix.tracker import Tracker
+from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.content_coding import content_of
 
 MAX_LONGPOLLS = 1000

@@ -21,11 +21,11 @@ from livegate.inspect.read_flows import flow_file_lines
 from livegate.inspect.read_frame_log import EXPECTED, FrameLogFile
 from livegate.inspect.read_har import MAX_HAR_BYTES, har_lines
 from livegate.inspect.recorded import FRAME_LOG, Contents, Line, ReadError
-from livegate.phoenix.channel import Channels
-from livegate.phoenix.note import shortened
-from livegate.phoenix.page import page_of
-from livegate.phoenix.tracker import Tracker
-from livegate.phoenix.tree import TreeError
+from livegate.phoenix.rendered.page import page_of
+from livegate.phoenix.rendered.tree import TreeError
+from livegate.phoenix.sessions.frame_info import shortened
+from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.tracker import Tracker
 
 __all__ = ["Contents", "Line", "ReadError", "Wanted", "line_text", "page_at", "read_lines"]
 

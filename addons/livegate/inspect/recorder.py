@@ -16,15 +16,15 @@ from livegate.inspect.later import LARGE_BYTES, Later
 from livegate.inspect.polling import Answered, LongPolls
 from livegate.inspect.visits import Visits, host_of
 from livegate.logs.subject import belongs_to
-from livegate.phoenix.ahead import Ahead, of_frame, read_ahead
-from livegate.phoenix.channel import Channels
 from livegate.phoenix.frames import Frame, Vsn, decode
-from livegate.phoenix.incidents import Incident
+from livegate.phoenix.incidents.model import Incident
 from livegate.phoenix.longpoll import Polled
-from livegate.phoenix.model import Exchange, Limits, PageLoad, Session
-from livegate.phoenix.note import Note
-from livegate.phoenix.pages import path_of
-from livegate.phoenix.tracker import Tracker
+from livegate.phoenix.page_html import path_of
+from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.sessions.model import Exchange, Limits, PageLoad, Session
+from livegate.phoenix.sessions.preparation import Ahead, of_frame, read_ahead
+from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.content_coding import content_of
 
 NOTE = "livegate_note"

@@ -9,7 +9,7 @@ from mitmproxy.contentviews import Contentview, Metadata
 
 from livegate.inspect import recorder
 from livegate.inspect.describe import note_text
-from livegate.phoenix.note import Note
+from livegate.phoenix.sessions.frame_info import Note
 from livegate.redaction.redactor import Redactor
 
 PRIORITY = 10.0

@@ -8,7 +8,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 
-from livegate.phoenix.terms import TermError, read_term
+from livegate.phoenix.etf import TermError, read_term
 
 PREFIX = "SFMyNTY."
 MAX_TOKEN_CHARACTERS = 64 * 1024

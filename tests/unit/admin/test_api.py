@@ -15,7 +15,7 @@ from mitmproxy import http
 from livegate.admin import api as apis
 from livegate.admin.api import Api
 from livegate.admin.export import asset, export_page
-from livegate.phoenix.tree import Tree
+from livegate.phoenix.rendered.tree import Tree
 
 DOCUMENT = json.loads(asset("openapi.json"))
 BESIDE = {("GET", "/api/v1/live")}

@@ -9,7 +9,7 @@ from gateway_parts import Parts, session
 from livegate.admin import frame_search
 from livegate.admin.api import Api
 from livegate.observe.history.recordings import Kept
-from livegate.phoenix.note import Note
+from livegate.phoenix.sessions.frame_info import Note
 
 SECRET = "hunter2canary"
 

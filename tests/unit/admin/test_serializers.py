@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from livegate.admin import serializers
-from livegate.phoenix.incidents import Incident
-from livegate.phoenix.model import Event, Exchange, Session, SocketSeen, Upload, View
+from livegate.phoenix.incidents.model import Incident
+from livegate.phoenix.sessions.model import Event, Exchange, Session, SocketSeen, Upload, View
 from livegate.redaction.redactor import Redactor
 
 CANARY = "CANARYcanary0123456789"

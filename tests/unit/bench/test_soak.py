@@ -10,8 +10,8 @@ from tests.bench.soak.clients import Times
 from tests.bench.soak.record import LAG
 from tests.bench.soak.report import judged, slope, warm
 
-from livegate.phoenix.model import PageLoad
-from livegate.phoenix.tracker import Tracker
+from livegate.phoenix.sessions.model import PageLoad
+from livegate.phoenix.sessions.tracker import Tracker
 
 
 def record(**changes: Any) -> Any:

@@ -9,8 +9,8 @@ from socket_flow import TOPIC, Browser
 
 from livegate.inspect.incident_lines import mark_of
 from livegate.inspect.liveview import LiveViewInspector
-from livegate.phoenix.incident_words import SLUGS
-from livegate.phoenix.incidents import Incident
+from livegate.phoenix.incidents.catalog import SLUGS
+from livegate.phoenix.incidents.model import Incident
 from scenes.in_process import play
 
 SCENES = {

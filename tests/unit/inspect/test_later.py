@@ -15,7 +15,7 @@ from livegate.inspect import later, recorder
 from livegate.inspect.later import LARGE_BYTES
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.recorder import FrameSeen
-from livegate.phoenix.ahead import read_ahead
+from livegate.phoenix.sessions.preparation import read_ahead
 
 TOPIC = "lv:phx-1"
 JOIN = ["4", "4", TOPIC, "phx_join", {"url": "http://app.test/count", "params": {}}]

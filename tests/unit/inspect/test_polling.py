@@ -10,7 +10,7 @@ from mitmproxy.test import taddons, tflow
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.polling import QUIET_S
 from livegate.inspect.recorder import FrameSeen, Recorder
-from livegate.phoenix.channel import Channels
+from livegate.phoenix.sessions.socket import Channels
 
 NOW = 1_700_000_000.0
 TOPIC = "lv:phx-1"

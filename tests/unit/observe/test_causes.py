@@ -10,8 +10,8 @@ import pytest
 import livegate.pipeline
 import livegate.websocket
 from livegate.observe.causes import RULES, Case, causes_of, refusals, slug_of
-from livegate.phoenix import incident_words
-from livegate.phoenix.model import Event, SocketSeen
+from livegate.phoenix.incidents import catalog
+from livegate.phoenix.sessions.model import Event, SocketSeen
 from livegate.settings.shape import SettingsFile
 
 CHECKOUT = Path(__file__).parents[3]
@@ -129,7 +129,7 @@ def test_a_fault_has_its_cause_and_only_that(case: Case, slug: str) -> None:
 def test_every_rule_has_a_fault_and_a_slug_of_its_own() -> None:
     assert len(RULES) >= 12
     assert len(set(SLUGS)) == len(RULES)
-    assert not set(SLUGS) & set(incident_words.SLUGS)
+    assert not set(SLUGS) & set(catalog.SLUGS)
     assert sorted({slug for _, slug in FAULTS}) == SLUGS
 
 
@@ -263,4 +263,4 @@ def test_every_reason_for_which_the_gateway_closes_has_a_cause() -> None:
 
 def test_the_document_lists_each_cause_once() -> None:
     rows = re.findall(r"^\| `([a-z-]+)` \|", (CHECKOUT / "docs" / "causes.md").read_text(), re.MULTILINE)
-    assert sorted(rows) == sorted([*SLUGS, *incident_words.SLUGS])
+    assert sorted(rows) == sorted([*SLUGS, *catalog.SLUGS])

@@ -6,7 +6,7 @@ import pytest
 from scripted import Script
 
 from livegate.observe.causes import RULES, slug_of
-from livegate.phoenix.incident_words import SLUGS
+from livegate.phoenix.incidents.catalog import SLUGS
 
 OPEN = "page /cart\nsocket\njoin\n"
 POLLING = "page /cart\npoll-open\njoin\n"

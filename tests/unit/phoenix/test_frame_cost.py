@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegate.phoenix.changes import as_sent
-from livegate.phoenix.entries import CHUNK, Entries
-from livegate.phoenix.tree import Tree
+from livegate.phoenix.rendered.changes import as_sent
+from livegate.phoenix.rendered.entries import CHUNK, Entries
+from livegate.phoenix.rendered.tree import Tree
 
 
 @given(st.integers(0, 200), st.dictionaries(st.integers(0, 210), st.integers()), st.integers(0, 220))

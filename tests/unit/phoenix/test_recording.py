@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from livegate.inspect import reading
-from livegate.phoenix.model import percentile
-from livegate.phoenix.tracker import Tracker
+from livegate.phoenix.sessions.model import percentile
+from livegate.phoenix.sessions.tracker import Tracker
 
 RECORDING = Path(__file__).parents[2] / "fixtures" / "demo.jsonl.gz"
 

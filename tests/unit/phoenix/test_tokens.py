@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from livegate.phoenix import tokens
-from livegate.phoenix.terms import MAX_BYTES, Atom, TermError, read_term
+from livegate.phoenix.etf import MAX_BYTES, Atom, TermError, read_term
 
 
 def term(*parts: bytes) -> bytes:

@@ -18,7 +18,7 @@ from wsproto.frame_protocol import Opcode
 from livegate.inspect.recorder import Recorder
 from livegate.observe.history.addon import Watch
 from livegate.observe.metrics.addon import Metrics
-from livegate.phoenix.incidents import Incident
+from livegate.phoenix.incidents.model import Incident
 from livegate.pipeline.exchange import CurrentSettings, SocketReport
 from livegate.pipeline.refusal import Refusal
 from livegate.redaction.redactor import Redactor

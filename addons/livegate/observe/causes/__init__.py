@@ -1,4 +1,4 @@
-"""Why a request was refused or a socket closed, in words, and what to do. What frames show is in `phoenix.detection`.
+"""Why a request was refused or a socket closed, in words, and what to do. What frames show is in `phoenix.incidents`.
 
 One small pure rule for each cause, by subject; docs/causes.md lists them. A rule has evidence for each word it says:
 where two stories fit, a cause is found only if none of them is ordinary use. Sources of what a code or reason means:

@@ -17,9 +17,9 @@ from livegate.inspect.recorder import IncidentSeen, Recorder
 from livegate.observe.causes import Case, causes_of
 from livegate.observe.history.incident_json import cause, serialized
 from livegate.observe.history.time_series import Trend
-from livegate.phoenix.incidents import Incident
-from livegate.phoenix.model import Event, Session
-from livegate.phoenix.pages import is_socket_url, vsn_of_url
+from livegate.phoenix.incidents.model import Incident
+from livegate.phoenix.page_html import is_socket_url, vsn_of_url
+from livegate.phoenix.sessions.model import Event, Session
 from livegate.pipeline.exchange import Exchange, exchange_of
 from livegate.pipeline.refusal import Refusal
 from livegate.redaction.printable import printable

@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 from mitmproxy import http
 
-from livegate.phoenix.pages import path_of
+from livegate.phoenix.page_html import path_of
 from livegate.redaction.content_coding import content_of
 
 MAX_SHEET_BYTES = 512 * 1024

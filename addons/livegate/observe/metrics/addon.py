@@ -25,7 +25,7 @@ from livegate.observe.metrics.labels import (
     status_label,
     view_label,
 )
-from livegate.phoenix.tracker import Tracker
+from livegate.phoenix.sessions.tracker import Tracker
 from livegate.pipeline.exchange import (
     CurrentSettings,
     Exchange,

@@ -1,0 +1,1 @@
+"""Rendered trees: the page of a LiveView from its join and its diffs."""

@@ -1,0 +1,171 @@
+"""Streams: the server sends what is new and forgets it; the browser keeps the items, and so do we."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple
+
+from livegate.phoenix.rendered.entries import Entries
+from livegate.phoenix.rendered.items import EMPTY, Edit, Items
+from livegate.phoenix.rendered.nodes import STATICS, Node, TreeError, is_comprehension
+
+MAX_ITEMS = 20_000
+MAX_TAG_PARTS, MAX_TAG_DEPTH = 256, 20
+"""So many statics and dynamics, so deep, are read for the id of an item."""
+_ID = re.compile(r"""(?<![\w-])id=["']?([^"'\s>]+)""")
+
+
+class Insert(NamedTuple):
+    """Where an item goes: `at` an index, -1 at the end; `limit` keeps so many at the start, negative at the end."""
+
+    id: str
+    at: int
+    limit: int | None
+    update_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a diff says of a stream, in whichever version's form."""
+
+    ref: str | None
+    inserts: tuple[Insert, ...]
+    deletes: tuple[str, ...]
+    reset: bool
+    ordered: bool = True
+    """Whether the inserts come in the order of the entries: those of an object do not."""
+
+
+@dataclass(slots=True)
+class Effect:
+    """What orders have done to the items of streams, by DOM id."""
+
+    inserted: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    limited: int = 0
+    """Items that a limit has dropped."""
+
+
+def orders_of(value: object) -> Orders:
+    """Read the `stream` of a comprehension, of LiveView 0.18.16 to 1.2. Raises TreeError."""
+    if not isinstance(value, list) or len(value) < 2:
+        raise TreeError("a stream that is no list")
+    if isinstance(value[0], dict):  # 0.18: no ref, {id: at}
+        return Orders(None, _inserts(value[0]), _ids(value[1]), reset=False, ordered=False)
+    deletes = value[2] if len(value) > 2 else []
+    reset, ordered = len(value) > 3 and bool(value[3]), isinstance(value[1], list)
+    return Orders(str(value[0]), _inserts(value[1]), _ids(deletes), reset, ordered)
+
+
+def ref_of(value: object) -> str | None:
+    """The ref of a stream whose orders could be read."""
+    return None if not isinstance(value, list) or isinstance(value[0], dict) else str(value[0])
+
+
+def _ids(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise TreeError("a stream whose deletes are no list of ids")
+    return tuple(value)
+
+
+def _inserts(value: object) -> tuple[Insert, ...]:
+    if isinstance(value, dict):  # {id: at} or {id: [at, limit]}
+        rows = [[id_, *(place if isinstance(place, list) else [place])] for id_, place in value.items()]
+    elif isinstance(value, list):
+        rows = value
+    else:
+        raise TreeError("a stream whose inserts are neither list nor object")
+    return tuple(_insert(row) for row in rows)
+
+
+def _insert(row: object) -> Insert:
+    if not isinstance(row, list) or len(row) < 2 or not isinstance(row[0], str) or not isinstance(row[1], int):
+        raise TreeError("an insert into a stream that has no id and place")
+    limit = row[2] if len(row) > 2 and isinstance(row[2], int) else None
+    return Insert(row[0], row[1], limit, update_only=len(row) > 3 and bool(row[3]))
+
+
+def after(
+    items: Items, orders: Orders, entries: list[Any] | Entries, id_of: Callable[[Any], str | None], effect: Effect
+) -> Items:
+    """The items of a stream once the orders were followed; `id_of` reads an entry's DOM id. Raises TreeError.
+
+    What that did is added to `effect`.
+
+    An entry comes at the place of its order, and so has its id (1.0 on): reading the id is dear, and only done where
+    the two do not agree, or where the orders came as an object, whose order is not that of the entries.
+    """
+    if not entries and not orders.deletes and not orders.reset:
+        return items
+    edit = Edit(EMPTY if orders.reset else items)
+    for id_ in orders.deletes:
+        if id_ in edit:
+            edit.delete(id_)
+            effect.deleted.append(id_)
+    inserts = orders.inserts
+    by_id: dict[str, Insert] | None = None
+    in_order = orders.ordered and len(inserts) == len(entries)
+    for number, entry in enumerate(entries):
+        insert = inserts[number] if number < len(inserts) else None
+        if not in_order or insert is None or not _names(entry, insert.id):
+            if by_id is None:
+                by_id = {each.id: each for each in inserts}
+            insert = by_id.get(id_of(entry) or "", insert)
+        if insert is not None:
+            _put(edit, insert, entry, effect)
+    if len(edit) > MAX_ITEMS:
+        raise TreeError(f"a stream of more than {MAX_ITEMS} items")
+    return edit.done()
+
+
+def _names(entry: Any, id_: str) -> bool:
+    """Whether the first text of an entry has the id in it."""
+    first = entry[0] if isinstance(entry, list) and entry else entry.get("0") if isinstance(entry, dict) else None
+    return isinstance(first, str) and id_ in first
+
+
+def _put(edit: Edit, insert: Insert, entry: Any, effect: Effect) -> None:
+    if insert.id in edit:
+        edit.replace(insert.id, entry)
+        effect.updated.append(insert.id)
+        return
+    if insert.update_only:
+        return
+    edit.insert(insert.at, insert.id, entry)
+    effect.inserted.append(insert.id)
+    if insert.limit is not None:
+        before = len(edit)
+        edit.trim(insert.limit)
+        effect.limited += before - len(edit)
+
+
+def first_id(node: Node, components: dict[int, Node]) -> str | None:
+    """The DOM id of a node: that of its first tag, which may be within a component. None when there is none.
+
+    Reads little further than that tag: MAX_TAG_PARTS parts at most.
+    """
+    parts = []
+    for part in islice(_texts(node, components, 0), MAX_TAG_PARTS):
+        parts.append(part)
+        if ">" in part:
+            break
+    match = _ID.search("".join(parts))
+    return match.group(1) if match is not None else None
+
+
+def _texts(value: Any, components: dict[int, Node], depth: int) -> Iterator[str]:
+    """What a value begins with, in the order of its HTML."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = components.get(value)
+    if not isinstance(value, dict):
+        yield str(value or "")
+        return
+    statics = value.get(STATICS)
+    if not isinstance(statics, list) or is_comprehension(value) or depth > MAX_TAG_DEPTH:
+        return
+    for number, static in enumerate(statics):
+        yield static
+        if number + 1 < len(statics):
+            yield from _texts(value.get(str(number)), components, depth + 1)

@@ -1,0 +1,62 @@
+"""What a push of the client asks for, by its event and payload."""
+
+from typing import Any
+
+from livegate.phoenix.frames import Frame
+from livegate.phoenix.page_html import RANDOM_TOPIC, path_of
+from livegate.phoenix.sessions.model import Kind, Session, View
+
+_KINDS: dict[str, Kind] = {
+    "phx_join": "join",
+    "phx_leave": "leave",
+    "event": "event",
+    "live_patch": "patch",
+    "allow_upload": "upload",
+    "progress": "progress",
+    "cids_will_destroy": "destroy",
+    "cids_destroyed": "destroy",
+}
+
+
+def kind_of(event: str) -> Kind:
+    """Return the kind of a push by the event of its frame; `push` for what is neither Phoenix's nor LiveView's."""
+    return _KINDS.get(event, "push")
+
+
+def is_page(session: Session, topic: str) -> bool:
+    """Whether a view is one of the page itself: clients before 1.0 give the page's URL for sticky views as well."""
+    if not topic.startswith("lv:"):
+        return False
+    main = session.main
+    return (
+        main is None or main.topic == topic or topic.startswith(RANDOM_TOPIC) or not main.topic.startswith(RANDOM_TOPIC)
+    )
+
+
+def mounts_again(view: View | None, payload: dict[str, Any]) -> bool:
+    """Whether a join is one after a crash, a refusal or a lost socket.
+
+    LiveView's client counts in `_mounts` how often this view was mounted; of one that does not count the state tells.
+    """
+    params = payload.get("params")
+    mounts = params.get("_mounts") if isinstance(params, dict) else None
+    if isinstance(mounts, int) and mounts > 0:
+        return True
+    if view is None or ("redirect" in payload and view.path != path_of(payload.get("redirect"))):
+        return False
+    return view.joins > 0 and view.state in ("crashed", "closed", "refused")
+
+
+def described(kind: Kind, frame: Frame, payload: dict[str, Any], view: View | None) -> tuple[str, str, str]:
+    """Return of a push what it is, its name and its type."""
+    match kind:
+        case "join":
+            return "join", view.label if view is not None else frame.topic, ""
+        case "leave":
+            return "leave", view.label if view is not None else frame.topic, ""
+        case "event":
+            return "event", str(payload.get("event", "?")), str(payload.get("type", "event"))
+        case "patch":
+            return "event", path_of(payload.get("url")) or "?", "patch"
+        case _:
+            return "push", frame.event, ""

@@ -1,0 +1,62 @@
+"""Files on their way up: what the channel of an upload and LiveView's own messages tell of them."""
+
+from typing import Any
+
+from livegate.phoenix.sessions.frame_info import shortened, size_text
+from livegate.phoenix.sessions.model import Session, Upload
+
+MAX_UPLOADS = 100
+"""Kept of one session."""
+TOPIC = "lvu:"
+"""How the topic of an upload's channel begins; the entry's ref follows."""
+
+
+def upload_of(session: Session | None, topic: str) -> Upload | None:
+    """Return the upload that a channel carries, if its `allow_upload` was seen."""
+    return session.uploads.get(topic.removeprefix(TOPIC)) if session is not None else None
+
+
+def requested(session: Session, payload: dict[str, Any]) -> str:
+    """Note the entries of an `allow_upload`; return their names for a sentence."""
+    names = []
+    entries = payload.get("entries")
+    for entry in entries if isinstance(entries, list) else ():
+        if not isinstance(entry, dict):
+            continue
+        name, size = str(entry.get("name", "?")), entry.get("size")
+        names.append(shortened(name))
+        _keep(session, str(entry.get("ref")), Upload(name, size if isinstance(size, int) else 0))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3]) or 'nothing'}{more} requested"
+
+
+def _keep(session: Session, ref: str, upload: Upload) -> None:
+    session.uploads.pop(ref, None)
+    session.uploads[ref] = upload
+    if len(session.uploads) > MAX_UPLOADS:
+        del session.uploads[next(iter(session.uploads))]
+
+
+def chunk(upload: Upload | None, name: str, size: int, at: float) -> str:
+    """Count a chunk of `size` bytes; return what it is for a sentence."""
+    if upload is not None:
+        upload.began_at = upload.began_at or at
+        upload.sent += size
+        upload.chunks += 1
+        upload.last_at = at
+    return f"chunk of {size_text(size)} of {name}"
+
+
+def progress(session: Session, payload: dict[str, Any]) -> str | None:
+    """Note how far an upload is, as the client reports it; None for an upload that is not known."""
+    upload, reported = session.uploads.get(str(payload.get("entry_ref"))), payload.get("progress")
+    if upload is None:
+        return None
+    name = shortened(upload.name)
+    if isinstance(reported, int):
+        upload.progress = reported
+        return f"{name} {reported} %"
+    if isinstance(reported, dict):
+        upload.error = str(reported.get("error", "failed"))
+        return f"{name} failed: {shortened(upload.error)}"
+    return name
