@@ -24,8 +24,7 @@ from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
 from livegate.operate.metrics import Metrics
 from livegate.operate.watch import Watch
-from livegate.pipeline.exchange import CurrentSettings
-from livegate.settings import FrameLog
+from livegate.settings import CurrentSettings, FrameLog
 from livegate.websocket.registry import Sockets
 
 TOPIC = "lv:phx-GOqaHTHhskxEawlB"

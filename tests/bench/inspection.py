@@ -25,8 +25,7 @@ from livegate.inspect.redaction import Redactor
 from livegate.inspect.view import LiveViewContentview
 from livegate.operate.metrics import Metrics
 from livegate.operate.watch import Watch
-from livegate.pipeline.exchange import CurrentSettings
-from livegate.settings import FrameLog
+from livegate.settings import CurrentSettings, FrameLog
 from livegate.websocket.registry import Sockets
 
 FRAMES = 20_000

@@ -16,8 +16,7 @@ from livegate.operate.desk import Desk
 from livegate.operate.live import Live
 from livegate.operate.server import AdminServer
 from livegate.operate.trend import STEP_S
-from livegate.pipeline.exchange import CurrentSettings
-from livegate.settings import Admin, Settings
+from livegate.settings import Admin, CurrentSettings, Settings
 
 if TYPE_CHECKING:
     from mitmproxy.tools.web.master import WebMaster

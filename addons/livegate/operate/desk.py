@@ -15,7 +15,8 @@ from livegate.inspect.redaction import Redactor
 from livegate.operate.metrics import Metrics
 from livegate.operate.watch import Watch
 from livegate.pipeline.drain import Drain
-from livegate.pipeline.exchange import CurrentSettings, exchange_of
+from livegate.pipeline.exchange import exchange_of
+from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets
 from livegate.websocket.session import Session
 

@@ -18,10 +18,10 @@ from livegate.operate.metrics import route_of
 from livegate.operate.span_export import SpanExport
 from livegate.operate.spans import Span, Spans, Value
 from livegate.operate.trace_context import Request, Sampler
-from livegate.pipeline.exchange import CurrentSettings, Exchange, awaiting_backend, exchange_of, report_of
+from livegate.pipeline.exchange import Exchange, awaiting_backend, exchange_of, report_of
 from livegate.pipeline.identifiers import random_hex
 from livegate.pipeline.printable import printable
-from livegate.settings import Settings
+from livegate.settings import CurrentSettings, Settings
 from livegate.settings import Tracing as TracingSettings
 
 SWEEP_EVERY_S = 5.0

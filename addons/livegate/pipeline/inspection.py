@@ -13,8 +13,7 @@ from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import FIELDS, RedactionRules, Redactor
 from livegate.mitm import showing
 from livegate.mitm.dispatch import keep
-from livegate.pipeline.exchange import CurrentSettings
-from livegate.settings import FrameLog, Settings
+from livegate.settings import CurrentSettings, FrameLog, Settings
 
 logger = logging.getLogger(__name__)
 

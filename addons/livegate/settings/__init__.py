@@ -2,6 +2,7 @@
 
 from livegate.settings.addresses import origin
 from livegate.settings.build import route_table
+from livegate.settings.current import CurrentSettings
 from livegate.settings.host_table import Routes
 from livegate.settings.load import find_settings_file, load_settings
 from livegate.settings.model import (
@@ -38,6 +39,7 @@ __all__ = [
     "BackendTls",
     "Certificate",
     "ClientTls",
+    "CurrentSettings",
     "FlowHistory",
     "FrameLog",
     "FrameRateLimit",

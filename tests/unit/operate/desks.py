@@ -21,8 +21,7 @@ from livegate.phoenix.model import Session, SocketSeen, View
 from livegate.phoenix.note import Note
 from livegate.phoenix.tree import Tree
 from livegate.pipeline.drain import Drain
-from livegate.pipeline.exchange import CurrentSettings
-from livegate.settings import Settings, load_settings
+from livegate.settings import CurrentSettings, Settings, load_settings
 from livegate.websocket.registry import Sockets
 
 

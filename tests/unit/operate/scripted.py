@@ -20,8 +20,9 @@ from livegate.inspect.redaction import Redactor
 from livegate.operate.metrics import Metrics
 from livegate.operate.watch import Watch
 from livegate.phoenix.incidents import Incident
-from livegate.pipeline.exchange import CurrentSettings, SocketReport
+from livegate.pipeline.exchange import SocketReport
 from livegate.pipeline.refusal import Refusal
+from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets
 
 START = 1_700_000_000.0

@@ -26,9 +26,9 @@ from livegate.operate.incident_feed import MAX_ENTRIES
 from livegate.operate.labels import OTHER
 from livegate.operate.metrics import Metrics
 from livegate.operate.watch import Watch
-from livegate.pipeline.exchange import BoundedCopy, CurrentSettings, Exchange, SocketReport
+from livegate.pipeline.exchange import BoundedCopy, Exchange, SocketReport
 from livegate.pipeline.refusal import Refusal
-from livegate.settings import Settings
+from livegate.settings import CurrentSettings, Settings
 from livegate.websocket.registry import Sockets
 
 BROKEN = Refusal(502, "It broke.", "backend-broken")

@@ -18,8 +18,7 @@ from livegate.operate import live as lives
 from livegate.operate import server as servers
 from livegate.operate.admin import AdminListener
 from livegate.operate.server import AdminServer
-from livegate.pipeline.exchange import CurrentSettings
-from livegate.settings import Admin, Listen
+from livegate.settings import Admin, CurrentSettings, Listen
 
 WAIT_S = 10
 TOKEN = "sixteen-characters"

@@ -18,9 +18,9 @@ from livegate.operate import tracing as module
 from livegate.operate.desk import _plain
 from livegate.operate.spans import Span
 from livegate.operate.tracing import Tracing
-from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.headers import Headers
 from livegate.pipeline.refusal import Refusal
+from livegate.settings import CurrentSettings
 from livegate.settings import Tracing as TracingSettings
 
 ON = TracingSettings("http://127.0.0.1:9/v1/traces")

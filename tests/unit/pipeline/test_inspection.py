@@ -15,9 +15,8 @@ from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction import Redactor
 from livegate.mitm import dispatch, showing
-from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.inspection import Inspection
-from livegate.settings import FrameLog, Inspect, Settings
+from livegate.settings import CurrentSettings, FrameLog, Inspect, Settings
 
 
 class Made:
