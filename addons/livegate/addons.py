@@ -22,7 +22,6 @@ from livegate.pipeline.budgets import BoundedMemoryStorage, Budgets
 from livegate.pipeline.certificates import Certificates
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.errors import Errors
-from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.flow_history import FlowHistory
 from livegate.pipeline.guard import Guard
 from livegate.pipeline.headers import Headers
@@ -41,6 +40,7 @@ from livegate.pipeline.transport import Transport
 from livegate.pipeline.websockets import WebSockets
 from livegate.redaction.log_text import FreeText
 from livegate.redaction.redactor import Redactor
+from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets
 
 
@@ -82,7 +82,7 @@ def pipeline() -> list[Any]:
     desk = Desk(current, sockets, drain=drain, watch=watch, metrics=metrics, redactor=redactor)
     return [
         startup,
-        Transport(policy, current.serving),
+        Transport(policy, current.ready),
         Certificates(current),
         Guard(current),
         drain,

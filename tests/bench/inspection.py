@@ -24,9 +24,8 @@ from livegate.inspect.recorder import Recorder
 from livegate.inspect.view import LiveViewContentview
 from livegate.observe.history.addon import Watch
 from livegate.observe.metrics.addon import Metrics
-from livegate.pipeline.exchange import CurrentSettings
 from livegate.redaction.redactor import Redactor
-from livegate.settings import FrameLog
+from livegate.settings import CurrentSettings, FrameLog
 from livegate.websocket.registry import Sockets
 
 FRAMES = 20_000

@@ -16,8 +16,7 @@ from livegate.admin.server import AdminServer
 from livegate.admin.state import Desk
 from livegate.mitm.dispatch import keep
 from livegate.observe.history.time_series import STEP_S
-from livegate.pipeline.exchange import CurrentSettings
-from livegate.settings import Admin, Settings
+from livegate.settings import Admin, CurrentSettings, Settings
 
 if TYPE_CHECKING:
     from mitmproxy.tools.web.master import WebMaster

@@ -14,8 +14,9 @@ from mitmproxy import ctx
 from livegate.observe.history.addon import Watch
 from livegate.observe.metrics.addon import Metrics
 from livegate.pipeline.drain import Drain
-from livegate.pipeline.exchange import CurrentSettings, exchange_of
+from livegate.pipeline.exchange import exchange_of
 from livegate.redaction.redactor import Redactor
+from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets
 from livegate.websocket.session import Session
 

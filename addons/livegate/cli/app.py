@@ -20,7 +20,7 @@ from livegate.settings import (
     load_settings,
     route_table,
 )
-from livegate.settings.quantities import duration
+from livegate.settings.units import duration
 
 app = typer.Typer(
     name="livegate",

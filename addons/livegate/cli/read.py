@@ -12,7 +12,7 @@ from livegate.inspect import reading
 from livegate.inspect.payloads import Payloads
 from livegate.inspect.reading import Contents, Line, ReadError, Wanted
 from livegate.inspect.session_files import document
-from livegate.settings.quantities import duration
+from livegate.settings.units import duration
 
 MAX_SESSIONS_NAMED = 20
 

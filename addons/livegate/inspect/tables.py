@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from mitmproxy import exceptions
 from rich.cells import cell_len, set_cell_size
 
-from livegate.settings.quantities import duration
+from livegate.settings.units import duration
 
 MAX_CELL = 60
 """Columns of a terminal that a value takes at most, but for the last of a line."""

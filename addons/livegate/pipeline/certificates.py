@@ -6,7 +6,7 @@ from mitmproxy import connection, tls
 
 from livegate.mitm import tls as openssl
 from livegate.mitm.upstream import upstream_of
-from livegate.pipeline.exchange import CurrentSettings
+from livegate.settings import CurrentSettings
 
 logger = logging.getLogger(__name__)
 

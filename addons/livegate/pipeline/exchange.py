@@ -1,10 +1,8 @@
 """What the gateway knows of one flow while it lives: begun by the guard, filled in by the other pipeline addons."""
 
-import asyncio
 import functools
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
@@ -31,40 +29,6 @@ ANSWER = "livegate_answer"
 """Attribute of a request that was answered before it became a flow: with what."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=-]{20,200}")
 """What a trusted peer's X-Request-Id must look like to be kept (the bounds of Plug.RequestId)."""
-
-
-class CurrentSettings:
-    """The settings in force. A reload replaces `value`; flows that have begun keep what they started with."""
-
-    def __init__(self, value: Settings | None = None) -> None:
-        self._value = value
-        self._observers: list[Callable[[Settings], None]] = []
-        self.serving = asyncio.Event()
-        """Set when everything has started; connections that come earlier wait for it."""
-
-    @property
-    def loaded(self) -> bool:
-        """Whether there are settings at all."""
-        return self._value is not None
-
-    @property
-    def value(self) -> Settings:
-        """The settings in force. Before any were loaded a policy hook that asks fails, and so fails closed."""
-        if self._value is None:
-            msg = "no settings are loaded"
-            raise RuntimeError(msg)
-        return self._value
-
-    @value.setter
-    def value(self, value: Settings) -> None:
-        is_change = self._value is not None
-        self._value = value
-        for observer in self._observers if is_change else ():
-            observer(value)
-
-    def on_change(self, observer: Callable[[Settings], None]) -> None:
-        """Call a function with the new settings whenever others were in force before."""
-        self._observers.append(observer)
 
 
 class BoundedCopy:

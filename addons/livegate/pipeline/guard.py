@@ -5,9 +5,10 @@ from mitmproxy.net.http import http1
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate.pipeline import errors, request_rules
-from livegate.pipeline.exchange import CurrentSettings, Exchange, begin
+from livegate.pipeline.exchange import Exchange, begin
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.safety import fail_closed
+from livegate.settings import CurrentSettings
 
 NOT_OURS = Refusal(400, "This is not a forward proxy.", "not-a-gateway-connection", close=True)
 NO_TUNNELS = request_rules.method_refusal(b"CONNECT")

@@ -11,10 +11,9 @@ from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.mitm import showing
 from livegate.mitm.dispatch import keep
-from livegate.pipeline.exchange import CurrentSettings
 from livegate.redaction.flows import Hiding
 from livegate.redaction.redactor import FIELDS, RedactionRules, Redactor
-from livegate.settings import FrameLog, Settings
+from livegate.settings import CurrentSettings, FrameLog, Settings
 
 logger = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ from livegate.mitm.dispatch import table_of
 from livegate.mitm.policy import ConnectionBounds, Failure, Leg, Plan, Upstream
 from livegate.pipeline import errors, request_rules
 from livegate.pipeline.access_log import Fields, write
-from livegate.pipeline.exchange import ANSWER, CurrentSettings, SocketReport, exchange_of
+from livegate.pipeline.exchange import ANSWER, SocketReport, exchange_of
 from livegate.pipeline.failures import refusal_for
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.streaming import copy_of_response
 from livegate.redaction.printable import printable
-from livegate.settings import MessageHistory, Service
+from livegate.settings import CurrentSettings, MessageHistory, Service
 from livegate.websocket import deflate
 from livegate.websocket.history import NOTHING, Shelf
 from livegate.websocket.registry import Sockets

@@ -8,8 +8,8 @@ from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
 from livegate.logs.subject import about
-from livegate.pipeline.exchange import CurrentSettings, exchange_of
-from livegate.settings import Settings
+from livegate.pipeline.exchange import exchange_of
+from livegate.settings import CurrentSettings, Settings
 
 logger = logging.getLogger(__name__)
 

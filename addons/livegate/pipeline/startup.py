@@ -15,10 +15,9 @@ from livegate import mitm
 from livegate.logs.terminal import Terminal
 from livegate.mitm import bounding, dispatch, handler, messages
 from livegate.mitm.connections import close_client, prepare_certificate_store, was_set
-from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.transport import BLACK_HOLE
 from livegate.redaction.content_coding import decode
-from livegate.settings import Listen, Settings, SettingsError, find_settings_file, load_settings, watch
+from livegate.settings import CurrentSettings, Listen, Settings, SettingsError, find_settings_file, load_settings, watch
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ class Startup:
             watching = watch(self._path, self._watched, self.reload, self._stop_watching)
             self._keep(loop.create_task(watching, name="livegate settings watch"))
         prepare_certificate_store()
-        loop.call_soon(self._current.serving.set)
+        loop.call_soon(self._current.ready.set)
 
     def done(self) -> None:
         self._stop_watching.set()

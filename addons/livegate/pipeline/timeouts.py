@@ -5,7 +5,7 @@ import asyncio
 from mitmproxy import connection
 
 from livegate.mitm.connections import close_client
-from livegate.pipeline.exchange import CurrentSettings
+from livegate.settings import CurrentSettings
 
 
 class Timeouts:

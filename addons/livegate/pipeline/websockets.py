@@ -4,11 +4,11 @@ from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
 from livegate.pipeline import errors
-from livegate.pipeline.exchange import CurrentSettings, Exchange, awaiting_backend, exchange_of
+from livegate.pipeline.exchange import Exchange, awaiting_backend, exchange_of
 from livegate.pipeline.identity import rate_limit_address
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.safety import fail_closed
-from livegate.settings import Settings, origin
+from livegate.settings import CurrentSettings, Settings, origin
 from livegate.websocket.closing import SERVICE_RESTART
 from livegate.websocket.registry import Full, Sockets
 

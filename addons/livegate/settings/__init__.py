@@ -1,6 +1,9 @@
 """The settings of the gateway: `configs/gateway.yaml` and the environment, checked, frozen, reloadable."""
 
+from livegate.settings.addresses import origin
 from livegate.settings.build import route_table
+from livegate.settings.current import CurrentSettings
+from livegate.settings.host_table import Routes
 from livegate.settings.load import find_settings_file, load_settings
 from livegate.settings.model import (
     Admin,
@@ -25,11 +28,9 @@ from livegate.settings.model import (
     Tracing,
     WebSocketLimits,
 )
-from livegate.settings.names import origin
 from livegate.settings.problems import Problem, SettingsError
-from livegate.settings.quantities import Rate
-from livegate.settings.routes import Routes
-from livegate.settings.shape import json_schema
+from livegate.settings.schema import json_schema
+from livegate.settings.units import Rate
 from livegate.settings.watch import watch
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "BackendTls",
     "Certificate",
     "ClientTls",
+    "CurrentSettings",
     "FlowHistory",
     "FrameLog",
     "FrameRateLimit",

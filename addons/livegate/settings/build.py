@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from livegate.settings import names
+from livegate.settings import addresses
 from livegate.settings.certificates import check_authority, read_certificate
-from livegate.settings.document import Document
+from livegate.settings.host_table import Routes
 from livegate.settings.model import (
     Admin,
     Backend,
@@ -28,8 +28,8 @@ from livegate.settings.model import (
     WebSocketLimits,
 )
 from livegate.settings.problems import shown
-from livegate.settings.routes import Routes
-from livegate.settings.shape import Section, ServiceFile, ServiceRateLimitFile, SettingsFile, WebSocketFile
+from livegate.settings.schema import Section, ServiceFile, ServiceRateLimitFile, SettingsFile, WebSocketFile
+from livegate.settings.yaml_document import Document
 
 MIN_HEAD_BYTES = 1024
 TRACING_MODULES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
@@ -111,7 +111,7 @@ class _Builder:
 
 def _canonical(name: str) -> str:
     try:
-        return names.service_pattern(name)
+        return addresses.service_pattern(name)
     except ValueError:
         return name  # noted before, by the check of all names
 
@@ -138,7 +138,7 @@ def _websocket_limits(own: WebSocketFile, usual: WebSocketLimits) -> WebSocketLi
 
 def _refuse_own_listener(name: str, backend: Backend, document: Document, listeners: Sequence[tuple[str, int]]) -> None:
     for host, port in listeners:
-        if backend.port == port and names.same_place(backend.host, host):
+        if backend.port == port and addresses.same_place(backend.host, host):
             document.problem(
                 ("services", name, "backend"),
                 shown(backend.url),
@@ -158,7 +158,7 @@ def _backend_tls(name: str, entry: ServiceFile, folder: Path, document: Document
     if server_name is not None:
         allowed = "a host name or an IP address"
         try:
-            server_name = names.host_name(server_name, allowed).strip("[]")
+            server_name = addresses.host_name(server_name, allowed).strip("[]")
         except ValueError:
             document.problem(("services", name, "tls", "server_name"), shown(server_name), allowed)
     return BackendTls(entry.tls.verify, server_name, ca_file)
@@ -169,7 +169,7 @@ def _client_tls(file: SettingsFile, folder: Path, document: Document) -> ClientT
     for name, text in file.tls.certificates.items():
         key = ("tls", "certificates", name)
         try:
-            pattern = names.service_pattern(name)
+            pattern = addresses.service_pattern(name)
             certificate = read_certificate(pattern, folder / Path(text).expanduser())
         except ValueError as error:
             document.problem(key, shown(text), str(error))
@@ -200,10 +200,10 @@ def _admin(file: SettingsFile, document: Document, others: Sequence[tuple[str, i
         *((*other, "mitmweb or --listen-port") for other in others),
     )
     for host, port, whose in taken:
-        if listen.port == port and names.listeners_clash(listen.host, host):
+        if listen.port == port and addresses.listeners_clash(listen.host, host):
             document.problem(("admin", "listen"), shown(str(listen)), f"another port than {whose}")
             break
-    if section.token is None and not names.is_loopback(listen.host):
+    if section.token is None and not addresses.is_loopback(listen.host):
         document.problem(("admin",), f"no token for {shown(str(listen))}", "a token, unless it listens on loopback")
     return Admin(listen, section.token, tuple(name.lower().removesuffix(".") for name in section.hosts))
 
@@ -215,7 +215,7 @@ def _tracing(file: SettingsFile, document: Document, own: Sequence[tuple[str, in
         return None
     url = urlsplit(section.endpoint)
     port = url.port or {"http": 80, "https": 443}[url.scheme]
-    if any(port == mine and names.same_place(url.hostname or "", host) for host, mine in own):
+    if any(port == mine and addresses.same_place(url.hostname or "", host) for host, mine in own):
         document.problem(("tracing", "endpoint"), shown(section.endpoint), "a collector that is not the gateway itself")
     try:
         for module in TRACING_MODULES:

@@ -6,8 +6,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from livegate.settings.addresses import DEFAULT
 from livegate.settings.model import Certificate
-from livegate.settings.names import DEFAULT
 
 MAX_PEM_BYTES = 1024 * 1024
 PEM_ALLOWED = "a PEM file with the certificate, its chain and its unencrypted private key"

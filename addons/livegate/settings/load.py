@@ -10,12 +10,12 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from livegate.settings import names, quantities
+from livegate.settings import addresses, units
 from livegate.settings.build import build
-from livegate.settings.document import Document, Key, read
 from livegate.settings.model import Settings
 from livegate.settings.problems import Problem, SettingsError, shown
-from livegate.settings.shape import ServiceFile, SettingsFile
+from livegate.settings.schema import ServiceFile, SettingsFile
+from livegate.settings.yaml_document import Document, Key, read
 
 SERVICES_VARIABLE = "GATEWAY_SERVICES"
 RATE_VARIABLES = {"RATE_LIMIT_USER": "user", "RATE_LIMIT_IP": "ip"}
@@ -132,7 +132,7 @@ def _services_from(text: str, document: Document) -> dict[str, str]:
 def _override_rate(document: Document, variable: str, budget: str, text: str) -> None:
     rate = f"{text}/minute" if text.isascii() and text.isdigit() else text
     try:
-        quantities.rate(rate)
+        units.rate(rate)
     except ValueError:
         allowed = "a number of requests a minute such as 100, or a rate such as 300/minute"
         document.problems.append(Problem(variable, None, "", shown(text), allowed))
@@ -238,7 +238,7 @@ def _check_names(document: Document) -> None:
     seen: dict[str, str] = {}
     for name in services:
         try:
-            canonical = names.service_pattern(name)
+            canonical = addresses.service_pattern(name)
         except ValueError as error:
             document.problem(("services", name), shown(name), str(error))
             continue

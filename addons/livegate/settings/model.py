@@ -5,10 +5,10 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from livegate.settings.quantities import Rate
+from livegate.settings.units import Rate
 
 if TYPE_CHECKING:
-    from livegate.settings.routes import Routes
+    from livegate.settings.host_table import Routes
 
 DEFAULT_USER_RATE = Rate(100, 60)
 DEFAULT_IP_RATE = Rate(500, 60)
@@ -136,7 +136,7 @@ class WebSocketLimits:
     compression: Literal["strip", "passthrough"] = "strip"
     history: MessageHistory = MessageHistory()
     allowed_origins: tuple[str, ...] | None = None
-    """Origins as `names.origin` returns them; None is any."""
+    """Origins as `addresses.origin` returns them; None is any."""
 
 
 @dataclass(frozen=True, slots=True)

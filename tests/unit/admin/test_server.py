@@ -18,8 +18,7 @@ from livegate.admin import live_feed as lives
 from livegate.admin import server as servers
 from livegate.admin.addon import AdminListener
 from livegate.admin.server import AdminServer
-from livegate.pipeline.exchange import CurrentSettings
-from livegate.settings import Admin, Listen
+from livegate.settings import Admin, CurrentSettings, Listen
 
 WAIT_S = 10
 TOKEN = "sixteen-characters"

@@ -15,7 +15,7 @@ from livegate.mitm import tls as openssl
 from livegate.mitm.policy import Upstream
 from livegate.mitm.upstream import upstream_of
 from livegate.pipeline.certificates import Certificates
-from livegate.pipeline.exchange import CurrentSettings
+from livegate.settings import CurrentSettings
 
 
 def starting(conn: connection.Connection) -> tls.TlsData:

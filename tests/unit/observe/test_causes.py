@@ -12,7 +12,7 @@ import livegate.websocket
 from livegate.observe.causes import RULES, Case, causes_of, refusals, slug_of
 from livegate.phoenix.incidents import catalog
 from livegate.phoenix.sessions.model import Event, SocketSeen
-from livegate.settings.shape import SettingsFile
+from livegate.settings.schema import SettingsFile
 
 CHECKOUT = Path(__file__).parents[3]
 ORIGIN = "https://pages.example"

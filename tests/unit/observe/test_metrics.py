@@ -25,10 +25,10 @@ from livegate.observe.history.incidents import MAX_ENTRIES
 from livegate.observe.metrics import addon as counting
 from livegate.observe.metrics.addon import Metrics
 from livegate.observe.metrics.labels import OTHER
-from livegate.pipeline.exchange import BoundedCopy, CurrentSettings, Exchange, SocketReport
+from livegate.pipeline.exchange import BoundedCopy, Exchange, SocketReport
 from livegate.pipeline.refusal import Refusal
 from livegate.redaction.redactor import Redactor
-from livegate.settings import Settings
+from livegate.settings import CurrentSettings, Settings
 from livegate.websocket.registry import Sockets
 
 BROKEN = Refusal(502, "It broke.", "backend-broken")

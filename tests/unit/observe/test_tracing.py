@@ -17,10 +17,10 @@ from livegate.mitm import dispatch
 from livegate.observe.tracing import addon as module
 from livegate.observe.tracing.addon import Tracing
 from livegate.observe.tracing.spans import Span
-from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.headers import Headers
 from livegate.pipeline.refusal import Refusal
 from livegate.redaction.redactor import Redactor
+from livegate.settings import CurrentSettings
 from livegate.settings import Tracing as TracingSettings
 
 ON = TracingSettings("http://127.0.0.1:9/v1/traces")

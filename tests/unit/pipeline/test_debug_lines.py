@@ -9,11 +9,11 @@ from mitmproxy import http
 
 from livegate.logs.subject import FLOW, belongs_to
 from livegate.pipeline.access_log import AccessLog
-from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.header_changes import describe
 from livegate.pipeline.headers import Headers
 from livegate.pipeline.policy import RequestPolicy
 from livegate.redaction.redactor import Redactor
+from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets
 
 

@@ -14,10 +14,9 @@ from livegate.inspect.frame_log import FrameLogWriter
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.mitm import dispatch, showing
-from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.inspection import Inspection
 from livegate.redaction.redactor import Redactor
-from livegate.settings import FrameLog, Inspect, Settings
+from livegate.settings import CurrentSettings, FrameLog, Inspect, Settings
 
 
 class Made:

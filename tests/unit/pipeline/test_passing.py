@@ -23,7 +23,7 @@ from livegate import mitm
 from livegate.logs.terminal import JsonLines
 from livegate.mitm.http_layer import GatewayHttpLayer
 from livegate.pipeline.access_log import AccessLog, render
-from livegate.pipeline.exchange import MAX_COPY_BYTES, BoundedCopy, CurrentSettings, exchange_of
+from livegate.pipeline.exchange import MAX_COPY_BYTES, BoundedCopy, exchange_of
 from livegate.pipeline.guard import Guard
 from livegate.pipeline.policy import RequestPolicy
 from livegate.pipeline.router import DomainRouter
@@ -31,6 +31,7 @@ from livegate.pipeline.streaming import Streaming
 from livegate.pipeline.timeouts import Timeouts
 from livegate.pipeline.transport import Transport
 from livegate.redaction.redactor import Redactor
+from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets
 
 # Streaming
@@ -230,9 +231,9 @@ def connection(mode: str = "reverse:http://livegate.invalid:1") -> Context:
 
 def transport(tmp_path: Path) -> Transport:
     current = CurrentSettings(settings(tmp_path))
-    current.serving.set()
+    current.ready.set()
     return Transport(
-        RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None), current.serving
+        RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None), current.ready
     )
 
 
@@ -249,12 +250,12 @@ async def test_a_client_of_another_mode_is_turned_away(tmp_path: Path) -> None:
 async def test_a_client_waits_until_the_gateway_serves(tmp_path: Path) -> None:
     current = CurrentSettings(settings(tmp_path))
     gate = Transport(
-        RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None), current.serving
+        RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None), current.ready
     )
     waiting = asyncio.create_task(gate.client_connected(connection().client))
     await asyncio.sleep(0)
     assert not waiting.done()
-    current.serving.set()
+    current.ready.set()
     await asyncio.wait_for(waiting, 5)
 
 

@@ -6,10 +6,10 @@ import pytest
 from flows import begun, flow, settings
 from mitmproxy import http
 
-from livegate.pipeline.exchange import CurrentSettings
 from livegate.pipeline.failures import CLIENT_GONE
 from livegate.pipeline.recoveries import Recoveries
 from livegate.pipeline.refusal import Refusal
+from livegate.settings import CurrentSettings
 
 DOWN = Refusal(502, "x", "backend-unreachable")
 SERVICES = {"a.test": "http://127.0.0.1:4000", "b.test": "http://127.0.0.1:4001"}

@@ -7,10 +7,10 @@ import pytest
 from flows import begun, flow, settings
 from mitmproxy import http
 
-from livegate.pipeline.exchange import CurrentSettings, begin, exchange_of
+from livegate.pipeline.exchange import begin, exchange_of
 from livegate.pipeline.guard import Guard
 from livegate.pipeline.router import DomainRouter, service_for
-from livegate.settings import Settings
+from livegate.settings import CurrentSettings, Settings
 
 SERVICES = {
     "app.test": "http://127.0.0.1:4000",

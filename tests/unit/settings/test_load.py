@@ -12,8 +12,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from livegate.settings import SettingsError, Tracing, find_settings_file, json_schema, load_settings, route_table
-from livegate.settings import document as documents
+from livegate.settings import (
+    SettingsError,
+    Tracing,
+    find_settings_file,
+    json_schema,
+    load_settings,
+    route_table,
+    yaml_document,
+)
 from livegate.settings.problems import shown
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -288,10 +295,10 @@ def test_the_file_is_found_where_it_is_named(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_huge_file_or_document_is_turned_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "MAX_NODES", 50)
+    monkeypatch.setattr(yaml_document, "MAX_NODES", 50)
     bomb = "a: &a [1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b]\n"
     assert any("50 values" in problem for problem in problems(tmp_path, bomb + SERVICE))
-    monkeypatch.setattr(documents, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(yaml_document, "MAX_FILE_BYTES", 10)
     assert any("at most 10 bytes" in problem for problem in problems(tmp_path, SERVICE))
 
 

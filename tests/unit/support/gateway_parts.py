@@ -20,9 +20,8 @@ from livegate.phoenix.rendered.tree import Tree
 from livegate.phoenix.sessions.frame_info import Note
 from livegate.phoenix.sessions.model import Session, SocketSeen, View
 from livegate.pipeline.drain import Drain
-from livegate.pipeline.exchange import CurrentSettings
 from livegate.redaction.redactor import Redactor
-from livegate.settings import Settings, load_settings
+from livegate.settings import CurrentSettings, Settings, load_settings
 from livegate.websocket.registry import Sockets
 
 

@@ -19,9 +19,10 @@ from livegate.inspect.recorder import Recorder
 from livegate.observe.history.addon import Watch
 from livegate.observe.metrics.addon import Metrics
 from livegate.phoenix.incidents.model import Incident
-from livegate.pipeline.exchange import CurrentSettings, SocketReport
+from livegate.pipeline.exchange import SocketReport
 from livegate.pipeline.refusal import Refusal
 from livegate.redaction.redactor import Redactor
+from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets
 
 START = 1_700_000_000.0

@@ -26,18 +26,10 @@ from livegate.observe.metrics.labels import (
     view_label,
 )
 from livegate.phoenix.sessions.tracker import Tracker
-from livegate.pipeline.exchange import (
-    CurrentSettings,
-    Exchange,
-    FramesCounted,
-    SocketReport,
-    body_sizes,
-    exchange_of,
-    report_of,
-)
+from livegate.pipeline.exchange import Exchange, FramesCounted, SocketReport, body_sizes, exchange_of, report_of
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.router import service_for
-from livegate.settings import Settings
+from livegate.settings import CurrentSettings, Settings
 from livegate.websocket.registry import Sockets
 from livegate.websocket.session import Session
 

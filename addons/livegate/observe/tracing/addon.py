@@ -16,12 +16,12 @@ from livegate.observe.metrics.addon import route_of
 from livegate.observe.metrics.labels import METHODS
 from livegate.observe.tracing.exporter import SpanExport
 from livegate.observe.tracing.spans import Span, Spans, Value
-from livegate.pipeline.exchange import CurrentSettings, Exchange, awaiting_backend, exchange_of, report_of
+from livegate.pipeline.exchange import Exchange, awaiting_backend, exchange_of, report_of
 from livegate.pipeline.fields.trace_context import Request, Sampler
 from livegate.pipeline.identifiers import random_hex
 from livegate.redaction.printable import printable
 from livegate.redaction.redactor import Redactor
-from livegate.settings import Settings
+from livegate.settings import CurrentSettings, Settings
 from livegate.settings import Tracing as TracingSettings
 
 SWEEP_EVERY_S = 5.0

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from livegate.settings import names, quantities
+from livegate.settings import addresses, units
 from livegate.settings.model import DEFAULT_IP_RATE, DEFAULT_USER_RATE, Backend, HostPolicy, Listen, OriginPolicy
 
 MAX_COUNT = 10_000_000
@@ -38,24 +38,24 @@ def _text(pattern: str, example: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
 
 
-type Duration = Annotated[float, _read_by(quantities.duration), _text(quantities.DURATION_PATTERN, "10s")]
-type Size = Annotated[int, _read_by(quantities.size), _text(quantities.SIZE_PATTERN, "32KiB")]
+type Duration = Annotated[float, _read_by(units.duration), _text(units.DURATION_PATTERN, "10s")]
+type Size = Annotated[int, _read_by(units.size), _text(units.SIZE_PATTERN, "32KiB")]
 type RateText = Annotated[
     Any,
-    _read_by(lambda value: None if value is None else quantities.rate(value)),
+    _read_by(lambda value: None if value is None else units.rate(value)),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "pattern": quantities.RATE_PATTERN, "examples": ["100/minute"]},
+                {"type": "string", "pattern": units.RATE_PATTERN, "examples": ["100/minute"]},
                 {"type": "null"},
             ]
         }
     ),
 ]
 type BackendUrl = Annotated[
-    Backend, _read_by(names.backend), _text(r"^https?://[^/?#@\s]+/?$", "http://127.0.0.1:4000")
+    Backend, _read_by(addresses.backend), _text(r"^https?://[^/?#@\s]+/?$", "http://127.0.0.1:4000")
 ]
-type ListenAddress = Annotated[Listen, _read_by(names.listen), _text(r"^.*:\d{1,5}$", "127.0.0.1:8080")]
+type ListenAddress = Annotated[Listen, _read_by(addresses.listen), _text(r"^.*:\d{1,5}$", "127.0.0.1:8080")]
 type Network = Annotated[Any, _read_by(_network), WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8"]})]
 
 
@@ -65,15 +65,17 @@ def _or_null(parse: Callable[[Any], Any], pattern: str, example: str) -> Any:
     return _read_by(lambda value: None if value is None else parse(value)), WithJsonSchema(schema)
 
 
-type DurationOrNull = Annotated[Any, *_or_null(quantities.duration, quantities.DURATION_PATTERN, "75s")]
-type SizeOrNull = Annotated[Any, *_or_null(quantities.size, quantities.SIZE_PATTERN, "1MiB")]
-type Ratio = Annotated[
-    float, _read_by(quantities.ratio), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})
+type DurationOrNull = Annotated[Any, *_or_null(units.duration, units.DURATION_PATTERN, "75s")]
+type SizeOrNull = Annotated[Any, *_or_null(units.size, units.SIZE_PATTERN, "1MiB")]
+type Ratio = Annotated[float, _read_by(units.ratio), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
+type CollectorUrl = Annotated[
+    str, _read_by(addresses.collector), _text(r"^https?://[^?#@\s]+$", "http://127.0.0.1:4318")
 ]
-type CollectorUrl = Annotated[str, _read_by(names.collector), _text(r"^https?://[^?#@\s]+$", "http://127.0.0.1:4318")]
 type Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 type CountOrNull = Count | None
-type Origin = Annotated[str, _read_by(names.origin), _text(r"^(null|https?://[^/?#@\s]+)$", "https://app.example.com")]
+type Origin = Annotated[
+    str, _read_by(addresses.origin), _text(r"^(null|https?://[^/?#@\s]+)$", "https://app.example.com")
+]
 
 
 class Section(BaseModel):
@@ -247,7 +249,7 @@ class TracingFile(Section):
     """Spans of requests and LiveView sessions, sent to an OpenTelemetry collector by OTLP over HTTP."""
 
     endpoint: CollectorUrl = Field(
-        names.collector(DEFAULT_COLLECTOR), description="Of the collector; spans go to /v1/traces below it."
+        addresses.collector(DEFAULT_COLLECTOR), description="Of the collector; spans go to /v1/traces below it."
     )
     sample: Ratio = Field(1.0, description="Which part of all sessions and requests is told.")
     service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/-]{0,99}$")] = Field(

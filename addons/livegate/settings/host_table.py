@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from livegate.settings.addresses import DEFAULT
 from livegate.settings.model import Service
-from livegate.settings.names import DEFAULT
 
 
 class Routes:
