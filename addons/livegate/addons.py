@@ -12,7 +12,7 @@ from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.logs.addon import Logs
-from livegate.logs.gate import Gate
+from livegate.logs.handler import Gate
 from livegate.logs.terminal import Terminal
 from livegate.observe.history.addon import Watch
 from livegate.observe.metrics.addon import Metrics

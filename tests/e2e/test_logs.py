@@ -267,7 +267,7 @@ def test_every_line_about_a_request_has_its_id(entries: list[dict[str, Any]]) ->
     about_requests = {
         *("livegate.access", "livegate.liveview", "livegate.pipeline.errors", "livegate.pipeline.headers"),
         *("livegate.pipeline.policy", "livegate.pipeline.rate_limiter", "livegate.pipeline.recoveries"),
-        *("livegate.pipeline.safety", "livegate.websocket.session", "mitmproxy.addonmanager"),
+        *("livegate.pipeline.safety", "livegate.websocket.relay", "mitmproxy.addonmanager"),
     }
     seen = Counter(entry["logger"] for entry in entries)
     assert about_requests <= seen.keys()
@@ -294,7 +294,7 @@ def test_lines_about_a_liveview_have_the_number_of_its_session(entries: list[dic
     crashed = [each for each in of("mitmproxy.addonmanager") if "cannot read" in each["message"]]
     assert [each["session"] for each in crashed] == [each["session"] for each in ended if each["close_code"] == 1000]
     assert "RuntimeError" in crashed[0]["traceback"]
-    (violated,) = of("livegate.websocket.session")
+    (violated,) = of("livegate.websocket.relay")
     assert violated["session"] in {each["session"] for each in ended}
 
 

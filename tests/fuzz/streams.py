@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
-from livegate.websocket.closing import ViolationError
-from livegate.websocket.lane import Close, Control, Lane, Message
+from livegate.websocket.close_codes import ViolationError
+from livegate.websocket.codec import Close, Control, Lane, Message
 
 MAX_MESSAGE = 1 << 63
 """wsproto has no bound either."""

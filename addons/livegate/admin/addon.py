@@ -14,7 +14,7 @@ from livegate.admin.api import Api
 from livegate.admin.live_feed import Live
 from livegate.admin.server import AdminServer
 from livegate.admin.state import Desk
-from livegate.mitm.dispatch import keep
+from livegate.mitm.hook_table import keep
 from livegate.observe.history.time_series import STEP_S
 from livegate.settings import Admin, CurrentSettings, Settings
 

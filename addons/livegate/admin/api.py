@@ -22,7 +22,7 @@ from livegate.phoenix.rendered.page import Page
 from livegate.phoenix.rendered.tree import TreeError
 from livegate.phoenix.sessions.model import Session
 from livegate.redaction.printable import printable
-from livegate.websocket import closing
+from livegate.websocket import close_codes
 
 MAX_ROWS = 500
 MAX_FRAMES = 500
@@ -312,18 +312,18 @@ class Api:
 
 def _wanted_close(body: Any) -> tuple[int, str]:
     """Code and reason of a close, as they fit into its frame. Raises ProblemError."""
-    wanted: dict[str, Any] = {"code": closing.SERVICE_RESTART, "reason": "closed by an operator", **_object(body)}
+    wanted: dict[str, Any] = {"code": close_codes.SERVICE_RESTART, "reason": "closed by an operator", **_object(body)}
     if wanted.keys() != {"code", "reason"}:
         raise ProblemError(400, "the body has code and reason, and nothing else")
     code, reason = wanted["code"], wanted["reason"]
-    if not isinstance(code, int) or isinstance(code, bool) or not closing.is_sendable(code):
+    if not isinstance(code, int) or isinstance(code, bool) or not close_codes.is_sendable(code):
         raise ProblemError(400, "code has to be one that a close frame may carry: 1000-1003, 1007-1014, 3000-4999")
     try:
-        fits = isinstance(reason, str) and len(reason.encode()) <= closing.MAX_REASON_BYTES
+        fits = isinstance(reason, str) and len(reason.encode()) <= close_codes.MAX_REASON_BYTES
     except UnicodeEncodeError:  # half of a surrogate pair
         fits = False
     if not fits:
-        raise ProblemError(400, f"reason has to be a text of at most {closing.MAX_REASON_BYTES} bytes of UTF-8")
+        raise ProblemError(400, f"reason has to be a text of at most {close_codes.MAX_REASON_BYTES} bytes of UTF-8")
     return code, reason
 
 

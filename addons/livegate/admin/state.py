@@ -18,7 +18,7 @@ from livegate.pipeline.exchange import exchange_of
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets
-from livegate.websocket.session import Session
+from livegate.websocket.relay import Session
 
 PROBE_WITHIN_S = 2.0
 PROBE_KEPT_S = 5.0

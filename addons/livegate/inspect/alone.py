@@ -10,7 +10,7 @@ from livegate import mitm
 from livegate.inspect.commands import LiveViewCommands
 from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.recorder import Recorder
-from livegate.mitm import bounding, showing
+from livegate.mitm import decoding_limits, display
 from livegate.redaction.content_coding import decode
 from livegate.redaction.flows import Hiding
 from livegate.redaction.redactor import Redactor
@@ -27,22 +27,22 @@ class Redaction:
     def load(self, loader: Loader) -> None:
         loader.add_option("liveview_redact", bool, True, "Take secrets out of everything that is stored or shown.")
         if not mitm.SHAPE_PROBLEMS:
-            bounding.install(decode)
+            decoding_limits.install(decode)
 
     def configure(self, updated: set[str]) -> None:
         if "liveview_redact" not in updated:
             return
         self._redactor.enabled = ctx.options.liveview_redact
         if not self._redactor.enabled:
-            showing.uninstall()
+            display.uninstall()
             logger.warning("liveview_redact is off: passwords, cookies and tokens are shown and stored as they are")
         elif not mitm.SHAPE_PROBLEMS:
-            showing.install(Hiding(self._redactor))
+            display.install(Hiding(self._redactor))
 
     def done(self) -> None:
         if not ctx.master.should_exit.is_set():  # else others still write when this is done: a HAR file, for one
-            showing.uninstall()
-            bounding.uninstall()
+            display.uninstall()
+            decoding_limits.uninstall()
 
 
 def inspectors() -> list[Any]:

@@ -3,8 +3,8 @@
 from mitmproxy import ctx, hooks, http
 
 from livegate.inspect.describe import SIGNS, sign_of, socket_text
-from livegate.mitm.policy import not_kept_text
 from livegate.phoenix.sessions.socket import Channels
+from livegate.proxy.policy import not_kept_text
 from livegate.redaction.redactor import Redactor
 
 SOON_S = 0.5

@@ -7,7 +7,7 @@ from mitmproxy import ctx, http
 
 from livegate.inspect.describe import CRASHED, REFUSED, UNANSWERED
 from livegate.inspect.recorder import IncidentSeen, Recorder
-from livegate.logs.subject import about
+from livegate.logs.context import about
 from livegate.phoenix.sessions.frame_info import shortened
 from livegate.redaction.redactor import Redactor
 

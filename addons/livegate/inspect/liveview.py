@@ -15,8 +15,8 @@ from livegate.inspect.incident_lines import IncidentLines
 from livegate.inspect.poll_comments import comment_on
 from livegate.inspect.recorder import FOLLOWING, FrameSeen, Recorder, channels_of
 from livegate.inspect.view import HeartbeatContentview, LiveViewContentview
-from livegate.logs.subject import about
-from livegate.mitm.dispatch import contained
+from livegate.logs.context import about
+from livegate.mitm.hook_table import contained
 from livegate.phoenix.sessions.frame_info import Note
 from livegate.phoenix.sessions.model import Session
 from livegate.redaction.redactor import Redactor

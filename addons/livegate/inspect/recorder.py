@@ -15,7 +15,7 @@ from msgspec import Struct
 from livegate.inspect.later import LARGE_BYTES, Later
 from livegate.inspect.polling import Answered, LongPolls
 from livegate.inspect.visits import Visits, host_of
-from livegate.logs.subject import belongs_to
+from livegate.logs.context import belongs_to
 from livegate.phoenix.frames import Frame, Vsn, decode
 from livegate.phoenix.incidents.model import Incident
 from livegate.phoenix.longpoll import Polled

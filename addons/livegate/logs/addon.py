@@ -6,10 +6,10 @@ import logging
 from mitmproxy import ctx
 from mitmproxy.addonmanager import Loader
 
-from livegate.logs.gate import Gate, is_about_a_request
+from livegate.logs.handler import Gate, is_about_a_request
 from livegate.logs.output import StandardStreams
 from livegate.logs.terminal import VERBOSITIES, Terminal
-from livegate.mitm import printing
+from livegate.mitm import stdout
 
 
 class Logs:
@@ -43,8 +43,8 @@ class Logs:
 
     def take_over_streams(self) -> None:
         """From now on a thread writes what this process prints; not in mitmproxy's console, which draws on it."""
-        if printing.has_terminal_log():
-            printing.redirect(self._streams.take_over())
+        if stdout.has_terminal_log():
+            stdout.redirect(self._streams.take_over())
 
     def running(self) -> None:
         self.take_over_streams()
@@ -56,7 +56,7 @@ class Logs:
             self._terminal.end()
         else:
             self._terminal.restore()
-            printing.redirect(self._streams.give_back())
+            stdout.redirect(self._streams.give_back())
 
 
 def _no_request(record: logging.LogRecord) -> bool:

@@ -13,7 +13,7 @@ import orjson
 from mitmproxy import ctx, log
 from mitmproxy.utils import human
 
-from livegate.logs.gate import MAX_TRACEBACK_CHARACTERS, line_of
+from livegate.logs.handler import MAX_TRACEBACK_CHARACTERS, line_of
 from livegate.logs.output import MISSING
 from livegate.redaction.printable import printable
 

@@ -4,7 +4,7 @@ Where the shape does not fit, the gateway runs on mitmproxy's own layers: `Trans
 says once what is lost (time limits, bounded heads, own error answers for broken backends, 1006 for a lost backend).
 """
 
-from livegate.mitm.shape import problems
+from livegate.mitm.compat import problems
 
 SHAPE_PROBLEMS: tuple[str, ...] = tuple(problems())
 """What is not as expected in the installed mitmproxy; empty when everything fits."""

@@ -42,7 +42,7 @@ class Hide(Protocol):
 
 
 def shape(app: Any) -> tuple[tuple[object, str, tuple[str, ...]], ...]:
-    """What is replaced in mitmweb, as `livegate.mitm.shape.EXPECTED`."""
+    """What is replaced in mitmweb, as `livegate.mitm.compat.EXPECTED`."""
     return (
         (app, "flow_to_json", ("flow",)),
         (app.AuthRequestHandler, "_require_auth", ("fn",)),

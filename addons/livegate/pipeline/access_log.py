@@ -7,7 +7,7 @@ import time
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
 
-from livegate.logs.subject import session_of
+from livegate.logs.context import session_of
 from livegate.pipeline.exchange import Exchange, body_sizes, exchange_of, report_of
 from livegate.redaction.printable import printable
 from livegate.redaction.redactor import Redactor

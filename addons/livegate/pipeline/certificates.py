@@ -4,8 +4,8 @@ import logging
 
 from mitmproxy import connection, tls
 
-from livegate.mitm import tls as openssl
-from livegate.mitm.upstream import upstream_of
+from livegate.mitm.layers.upstream import upstream_of
+from livegate.proxy import tls as openssl
 from livegate.settings import CurrentSettings
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from mitmproxy import http
 
-from livegate.logs.subject import about
+from livegate.logs.context import about
 from livegate.phoenix.longpoll import is_longpoll
 from livegate.pipeline.exchange import Exchange, exchange_of, new_request_id
 from livegate.pipeline.refusal import Refusal

@@ -11,7 +11,7 @@ from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
 from msgspec import Struct, field
 
-from livegate.logs.subject import EXCHANGE
+from livegate.logs.context import EXCHANGE
 from livegate.pipeline.identifiers import random_hex
 from livegate.pipeline.refusal import Refusal
 from livegate.settings import Service, Settings

@@ -1,8 +1,8 @@
 """What a client is told when its exchange fails on the way, decided from what the transport saw."""
 
-from livegate.mitm.policy import ErrorCode, Failure
 from livegate.pipeline.exchange import Exchange
 from livegate.pipeline.refusal import Refusal
+from livegate.proxy.policy import ErrorCode, Failure
 
 CLIENT_GONE = Refusal(499, "The client went away before it was answered.", "client-gone")
 """nginx's own status for it; nothing is sent, it only stands in the log."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
-from livegate.logs.subject import about
-from livegate.mitm.headers import quick_headers
+from livegate.logs.context import about
+from livegate.mitm.fast_headers import quick_headers
 from livegate.pipeline import forwarded, header_changes
 from livegate.pipeline.exchange import Exchange, awaiting_backend, exchange_of
 from livegate.pipeline.safety import fail_closed

@@ -9,8 +9,8 @@ from livegate import mitm
 from livegate.inspect.frame_log import FrameLogWriter
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
-from livegate.mitm import showing
-from livegate.mitm.dispatch import keep
+from livegate.mitm import display
+from livegate.mitm.hook_table import keep
 from livegate.redaction.flows import Hiding
 from livegate.redaction.redactor import FIELDS, RedactionRules, Redactor
 from livegate.settings import CurrentSettings, FrameLog, Settings
@@ -41,7 +41,7 @@ class Inspection:
 
     def done(self) -> None:
         if not ctx.master.should_exit.is_set():  # else others still write when this is done: a HAR file, for one
-            showing.uninstall()
+            display.uninstall()
         if self._writer is not None:
             self._frames.writer = None
             self._writer.close()
@@ -52,10 +52,10 @@ class Inspection:
         self._redactor.use(RedactionRules(FIELDS.union(inspect.redact_fields), key=self._redactor.rules.key))
         self._redactor.enabled = inspect.redact
         if not inspect.redact:
-            showing.uninstall()
+            display.uninstall()
             logger.warning("inspect.redact is off: passwords, cookies and tokens are shown and stored as they are")
         elif not mitm.SHAPE_PROBLEMS:
-            showing.install(Hiding(self._redactor))
+            display.install(Hiding(self._redactor))
         self._log(inspect.frame_log)
 
     def _log(self, wanted: FrameLog | None) -> None:

@@ -10,21 +10,21 @@ from http import HTTPStatus
 from mitmproxy import ctx, http
 from mitmproxy.connection import Client
 
-from livegate.logs.subject import about
-from livegate.mitm.dispatch import table_of
-from livegate.mitm.policy import ConnectionBounds, Failure, Leg, Plan, Upstream
+from livegate.logs.context import about
+from livegate.mitm.hook_table import table_of
 from livegate.pipeline import errors, request_rules
 from livegate.pipeline.access_log import Fields, write
 from livegate.pipeline.exchange import ANSWER, SocketReport, exchange_of
 from livegate.pipeline.failures import refusal_for
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.streaming import copy_of_response
+from livegate.proxy.policy import ConnectionBounds, Failure, Leg, Plan, Upstream
 from livegate.redaction.printable import printable
 from livegate.settings import CurrentSettings, MessageHistory, Service
 from livegate.websocket import deflate
 from livegate.websocket.history import NOTHING, Shelf
 from livegate.websocket.registry import Sockets
-from livegate.websocket.session import Session
+from livegate.websocket.relay import Session
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class RequestPolicy:
-    """Implements `livegate.mitm.policy.GatewayPolicy` on the settings in force."""
+    """Implements `livegate.proxy.policy.GatewayPolicy` on the settings in force."""
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ import logging
 from mitmproxy import http
 from msgspec import Struct
 
-from livegate.logs.subject import about
+from livegate.logs.context import about
 from livegate.pipeline import errors
 from livegate.pipeline.budgets import Budget, Budgets, Decision, Level, address_key, user_key
 from livegate.pipeline.exchange import Exchange, awaiting_backend

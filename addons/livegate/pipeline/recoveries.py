@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
-from livegate.logs.subject import about
+from livegate.logs.context import about
 from livegate.pipeline.exchange import exchange_of
 from livegate.settings import CurrentSettings, Settings
 

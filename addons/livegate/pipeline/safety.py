@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from mitmproxy import http
 
-from livegate.logs.subject import about
-from livegate.mitm.dispatch import hook_errors
+from livegate.logs.context import about
+from livegate.mitm.hook_table import hook_errors
 from livegate.pipeline import errors
 from livegate.pipeline.exchange import exchange_of
 

@@ -13,8 +13,9 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate import mitm
 from livegate.logs.terminal import Terminal
-from livegate.mitm import bounding, dispatch, handler, messages
-from livegate.mitm.connections import close_client, prepare_certificate_store, was_set
+from livegate.mitm import decoding_limits, fast_validation, hook_table
+from livegate.mitm.layers import handler
+from livegate.mitm.proxyserver import close_client, prepare_certificate_store, was_set
 from livegate.pipeline.transport import BLACK_HOLE
 from livegate.redaction.content_coding import decode
 from livegate.settings import CurrentSettings, Listen, Settings, SettingsError, find_settings_file, load_settings, watch
@@ -86,10 +87,10 @@ class Startup:
         self._make_safe()
         self._turn_out_strangers()
         if not mitm.SHAPE_PROBLEMS:
-            dispatch.install(ctx.master.addons)
+            hook_table.install(ctx.master.addons)
             handler.install()
-            messages.install()
-            bounding.install(decode)
+            fast_validation.install()
+            decoding_limits.install(decode)
 
     def configure(self, updated: set[str]) -> None:
         if self._running:
@@ -128,10 +129,10 @@ class Startup:
         if self._running and hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
         if not ctx.master.should_exit.is_set():  # this script is unloaded, the process goes on
-            messages.uninstall()
-            bounding.uninstall()
+            fast_validation.uninstall()
+            decoding_limits.uninstall()
             handler.uninstall()
-            dispatch.uninstall(ctx.master.addons)
+            hook_table.uninstall(ctx.master.addons)
 
     def reload(self) -> None:
         """Read the settings again and swap them in; with any problem the old ones stay (file change or SIGHUP)."""

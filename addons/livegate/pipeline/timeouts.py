@@ -4,7 +4,7 @@ import asyncio
 
 from mitmproxy import connection
 
-from livegate.mitm.connections import close_client
+from livegate.mitm.proxyserver import close_client
 from livegate.settings import CurrentSettings
 
 

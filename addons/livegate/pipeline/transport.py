@@ -10,9 +10,9 @@ from mitmproxy.proxy.layers import ClientTLSLayer, modes
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate import mitm
-from livegate.mitm.connections import release
-from livegate.mitm.http_layer import GatewayHttpLayer
-from livegate.mitm.policy import GatewayPolicy
+from livegate.mitm.layers.http import GatewayHttpLayer
+from livegate.mitm.proxyserver import release
+from livegate.proxy.policy import GatewayPolicy
 
 logger = logging.getLogger(__name__)
 

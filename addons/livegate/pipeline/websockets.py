@@ -9,7 +9,7 @@ from livegate.pipeline.identity import rate_limit_address
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.safety import fail_closed
 from livegate.settings import CurrentSettings, Settings, origin
-from livegate.websocket.closing import SERVICE_RESTART
+from livegate.websocket.close_codes import SERVICE_RESTART
 from livegate.websocket.registry import Full, Sockets
 
 RETRY_AFTER_S = 10

@@ -13,7 +13,7 @@ type Field = tuple[bytes, bytes]
 
 
 class Hiding:
-    """What `livegate.mitm.showing` asks."""
+    """What `livegate.mitm.display` asks."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from livegate.websocket.closing import INVALID_DATA, TOO_BIG, ViolationError
+from livegate.websocket.close_codes import INVALID_DATA, TOO_BIG, ViolationError
 
 NAME = "permessage-deflate"
 MIN_WINDOW_BITS, MAX_WINDOW_BITS = 8, 15

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 
-from livegate.mitm.policy import NOT_KEPT, UPLOADS_NOT_KEPT, not_kept_text
+from livegate.proxy.policy import NOT_KEPT, UPLOADS_NOT_KEPT, not_kept_text
 from livegate.settings import MessageHistory
 
 NOTHING = MessageHistory(messages=0, bytes=0)

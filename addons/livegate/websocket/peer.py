@@ -11,17 +11,17 @@ from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
-from livegate.logs.subject import about
-from livegate.mitm.dispatch import keep
-from livegate.mitm.policy import Leg
+from livegate.logs.context import about
+from livegate.mitm.hook_table import keep
+from livegate.proxy.policy import Leg
 from livegate.settings import FrameRateLimit, WebSocketLimits
 from livegate.websocket import frames
-from livegate.websocket.closing import INTERNAL_ERROR, POLICY, ViolationError
+from livegate.websocket.close_codes import INTERNAL_ERROR, POLICY, ViolationError
+from livegate.websocket.codec import Close, Control, Event, Lane, Message
 from livegate.websocket.deflate import Inflater, Parameters
-from livegate.websocket.lane import Close, Control, Event, Lane, Message
 
 if TYPE_CHECKING:
-    from livegate.websocket.session import Session
+    from livegate.websocket.relay import Session
 
 logger = logging.getLogger(__name__)
 

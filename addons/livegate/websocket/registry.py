@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from livegate.settings import MaxConnections
-from livegate.websocket.session import Session
+from livegate.websocket.relay import Session
 
 type Place = tuple[str, str]
 """Service name and client key."""

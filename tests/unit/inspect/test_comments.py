@@ -7,7 +7,7 @@ from mitmproxy.test import taddons
 from socket_flow import CLICK, JOIN, JOINED, TOPIC, Browser
 
 from livegate.inspect.liveview import LiveViewInspector
-from livegate.mitm.policy import NOT_KEPT
+from livegate.proxy.policy import NOT_KEPT
 
 CRASH = ["4", "4", TOPIC, "phx_error", {}]
 REFUSED = ["4", "4", TOPIC, "phx_reply", {"status": "error", "response": {"reason": "stale"}}]

@@ -26,9 +26,9 @@ from livegate.inspect.liveview import LiveViewInspector, session_of
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.view import HeartbeatContentview, LiveViewContentview
-from livegate.logs.subject import session_of as session_number
-from livegate.mitm import showing
-from livegate.mitm.policy import NOT_KEPT
+from livegate.logs.context import session_of as session_number
+from livegate.mitm import display
+from livegate.proxy.policy import NOT_KEPT
 from livegate.redaction.flows import Hiding
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog
@@ -676,7 +676,7 @@ def test_flows_are_stored_and_shown_without_secrets_and_stay_whole(tmp_path: Pat
         assert CANARY not in str(loaded.get_state())
         assert loaded.response
         assert "data-phx-session" in (loaded.response.text or "")
-    showing.uninstall()
+    display.uninstall()
     assert flow.get_state() == before, "the flow itself is as it was"
     assert CANARY in json.dumps(app.flow_to_json(flow)), "and is shown whole once that is over"
 
@@ -685,10 +685,10 @@ def test_redaction_can_be_switched_off_alone(caplog: pytest.LogCaptureFixture) -
     with taddons.context(*inspectors()) as context:
         context.options.liveview_redact = False
         assert "liveview_redact is off" in caplog.text
-        assert showing._STOCK == []
+        assert display._STOCK == []
         context.options.liveview_redact = True
-        assert showing._STOCK
-    showing.uninstall()
+        assert display._STOCK
+    display.uninstall()
 
 
 def test_a_body_that_cannot_be_looked_into_is_not_shown() -> None:

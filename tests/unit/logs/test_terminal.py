@@ -14,8 +14,8 @@ from mitmproxy.addons import errorcheck, termlog
 from mitmproxy.test import taddons, tflow
 
 from livegate.logs.addon import Logs
-from livegate.logs.gate import Gate
-from livegate.logs.subject import EXCHANGE, about
+from livegate.logs.context import EXCHANGE, about
+from livegate.logs.handler import Gate
 from livegate.logs.terminal import CONNECTION_LOGGER, WATCH_LOGGER, JsonLines, Terminal
 from livegate.pipeline import access_log
 from livegate.settings import Log

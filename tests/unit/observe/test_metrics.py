@@ -19,7 +19,7 @@ from wsproto.frame_protocol import Opcode
 from certificates import Authority
 from livegate import mitm
 from livegate.inspect.recorder import FrameSeen, Recorder
-from livegate.mitm.dispatch import FLOW_EVENTS, hook_errors
+from livegate.mitm.hook_table import FLOW_EVENTS, hook_errors
 from livegate.observe.history.addon import Watch
 from livegate.observe.history.incidents import MAX_ENTRIES
 from livegate.observe.metrics import addon as counting

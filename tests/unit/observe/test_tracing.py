@@ -13,7 +13,7 @@ from mitmproxy.websocket import WebSocketData, WebSocketMessage
 
 from livegate.admin.state import _plain
 from livegate.inspect.recorder import Recorder
-from livegate.mitm import dispatch
+from livegate.mitm import hook_table
 from livegate.observe.tracing import addon as module
 from livegate.observe.tracing.addon import Tracing
 from livegate.observe.tracing.spans import Span
@@ -61,7 +61,7 @@ class Made:
         return Export.all[-1].spans
 
     def hooks(self) -> list[str]:
-        table = dispatch.table_of(ctx.master.addons)
+        table = hook_table.table_of(ctx.master.addons)
         return [name for name in FLOW_HOOKS if table._look_up(name)]
 
 
@@ -121,12 +121,12 @@ async def test_a_reload_keeps_what_is_under_way_and_sends_it_where_it_says(made:
     assert made.addon._spans is spans
     assert len(Export.all) == 2
     Export.all[0].dropped, Export.all[1].dropped = 3, 4
-    for task in list(dispatch._kept):
+    for task in list(hook_table._kept):
         await task
     assert Export.all[0].stopped
     assert made.addon.dropped == 7
     made.use(None)
-    for task in list(dispatch._kept):
+    for task in list(hook_table._kept):
         await task
     assert (Export.all[1].stopped, made.addon.dropped) == (True, 7)
 

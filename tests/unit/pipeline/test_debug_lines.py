@@ -7,7 +7,7 @@ import pytest
 from flows import begun, flow, settings
 from mitmproxy import http
 
-from livegate.logs.subject import FLOW, belongs_to
+from livegate.logs.context import FLOW, belongs_to
 from livegate.pipeline.access_log import AccessLog
 from livegate.pipeline.header_changes import describe
 from livegate.pipeline.headers import Headers

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from mitmproxy import flow as mitmproxy_flow
 from mitmproxy import http
 
-from livegate.logs.subject import FLOW
-from livegate.mitm.policy import ErrorCode, Failure
+from livegate.logs.context import FLOW
 from livegate.pipeline import errors
 from livegate.pipeline.failures import CLIENT_GONE, refusal_for
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.safety import fail_closed
+from livegate.proxy.policy import ErrorCode, Failure
 from livegate.redaction.printable import printable
 
 CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"

@@ -13,7 +13,7 @@ from livegate import mitm
 from livegate.inspect.frame_log import FrameLogWriter
 from livegate.inspect.logging_frames import FrameLogger
 from livegate.inspect.recorder import Recorder
-from livegate.mitm import dispatch, showing
+from livegate.mitm import display, hook_table
 from livegate.pipeline.inspection import Inspection
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, FrameLog, Inspect, Settings
@@ -38,21 +38,21 @@ async def made(tmp_path: Path) -> AsyncIterator[Made]:
     with taddons.context(found.addon):
         yield found
         found.addon.done()
-    showing.uninstall()
+    display.uninstall()
 
 
 async def test_nothing_is_applied_before_there_are_settings(made: Made) -> None:
     made.addon.running()
-    assert showing._STOCK == []
+    assert display._STOCK == []
 
 
 async def test_redaction_is_on_by_default_and_off_with_a_warning(made: Made, caplog: pytest.LogCaptureFixture) -> None:
     made.use(Inspect(redact_fields=("shoesize",)))
     made.addon.running()
-    assert showing._STOCK
+    assert display._STOCK
     assert made.redactor.is_secret("shoe_size")
     made.use(Inspect(redact=False))
-    assert showing._STOCK == []
+    assert display._STOCK == []
     assert made.redactor.json({"password": "x"}) == {"password": "x"}
     assert "inspect.redact is off" in caplog.text
 
@@ -61,7 +61,7 @@ async def test_an_unknown_mitmproxy_is_left_alone(made: Made, monkeypatch: pytes
     monkeypatch.setattr(mitm, "SHAPE_PROBLEMS", ("something is missing",))
     made.use(Inspect())
     made.addon.running()
-    assert showing._STOCK == []
+    assert display._STOCK == []
 
 
 async def test_the_frame_log_is_where_the_settings_say(
@@ -95,7 +95,7 @@ async def test_lines_that_were_lost_stay_counted_when_the_log_is_moved(made: Mad
         made.use(Inspect(frame_log=FrameLog(tmp_path / name)))
         assert made.addon.dropped == expected
         writer.dropped += 2  # what was still queued could not be written either
-    await asyncio.gather(*dispatch._kept)
+    await asyncio.gather(*hook_table._kept)
     assert made.addon.dropped == 10
 
 

@@ -21,7 +21,7 @@ from wsproto.frame_protocol import Opcode
 
 from livegate import mitm
 from livegate.logs.terminal import JsonLines
-from livegate.mitm.http_layer import GatewayHttpLayer
+from livegate.mitm.layers.http import GatewayHttpLayer
 from livegate.pipeline.access_log import AccessLog, render
 from livegate.pipeline.exchange import MAX_COPY_BYTES, BoundedCopy, exchange_of
 from livegate.pipeline.guard import Guard

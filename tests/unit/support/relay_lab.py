@@ -6,12 +6,12 @@ from mitmproxy import http
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.test import tflow
 
-from livegate.mitm.dispatch import HookTable
+from livegate.mitm.hook_table import HookTable
 from livegate.settings import MessageHistory, WebSocketLimits
 from livegate.websocket import frames
 from livegate.websocket.history import Shelf
 from livegate.websocket.peer import Peer
-from livegate.websocket.session import Session
+from livegate.websocket.relay import Session
 
 
 class Leg:

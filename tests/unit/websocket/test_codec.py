@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livegate.websocket import frames
-from livegate.websocket.closing import ViolationError, close_payload, is_sendable, read_close
+from livegate.websocket.close_codes import ViolationError, close_payload, is_sendable, read_close
+from livegate.websocket.codec import Close, Control, Lane, Message
 from livegate.websocket.deflate import Inflater
-from livegate.websocket.lane import Close, Control, Lane, Message
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "fuzz"))
 import streams

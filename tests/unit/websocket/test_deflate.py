@@ -5,9 +5,9 @@ import zlib
 import pytest
 
 from livegate.websocket import frames
-from livegate.websocket.closing import ViolationError
+from livegate.websocket.close_codes import ViolationError
+from livegate.websocket.codec import Lane, Message
 from livegate.websocket.deflate import Inflater, Parameters, accepted, offer, parse
-from livegate.websocket.lane import Lane, Message
 
 
 class Deflater:

@@ -3,7 +3,7 @@
 from livegate.observe.causes.case import Case, Rule, Words, named, quiet_of, rule
 from livegate.phoenix.sessions.model import SocketSeen
 from livegate.redaction.printable import printable
-from livegate.websocket import closing
+from livegate.websocket import close_codes
 
 RULES: list[Rule] = []
 IDLE_S = 50.0
@@ -14,12 +14,12 @@ POLL_GONE = 3410
 """What phoenix.js takes the end of a long-poll session for."""
 _OWN_1012 = ("the gateway is being stopped", "the service was removed", "open for as long as allowed")
 _OWN_CODES = (
-    closing.PROTOCOL_ERROR,
-    closing.ABNORMAL,
-    closing.INVALID_DATA,
-    closing.POLICY,
-    closing.TOO_BIG,
-    closing.INTERNAL_ERROR,
+    close_codes.PROTOCOL_ERROR,
+    close_codes.ABNORMAL,
+    close_codes.INVALID_DATA,
+    close_codes.POLICY,
+    close_codes.TOO_BIG,
+    close_codes.INTERNAL_ERROR,
 )
 """Codes that the gateway closes with on its own account, besides 1012."""
 
@@ -111,7 +111,7 @@ def no_pong(case: Case) -> Words | None:
 def frame_rate(case: Case) -> Words | None:
     """A client that sends too much."""
     which = {"too many frames": "messages", "too many bytes": "bytes"}.get(case.reason)
-    if (case.by, case.code) != ("gateway", closing.POLICY) or which is None:
+    if (case.by, case.code) != ("gateway", close_codes.POLICY) or which is None:
         return None
     setting = case.key(f"websocket.frame_rate.{which}")
     return (
@@ -124,7 +124,7 @@ def frame_rate(case: Case) -> Words | None:
 @rule(RULES)
 def message_too_big(case: Case) -> Words | None:
     """1009 by the gateway."""
-    if (case.by, case.code) != ("gateway", closing.TOO_BIG):
+    if (case.by, case.code) != ("gateway", close_codes.TOO_BIG):
         return None
     setting = case.key("websocket.max_message")
     return (
@@ -137,7 +137,7 @@ def message_too_big(case: Case) -> Words | None:
 @rule(RULES)
 def protocol(case: Case) -> Words | None:
     """1002 and 1007 by the gateway."""
-    if case.by != "gateway" or case.code not in (closing.PROTOCOL_ERROR, closing.INVALID_DATA):
+    if case.by != "gateway" or case.code not in (close_codes.PROTOCOL_ERROR, close_codes.INVALID_DATA):
         return None
     return (
         "Broken WebSocket frames",
@@ -169,7 +169,7 @@ def app_idle(case: Case) -> Words | None:
 
     A client that sleeps is cut off in the same way, once; one that never beats is so again and again.
     """
-    codes = (closing.NORMAL, closing.PROTOCOL_ERROR)
+    codes = (close_codes.NORMAL, close_codes.PROTOCOL_ERROR)
     if case.by != "backend" or case.reason or case.code not in codes or not _never_beat(case.socket):
         return None
     if not _never_beat(case.before) or case.before is None or case.before.close_code != case.code:
@@ -195,11 +195,11 @@ def _never_beat(socket: SocketSeen | None) -> bool:
 @rule(RULES)
 def app_closed(case: Case) -> Words | None:
     """The app ended a socket while something was pending; without that it is how a `disconnect` at a logout looks."""
-    ended = case.by == "backend" and not case.reason and case.code in (closing.NORMAL, closing.NO_STATUS)
+    ended = case.by == "backend" and not case.reason and case.code in (close_codes.NORMAL, close_codes.NO_STATUS)
     if not ended or not case.unanswered or (case.quiet is not None and case.quiet >= IDLE_S):
         return None
     is_view = any(each.topic.startswith("lv:") for each in case.unanswered)
-    reload = "; LiveView's client loads the page again" if case.code == closing.NORMAL and is_view else ""
+    reload = "; LiveView's client loads the page again" if case.code == close_codes.NORMAL and is_view else ""
     return (
         "The app closed the socket",
         f"It closed with {case.code} and gave no reason{reload}.{_unanswered(case)}",
@@ -213,7 +213,7 @@ def app_closed(case: Case) -> Words | None:
 @rule(RULES)
 def app_policy(case: Case) -> Words | None:
     """1008 by the app."""
-    if (case.by, case.code) != ("backend", closing.POLICY):
+    if (case.by, case.code) != ("backend", close_codes.POLICY):
         return None
     return (
         "The app closed the socket as not allowed",
@@ -225,7 +225,7 @@ def app_policy(case: Case) -> Words | None:
 @rule(RULES)
 def backend_lost(case: Case) -> Words | None:
     """The backend's connection ended without a close frame."""
-    if (case.by, case.code) != ("backend", closing.ABNORMAL):
+    if (case.by, case.code) != ("backend", close_codes.ABNORMAL):
         return None
     return (
         "Connection to the backend lost",
@@ -240,14 +240,14 @@ def backend_lost(case: Case) -> Words | None:
 @rule(RULES)
 def backend_draining(case: Case) -> Words | None:
     """Phoenix's socket drainer, or a disconnect broadcast."""
-    if case.by != "backend" or case.code not in (closing.GOING_AWAY, closing.SERVICE_RESTART):
+    if case.by != "backend" or case.code not in (close_codes.GOING_AWAY, close_codes.SERVICE_RESTART):
         return None
-    if case.code == closing.GOING_AWAY and not case.unanswered:
+    if case.code == close_codes.GOING_AWAY and not case.unanswered:
         return None  # as a logout looks: `disconnect` is broadcast
-    meant = "it was deployed" if case.code == closing.SERVICE_RESTART else "it was deployed or the user logged out"
+    meant = "it was deployed" if case.code == close_codes.SERVICE_RESTART else "it was deployed or the user logged out"
     why = (
         "It closed with 1012, service restart, as Phoenix's socket drainer does when the app is being stopped."
-        if case.code == closing.SERVICE_RESTART
+        if case.code == close_codes.SERVICE_RESTART
         else "It closed with 1001, going away, as at a `disconnect` broadcast (Phoenix 1.8.8 on) or when it is stopped."
     )
     return (
@@ -260,7 +260,7 @@ def backend_draining(case: Case) -> Words | None:
 @rule(RULES)
 def backend_failed(case: Case) -> Words | None:
     """The socket's process in the app raised."""
-    if (case.by, case.code) != ("backend", closing.INTERNAL_ERROR):
+    if (case.by, case.code) != ("backend", close_codes.INTERNAL_ERROR):
         return None
     if "ping timeout" in case.reason.lower():  # so ends a socket of a tab that sleeps (websockets, uvicorn)
         return None
@@ -274,7 +274,7 @@ def backend_failed(case: Case) -> Words | None:
 @rule(RULES)
 def too_big_there(case: Case) -> Words | None:
     """1009 by one of the ends."""
-    if case.by not in ("client", "backend") or case.code != closing.TOO_BIG:
+    if case.by not in ("client", "backend") or case.code != close_codes.TOO_BIG:
         return None
     if case.by == "client":
         return (
@@ -295,10 +295,10 @@ def too_big_there(case: Case) -> Words | None:
 @rule(RULES)
 def frame_refused(case: Case) -> Words | None:
     """1002, 1003 and 1007 by one of the ends; 1002 without a word may be an idle time-out of Bandit."""
-    codes = (closing.PROTOCOL_ERROR, closing.UNSUPPORTED, closing.INVALID_DATA)
+    codes = (close_codes.PROTOCOL_ERROR, close_codes.UNSUPPORTED, close_codes.INVALID_DATA)
     if case.by not in ("client", "backend") or case.code not in codes:
         return None
-    wordless = case.by == "backend" and case.code == closing.PROTOCOL_ERROR and not case.reason
+    wordless = case.by == "backend" and case.code == close_codes.PROTOCOL_ERROR and not case.reason
     if wordless and (case.quiet is None or case.quiet >= IDLE_S):
         return None  # Bandit's idle time-out
     whose = "app" if case.by == "backend" else "client"

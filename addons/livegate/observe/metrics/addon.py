@@ -12,8 +12,8 @@ from prometheus_client import generate_latest
 
 from livegate import mitm
 from livegate.inspect.recorder import FrameSeen, IncidentSeen
-from livegate.mitm.connections import open_connections
-from livegate.mitm.dispatch import FLOW_EVENTS, hook_errors
+from livegate.mitm.hook_table import FLOW_EVENTS, hook_errors
+from livegate.mitm.proxyserver import open_connections
 from livegate.observe.metrics.instruments import Instruments
 from livegate.observe.metrics.labels import (
     UNMAPPED,
@@ -31,7 +31,7 @@ from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.router import service_for
 from livegate.settings import CurrentSettings, Settings
 from livegate.websocket.registry import Sockets
-from livegate.websocket.session import Session
+from livegate.websocket.relay import Session
 
 MAX_EVENT_LABELS = 500
 """Combinations of route, view and event; each is about twenty lines for Prometheus to read."""

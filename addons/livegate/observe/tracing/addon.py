@@ -11,7 +11,7 @@ from mitmproxy import ctx, http
 from mitmproxy.net.http import status_codes
 
 from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of
-from livegate.mitm.dispatch import Idling, keep, table_of
+from livegate.mitm.hook_table import Idling, keep, table_of
 from livegate.observe.metrics.addon import route_of
 from livegate.observe.metrics.labels import METHODS
 from livegate.observe.tracing.exporter import SpanExport

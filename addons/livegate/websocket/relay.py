@@ -14,14 +14,14 @@ from typing import Any, Literal
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 
-from livegate.logs.subject import about
-from livegate.mitm.dispatch import HookTable, keep
-from livegate.mitm.policy import Leg
+from livegate.logs.context import about
+from livegate.mitm.hook_table import HookTable, keep
+from livegate.proxy.policy import Leg
 from livegate.settings import MessageHistory, WebSocketLimits
-from livegate.websocket import closing, frames
+from livegate.websocket import close_codes, frames
+from livegate.websocket.codec import Close
 from livegate.websocket.deflate import Parameters
 from livegate.websocket.history import History, Shelf
-from livegate.websocket.lane import Close
 from livegate.websocket.peer import Peer
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class Session:
 
     def cut(self, reason: str) -> None:
         """End both connections without a close frame, on the gateway's own initiative."""
-        self.note(closing.ABNORMAL, reason, "gateway")
+        self.note(close_codes.ABNORMAL, reason, "gateway")
         self._abort()
 
     def close(self, code: int, reason: str) -> None:
@@ -131,7 +131,7 @@ class Session:
         if self.closing or self.over:
             return
         self.closing = True
-        frame = closing.close_payload(code, reason)
+        frame = close_codes.close_payload(code, reason)
         for peer in (self.client, self.server):
             if not peer.close_sent:
                 peer.send_close(frames.encode(frames.CLOSE, frame, masked=peer is self.server))
@@ -139,9 +139,9 @@ class Session:
                 peer.finish()
         self.limit_close()
 
-    def violated(self, culprit: Peer, error: closing.ViolationError) -> None:
+    def violated(self, culprit: Peer, error: close_codes.ViolationError) -> None:
         """A peer broke the protocol or a bound."""
-        if error.code != closing.INTERNAL_ERROR:
+        if error.code != close_codes.INTERNAL_ERROR:
             logger.info(
                 "WebSocket closed with %d because of the %s: %s",
                 error.code,
@@ -174,7 +174,7 @@ class Session:
                 peer.finish()
             elif handshake_done or not peer.close_received or peer.other.ended:
                 if not peer.close_received:
-                    self.note(closing.ABNORMAL, "", peer.name)
+                    self.note(close_codes.ABNORMAL, "", peer.name)
                 client.finish()
                 server.finish()
 
@@ -203,7 +203,7 @@ class Session:
     def _end(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        ending = self.ending or Ending(closing.ABNORMAL, "", "gateway")
+        ending = self.ending or Ending(close_codes.ABNORMAL, "", "gateway")
         websocket = self.websocket
         websocket.timestamp_end = time.time()
         websocket.closed_by_client = ending.by == "client"
@@ -279,7 +279,7 @@ class Session:
             return
         held = self.client.held or self.server.held
         if limits.max_age is not None and now >= self._began + limits.max_age:
-            self.close(closing.SERVICE_RESTART, "open for as long as allowed")
+            self.close(close_codes.SERVICE_RESTART, "open for as long as allowed")
         elif held:
             self.heard = now  # somebody is looking at a message: that is not idleness
         elif limits.idle is not None and now >= self.heard + limits.idle:

@@ -10,9 +10,9 @@ from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.test import taddons, tflow
 
 from livegate import mitm
-from livegate.mitm import shape
-from livegate.mitm.connections import close_client, prepare_certificate_store, release, was_set
-from livegate.mitm.stream import CLOSED_BEFORE_ANSWER
+from livegate.mitm import compat
+from livegate.mitm.layers.stream import CLOSED_BEFORE_ANSWER
+from livegate.mitm.proxyserver import close_client, prepare_certificate_store, release, was_set
 
 
 def test_the_installed_mitmproxy_has_the_shape_that_livegate_builds_on() -> None:
@@ -26,7 +26,7 @@ def test_a_part_that_is_missing_or_changed_is_named() -> None:
 
     expected = ((Owner, "missing", ("self",)), (Owner, "changed", ("self", "one")))
     names = (("Other", frozenset({"kept"}), frozenset({"kept", "lost", "gone"})),)
-    assert list(shape.problems(expected, names)) == [
+    assert list(compat.problems(expected, names)) == [
         "Owner.missing is missing",
         "Owner.changed takes ('self', 'other'), expected ('self', 'one')",
         "Other has no gone, lost",
@@ -94,5 +94,5 @@ def test_an_option_that_was_set_to_its_default_is_known(monkeypatch: pytest.Monk
         assert not was_set("http2")
         tctx.options.update(http2=True)
         assert was_set("http2")
-        monkeypatch.setattr("livegate.mitm.connections.optmanager", SimpleNamespace())
+        monkeypatch.setattr("livegate.mitm.proxyserver.optmanager", SimpleNamespace())
         assert not was_set("http2"), "the next best answer where mitmproxy has changed"

@@ -7,7 +7,7 @@ from typing import Any
 
 from mitmproxy import http
 
-from livegate.mitm.headers import QuickHeaders
+from livegate.mitm.fast_headers import QuickHeaders
 
 type Types = frozenset[Any]
 

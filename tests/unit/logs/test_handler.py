@@ -12,8 +12,8 @@ import pytest
 from mitmproxy import http, log
 from mitmproxy.test import tflow
 
-from livegate.logs.gate import MAX_MESSAGE_CHARACTERS, MAX_TRACEBACK_CHARACTERS, Gate, is_about_a_request, line_of
-from livegate.logs.subject import EXCHANGE, FLOW, about, belongs_to, session_of
+from livegate.logs.context import EXCHANGE, FLOW, about, belongs_to, session_of
+from livegate.logs.handler import MAX_MESSAGE_CHARACTERS, MAX_TRACEBACK_CHARACTERS, Gate, is_about_a_request, line_of
 from livegate.logs.terminal import JsonLines
 from livegate.logs.throttle import LINES, WINDOW_S
 

@@ -12,7 +12,7 @@ from mitmproxy.test import tflow
 from mitmproxy.tools.console import common, flowview
 from mitmproxy.tools.web import app
 
-from livegate.mitm import showing
+from livegate.mitm import display
 from livegate.redaction.flows import Hiding
 from livegate.redaction.redactor import Redactor
 
@@ -21,9 +21,9 @@ CANARY = "CANARYcanary0123456789"
 
 @pytest.fixture
 def hidden() -> Iterator[None]:
-    showing.install(Hiding(Redactor()))
+    display.install(Hiding(Redactor()))
     yield
-    showing.uninstall()
+    display.uninstall()
 
 
 def _flow() -> http.HTTPFlow:
@@ -64,7 +64,7 @@ def test_the_consoles_views(hidden: None) -> None:
     assert CANARY not in shown
     assert "_app_key=⟪redacted-" in shown.replace("\\xe2\\x9f\\xaa", "⟪")
     assert "No response" in _details(None)
-    showing.uninstall()
+    display.uninstall()
     assert CANARY in _details(flow.request)
 
 
@@ -87,9 +87,9 @@ def test_a_tool_that_is_not_known_is_left_alone_with_a_warning(
 
     monkeypatch.setattr(owner, name, other)
     with caplog.at_level(logging.WARNING):
-        showing.install(Hiding(Redactor()))
+        display.install(Hiding(Redactor()))
     try:
         assert getattr(owner, name) is other
         assert f"secrets are not hidden in {tool}, this mitmproxy is not known" in caplog.text
     finally:
-        showing.uninstall()
+        display.uninstall()

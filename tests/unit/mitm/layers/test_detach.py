@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from livegate.mitm.hand_over import RawLeg, is_ready
+from livegate.mitm.layers.detach import RawLeg, is_ready
 
 
 @dataclass

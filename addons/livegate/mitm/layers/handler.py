@@ -16,8 +16,8 @@ from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, mode_servers, server
 from mitmproxy.utils import asyncio_utils
 
-from livegate.mitm.dispatch import table_of
-from livegate.mitm.freeing import free
+from livegate.mitm.hook_table import table_of
+from livegate.mitm.layers.teardown import free
 
 DRAIN_ABOVE_BYTES = 64 * 1024
 """A writer that holds more is waited for before the next read."""

@@ -15,7 +15,7 @@ from mitmproxy import io as flow_files
 from mitmproxy.addons import cut, dumper, export, savehar
 from mitmproxy.websocket import WebSocketMessage
 
-from livegate.mitm import mitmweb, shape
+from livegate.mitm import compat, mitmweb
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def console_shape(console: Any) -> Expected:
 
 
 def _is_known(what: str, expected: Expected) -> bool:
-    found = list(shape.problems(expected, ()))
+    found = list(compat.problems(expected, ()))
     if found:
         logger.warning("secrets are not hidden in %s, this mitmproxy is not known: %s", what, "; ".join(found))
     return not found

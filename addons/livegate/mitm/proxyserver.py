@@ -6,7 +6,7 @@ from typing import Any
 from mitmproxy import connection, ctx, http, optmanager
 from mitmproxy.proxy.layers import http as http_layers
 
-from livegate.mitm.events import Abandoned
+from livegate.mitm.layers.events import Abandoned
 
 
 def handler_of(client: connection.Client) -> Any:

@@ -14,14 +14,14 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.websocket import WebSocketMessageInjected
 
-from livegate.mitm.connections import handler_of
-from livegate.mitm.events import SocketOutput
-from livegate.mitm.hand_over import RawLeg, is_ready
-from livegate.mitm.handler import GatewayConnectionHandler
-from livegate.mitm.policy import Peer, Socket
+from livegate.mitm.layers.detach import RawLeg, is_ready
+from livegate.mitm.layers.events import SocketOutput
+from livegate.mitm.layers.handler import GatewayConnectionHandler
+from livegate.mitm.proxyserver import handler_of
+from livegate.proxy.policy import Peer, Socket
 
 if TYPE_CHECKING:
-    from livegate.mitm.http_layer import GatewayHttpLayer
+    from livegate.mitm.layers.http import GatewayHttpLayer
 
 HAND_OVER_EVERY_S = 0.02
 """How often a hand-over is tried while mitmproxy's readers are busy."""

@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy.layers import http as http_layers
 
-from livegate.mitm.policy import Upstream
+from livegate.proxy.policy import Upstream
 
 upstream_of: WeakKeyDictionary[Server, Upstream] = WeakKeyDictionary()
 """How each open backend connection was asked for; the TLS hooks read it."""

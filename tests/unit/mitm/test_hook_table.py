@@ -14,8 +14,8 @@ from mitmproxy.master import Master
 from mitmproxy.proxy.layers.http import HttpRequestHook, HttpResponseHook
 from mitmproxy.test import taddons, tflow
 
-from livegate.logs.subject import FLOW
-from livegate.mitm import dispatch
+from livegate.logs.context import FLOW
+from livegate.mitm import hook_table
 
 
 class Recorder:
@@ -76,10 +76,10 @@ class SlowBadOption(Recorder):
 async def master(request: pytest.FixtureRequest) -> Iterator[Master]:
     with taddons.context(loadcore=False) as context:
         if request.param == "table":
-            dispatch.install(context.master.addons)
+            hook_table.install(context.master.addons)
         yield context.master
         if request.param == "table":
-            dispatch.uninstall(context.master.addons)
+            hook_table.uninstall(context.master.addons)
             assert "trigger_event" not in vars(context.master.addons)
 
 
@@ -201,10 +201,10 @@ async def test_sync_triggers_work_as_before(master: Master) -> None:
 
 
 @pytest.fixture
-async def table() -> Iterator[tuple[Master, dispatch.HookTable]]:
+async def table() -> Iterator[tuple[Master, hook_table.HookTable]]:
     with taddons.context(loadcore=False) as context:
-        yield context.master, dispatch.install(context.master.addons)
-        dispatch.uninstall(context.master.addons)
+        yield context.master, hook_table.install(context.master.addons)
+        hook_table.uninstall(context.master.addons)
 
 
 async def fails_later(flow: HTTPFlow) -> None:
@@ -215,10 +215,10 @@ async def fails_later(flow: HTTPFlow) -> None:
 @pytest.mark.parametrize("function", [lambda flow: 1 / 0, lambda: None, fails_later])
 async def test_an_error_is_counted_under_its_events_name_whatever_the_function_is_called(table, function) -> None:
     master, _ = table
-    before = dispatch.hook_errors.copy()
+    before = hook_table.hook_errors.copy()
     master.addons.add(types.SimpleNamespace(name="script", request=function))
     await request(master)
-    assert dispatch.hook_errors - before == {"request": 1}
+    assert hook_table.hook_errors - before == {"request": 1}
 
 
 async def test_updates_of_one_flow_are_merged_and_the_last_one_is_never_lost(table) -> None:
@@ -277,7 +277,7 @@ def test_an_addon_manager_without_a_table_is_served_by_a_fresh_one() -> None:
         master = Master(options.Options())
         log: list[str] = []
         master.addons.add(Recorder("a", log))
-        assert dispatch.table_of(master.addons).run("request", tflow.tflow()) is None
+        assert hook_table.table_of(master.addons).run("request", tflow.tflow()) is None
         assert log == ["a"]
 
     asyncio.run(run())
@@ -285,13 +285,13 @@ def test_an_addon_manager_without_a_table_is_served_by_a_fresh_one() -> None:
 
 def test_the_manager_can_be_changed_before_any_loop_runs() -> None:
     manager = types.SimpleNamespace(chain=[])
-    table = dispatch.HookTable(manager)  # type: ignore[arg-type]
+    table = hook_table.HookTable(manager)  # type: ignore[arg-type]
     assert table.then_forget(lambda: 7)() == 7
     assert isinstance(addonmanager.traverse([]), types.GeneratorType)
 
 
 async def test_an_addon_of_ours_that_is_idle_has_no_hook_until_it_is_not(table) -> None:
-    class Sleeper(dispatch.Idling):
+    class Sleeper(hook_table.Idling):
         idle = True
 
         def request(self, flow: HTTPFlow) -> None: ...
@@ -312,7 +312,7 @@ async def test_an_addon_of_ours_that_is_idle_has_no_hook_until_it_is_not(table) 
 
 
 class Onlooker:
-    @dispatch.contained
+    @hook_table.contained
     def request(self, flow: HTTPFlow) -> None:
         raise ValueError("has seen too much")
 
@@ -320,10 +320,10 @@ class Onlooker:
 async def test_a_hook_that_only_looks_on_ends_nobody_elses(master: Master, caplog: pytest.LogCaptureFixture) -> None:
     log: list[str] = []
     master.addons.add(Recorder("a", log, Onlooker(), Recorder("b", log)))
-    before = dispatch.hook_errors["request"]
+    before = hook_table.hook_errors["request"]
     await request(master)
     assert log == ["a", "b"]
-    assert dispatch.hook_errors["request"] == before + 1
+    assert hook_table.hook_errors["request"] == before + 1
     (record,) = caplog.records
     assert record.getMessage() == "Addon error: has seen too much"
     assert isinstance(vars(record)[FLOW], HTTPFlow)
@@ -341,7 +341,7 @@ async def test_log_lines_become_events_only_for_who_wants_them() -> None:
         (events,) = [each for each in logging.getLogger().handlers if isinstance(each, log.LegacyLogEvents)]
         record = logging.LogRecord("livegate", logging.INFO, "", 0, "hello", None, None)
         assert events.filter(record)
-        dispatch.install(manager)
+        hook_table.install(manager)
         assert not events.filter(record)
         listener = Listener()
         manager.add(listener)
@@ -351,14 +351,14 @@ async def test_log_lines_become_events_only_for_who_wants_them() -> None:
         assert [message.split()[-1] for message in woken] == ["hello"]
         manager.remove(listener)
         assert not events.filter(record)
-        dispatch.uninstall(manager)
+        hook_table.uninstall(manager)
         assert events.filter(record)
 
 
 def test_mitmproxys_hooks_for_what_a_gateway_does_itself_are_left_out_and_its_tls_hooks_are_not() -> None:
     needless = (disable_h2c.DisableH2C(), update_alt_svc.UpdateAltSvc(), tlsconfig.TlsConfig())
     with taddons.context(*needless) as context:
-        table = dispatch.install(context.master.addons)
+        table = hook_table.install(context.master.addons)
         flow = tflow.tflow(resp=True)
         flow.response.headers["Alt-Svc"] = 'h3="other.test:443"'
         flow.request.headers["Upgrade"] = "h2c"
@@ -367,4 +367,4 @@ def test_mitmproxys_hooks_for_what_a_gateway_does_itself_are_left_out_and_its_tl
         assert flow.response.headers["Alt-Svc"] == 'h3="other.test:443"', "Headers drops it"
         assert flow.request.headers["Upgrade"] == "h2c", "so it does with this"
         assert table._look_up("tls_start_client") != ()
-        dispatch.uninstall(context.master.addons)
+        hook_table.uninstall(context.master.addons)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mitmproxy import http
 
-from livegate.logs.subject import FLOW, KIND, request_id_of, session_of
+from livegate.logs.context import FLOW, KIND, request_id_of, session_of
 from livegate.logs.throttle import Kind, Summary, Throttle
 
 TREES = ("livegate", "mitmproxy")

@@ -11,10 +11,10 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.test import tflow
 
 from certificates import Authority
-from livegate.mitm import tls as openssl
-from livegate.mitm.policy import Upstream
-from livegate.mitm.upstream import upstream_of
+from livegate.mitm.layers.upstream import upstream_of
 from livegate.pipeline.certificates import Certificates
+from livegate.proxy import tls as openssl
+from livegate.proxy.policy import Upstream
 from livegate.settings import CurrentSettings
 
 

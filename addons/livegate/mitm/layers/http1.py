@@ -27,11 +27,11 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 
-from livegate.mitm.events import BodyOverdue, HeadOverdue, InformationalResponse, LingerOver
-from livegate.mitm.headers import quicken
+from livegate.mitm.fast_headers import quicken
+from livegate.mitm.layers.events import BodyOverdue, HeadOverdue, InformationalResponse, LingerOver
 
 if TYPE_CHECKING:
-    from livegate.mitm.http_layer import GatewayHttpLayer
+    from livegate.mitm.layers.http import GatewayHttpLayer
 
 MAX_RESPONSE_HEAD_BYTES = 256 * 1024
 MAX_INTERIM_RESPONSES = 16

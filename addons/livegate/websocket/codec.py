@@ -9,7 +9,7 @@ import codecs
 from msgspec import Struct
 
 from livegate.websocket import frames
-from livegate.websocket.closing import INVALID_DATA, PROTOCOL_ERROR, TOO_BIG, ViolationError, read_close
+from livegate.websocket.close_codes import INVALID_DATA, PROTOCOL_ERROR, TOO_BIG, ViolationError, read_close
 from livegate.websocket.deflate import Inflater
 from livegate.websocket.frames import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, RSV1, TEXT
 

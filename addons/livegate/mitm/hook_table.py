@@ -37,7 +37,7 @@ from mitmproxy.addons import (
 from mitmproxy.flow import Flow
 from mitmproxy.http import HTTPFlow
 
-from livegate.logs.subject import about
+from livegate.logs.context import about
 
 logger = logging.getLogger("mitmproxy.addonmanager")
 

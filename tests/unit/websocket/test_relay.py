@@ -12,10 +12,10 @@ from mitmproxy.websocket import WebSocketMessage
 from relay_lab import Lab, make_flow
 from wsproto.frame_protocol import Opcode
 
-from livegate.logs.subject import FLOW
+from livegate.logs.context import FLOW
 from livegate.settings import FrameRateLimit, MessageHistory, WebSocketLimits
-from livegate.websocket import session as session_module
-from livegate.websocket.closing import close_payload
+from livegate.websocket import relay as relay_module
+from livegate.websocket.close_codes import close_payload
 from livegate.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, encode
 from livegate.websocket.history import MESSAGE_BYTES, Shelf
 
@@ -26,7 +26,7 @@ def close_frame(code: int, reason: str = "", *, masked: bool) -> bytes:
 
 @contextlib.contextmanager
 def quick() -> Iterator[None]:
-    with patch.object(session_module, "CLOSE_WITHIN_S", 0.05), patch.object(session_module, "PONG_WITHIN_S", 0.05):
+    with patch.object(relay_module, "CLOSE_WITHIN_S", 0.05), patch.object(relay_module, "PONG_WITHIN_S", 0.05):
         yield
 
 
@@ -472,8 +472,8 @@ async def test_a_flow_that_is_no_websocket_has_no_session() -> None:
     flow = make_flow()
     flow.websocket = None
     with pytest.raises(ValueError, match="not the flow of a WebSocket"):
-        session_module._websocket_of(flow)
+        relay_module._websocket_of(flow)
 
 
 def test_logging_of_this_module_is_the_packages() -> None:
-    assert session_module.logger is logging.getLogger("livegate.websocket.session")
+    assert relay_module.logger is logging.getLogger("livegate.websocket.relay")

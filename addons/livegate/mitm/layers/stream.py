@@ -25,14 +25,14 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpResponseHeadersHook
 
-from livegate.mitm.events import Abandoned, AnswerOverdue, FlushDue, InformationalResponse
-from livegate.mitm.freeing import ignore
-from livegate.mitm.policy import Failure, Plan
-from livegate.mitm.upstream import GetUpstream
-from livegate.mitm.websocket_layer import GatewayWebsocketLayer
+from livegate.mitm.layers.events import Abandoned, AnswerOverdue, FlushDue, InformationalResponse
+from livegate.mitm.layers.teardown import ignore
+from livegate.mitm.layers.upstream import GetUpstream
+from livegate.mitm.layers.websocket import GatewayWebsocketLayer
+from livegate.proxy.policy import Failure, Plan
 
 if TYPE_CHECKING:
-    from livegate.mitm.http_layer import GatewayHttpLayer
+    from livegate.mitm.layers.http import GatewayHttpLayer
 
 FLUSH_AFTER_S = 0.1
 """How long a body of unknown length is gathered, so that addons may change it, before it is passed on as it comes."""

@@ -16,7 +16,8 @@ from mitmproxy.proxy.layers.http import HttpRequestHook
 from mitmproxy.proxy.layers.tls import TlsStartClientHook
 from mitmproxy.test import taddons, tflow
 
-from livegate.mitm import dispatch, handler
+from livegate.mitm import hook_table
+from livegate.mitm.layers import handler
 
 type Step = Callable[[events.Event], Iterator[commands.Command]]
 
@@ -45,7 +46,7 @@ class Served:
 @contextlib.asynccontextmanager
 async def serving(step: Step, *addons: object) -> AsyncIterator[Served]:
     with taddons.context(*addons) as context:
-        dispatch.install(context.master.addons)
+        hook_table.install(context.master.addons)
         made: asyncio.Queue[Served] = asyncio.Queue()
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,7 +68,7 @@ async def serving(step: Step, *addons: object) -> AsyncIterator[Served]:
                 await served.task
         finally:
             server.close()
-            dispatch.uninstall(context.master.addons)
+            hook_table.uninstall(context.master.addons)
 
 
 def upper(event: events.Event) -> Iterator[commands.Command]:

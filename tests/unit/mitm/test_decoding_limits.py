@@ -15,7 +15,7 @@ from mitmproxy.contentviews import json_view
 from mitmproxy.net import encoding
 from mitmproxy.test import taddons, tflow
 
-from livegate.mitm import bounding
+from livegate.mitm import decoding_limits
 from livegate.redaction.content_coding import decode
 
 ZEROS = b"\0" * (100 << 20)
@@ -32,12 +32,12 @@ TEXT = b'{"a": [1, 2, {"b": "c"}]}'
 
 @pytest.fixture(autouse=True)
 def bounded() -> Iterator[None]:
-    bounding.install(decode)
-    bounding.install(decode)
+    decoding_limits.install(decode)
+    decoding_limits.install(decode)
     with taddons.context() as context:
         context.options.add_option("protobuf_definitions", str | None, None, "")
         yield
-    bounding.uninstall()
+    decoding_limits.uninstall()
 
 
 def _response(content: bytes, **fields: str) -> http.HTTPFlow:
@@ -67,7 +67,7 @@ def test_a_bomb_is_not_decoded_by_whatever_looks_at_it(coding: str) -> None:
         assert flow.response.get_content(strict=False) == flow.response.raw_content
         for view in ("auto", "raw"):
             assert "too large to be decoded" in _shown(flow, view).text
-        assert tracemalloc.get_traced_memory()[1] < 3 * bounding.MAX_DECODED_BYTES
+        assert tracemalloc.get_traced_memory()[1] < 3 * decoding_limits.MAX_DECODED_BYTES
     finally:
         tracemalloc.stop()
 
@@ -170,13 +170,13 @@ def test_what_is_usual_is_parsed() -> None:
     "data", [b"", b"\xff" * 12, b"\x0b", b"\x0a\x05a", b"\x00", b"\x09" + b"1" * 8, b"\x0d1234", b"\x09"]
 )
 def test_bytes_that_are_no_protobuf_are_left_to_the_view(data: bytes) -> None:
-    bounding.check_protobuf(data)
-    with pytest.raises(bounding.TooMuchError):
-        bounding.check_protobuf(_protobuf(51))
+    decoding_limits.check_protobuf(data)
+    with pytest.raises(decoding_limits.TooMuchError):
+        decoding_limits.check_protobuf(_protobuf(51))
 
 
 def test_mitmproxy_is_as_it_was_afterwards() -> None:
-    bounding.uninstall()
+    decoding_limits.uninstall()
     assert encoding.decode.__module__ == encoding.__name__
     assert encoding.custom_decode["gzip"] is encoding.decode_gzip
     assert contentviews.ContentviewRegistry.get_view.__module__ == "mitmproxy.contentviews._registry"

@@ -14,12 +14,20 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import tls
 
-from livegate.mitm.events import Abandoned, AnswerOverdue, BodyOverdue, FlushDue, HeadOverdue, LingerOver, SocketOutput
-from livegate.mitm.freeing import free
-from livegate.mitm.http1 import GatewayHttp1Client, GatewayHttp1Server
-from livegate.mitm.policy import GatewayPolicy, Upstream
-from livegate.mitm.stream import GatewayStream
-from livegate.mitm.upstream import GetUpstream, upstream_of
+from livegate.mitm.layers.events import (
+    Abandoned,
+    AnswerOverdue,
+    BodyOverdue,
+    FlushDue,
+    HeadOverdue,
+    LingerOver,
+    SocketOutput,
+)
+from livegate.mitm.layers.http1 import GatewayHttp1Client, GatewayHttp1Server
+from livegate.mitm.layers.stream import GatewayStream
+from livegate.mitm.layers.teardown import free
+from livegate.mitm.layers.upstream import GetUpstream, upstream_of
+from livegate.proxy.policy import GatewayPolicy, Upstream
 
 type Commands = layer.CommandGenerator[None]
 type DeadlineKey = str | tuple[str, int]

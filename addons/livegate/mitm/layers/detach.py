@@ -6,8 +6,8 @@ from typing import Any
 
 from mitmproxy.connection import Connection
 
-from livegate.mitm.handler import GatewayConnectionHandler
-from livegate.mitm.policy import Peer
+from livegate.mitm.layers.handler import GatewayConnectionHandler
+from livegate.proxy.policy import Peer
 
 
 def is_ready(handler: GatewayConnectionHandler, connection: Connection) -> bool:

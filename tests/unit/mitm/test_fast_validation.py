@@ -6,15 +6,15 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tutils
 
-from livegate.mitm import messages
+from livegate.mitm import fast_validation
 
 
 @pytest.fixture(params=["quick", "stock"])
 def checked(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.param == "quick":
-        messages.install()
+        fast_validation.install()
     yield
-    messages.uninstall()
+    fast_validation.uninstall()
 
 
 @pytest.mark.usefixtures("checked")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mitmproxy import http
 from mitmproxy.test import tutils
 
-from livegate.mitm.headers import QuickHeaders, quick_headers, quicken
+from livegate.mitm.fast_headers import QuickHeaders, quick_headers, quicken
 
 NAMES = st.sampled_from([b"Host", b"host", b"HOST", b"Set-Cookie", b"x-\xe4", b"x-\xc4", "x-ä".encode(), b""])
 ASKED = st.one_of(NAMES, st.sampled_from(["host", "HoSt", "set-cookie", "x-ä", "X-Ä", "x-\udce4", "absent"]))

@@ -1,0 +1,1 @@
+"""The data plane: what it asks of the gateway, and its TLS."""
