@@ -3,7 +3,7 @@
 What is kept of sockets and sessions are some hundred thousand objects, and to go through them takes half a second. Left
 alone, Python does so whenever there is a quarter more of them; and through young ones when there are 2,000 more than
 there were, which may be late, as others go meanwhile, and takes the longer then. What is over here is freed without the
-collector (see `mitm.layers.teardown`), so that it finds little, and need not look often: under load only when there is more
+collector (`mitm.layers.teardown`), so that it finds little, and need not look often: under load only when there is more
 in memory than there was.
 
 Each look takes about as long for an object whether it comes often or seldom; in small steps no frame waits for long.

@@ -222,22 +222,22 @@ async def test_an_error_is_counted_under_its_events_name_whatever_the_function_i
 
 
 async def test_updates_of_one_flow_are_merged_and_the_last_one_is_never_lost(table) -> None:
-    master, hook_table = table
+    master, installed = table
     told: list[Any] = []
     master.addons.add(types.SimpleNamespace(name="ui", update=told.extend))
     one, other = tflow.tflow(), tflow.tflow()
     for _ in range(500):
-        hook_table.update(one)
-    hook_table.update(other)
+        installed.update(one)
+    installed.update(other)
     assert told == [one, other]
     async with asyncio.timeout(10):
-        while hook_table._quiet:
+        while installed._quiet:
             await asyncio.sleep(0.01)
     assert told == [one, other, one]
 
 
 async def test_an_async_update_hook_is_run_as_well(table) -> None:
-    master, hook_table = table
+    master, installed = table
     told: list[Any] = []
 
     async def update(flows: Any) -> None:
@@ -246,7 +246,7 @@ async def test_an_async_update_hook_is_run_as_well(table) -> None:
 
     master.addons.add(types.SimpleNamespace(name="ui", update=update))
     flow = tflow.tflow()
-    hook_table.update(flow)
+    installed.update(flow)
     async with asyncio.timeout(10):
         while not told:
             await asyncio.sleep(0)
@@ -254,22 +254,22 @@ async def test_an_async_update_hook_is_run_as_well(table) -> None:
 
 
 async def test_nobody_is_told_when_nobody_wants_to_know(table) -> None:
-    _, hook_table = table
-    hook_table.update(tflow.tflow())
-    assert not hook_table._quiet
-    assert not hook_table.watched
+    _, installed = table
+    installed.update(tflow.tflow())
+    assert not installed._quiet
+    assert not installed.watched
 
 
 async def test_addons_of_mitmproxys_own_that_have_nothing_to_do_are_left_out_until_they_have(table) -> None:
-    master, hook_table = table
+    master, installed = table
     local, dump = maplocal.MapLocal(), dumper.Dumper()
     master.addons.add(local, dump)
     master.options.update(flow_detail=0)
-    assert hook_table._look_up("request") == ()
-    assert hook_table._look_up("websocket_message") == ()
+    assert installed._look_up("request") == ()
+    assert installed._look_up("websocket_message") == ()
     master.options.update(flow_detail=1, map_local=["|x.test|/"])
-    assert hook_table._look_up("request") == ((local.request,),)
-    assert hook_table._look_up("websocket_message") == ((dump.websocket_message,),)
+    assert installed._look_up("request") == ((local.request,),)
+    assert installed._look_up("websocket_message") == ((dump.websocket_message,),)
 
 
 def test_an_addon_manager_without_a_table_is_served_by_a_fresh_one() -> None:
@@ -298,12 +298,12 @@ async def test_an_addon_of_ours_that_is_idle_has_no_hook_until_it_is_not(table) 
 
         def running(self) -> None: ...
 
-    master, hook_table = table
+    master, installed = table
     sleeper = Sleeper()
     master.addons.add(sleeper)
 
     def hooks_of(name: str) -> list[Any]:
-        return [hook.__self__ for group in hook_table._look_up(name) for hook in group]
+        return [hook.__self__ for group in installed._look_up(name) for hook in group]
 
     assert sleeper not in hooks_of("request")
     assert sleeper in hooks_of("running"), "its life goes on"
