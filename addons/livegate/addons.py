@@ -7,10 +7,12 @@ from mitmproxy.connection import Client
 from livegate.admin.addon import AdminListener
 from livegate.admin.state import Desk
 from livegate.garbage_collection import GarbageCollection
+from livegate.http1.refusal import Refusal
+from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.commands import LiveViewCommands
-from livegate.inspect.liveview import LiveViewInspector
-from livegate.inspect.logging_frames import FrameLogger
+from livegate.inspect.frame_log.addon import FrameLogger
 from livegate.inspect.recorder import Recorder
+from livegate.inspect.redaction_addon import Inspection
 from livegate.logs.addon import Logs
 from livegate.logs.handler import Gate
 from livegate.logs.terminal import Terminal
@@ -18,26 +20,24 @@ from livegate.observe.history.addon import Watch
 from livegate.observe.metrics.addon import Metrics
 from livegate.observe.tracing.addon import Tracing
 from livegate.pipeline.access_log import AccessLog
-from livegate.pipeline.budgets import BoundedMemoryStorage, Budgets
+from livegate.pipeline.backend_recovery import Recoveries
 from livegate.pipeline.certificates import Certificates
+from livegate.pipeline.client_identity import ClientIdentity
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.errors import Errors
 from livegate.pipeline.flow_history import FlowHistory
 from livegate.pipeline.guard import Guard
+from livegate.pipeline.handshake_timeout import Timeouts
 from livegate.pipeline.headers import Headers
 from livegate.pipeline.https_redirect import HttpsRedirect
-from livegate.pipeline.identity import ClientIdentity
-from livegate.pipeline.inspection import Inspection
+from livegate.pipeline.next_layer import Transport
 from livegate.pipeline.policy import RequestPolicy
 from livegate.pipeline.rate_limiter import RateLimiter
-from livegate.pipeline.recoveries import Recoveries
-from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.ratelimit.quotas import BoundedMemoryStorage, Budgets
 from livegate.pipeline.router import DomainRouter
 from livegate.pipeline.startup import Startup
 from livegate.pipeline.streaming import Streaming
-from livegate.pipeline.timeouts import Timeouts
-from livegate.pipeline.transport import Transport
-from livegate.pipeline.websockets import WebSockets
+from livegate.pipeline.websocket_admission import WebSockets
 from livegate.redaction.log_text import FreeText
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings

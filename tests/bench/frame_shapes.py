@@ -17,9 +17,9 @@ from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
 from livegate.garbage_collection import MANY_YOUNG, NEVER
-from livegate.inspect.frame_log import FrameLogWriter
-from livegate.inspect.liveview import LiveViewInspector
-from livegate.inspect.logging_frames import FrameLogger
+from livegate.inspect.addon import LiveViewInspector
+from livegate.inspect.frame_log.addon import FrameLogger
+from livegate.inspect.frame_log.writer import FrameLogWriter
 from livegate.inspect.recorder import Recorder
 from livegate.observe.history.addon import Watch
 from livegate.observe.metrics.addon import Metrics

@@ -17,11 +17,11 @@ from mitmproxy.websocket import WebSocketMessage
 from tests.bench.frame_shapes import print_shapes
 from wsproto.frame_protocol import Opcode
 
-from livegate.inspect.frame_log import FrameLogWriter
-from livegate.inspect.liveview import LiveViewInspector
-from livegate.inspect.logging_frames import FrameLogger
+from livegate.inspect.addon import LiveViewInspector
+from livegate.inspect.contentview import LiveViewContentview
+from livegate.inspect.frame_log.addon import FrameLogger
+from livegate.inspect.frame_log.writer import FrameLogWriter
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.view import LiveViewContentview
 from livegate.observe.history.addon import Watch
 from livegate.observe.metrics.addon import Metrics
 from livegate.redaction.redactor import Redactor

@@ -38,8 +38,8 @@ class Refusing:
         self._counts: Counter[str] = Counter()
 
     def request(self, flow: Any) -> None:
+        from livegate.http1.refusal import Refusal
         from livegate.pipeline import errors
-        from livegate.pipeline.refusal import Refusal
 
         if flow.response is not None:
             return

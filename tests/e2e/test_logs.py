@@ -266,8 +266,8 @@ def test_every_json_line_has_time_level_logger_and_what_it_says(entries: list[di
 def test_every_line_about_a_request_has_its_id(entries: list[dict[str, Any]]) -> None:
     about_requests = {
         *("livegate.access", "livegate.liveview", "livegate.pipeline.errors", "livegate.pipeline.headers"),
-        *("livegate.pipeline.policy", "livegate.pipeline.rate_limiter", "livegate.pipeline.recoveries"),
-        *("livegate.pipeline.safety", "livegate.websocket.relay", "mitmproxy.addonmanager"),
+        *("livegate.pipeline.policy", "livegate.pipeline.rate_limiter", "livegate.pipeline.backend_recovery"),
+        *("livegate.pipeline.fail_closed", "livegate.websocket.relay", "mitmproxy.addonmanager"),
     }
     seen = Counter(entry["logger"] for entry in entries)
     assert about_requests <= seen.keys()

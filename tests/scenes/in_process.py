@@ -19,7 +19,7 @@ from mitmproxy.test import taddons
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
-from livegate.inspect.liveview import LiveViewInspector
+from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.recorder import FrameSeen, Recorder
 from livegate.phoenix.sessions.frame_info import Note
 from livegate.phoenix.sessions.model import Session

@@ -16,7 +16,7 @@ from livegate.admin import serializers
 from livegate.admin.export import Pages, export_page
 from livegate.admin.frame_search import matching
 from livegate.admin.state import Desk, SilentError
-from livegate.inspect.describe import changes_text, raw_text
+from livegate.inspect.text import changes_text, raw_text
 from livegate.observe.history.stylesheets import dressed
 from livegate.phoenix.rendered.page import Page
 from livegate.phoenix.rendered.tree import TreeError

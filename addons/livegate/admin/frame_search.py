@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from livegate.admin.state import Desk
-from livegate.inspect.describe import raw_text
+from livegate.inspect.text import raw_text
 from livegate.observe.history.recordings import Kept
 from livegate.redaction.redactor import Redactor
 

@@ -18,7 +18,7 @@ from livegate.admin.auth import COOKIE, Gatekeeper
 from livegate.admin.export import MODULES, asset
 from livegate.admin.live_feed import Live, Viewer
 from livegate.admin.state import Desk
-from livegate.inspect.frame_log import SWITCH_INTERVAL_S
+from livegate.inspect.frame_log.writer import SWITCH_INTERVAL_S
 from livegate.redaction.printable import printable
 from livegate.settings import Admin
 

@@ -14,7 +14,7 @@ from mitmproxy import ctx
 from livegate.observe.history.addon import Watch
 from livegate.observe.metrics.addon import Metrics
 from livegate.pipeline.drain import Drain
-from livegate.pipeline.exchange import exchange_of
+from livegate.pipeline.exchange.record import exchange_of
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from livegate.inspect import reading
-from livegate.inspect.payloads import Payloads
-from livegate.inspect.reading import Contents, Line, ReadError, Wanted
-from livegate.inspect.session_files import document
+from livegate.inspect.files import reader
+from livegate.inspect.files.payloads import Payloads
+from livegate.inspect.files.reader import Contents, Line, ReadError, Wanted
+from livegate.inspect.session_documents import document
 from livegate.settings.units import duration
 
 MAX_SESSIONS_NAMED = 20
@@ -69,9 +69,9 @@ def _print(asked: Asked, contents: Contents) -> int:
     for name, number in (("--session", asked.session), ("--frame", asked.frame), ("--html", asked.html)):
         if number is not None and number < 1:
             raise ReadError(f"{name} {number}: numbers begin at 1")
-    lines = reading.read_lines(asked.path, follow=asked.follow and asked.html is None, contents=contents)
+    lines = reader.read_lines(asked.path, follow=asked.follow and asked.html is None, contents=contents)
     if asked.html is not None:
-        _write(document(f"{asked.path.name}, line {asked.html}", reading.page_at(lines, asked.html)))
+        _write(document(f"{asked.path.name}, line {asked.html}", reader.page_at(lines, asked.html)))
         return 1
     return _print_lines(lines, asked, wanted)
 
@@ -83,7 +83,7 @@ def _print_lines(lines: Iterator[Line], asked: Asked, wanted: Wanted) -> int:
         text = payloads.text(line) if payloads is not None else ""
         if asked.frame not in (None, line["n"]) or not wanted.fits(line):
             continue
-        _write(f"{reading.line_text(line)}\n{text}".rstrip("\n"), at_once=asked.follow)
+        _write(f"{reader.line_text(line)}\n{text}".rstrip("\n"), at_once=asked.follow)
         shown += 1
         if asked.frame is not None:
             break

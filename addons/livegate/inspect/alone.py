@@ -7,8 +7,8 @@ from mitmproxy import ctx
 from mitmproxy.addonmanager import Loader
 
 from livegate import mitm
+from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.commands import LiveViewCommands
-from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.recorder import Recorder
 from livegate.mitm import decoding_limits, display
 from livegate.redaction.content_coding import decode

@@ -8,9 +8,9 @@ from typing import get_args
 from mitmproxy import command, exceptions, types
 
 from livegate.inspect import tables
-from livegate.inspect.describe import clock_text
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.session_files import as_csv, as_json, page_of
+from livegate.inspect.session_documents import as_csv, as_json, page_of
+from livegate.inspect.text import clock_text
 from livegate.phoenix.sessions.frame_info import seconds_text, shortened, size_text
 from livegate.phoenix.sessions.model import Event, Kind, Outcome, Session, percentile
 from livegate.redaction.redactor import Redactor

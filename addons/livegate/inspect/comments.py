@@ -2,7 +2,7 @@
 
 from mitmproxy import ctx, hooks, http
 
-from livegate.inspect.describe import SIGNS, sign_of, socket_text
+from livegate.inspect.text import SIGNS, sign_of, socket_text
 from livegate.phoenix.sessions.socket import Channels
 from livegate.proxy.policy import not_kept_text
 from livegate.redaction.redactor import Redactor

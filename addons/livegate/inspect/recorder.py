@@ -12,9 +12,9 @@ from mitmproxy.net.http import status_codes
 from mitmproxy.websocket import WebSocketMessage
 from msgspec import Struct
 
-from livegate.inspect.later import LARGE_BYTES, Later
-from livegate.inspect.polling import Answered, LongPolls
-from livegate.inspect.visits import Visits, host_of
+from livegate.inspect.longpoll import Answered, LongPolls
+from livegate.inspect.reading_thread import LARGE_BYTES, Later
+from livegate.inspect.tabs import Visits, host_of
 from livegate.logs.context import belongs_to
 from livegate.phoenix.frames import Frame, Vsn, decode
 from livegate.phoenix.incidents.model import Incident

@@ -8,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
 
 from livegate.logs.context import session_of
-from livegate.pipeline.exchange import Exchange, body_sizes, exchange_of, report_of
+from livegate.pipeline.exchange.record import Exchange, body_sizes, exchange_of, report_of
 from livegate.redaction.printable import printable
 from livegate.redaction.redactor import Redactor
 

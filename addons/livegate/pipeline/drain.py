@@ -9,12 +9,12 @@ from typing import Any
 
 from mitmproxy import ctx, http
 
+from livegate.http1.refusal import Refusal
 from livegate.mitm.proxyserver import abandon, close_idle_clients, flows_awaiting_answer, open_connections
 from livegate.phoenix.longpoll import is_longpoll
 from livegate.pipeline import errors
-from livegate.pipeline.exchange import awaiting_backend, exchange_of
-from livegate.pipeline.refusal import Refusal
-from livegate.pipeline.safety import fail_closed
+from livegate.pipeline.exchange.record import awaiting_backend, exchange_of
+from livegate.pipeline.fail_closed import fail_closed
 from livegate.settings import CurrentSettings
 from livegate.websocket.close_codes import SERVICE_RESTART
 from livegate.websocket.registry import Sockets

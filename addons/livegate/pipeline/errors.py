@@ -12,10 +12,10 @@ from http import HTTPStatus
 
 from mitmproxy import http
 
+from livegate.http1.refusal import Refusal
 from livegate.logs.context import about
 from livegate.phoenix.longpoll import is_longpoll
-from livegate.pipeline.exchange import Exchange, exchange_of, new_request_id
-from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.exchange.record import Exchange, exchange_of, new_request_id
 from livegate.redaction.printable import printable
 
 logger = logging.getLogger(__name__)

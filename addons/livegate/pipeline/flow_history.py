@@ -5,8 +5,8 @@ from weakref import WeakValueDictionary
 
 from mitmproxy import ctx, http
 
-from livegate.inspect.describe import SIGNS
-from livegate.pipeline.exchange import exchange_of
+from livegate.inspect.text import SIGNS
+from livegate.pipeline.exchange.record import exchange_of
 from livegate.settings import FlowHistory as FlowHistoryBounds
 from livegate.websocket.history import MESSAGE_BYTES
 

@@ -4,14 +4,15 @@ from mitmproxy import http
 from mitmproxy.net.http import http1
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from livegate.pipeline import errors, request_rules
-from livegate.pipeline.exchange import Exchange, begin
-from livegate.pipeline.refusal import Refusal
-from livegate.pipeline.safety import fail_closed
+from livegate.http1 import request_head
+from livegate.http1.refusal import Refusal
+from livegate.pipeline import errors
+from livegate.pipeline.exchange.record import Exchange, begin
+from livegate.pipeline.fail_closed import fail_closed
 from livegate.settings import CurrentSettings
 
 NOT_OURS = Refusal(400, "This is not a forward proxy.", "not-a-gateway-connection", close=True)
-NO_TUNNELS = request_rules.method_refusal(b"CONNECT")
+NO_TUNNELS = request_head.method_refusal(b"CONNECT")
 
 
 class Guard:
@@ -44,14 +45,14 @@ class Guard:
             return NOT_OURS
         data, fields = flow.request.data, flow.request.headers.fields
         target = data.scheme + b"://" + data.authority + data.path if data.authority else data.path
-        refusal = request_rules.parsed_head_refusal(
+        refusal = request_head.parsed_head_refusal(
             method=data.method,
             target=target,
             version=data.http_version,
             fields=fields,
             max_headers=exchange.settings.limits.headers,
-        ) or request_rules.message_refusal(authority=data.authority, scheme=data.scheme, fields=fields)
-        if refusal is None and request_rules.is_upgrade(fields):
-            refusal = request_rules.upgrade_refusal(method=data.method, version=data.http_version, fields=fields)
+        ) or request_head.message_refusal(authority=data.authority, scheme=data.scheme, fields=fields)
+        if refusal is None and request_head.is_upgrade(fields):
+            refusal = request_head.upgrade_refusal(method=data.method, version=data.http_version, fields=fields)
             exchange.upgrade = refusal is None
         return refusal

@@ -9,9 +9,9 @@ from mitmproxy.net.http import status_codes
 
 from livegate.logs.context import about
 from livegate.mitm.fast_headers import quick_headers
-from livegate.pipeline import forwarded, header_changes
-from livegate.pipeline.exchange import Exchange, awaiting_backend, exchange_of
-from livegate.pipeline.safety import fail_closed
+from livegate.pipeline.exchange.record import Exchange, awaiting_backend, exchange_of
+from livegate.pipeline.fail_closed import fail_closed
+from livegate.pipeline.fields import diff, forwarded
 from livegate.settings import Service
 from livegate.websocket import deflate
 
@@ -114,7 +114,7 @@ class Headers:
 
 def _tell_changes(flow: http.HTTPFlow, what: str, before: Fields, after: Fields) -> None:
     """For the log at level debug: which fields are not as they came."""
-    changes = header_changes.describe(before, after)
+    changes = diff.describe(before, after)
     logger.debug("header fields of the %s: %s", what, changes or "unchanged", extra=about(flow))
 
 

@@ -2,10 +2,10 @@
 
 from mitmproxy import http
 
+from livegate.http1.refusal import Refusal
 from livegate.pipeline import errors
-from livegate.pipeline.exchange import awaiting_backend
-from livegate.pipeline.refusal import Refusal
-from livegate.pipeline.safety import fail_closed
+from livegate.pipeline.exchange.record import awaiting_backend
+from livegate.pipeline.fail_closed import fail_closed
 
 
 class HttpsRedirect:

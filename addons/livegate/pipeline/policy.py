@@ -10,13 +10,14 @@ from http import HTTPStatus
 from mitmproxy import ctx, http
 from mitmproxy.connection import Client
 
+from livegate.http1 import request_head
+from livegate.http1.refusal import Refusal
 from livegate.logs.context import about
 from livegate.mitm.hook_table import table_of
-from livegate.pipeline import errors, request_rules
+from livegate.pipeline import errors
 from livegate.pipeline.access_log import Fields, write
-from livegate.pipeline.exchange import ANSWER, SocketReport, exchange_of
-from livegate.pipeline.failures import refusal_for
-from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.exchange.failures import refusal_for
+from livegate.pipeline.exchange.record import ANSWER, SocketReport, exchange_of
 from livegate.pipeline.streaming import copy_of_response
 from livegate.proxy.policy import ConnectionBounds, Failure, Leg, Plan, Upstream
 from livegate.redaction.printable import printable
@@ -59,7 +60,7 @@ class RequestPolicy:
 
     def refuse_head(self, client: Client, head: bytes, *, complete: bool) -> http.Response | None:
         limits = self._current.value.limits
-        rule = request_rules.head_refusal if complete else request_rules.unfinished_head_refusal
+        rule = request_head.head_refusal if complete else request_head.unfinished_head_refusal
         refusal = rule(head, max_bytes=limits.head, max_headers=limits.headers)
         return self._without_flow(client, refusal, head) if refusal else None
 
@@ -72,13 +73,13 @@ class RequestPolicy:
         refusal = Refusal(400, "The request is malformed.", "request-malformed", close=True)
         if request is None:
             return self._without_flow(client, refusal, head)
-        answer = errors.answer(None, refusal, request_rules.target_of(head))
+        answer = errors.answer(None, refusal, request_head.target_of(head))
         setattr(request, ANSWER, answer)
         return answer
 
     def _without_flow(self, client: Client, refusal: Refusal, head: bytes) -> http.Response:
         """Answer and log a request that never became a flow."""
-        answer = errors.answer(None, refusal, request_rules.target_of(head))
+        answer = errors.answer(None, refusal, request_head.target_of(head))
         size = len(answer.raw_content or b"")
         fields: Fields = {
             "method": "-",

@@ -5,14 +5,14 @@ import logging
 from mitmproxy import http
 from msgspec import Struct
 
+from livegate.http1.refusal import Refusal
 from livegate.logs.context import about
 from livegate.pipeline import errors
-from livegate.pipeline.budgets import Budget, Budgets, Decision, Level, address_key, user_key
-from livegate.pipeline.exchange import Exchange, awaiting_backend
-from livegate.pipeline.identity import rate_limit_address
-from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.client_identity import rate_limit_address
+from livegate.pipeline.exchange.record import Exchange, awaiting_backend
+from livegate.pipeline.fail_closed import fail_closed
+from livegate.pipeline.ratelimit.quotas import Budget, Budgets, Decision, Level, address_key, user_key
 from livegate.pipeline.router import service_for
-from livegate.pipeline.safety import fail_closed
 from livegate.pipeline.streaming import will_stream_request
 from livegate.settings import RateLimits
 

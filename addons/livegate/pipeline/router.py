@@ -2,11 +2,11 @@
 
 from mitmproxy import http
 
+from livegate.http1.refusal import Refusal
+from livegate.http1.request_head import split_authority
 from livegate.pipeline import errors
-from livegate.pipeline.exchange import Exchange, awaiting_backend
-from livegate.pipeline.refusal import Refusal
-from livegate.pipeline.request_rules import split_authority
-from livegate.pipeline.safety import fail_closed
+from livegate.pipeline.exchange.record import Exchange, awaiting_backend
+from livegate.pipeline.fail_closed import fail_closed
 from livegate.settings import Service
 
 

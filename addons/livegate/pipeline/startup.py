@@ -16,7 +16,7 @@ from livegate.logs.terminal import Terminal
 from livegate.mitm import decoding_limits, fast_validation, hook_table
 from livegate.mitm.layers import handler
 from livegate.mitm.proxyserver import close_client, prepare_certificate_store, was_set
-from livegate.pipeline.transport import BLACK_HOLE
+from livegate.pipeline.next_layer import BLACK_HOLE
 from livegate.redaction.content_coding import decode
 from livegate.settings import CurrentSettings, Listen, Settings, SettingsError, find_settings_file, load_settings, watch
 

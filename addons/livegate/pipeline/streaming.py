@@ -2,10 +2,10 @@
 
 from mitmproxy import http
 
+from livegate.http1.refusal import Refusal
 from livegate.pipeline import errors
-from livegate.pipeline.exchange import BoundedCopy, Exchange, awaiting_backend, exchange_of
-from livegate.pipeline.refusal import Refusal
-from livegate.pipeline.safety import fail_closed
+from livegate.pipeline.exchange.record import BoundedCopy, Exchange, awaiting_backend, exchange_of
+from livegate.pipeline.fail_closed import fail_closed
 
 MAX_LENGTH_DIGITS = 18
 

@@ -14,8 +14,8 @@ from mitmproxy.test import taddons
 from socket_flow import CANARY, TOPIC, Browser
 
 from livegate.inspect import tables
+from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.commands import LiveViewCommands
-from livegate.inspect.liveview import LiveViewInspector
 from livegate.inspect.recorder import Recorder
 from livegate.phoenix.sessions.model import Limits
 from livegate.redaction.redactor import Redactor

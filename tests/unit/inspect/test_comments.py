@@ -6,7 +6,7 @@ import pytest
 from mitmproxy.test import taddons
 from socket_flow import CLICK, JOIN, JOINED, TOPIC, Browser
 
-from livegate.inspect.liveview import LiveViewInspector
+from livegate.inspect.addon import LiveViewInspector
 from livegate.proxy.policy import NOT_KEPT
 
 CRASH = ["4", "4", TOPIC, "phx_error", {}]

@@ -3,8 +3,8 @@
 import pytest
 from mitmproxy.test import taddons
 
-from livegate.inspect.liveview import LiveViewInspector
-from livegate.inspect.session_files import page_of
+from livegate.inspect.addon import LiveViewInspector
+from livegate.inspect.session_documents import page_of
 from livegate.observe.history.addon import Watch
 from livegate.phoenix.sessions.model import Session
 from livegate.redaction.redactor import Redactor

@@ -1,20 +1,19 @@
 """Each rule fires by its fault, and none on what is well."""
 
-import inspect
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import livegate.pipeline
-import livegate.websocket
+import livegate
 from livegate.observe.causes import RULES, Case, causes_of, refusals, slug_of
 from livegate.phoenix.incidents import catalog
 from livegate.phoenix.sessions.model import Event, SocketSeen
 from livegate.settings.schema import SettingsFile
 
 CHECKOUT = Path(__file__).parents[3]
+PACKAGE = Path(livegate.__file__).parent
 ORIGIN = "https://pages.example"
 
 
@@ -230,7 +229,8 @@ def test_not_more_than_a_few_events_are_named() -> None:
 
 def test_every_reason_for_which_the_gateway_refuses_has_a_cause() -> None:
     """The slugs as they stand in its source, so that a new one is not forgotten."""
-    text = "".join(file.read_text() for file in Path(inspect.getfile(livegate.pipeline)).parent.glob("*.py"))
+    packages = ("http1", "pipeline")
+    text = "".join(file.read_text() for name in packages for file in (PACKAGE / name).rglob("*.py"))
     slugs = {
         slug
         for slug in re.findall(r'"([a-z]+(?:-[a-z]+)+)"', text)
@@ -244,8 +244,8 @@ def test_every_reason_for_which_the_gateway_refuses_has_a_cause() -> None:
 
 
 def test_every_reason_for_which_the_gateway_closes_has_a_cause() -> None:
-    folders = [Path(inspect.getfile(module)).parent for module in (livegate.pipeline, livegate.websocket)]
-    text = "".join(file.read_text() for folder in folders for file in folder.glob("*.py"))
+    packages = ("pipeline", "websocket")
+    text = "".join(file.read_text() for name in packages for file in (PACKAGE / name).rglob("*.py"))
     codes = {"PROTOCOL_ERROR": 1002, "INVALID_DATA": 1007, "TOO_BIG": 1009, "INTERNAL_ERROR": 1011}
     found = re.findall(r'ViolationError\((\w+), "([^"]+)"', text)
     assert len(found) > 12

@@ -8,12 +8,12 @@ from gateway_parts import Parts, kept, session
 from mitmproxy.test import tflow
 
 from livegate.admin.export import asset
+from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import Recorder
 from livegate.observe.history.addon import Watch
 from livegate.observe.history.incidents import MAX_ENTRIES
 from livegate.observe.history.recordings import MAX_FRAMES, MAX_SESSION_BYTES, OVERHEAD_BYTES, Recording, Recordings
 from livegate.observe.history.time_series import MAX_CLOSE_KINDS, MAX_TRIPS, STEPS, Trend
-from livegate.pipeline.refusal import Refusal
 from livegate.redaction.redactor import Redactor
 
 

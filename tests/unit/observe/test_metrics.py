@@ -18,6 +18,7 @@ from wsproto.frame_protocol import Opcode
 
 from certificates import Authority
 from livegate import mitm
+from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import FrameSeen, Recorder
 from livegate.mitm.hook_table import FLOW_EVENTS, hook_errors
 from livegate.observe.history.addon import Watch
@@ -25,8 +26,7 @@ from livegate.observe.history.incidents import MAX_ENTRIES
 from livegate.observe.metrics import addon as counting
 from livegate.observe.metrics.addon import Metrics
 from livegate.observe.metrics.labels import OTHER
-from livegate.pipeline.exchange import BoundedCopy, Exchange, SocketReport
-from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.exchange.record import BoundedCopy, Exchange, SocketReport
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, Settings
 from livegate.websocket.registry import Sockets

@@ -56,7 +56,7 @@ def test_every_drop_that_is_counted_is_documented() -> None:
 def test_all_reasons_are_fixed_slugs_and_documented() -> None:
     """Those that are put together have parts from fixed sets: a policy, a bound, a phase."""
     found = []
-    for file in (Path(livegate.__file__).parent / "pipeline").glob("*.py"):
+    for file in sorted(Path(livegate.__file__).parent.rglob("*.py")):
         for call in ast.walk(ast.parse(file.read_text())):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("Refusal", "_bad"):
                 found.append(call.args[1 if call.func.id == "_bad" else 2])

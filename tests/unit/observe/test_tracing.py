@@ -12,13 +12,13 @@ from mitmproxy.test import taddons, tflow, tutils
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 
 from livegate.admin.state import _plain
+from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import Recorder
 from livegate.mitm import hook_table
 from livegate.observe.tracing import addon as module
 from livegate.observe.tracing.addon import Tracing
 from livegate.observe.tracing.spans import Span
 from livegate.pipeline.headers import Headers
-from livegate.pipeline.refusal import Refusal
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings
 from livegate.settings import Tracing as TracingSettings

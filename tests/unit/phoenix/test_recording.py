@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from livegate.inspect import reading
+from livegate.inspect.files import reader
 from livegate.phoenix.sessions.model import percentile
 from livegate.phoenix.sessions.tracker import Tracker
 
@@ -77,8 +77,8 @@ def test_round_trips_are_those_of_an_independent_calculation() -> None:
 def test_the_page_at_each_line_can_be_shown(tmp_path: Path) -> None:
     path = tmp_path / "demo.jsonl"
     path.write_bytes(gzip.decompress(RECORDING.read_bytes()))
-    lines = list(reading.read_lines(path))
+    lines = list(reader.read_lines(path))
     joined = [line["n"] for line in lines if line.get("what") == "joined" and line["view"].startswith("/")]
-    pages = [reading.page_at(iter(lines), number) for number in joined]
+    pages = [reader.page_at(iter(lines), number) for number in joined]
     assert all("<main>" in page for page in pages)
     assert "Crash the view" in pages[-2] + pages[-3] + pages[-4]

@@ -9,7 +9,7 @@ from mitmproxy import http
 
 from livegate.logs.context import FLOW, belongs_to
 from livegate.pipeline.access_log import AccessLog
-from livegate.pipeline.header_changes import describe
+from livegate.pipeline.fields.diff import describe
 from livegate.pipeline.headers import Headers
 from livegate.pipeline.policy import RequestPolicy
 from livegate.redaction.redactor import Redactor

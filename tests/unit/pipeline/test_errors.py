@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from mitmproxy import flow as mitmproxy_flow
 from mitmproxy import http
 
+from livegate.http1.refusal import Refusal
 from livegate.logs.context import FLOW
 from livegate.pipeline import errors
-from livegate.pipeline.failures import CLIENT_GONE, refusal_for
-from livegate.pipeline.refusal import Refusal
-from livegate.pipeline.safety import fail_closed
+from livegate.pipeline.exchange.failures import CLIENT_GONE, refusal_for
+from livegate.pipeline.fail_closed import fail_closed
 from livegate.proxy.policy import ErrorCode, Failure
 from livegate.redaction.printable import printable
 

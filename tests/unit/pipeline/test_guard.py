@@ -10,7 +10,7 @@ from mitmproxy import flow as mitmproxy_flow
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ProxyMode
 
-from livegate.pipeline.exchange import exchange_of
+from livegate.pipeline.exchange.record import exchange_of
 from livegate.pipeline.guard import Guard
 from livegate.settings import CurrentSettings
 

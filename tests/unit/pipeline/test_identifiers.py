@@ -2,7 +2,7 @@
 
 import re
 
-from livegate.pipeline.exchange import new_request_id
+from livegate.pipeline.exchange.record import new_request_id
 from livegate.pipeline.identifiers import RandomHex
 
 

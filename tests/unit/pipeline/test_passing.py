@@ -23,13 +23,13 @@ from livegate import mitm
 from livegate.logs.terminal import JsonLines
 from livegate.mitm.layers.http import GatewayHttpLayer
 from livegate.pipeline.access_log import AccessLog, render
-from livegate.pipeline.exchange import MAX_COPY_BYTES, BoundedCopy, exchange_of
+from livegate.pipeline.exchange.record import MAX_COPY_BYTES, BoundedCopy, exchange_of
 from livegate.pipeline.guard import Guard
+from livegate.pipeline.handshake_timeout import Timeouts
+from livegate.pipeline.next_layer import Transport
 from livegate.pipeline.policy import RequestPolicy
 from livegate.pipeline.router import DomainRouter
 from livegate.pipeline.streaming import Streaming
-from livegate.pipeline.timeouts import Timeouts
-from livegate.pipeline.transport import Transport
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets
@@ -387,7 +387,7 @@ async def test_a_connection_that_never_reaches_http_is_closed(tmp_path: Path, mo
         closed.append(client)
         done.set()
 
-    monkeypatch.setattr("livegate.pipeline.timeouts.close_client", close)
+    monkeypatch.setattr("livegate.pipeline.handshake_timeout.close_client", close)
     timeouts = Timeouts(CurrentSettings(settings(tmp_path, timeouts={"keep_alive": "10ms"})))
     silent, quick, gone, refused = (connection().client for _ in range(4))
     refused.error = "refused"

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from flows import begun, flow, settings
 
-from livegate.pipeline.budgets import Budgets
-from livegate.pipeline.exchange import exchange_of
+from livegate.pipeline.exchange.record import exchange_of
 from livegate.pipeline.rate_limiter import RateLimiter
+from livegate.pipeline.ratelimit.quotas import Budgets
 
 LIMITED = {"rate_limit": {"user": "2/hour", "ip": "3/hour"}}
 

@@ -7,7 +7,7 @@ import pytest
 from flows import begun, flow, settings
 from mitmproxy import http
 
-from livegate.pipeline.exchange import begin, exchange_of
+from livegate.pipeline.exchange.record import begin, exchange_of
 from livegate.pipeline.guard import Guard
 from livegate.pipeline.router import DomainRouter, service_for
 from livegate.settings import CurrentSettings, Settings

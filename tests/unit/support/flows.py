@@ -7,7 +7,7 @@ from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import tflow
 
-from livegate.pipeline.exchange import Exchange, begin
+from livegate.pipeline.exchange.record import Exchange, begin
 from livegate.settings import Settings
 from livegate.settings.load import load_settings
 

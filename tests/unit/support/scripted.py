@@ -15,12 +15,12 @@ from mitmproxy import http
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
+from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import Recorder
 from livegate.observe.history.addon import Watch
 from livegate.observe.metrics.addon import Metrics
 from livegate.phoenix.incidents.model import Incident
-from livegate.pipeline.exchange import SocketReport
-from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.exchange.record import SocketReport
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets

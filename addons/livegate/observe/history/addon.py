@@ -7,6 +7,7 @@ from dataclasses import replace
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
+from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import MAX_PAGE_BYTES, ExchangeSeen, FrameSeen, Recorder, channels_of
 from livegate.observe.causes import Case
 from livegate.observe.history.incidents import IncidentFeed, unanswered_of
@@ -19,8 +20,7 @@ from livegate.phoenix.page_html import is_socket_url
 from livegate.phoenix.rendered.page import page_of
 from livegate.phoenix.sessions.model import Session, SocketSeen
 from livegate.phoenix.sessions.socket import Channels
-from livegate.pipeline.exchange import Exchange, exchange_of, report_of
-from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.exchange.record import Exchange, exchange_of, report_of
 from livegate.redaction.content_coding import content_of
 from livegate.redaction.redactor import Redactor
 

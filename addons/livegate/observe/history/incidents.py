@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mitmproxy import http
 
 from livegate.admin.serializers import clean
+from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import IncidentSeen, Recorder
 from livegate.observe.causes import Case, causes_of
 from livegate.observe.history.incident_json import cause, serialized
@@ -20,8 +21,7 @@ from livegate.observe.history.time_series import Trend
 from livegate.phoenix.incidents.model import Incident
 from livegate.phoenix.page_html import is_socket_url, vsn_of_url
 from livegate.phoenix.sessions.model import Event, Session
-from livegate.pipeline.exchange import Exchange, exchange_of
-from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.exchange.record import Exchange, exchange_of
 from livegate.redaction.printable import printable
 from livegate.redaction.redactor import Redactor
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from livegate.inspect.frame_log import frame_line
+from livegate.inspect.frame_log.writer import frame_line
 from livegate.phoenix.rendered.changes import Changes
 from livegate.phoenix.rendered.page import Page
 from livegate.phoenix.sessions.frame_info import Note

@@ -11,6 +11,7 @@ from mitmproxy.websocket import WebSocketData
 from prometheus_client import generate_latest
 
 from livegate import mitm
+from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import FrameSeen, IncidentSeen
 from livegate.mitm.hook_table import FLOW_EVENTS, hook_errors
 from livegate.mitm.proxyserver import open_connections
@@ -26,8 +27,7 @@ from livegate.observe.metrics.labels import (
     view_label,
 )
 from livegate.phoenix.sessions.tracker import Tracker
-from livegate.pipeline.exchange import Exchange, FramesCounted, SocketReport, body_sizes, exchange_of, report_of
-from livegate.pipeline.refusal import Refusal
+from livegate.pipeline.exchange.record import Exchange, FramesCounted, SocketReport, body_sizes, exchange_of, report_of
 from livegate.pipeline.router import service_for
 from livegate.settings import CurrentSettings, Settings
 from livegate.websocket.registry import Sockets

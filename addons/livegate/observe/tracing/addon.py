@@ -16,7 +16,7 @@ from livegate.observe.metrics.addon import route_of
 from livegate.observe.metrics.labels import METHODS
 from livegate.observe.tracing.exporter import SpanExport
 from livegate.observe.tracing.spans import Span, Spans, Value
-from livegate.pipeline.exchange import Exchange, awaiting_backend, exchange_of, report_of
+from livegate.pipeline.exchange.record import Exchange, awaiting_backend, exchange_of, report_of
 from livegate.pipeline.fields.trace_context import Request, Sampler
 from livegate.pipeline.identifiers import random_hex
 from livegate.redaction.printable import printable

@@ -1,0 +1,74 @@
+"""The content views "LiveView" and "LiveView heartbeat", chosen by themselves for Phoenix's frames.
+
+The first shows a sentence, what changed, and the frame. The other is for the one line of a heartbeat, which mitmproxy
+colours as it colours comments, so that it steps back behind the rest: colours go by the view.
+"""
+
+from mitmproxy import http
+from mitmproxy.contentviews import Contentview, Metadata
+
+from livegate.inspect import recorder
+from livegate.inspect.text import note_text
+from livegate.phoenix.sessions.frame_info import Note
+from livegate.redaction.redactor import Redactor
+
+PRIORITY = 10.0
+"""Above mitmproxy's views for JSON and text."""
+
+
+class LiveViewContentview(Contentview):
+    """Shows one frame of a Phoenix socket."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+
+    @property
+    def name(self) -> str:
+        return "LiveView"
+
+    @property
+    def syntax_highlight(self) -> str:  # type: ignore[override]  # one of a few words
+        return "none"
+
+    def prettify(self, data: bytes, metadata: Metadata) -> str:
+        message, note = metadata.websocket_message, _note(metadata)
+        if message is None or note is None:
+            raise ValueError("not a frame of a Phoenix socket")
+        return note_text(note, message.content, text=message.is_text, redactor=self._redactor)
+
+    def render_priority(self, data: bytes, metadata: Metadata) -> float:
+        return PRIORITY if data and _note(metadata) is not None else -1
+
+
+class HeartbeatContentview(Contentview):
+    """Shows a heartbeat, or its answer."""
+
+    @property
+    def name(self) -> str:
+        return "LiveView heartbeat"
+
+    @property
+    def syntax_highlight(self) -> str:  # type: ignore[override]  # one of a few words
+        return "yaml"
+
+    def prettify(self, data: bytes, metadata: Metadata) -> str:
+        note = _note(metadata)
+        if note is None or note.what != "heartbeat":
+            raise ValueError("not a heartbeat of a Phoenix socket")
+        return f"# ♥ {note.sentence}"
+
+    def render_priority(self, data: bytes, metadata: Metadata) -> float:
+        note = _note(metadata) if data else None
+        return PRIORITY + 1 if note is not None and note.what == "heartbeat" else -1
+
+
+def _note(metadata: Metadata) -> Note | None:
+    """What is known of the message; of a flow from a file, everything is read first."""
+    message, flow = metadata.websocket_message, metadata.flow
+    if message is None or not isinstance(flow, http.HTTPFlow):
+        return None
+    note = recorder.note_of(message)
+    if note is None and not recorder.is_followed(flow):
+        recorder.replay(flow)
+        note = recorder.note_of(message)
+    return note

@@ -1,0 +1,1 @@
+"""Recorded traffic read from files: frame logs, flow files, HAR."""

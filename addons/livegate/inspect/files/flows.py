@@ -1,0 +1,74 @@
+"""Reads flow files of every version that mitmproxy reads."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from mitmproxy import exceptions, http
+from mitmproxy.io import FlowReader
+
+from livegate.inspect.files.replay import Contents, FlowLines, Line, ReadError
+
+MAX_FLOW_BYTES = 512 * 1024 * 1024
+"""Of one flow with all its messages; mitmproxy's reader would make room for what a file only claims to hold."""
+
+
+class _BoundedFile(io.RawIOBase):
+    """A file that no read takes more of than there is in it, whatever length it is asked for."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def peek(self, size: int) -> bytes:
+        """Look at the next bytes, for mitmproxy's reader."""
+        return self._file.peek(size)[:size] if isinstance(self._file, io.BufferedReader) else b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Read so many bytes. Raises ValueError for more than a flow may have, or than there are."""
+        if size <= 1:
+            return self._file.read(size)
+        if size > MAX_FLOW_BYTES:
+            raise ValueError(f"it says that it has {size:,} bytes; at most {MAX_FLOW_BYTES:,} are read")
+        pieces: list[bytes] = []
+        left = size
+        while left and (piece := self._file.read(min(left, 1024 * 1024))):
+            pieces.append(piece)
+            left -= len(piece)
+        if left:
+            raise ValueError("the file ends within it")
+        return b"".join(pieces)
+
+
+def flow_file_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[Line]:
+    """Yield what a frame log would say of a file's flows. Raises ReadError with the number of the flow."""
+    made = FlowLines(contents)
+    flows = iter(FlowReader(cast("BinaryIO", _BoundedFile(file))).stream())
+    number = 0
+    while True:
+        number += 1
+        try:
+            flow = next(flows, None)
+            if flow is None:
+                return
+            if isinstance(flow, http.HTTPFlow):
+                yield from made.of(flow)
+            else:
+                contents.others += 1
+        except ReadError:
+            raise
+        except Exception as error:
+            # mitmproxy's conversions of old versions, and its classes, raise whatever a damaged file leads them to.
+            raise ReadError(f"{path}: flow {number} cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, exceptions.FlowReadException):
+        cause = error.__cause__
+        detail = f" ({cause})" if cause is not None and str(cause) != str(error) else ""
+        return f"{error}{detail}"
+    return f"it is not what mitmproxy saves ({type(error).__name__})"

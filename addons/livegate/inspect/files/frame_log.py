@@ -1,0 +1,105 @@
+"""Reads frame logs, line by line, also while they grow."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from livegate.inspect.files.replay import MAX_NUMBER, Contents, Line, ReadError
+from livegate.inspect.frame_log.writer import MAX_DATA_BYTES, VERSION
+
+POLL_S = 0.2
+"""How often a log that is followed is looked at."""
+MAX_LINE_BYTES = 16 * MAX_DATA_BYTES
+"""Of a line: the data of a frame, with each byte written as an escape of JSON, and its other fields."""
+NUMBERS = ("at", "ms", "size", "diff", "status", "code")
+EXPECTED = 'expected a line of a frame log, such as {"v":1,"kind":"frame",…}, a HAR file or a flow file of mitmproxy'
+
+
+class FrameLogFile:
+    """A frame log that is read, or followed as it grows."""
+
+    def __init__(self, file: BinaryIO, path: Path, contents: Contents, *, follow: bool = False) -> None:
+        self._file = file
+        self._path = path
+        self._contents = contents
+        self._follow = follow
+        self._number = 0
+
+    def lines(self, sleep: Callable[[float], None] = time.sleep) -> Iterator[Line]:
+        """Yield its lines. Raises ReadError, with the line's number, for one that is not of a frame log."""
+        begun = b""
+        while True:
+            begun += self._file.readline(MAX_LINE_BYTES + 1 - len(begun))
+            if begun.endswith(b"\n"):
+                line, begun = self._parsed(begun), b""
+                if line is not None:
+                    yield line
+            elif len(begun) > MAX_LINE_BYTES:
+                raise ReadError(f"{self._path}:{self._number + 1}: longer than {MAX_LINE_BYTES:,} bytes; {EXPECTED}")
+            elif self._follow:
+                sleep(POLL_S)
+                if not begun:
+                    self._follow_rotation()
+            else:
+                yield from self._last(begun)
+                return
+
+    def _last(self, text: bytes) -> Iterator[Line]:
+        """The last line when it has no end: it may be whole, or cut off by a crash."""
+        if not text.strip():
+            return
+        try:
+            line = self._parsed(text)
+        except ReadError:
+            if self._number == 1:
+                raise
+            self._contents.remarks.append(f"{self._path}:{self._number}: the last line is cut off")
+            return
+        if line is not None:
+            yield line
+
+    def _parsed(self, text: bytes) -> Line | None:
+        """One line, None for a blank one."""
+        self._number += 1
+        if not text.strip():
+            return None
+        try:
+            line = json.loads(text.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            raise ReadError(f"{self._path}:{self._number}: not a line of a frame log; {EXPECTED}") from None
+        if not isinstance(line, dict) or line.get("v") != VERSION:
+            found = line.get("v") if isinstance(line, dict) else None
+            version = f"a frame log of version {found!r}" if found is not None else "a line without a version `v`"
+            raise ReadError(f"{self._path}:{self._number}: {version}; this livegate reads version {VERSION}")
+        return checked(line)
+
+    def _follow_rotation(self) -> None:
+        """Go on in the file that has the log's name now, when it is another one than is read, or has been emptied."""
+        try:
+            there, here = self._path.stat(), os.fstat(self._file.fileno())
+            if (there.st_ino, there.st_dev) != (here.st_ino, here.st_dev):
+                fresh = self._path.open("rb")
+                self._file.close()
+                self._file = fresh
+            elif there.st_size < self._file.tell():
+                self._file.seek(0)
+        except OSError:
+            return  # between two files; it is looked at again
+
+
+def checked(line: Line) -> Line:
+    """Leave out numbers that are none, so that whoever shows a line can rely on them."""
+    for name in NUMBERS:
+        value = line.get(name)
+        if value is not None and not _is_number(value):
+            del line[name]
+    if not isinstance(line.get("session"), int | None):
+        line["session"] = None
+    return line
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < MAX_NUMBER

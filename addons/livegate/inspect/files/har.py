@@ -1,0 +1,202 @@
+"""Reads HAR files: of Chromium's, Firefox's and Safari's developer tools, of Playwright and of mitmproxy.
+
+HAR 1.2 knows no WebSockets. Those that write the messages of one put them into the entry of its handshake, as Chromium
+76 began to: `_webSocketMessages`, objects with `type` (`send` or `receive`), `time` (seconds since 1970), `opcode` (1
+or 2) and `data` (text, base64 for opcode 2).
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote, urlsplit
+
+from mitmproxy import connection, http
+from mitmproxy.websocket import WebSocketData, WebSocketMessage
+from wsproto.frame_protocol import Opcode
+
+from livegate.inspect.files.replay import Contents, FlowLines, Line, ReadError
+
+MAX_HAR_BYTES = 256 * 1024 * 1024
+"""Of a file; it is one JSON text, which takes several times its size in memory."""
+SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+MAX_SECONDS, MAX_MILLISECONDS = 1e11, 1e14
+"""Times beyond are milliseconds and microseconds: tools differ."""
+EMPTY_ADDRESS = ("", 0)
+
+
+def har_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[Line]:
+    """Yield what a frame log would say of a HAR file's entries. Raises ReadError with the number of the entry."""
+    entries = _entries(file, path, contents)
+    made = FlowLines(contents)
+    order = sorted(range(len(entries)), key=lambda index: (_started(entries[index]), index))
+    silent = 0
+    for index in order:
+        place = f"{path}: entry {index + 1} of {len(entries)}"
+        entry = entries[index]
+        if not isinstance(entry, dict):
+            raise ReadError(f"{place}: expected an object, found {type(entry).__name__}")
+        flow = _flow(entry, place)
+        if flow is None:
+            contents.others += 1  # such as data: and blob: URLs
+            continue
+        silent += flow.websocket is not None and "_webSocketMessages" not in entry
+        yield from made.of(flow)
+    if silent:
+        contents.remarks.append(
+            f"{path}: {silent} WebSocket{'' if silent == 1 else 's'} without messages (`_webSocketMessages`): "
+            "whatever wrote this file does not export them, or the tools were opened after the page"
+        )
+
+
+def _entries(file: BinaryIO, path: Path, contents: Contents) -> list[Any]:
+    data = file.read(MAX_HAR_BYTES + 1)
+    if len(data) > MAX_HAR_BYTES:
+        raise ReadError(f"{path}: larger than {MAX_HAR_BYTES // 1024 // 1024} MiB, the most that is read of a HAR file")
+    try:
+        har = json.loads(data.decode("utf-8-sig", "replace"))
+    except ValueError as error:
+        place = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        why = error.msg if isinstance(error, json.JSONDecodeError) else "a number that is too long"
+        raise ReadError(f"{path}{place}: not JSON, as a HAR file is: {why}") from error
+    except RecursionError as error:
+        raise ReadError(f"{path}: nested too deeply for a HAR file") from error
+    log = har.get("log") if isinstance(har, dict) else None
+    entries = log.get("entries") if isinstance(log, dict) else None
+    if not isinstance(log, dict) or not isinstance(entries, list):
+        raise ReadError(f"{path}: not a HAR file: expected a list at log.entries")
+    creator = log.get("creator")
+    name = creator.get("name") if isinstance(creator, dict) else None
+    contents.kind = f"HAR file of {name[:60]}" if isinstance(name, str) and name.isprintable() else "HAR file"
+    return entries
+
+
+def _started(entry: object) -> float:
+    """When an entry's request was made, in seconds since 1970; 0 when it does not say."""
+    text = entry.get("startedDateTime") if isinstance(entry, dict) else None
+    try:
+        return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+_AS_THEY_ARE = "".join(map(chr, range(0x21, 0x7F)))
+"""What a URL of a HAR file may have: all of ASCII that can be seen."""
+
+
+def _flow(entry: Line, place: str) -> http.HTTPFlow | None:
+    """The flow of an entry; None for what went over no network. Raises ReadError."""
+    request = entry.get("request")
+    url = request.get("url") if isinstance(request, dict) else None
+    if not isinstance(request, dict) or not isinstance(url, str):
+        raise ReadError(f"{place}: expected a text at request.url")
+    scheme, separator, rest = url.partition(":")
+    if scheme.lower() not in SCHEMES or not separator:
+        return None
+    flow = http.HTTPFlow(
+        connection.Client(peername=EMPTY_ADDRESS, sockname=EMPTY_ADDRESS), connection.Server(address=None)
+    )
+    method = request.get("method")
+    # Redaction marks, as HAR files of this gateway's have them, are no ASCII.
+    address = f"{SCHEMES[scheme.lower()]}:{quote(rest, safe=_AS_THEY_ARE)}"
+    try:
+        urlsplit(address)
+        flow.request = http.Request.make(
+            method if isinstance(method, str) else "GET", address, _posted(request), _headers(request)
+        )
+    except (ValueError, TypeError, UnicodeError) as error:
+        raise ReadError(f"{place}: request.url is not a URL: {url[:100]!r}") from error
+    took = entry.get("time")
+    started = _started(entry)
+    ended = started + (took / 1000 if isinstance(took, int | float) and 0 < took < MAX_SECONDS else 0.0)
+    flow.request.timestamp_start = flow.request.timestamp_end = started
+    flow.response = _response(entry.get("response"), started, ended)
+    messages = entry.get("_webSocketMessages")
+    if scheme.lower().startswith("ws") or messages is not None or entry.get("_resourceType") == "websocket":
+        flow.websocket = _websocket(messages, started, place)
+    return flow
+
+
+def _headers(message: Line) -> list[tuple[bytes, bytes]]:
+    """The fields of a request or response, as objects or, as some tools write them, as pairs."""
+    found = []
+    for each in message.get("headers") or () if isinstance(message.get("headers"), list) else ():
+        pair = (each.get("name"), each.get("value")) if isinstance(each, dict) else each
+        match pair:
+            case (str(name), str(value)) | [str(name), str(value)]:
+                if name and not name.startswith(":"):
+                    found.append((name.encode("utf-8", "replace"), value.encode("utf-8", "replace")))
+            case _:
+                continue
+    return found
+
+
+def _posted(request: Line) -> bytes:
+    posted = request.get("postData")
+    text = posted.get("text") if isinstance(posted, dict) else None
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else b""
+
+
+def _response(response: object, started: float, ended: float) -> http.Response | None:
+    """The answer; None when there was none, which browsers write as status 0."""
+    status = response.get("status") if isinstance(response, dict) else None
+    if not isinstance(response, dict) or not isinstance(status, int) or not 100 <= status < 1000:  # noqa: PLR2004
+        return None
+    body = b""
+    content = response.get("content")
+    text = content.get("text") if isinstance(content, dict) else None
+    if isinstance(text, str) and isinstance(content, dict):
+        body = _decoded(text) if content.get("encoding") == "base64" else text.encode("utf-8", "surrogatepass")
+    # What the file has is the body after its coding was undone.
+    fields = [(name, value) for name, value in _headers(response) if name.lower() not in _CODED]
+    made = http.Response.make(status, body, http.Headers(fields))
+    made.timestamp_start, made.timestamp_end = started, ended
+    return made
+
+
+_CODED = (b"content-encoding", b"transfer-encoding")
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _websocket(messages: object, started: float, place: str) -> WebSocketData:
+    websocket = WebSocketData()
+    if messages is None:
+        return websocket
+    if not isinstance(messages, list):
+        raise ReadError(f"{place}: expected a list at _webSocketMessages")
+    for number, message in enumerate(messages, 1):
+        if not isinstance(message, dict):
+            raise ReadError(f"{place}: expected an object as message {number} of _webSocketMessages")
+        websocket.messages.append(_message(message, started, f"{place}, message {number}"))
+    return websocket
+
+
+def _message(message: Line, started: float, place: str) -> WebSocketMessage:
+    sender, data = message.get("type"), message.get("data", message.get("payload"))
+    opcode = message.get("opcode", message.get("opCode", Opcode.TEXT))
+    if sender not in ("send", "receive"):
+        raise ReadError(f'{place}: type has to be "send" or "receive", not {str(sender)[:40]!r}')
+    if not isinstance(data, str):
+        raise ReadError(f"{place}: expected a text at data, base64 for a binary message")
+    is_text = opcode != Opcode.BINARY
+    content = data.encode("utf-8", "surrogatepass") if is_text else _decoded(data)
+    return WebSocketMessage(
+        Opcode.TEXT if is_text else Opcode.BINARY, sender == "send", content, _seconds(message.get("time"), started)
+    )
+
+
+def _seconds(time: object, started: float) -> float:
+    if not isinstance(time, int | float) or not 0 < time < float("inf"):
+        return started
+    if time > MAX_MILLISECONDS:
+        return time / 1_000_000 if time < MAX_MILLISECONDS * 1000 else started
+    return time / 1000 if time > MAX_SECONDS else float(time)

@@ -1,0 +1,79 @@
+"""What a recorded frame carried, for a person: its sentence, what it changed on the page, and its content as JSON."""
+
+import base64
+import binascii
+import json
+
+from livegate.inspect.files.replay import Line
+from livegate.inspect.text import changes_text, raw_text
+from livegate.phoenix.frames import Frame
+from livegate.phoenix.sessions.frame_info import Note, size_text
+from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.tracker import Tracker
+from livegate.redaction.redactor import Redactor
+
+MAX_JSON_CHARACTERS = 256 * 1024
+"""Of one frame's content; the rest is left out, and said to be."""
+DEFAULT_URL = "/live/websocket?vsn=2.0.0"
+"""Of a socket whose opening is not in the recording."""
+
+
+def _printable(line: str) -> str:
+    """A line in which nothing speaks to the terminal, or looks like another line: all else is escaped."""
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
+
+
+class Payloads:
+    """Follows a recording line by line, so that each frame can be told with what it changed."""
+
+    def __init__(self) -> None:
+        self._redactor = Redactor()
+        self._tracker = Tracker()
+        self._sockets: dict[str, Channels] = {}
+
+    def text(self, line: Line) -> str:
+        """Say what a line's frame carried. Has to be called with every line, in order."""
+        flow = str(line.get("flow"))
+        if line.get("kind") == "open":
+            self._sockets[flow] = self._tracker.open(str(line.get("url")), float(line.get("at") or 0))
+            return ""
+        if line.get("kind") != "frame":
+            return ""
+        found = _data(line)
+        if found is None:
+            return "  (its content is not in the recording: it was logged without payloads, or is longer than 256 KiB)"
+        data, is_text = found
+        if flow not in self._sockets:
+            self._sockets[flow] = self._tracker.open(DEFAULT_URL, 0.0)
+        note = self._sockets[flow].frame(
+            data, text=is_text, from_client=line.get("dir") == "up", at=float(line.get("at") or 0)
+        )
+        changes = changes_text(note.changes, self._redactor) if note.changes is not None else []
+        content = self._content(note, data, is_text).split("\n")
+        return "\n".join([*map(_printable, changes), *(f"  {_printable(each)}" for each in content)])
+
+    def _content(self, note: Note, data: bytes, is_text: bool) -> str:
+        if not is_text or not isinstance(note.frame, Frame):
+            return raw_text(data, text=is_text, redactor=self._redactor)
+        # As in the frame on the wire, only with room to read.
+        shown = self._redactor.frame(data).decode("utf-8", "replace")
+        try:
+            pretty = json.dumps(json.loads(shown), ensure_ascii=False, indent=2)
+        except (ValueError, RecursionError):
+            pretty = shown
+        if len(pretty) > MAX_JSON_CHARACTERS:
+            return f"{pretty[:MAX_JSON_CHARACTERS]}… ({size_text(len(data))})"
+        return pretty
+
+
+def _data(line: Line) -> tuple[bytes, bool] | None:
+    """The bytes of a line's frame, and whether they are text; None when they are not in it."""
+    data = line.get("data")
+    if not isinstance(data, str):
+        return None
+    try:
+        return (base64.b64decode(data), False) if line.get("base64") else (data.encode("utf-8", "replace"), True)
+    except (binascii.Error, ValueError):
+        return None

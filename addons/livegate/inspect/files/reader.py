@@ -1,0 +1,209 @@
+"""Reads recorded traffic for `livegate read`: finds out what a file is, filters lines, shows the page at a frame.
+
+The kinds of file are read by `read_frame_log`, `read_flows` and `read_har`; each yields the lines of a frame log.
+"""
+
+import base64
+import binascii
+import gzip
+import io
+import re
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from livegate.inspect.files.flows import flow_file_lines
+from livegate.inspect.files.frame_log import EXPECTED, FrameLogFile
+from livegate.inspect.files.har import MAX_HAR_BYTES, har_lines
+from livegate.inspect.files.replay import FRAME_LOG, Contents, Line, ReadError
+from livegate.inspect.text import clock_text
+from livegate.phoenix.rendered.page import page_of
+from livegate.phoenix.rendered.tree import TreeError
+from livegate.phoenix.sessions.frame_info import shortened
+from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.tracker import Tracker
+
+__all__ = ["Contents", "Line", "ReadError", "Wanted", "line_text", "page_at", "read_lines"]
+
+PEEKED = 4096
+STDIN = "-"
+BOM = b"\xef\xbb\xbf"
+GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
+ZLIB = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
+"""What mitmproxy writes as `.zhar` begins with."""
+_HAR = re.compile(rb'\s*\{\s*"log"\s*:')
+_JSON = re.compile(rb"\s*\{")
+_TNETSTRING = re.compile(rb"\d{1,12}:")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which lines to show; None is any."""
+
+    session: int | None = None
+    event: str | None = None
+    slow_ms: float | None = None
+
+    def fits(self, line: Line) -> bool:
+        """Whether a line is one of them."""
+        if self.session is not None and line.get("session") != self.session:
+            return False
+        if self.event is not None and line.get("event") != self.event:
+            return False
+        if self.slow_ms is None:
+            return True
+        return isinstance(line.get("ms"), int | float) and line.get("dir") == "down" and line["ms"] >= self.slow_ms
+
+
+def read_lines(
+    path: Path,
+    *,
+    follow: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+    contents: Contents | None = None,
+) -> Iterator[Line]:
+    """Yield the lines of a recording, numbered by `n` from 1: those of a frame log, or what one would say of its flows.
+
+    `-` is standard input. `contents` is filled in on the way. Raises ReadError.
+    """
+    contents = contents or Contents()
+    try:
+        with _opened(path) as file:
+            lines = _lines(file, path, contents, follow=follow, sleep=sleep)
+            for number, line in enumerate(lines, 1):
+                contents.see(line)
+                yield {**line, "n": number}
+    except (OSError, EOFError, zlib.error) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ReadError(f"{path}: {why}") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    if str(path) == STDIN:
+        if sys.stdin is None:
+            raise ReadError("standard input is closed")
+        return cast("BinaryIO", sys.stdin.buffer)
+    return path.open("rb")
+
+
+def _lines(
+    file: BinaryIO, path: Path, contents: Contents, *, follow: bool, sleep: Callable[[float], None]
+) -> Iterator[Line]:
+    file, start = _unpacked(file, path)
+    if follow and not _JSON.match(start) and start:
+        raise ReadError(f"{path}: only a frame log can be followed")
+    if _HAR.match(start):
+        if follow:
+            raise ReadError(f"{path}: only a frame log can be followed, not a HAR file")
+        return har_lines(file, path, contents)
+    if _JSON.match(start) or follow:
+        contents.kind = FRAME_LOG
+        return FrameLogFile(file, path, contents, follow=follow).lines(sleep)
+    if _TNETSTRING.match(start):
+        contents.kind = "flow file"
+        return flow_file_lines(file, path, contents)
+    if not start.strip():
+        raise ReadError(f"{path}: nothing is in it; {EXPECTED}")
+    if start.startswith(ZIP):
+        raise ReadError(f"{path}: a zip archive; unpack it, and read the .har file in it")
+    raise ReadError(f"{path}: neither a frame log nor a flow file nor a HAR file; {EXPECTED}")
+
+
+def _unpacked(file: BinaryIO, path: Path) -> tuple[BinaryIO, bytes]:
+    """The file without its compression and byte order mark, and how it begins."""
+    start = _start(file)
+    if start.startswith(GZIP):
+        file = cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=file)))
+        start = _start(file)
+    elif start.startswith(ZLIB):
+        unpacking = zlib.decompressobj()
+        data = unpacking.decompress(file.read(MAX_HAR_BYTES), MAX_HAR_BYTES + 1)
+        if len(data) > MAX_HAR_BYTES or unpacking.unconsumed_tail:
+            raise ReadError(f"{path}: larger than {MAX_HAR_BYTES // 1024 // 1024} MiB when unpacked")
+        file = io.BytesIO(data)
+        start = data[:PEEKED]
+    if start.startswith(BOM):
+        file.read(len(BOM))
+        start = start[len(BOM) :]
+    return file, start
+
+
+def _start(file: BinaryIO) -> bytes:
+    return file.peek(PEEKED)[:PEEKED] if isinstance(file, io.BufferedReader) else b""
+
+
+def line_text(line: Line) -> str:
+    """One line for a person: number, time, session, direction, sentence."""
+    at = line.get("at")
+    clock = clock_text(at) if isinstance(at, int | float) else "?"
+    session = f"[{line['session']}]" if line.get("session") is not None else ""
+    match line.get("kind"):
+        case "frame":
+            arrow = "▲" if line.get("dir") == "up" else "▼"
+            text = line.get("text") or f"{line.get('size')} B"
+        case "open":
+            arrow, text = "●", f"{line.get('transport') or 'websocket'} opened: {line.get('url')}"
+        case "close":
+            code = line.get("code")
+            who = f"closed by {line.get('by')}, {code}" if code is not None else "taken for ended"
+            arrow, text = "○", f"socket {who}{f': {line.get("reason")}' if line.get('reason') else ''}"
+        case "http":
+            status = line.get("status") or "no answer"
+            arrow, text = "→", f"{line.get('method')} {line.get('url')} {status} after {line.get('ms')} ms"
+        case _:
+            arrow, text = "!", f"{line.get('lines')} lines were dropped here"
+    return f"{line.get('n', 0):>6}  {clock}  {session:>5} {arrow} {shortened_line(str(text))}"
+
+
+def shortened_line(text: str) -> str:
+    """A text that may come from anywhere, printable."""
+    return text if text.isprintable() else shortened(text)
+
+
+def page_at(lines: Iterator[Line], number: int) -> str:
+    """The page as it was when frame `number` had come. Raises ReadError with why it cannot be shown."""
+    tracker = Tracker()
+    sockets: dict[str, Channels] = {}
+    for line in lines:
+        flow = str(line.get("flow"))
+        if line.get("kind") == "open":
+            sockets[flow] = tracker.open(str(line.get("url")), float(line.get("at") or 0))
+        elif line.get("kind") == "frame":
+            channels = sockets.setdefault(flow, tracker.open("/live/websocket?vsn=2.0.0", 0.0))
+            _feed(channels, line)
+        if line["n"] == number:
+            return _page(sockets.get(flow), number)
+    raise ReadError(f"there is no line {number}")
+
+
+def _feed(channels: Channels, line: Line) -> None:
+    data = line.get("data")
+    if not isinstance(data, str):
+        return
+    text = not line.get("base64")
+    try:
+        raw = data.encode() if text else base64.b64decode(data)
+    except (binascii.Error, UnicodeEncodeError):
+        return
+    channels.frame(raw, text=text, from_client=line.get("dir") == "up", at=float(line.get("at") or 0))
+
+
+def _page(channels: Channels | None, number: int) -> str:
+    session = channels.session if channels is not None else None
+    main = session.main if session is not None else None
+    page = page_of(session) if session is not None else None
+    if page is None:
+        why = (
+            main.tree_problem
+            if main is not None and main.tree_problem
+            else "no join of it is in the log, or no payloads are"
+        )
+        raise ReadError(f"the page at line {number} is not known: {why}")
+    try:
+        return page.html()
+    except TreeError as error:
+        raise ReadError(f"the page at line {number} cannot be shown: {error}") from error

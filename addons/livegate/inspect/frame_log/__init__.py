@@ -1,0 +1,1 @@
+"""The frame log: one JSON line a frame."""

@@ -1,0 +1,105 @@
+"""Feeds the frame log from mitmproxy's hooks: every WebSocket, and the HTTP exchanges of LiveView tabs."""
+
+from typing import Any, Protocol
+
+from mitmproxy import http
+from mitmproxy.websocket import WebSocketMessage
+
+from livegate.inspect.frame_log.writer import Line, frame_line
+from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of, note_of
+from livegate.phoenix.sessions.socket import Channels
+from livegate.redaction.redactor import Redactor
+
+
+class Sink(Protocol):
+    """Takes lines."""
+
+    def put(self, line: Line, data: bytes | None = None, *, text: bool = True) -> None:
+        """Log a line, with a frame's data; never waits."""
+        ...
+
+
+class FrameLogger:
+    """Logs frames as long as there is a `writer`."""
+
+    def __init__(self, recorder: Recorder, redactor: Redactor, writer: Sink | None = None) -> None:
+        self.writer = writer
+        self._redactor = redactor
+        recorder.on_frame.append(self._frame)
+        recorder.on_exchange.append(self._exchange)
+        recorder.on_gone.append(self._gone)
+
+    def websocket_start(self, flow: http.HTTPFlow) -> None:
+        if self.writer is not None:
+            at = flow.response.timestamp_start if flow.response is not None else flow.request.timestamp_start
+            self.writer.put(self._opened(flow, at, "websocket"))
+
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        if self.writer is not None and flow.websocket is not None and flow.websocket.messages:
+            self.message(flow, flow.websocket.messages[-1])
+
+    def message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> None:
+        """Log one message of a WebSocket that is none of Phoenix's; a frame of Phoenix is logged when it was read."""
+        if self.writer is not None and channels_of(flow) is None and note_of(message) is None:
+            self.writer.put(_plain(message, flow.id), message.content, text=message.is_text)
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        websocket = flow.websocket
+        if self.writer is None or websocket is None:
+            return
+        channels = channels_of(flow)
+        line = {"kind": "close", "at": websocket.timestamp_end, "flow": flow.id, "session": _number(channels)}
+        reason = self._redactor.text(websocket.close_reason or "")
+        by = "client" if websocket.closed_by_client else "server"
+        self.writer.put(line | {"code": websocket.close_code, "reason": reason, "by": by})
+
+    # Long-poll, and all other HTTP
+
+    def _frame(self, seen: FrameSeen) -> None:
+        """Log a frame of Phoenix."""
+        if self.writer is not None:
+            line = frame_line(seen.note, seen.channels.seen.id)
+            if seen.flow.websocket is None:
+                line["via"] = seen.flow.id
+            self.writer.put(line, seen.data, text=seen.text)
+
+    def _exchange(self, seen: ExchangeSeen) -> None:
+        if self.writer is None:
+            return
+        found, polled = seen.exchange, seen.polled
+        line: dict[str, Any] = {"kind": "http", "at": found.at, "session": seen.number, "flow": found.id}
+        line |= {"method": found.method, "url": self._url(seen.flow), "status": found.status}
+        line |= {"ms": round(found.seconds * 1000, 3), "size": found.size}
+        if seen.page is not None:
+            line["views"] = seen.page.topics
+        self.writer.put(line)
+        if polled is not None and polled.ended is not None:
+            self._gone(polled.ended)
+        if polled is not None and polled.opened:
+            self.writer.put(self._opened(seen.flow, polled.at, "longpoll"))
+
+    def _gone(self, channels: Channels) -> None:
+        """A long-poll socket has ended."""
+        seen = channels.seen
+        if self.writer is not None:
+            line = {"kind": "close", "at": seen.closed_at, "flow": seen.id, "session": _number(channels)}
+            by = "client" if seen.closed_by == "client" else "server"
+            self.writer.put(line | {"code": seen.close_code, "reason": seen.close_reason, "by": by})
+
+    def _opened(self, flow: http.HTTPFlow, at: float, transport: str) -> Line:
+        return {"kind": "open", "at": at, "flow": flow.id, "transport": transport, "url": self._url(flow)}
+
+    def _url(self, flow: http.HTTPFlow) -> str:
+        return self._redactor.url(flow.request.pretty_url)
+
+
+def _number(channels: Channels | None) -> int | None:
+    session = channels.session if channels is not None else None
+    return session.number if session is not None else None
+
+
+def _plain(message: WebSocketMessage, flow_id: str) -> Line:
+    """The line of a frame that is none of Phoenix's."""
+    way = "up" if message.from_client else "down"
+    line = {"kind": "frame", "at": message.timestamp, "session": None, "flow": flow_id}
+    return line | {"dir": way, "size": len(message.content)}

@@ -1,0 +1,76 @@
+"""Incidents where a developer looks first: a line in the log, the lost events in the terminal, a mark on the flow."""
+
+import logging
+import sys
+
+from mitmproxy import ctx, http
+
+from livegate.inspect.recorder import IncidentSeen, Recorder
+from livegate.inspect.text import CRASHED, REFUSED, UNANSWERED
+from livegate.logs.context import about
+from livegate.phoenix.sessions.frame_info import shortened
+from livegate.redaction.redactor import Redactor
+
+logger = logging.getLogger("livegate.incidents")
+terminal = logging.getLogger("livegate.liveview")
+
+WARNING = ":warning:"
+_CRASHES = frozenset({"view-crashed", "crash-loop", "channel-crashed", "upload-crashed", "join-crashed"})
+_REFUSALS = frozenset(
+    {
+        "csrf-missing",
+        "cookie-missing",
+        "stale",
+        "unauthorized",
+        "join-reload",
+        "topic-unknown",
+        "too-many-channels",
+        "join-refused",
+        "channel-refused",
+        "upload-refused",
+        "reload-loop",
+        "long-poll-origin",
+    }
+)
+_LOST_COLOUR = "31"
+
+
+class IncidentLines:
+    """Writes of each incident as it is reported; of refused requests other lines of the gateway's tell already."""
+
+    def __init__(self, recorder: Recorder, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._colour = sys.stdout.isatty()
+        recorder.on_incident.append(self._reported)
+
+    def _reported(self, seen: IncidentSeen) -> None:
+        incident, flow = seen.incident, seen.flow
+        if flow is None or incident.kind == "refused":
+            return
+        if ctx.options.liveview_log == "events":
+            self._lost(seen, flow)
+        text = self._redactor.text(incident.text)
+        logger.warning("%s · %s", incident.slug, text, extra=about(flow, incident.slug))
+        _mark(flow, incident.slug)
+
+    def _lost(self, seen: IncidentSeen, flow: http.HTTPFlow) -> None:
+        """The events that get no answer: no reply prints them."""
+        incident = seen.incident
+        number = f"[{incident.session}] " if incident.session is not None else ""
+        for name in incident.events:
+            line = f'{number}{shortened(incident.view)}  "{shortened(name)}"  no answer  {incident.title}'
+            line = self._redactor.text(line)
+            terminal.info("%s", f"\x1b[{_LOST_COLOUR}m{line}\x1b[0m" if self._colour else line, extra=about(flow))
+
+
+def mark_of(slug: str) -> str:
+    """Return mitmproxy's name of the mark for an incident."""
+    if slug in _CRASHES:
+        return CRASHED
+    return REFUSED if slug in _REFUSALS else WARNING
+
+
+def _mark(flow: http.HTTPFlow, slug: str) -> None:
+    """Mark a flow, unless a person, or something as bad, has marked it before."""
+    if flow.marked in ("", UNANSWERED, WARNING):
+        flow.marked = mark_of(slug)

@@ -1,0 +1,180 @@
+"""Finds Phoenix's long-poll transport among HTTP exchanges: which of them are of one socket, and when that has ended.
+
+What the client sends is read when it asks, what the server says when it has answered: so frames come in their order.
+"""
+
+import hashlib
+import os
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from mitmproxy import http
+from mitmproxy.net.http import status_codes
+
+from livegate.inspect.tabs import host_of
+from livegate.phoenix.longpoll import Answer, Poll, Polled, is_longpoll, parse_answer, parse_request
+from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.tracker import Tracker
+from livegate.redaction.content_coding import content_of
+
+MAX_LONGPOLLS = 1000
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Of one exchange, inflated; a longer one is not understood."""
+CLOSED_GONE = 3410
+"""What phoenix.js takes the end of a long-poll session for."""
+QUIET_S = 15.0
+"""So long without a request Phoenix keeps a long-poll session: 1.5 times `window_ms`, which is 10 s by default."""
+POLL = "livegate_poll"
+"""Attribute of a flow: the request of a long-poll client that it is."""
+
+
+@dataclass(slots=True, eq=False)
+class LongPoll:
+    """One long-poll socket."""
+
+    channels: Channels
+    last_at: float
+    """When a request last began or ended."""
+    in_flight: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request of a long-poll client."""
+
+    poll: Poll
+    socket: LongPoll | None
+    """None when it has no token, or one that is not known."""
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An exchange of a long-poll socket that is over."""
+
+    channels: Channels
+    frames: tuple[Polled, ...]
+    """What the server said."""
+    at: float
+    status: int
+    """That stands in the answer's body."""
+    opened: bool = False
+    """Whether the socket began with it."""
+    ended: Channels | None = None
+    """The socket before, which was gone."""
+    unread: tuple[Polled, ...] = ()
+    """What the client sent, where the request could not be read before its answer came."""
+
+
+class LongPolls:
+    """The long-poll sockets that are open, by the token that the server gave them."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self._secret = os.urandom(16)
+        self._by_token: OrderedDict[bytes, LongPoll] = OrderedDict()
+
+    def request(self, flow: http.HTTPFlow) -> Asked | None:
+        """Read a request with its body; None when it is none of this transport."""
+        known = vars(flow).get(POLL)
+        if isinstance(known, Asked):
+            return known
+        request = flow.request
+        parts = urlsplit(request.path)
+        if not is_longpoll(request.path):
+            return None
+        body = content_of(request, MAX_BODY_BYTES) or b""
+        poll = parse_request(request.method, parts.query, body, request.headers.get("content-type"))
+        if not isinstance(poll, Poll):
+            return None
+        at = request.timestamp_end or request.timestamp_start
+        socket = self._by_token.get(self._key(_token(request)))
+        asked = Asked(poll, socket, at)
+        setattr(flow, POLL, asked)
+        if socket is not None:
+            self._by_token.move_to_end(self._key(_token(request)))
+            socket.in_flight += 1
+            socket.last_at = max(socket.last_at, at)
+        return asked
+
+    def answer(self, flow: http.HTTPFlow) -> Answered | None:
+        """Read the answer to a request, or note that there was none; None when it is of no socket that is known."""
+        early = isinstance(vars(flow).get(POLL), Asked)
+        asked = self.request(flow)
+        if asked is None:
+            return None
+        response, socket = flow.response, asked.socket
+        at = (response.timestamp_end or response.timestamp_start if response is not None else None) or time.time()
+        if socket is not None:
+            socket.in_flight -= 1
+            socket.last_at = max(socket.last_at, at)
+        unread = asked.poll.frames if not early else ()
+        answer = parse_answer(content_of(response, MAX_BODY_BYTES) or b"", asked.poll.vsn or "2") if response else None
+        if not isinstance(answer, Answer):
+            return None
+        if answer.status == status_codes.GONE and answer.token is not None:
+            return self._opened(flow, answer, at)
+        if socket is None and answer.status in (status_codes.OK, status_codes.NO_CONTENT) and asked.poll.has_token:
+            socket = self._begin(flow, _token(flow.request), at)  # it was opened before anybody looked
+            unread = asked.poll.frames
+        if socket is None:
+            return None
+        self._note_status(socket, asked, answer.status)
+        return Answered(socket.channels, answer.frames, at, answer.status, unread=unread)
+
+    def _opened(self, flow: http.HTTPFlow, answer: Answer, at: float) -> Answered:
+        """A session begins, or has to begin again."""
+        before = self._by_token.pop(self._key(_token(flow.request)), None)
+        ended = before.channels if before is not None and before.channels.seen.closed_at is None else None
+        if ended is not None:
+            ended.close(CLOSED_GONE, "the long-poll session is gone", "backend", at)
+        socket = self._begin(flow, answer.token or "", at)
+        return Answered(socket.channels, answer.frames, at, answer.status, opened=True, ended=ended)
+
+    def _note_status(self, socket: LongPoll, asked: Asked, status: int) -> None:
+        channels = socket.channels
+        if status in (status_codes.OK, status_codes.NO_CONTENT):
+            if channels.seen.closed_at is not None:
+                channels.reopen()
+            if asked.poll.verb == "send":
+                channels.seen.refused_status = None
+        elif status == status_codes.FORBIDDEN:
+            channels.seen.refused_status = status
+
+    def expire(self, now: float) -> list[Channels]:
+        """End the sockets that had no request for QUIET_S, as Phoenix does; return them."""
+        gone = [
+            socket.channels
+            for socket in self._by_token.values()
+            if socket.in_flight <= 0 and now - socket.last_at > QUIET_S and socket.channels.seen.closed_at is None
+        ]
+        for channels in gone:
+            channels.close(None, f"no request for {QUIET_S:g} s", "client", now)
+        return gone
+
+    def _begin(self, flow: http.HTTPFlow, token: str, at: float) -> LongPoll:
+        request = flow.request
+        channels = self._tracker.open(
+            request.path,
+            request.timestamp_start,
+            "longpoll",
+            flow.id,
+            cookie="cookie" in request.headers,
+            host=host_of(flow),
+        )
+        socket = self._by_token[self._key(token)] = LongPoll(channels, at)
+        if len(self._by_token) > MAX_LONGPOLLS:
+            _, oldest = self._by_token.popitem(last=False)
+            oldest.channels.close(None, "forgotten", "gateway", at)
+        return socket
+
+    def _key(self, token: str) -> bytes:
+        """A token is a secret: it is known again by its hash."""
+        return hashlib.blake2b(token.encode("utf-8", "surrogateescape"), digest_size=16, key=self._secret).digest()
+
+
+def _token(request: http.Request) -> str:
+    given = request.query.get_all("token")  # the last one is the transport's; the app may have a `token` of its own
+    return str(request.headers.get("x-phoenix-longpoll-token") or (given[-1] if given else ""))

@@ -1,0 +1,57 @@
+"""Notices when a backend that had failed answers again; the metrics know its state, the log tells of the change."""
+
+import logging
+import time
+from dataclasses import dataclass
+
+from mitmproxy import http
+from mitmproxy.net.http import status_codes
+
+from livegate.logs.context import about
+from livegate.pipeline.exchange.record import exchange_of
+from livegate.settings import CurrentSettings, Settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Trouble:
+    since: float
+    failed: int = 0
+
+
+class Recoveries:
+    """Counts what failed at a service's backend since its last answer; at most one entry a service."""
+
+    def __init__(self, current: CurrentSettings) -> None:
+        self._troubles: dict[str, _Trouble] = {}
+        current.on_change(self._settings_changed)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        if not self._troubles:
+            return
+        exchange = exchange_of(flow)
+        if exchange is None or exchange.service is None or exchange.answered_at is None:
+            return
+        trouble = self._troubles.pop(exchange.service.name, None)
+        if trouble is not None:
+            logger.warning(
+                "the backend of %s answers again: %d request(s) had failed in %.1f s (backend %s)",
+                exchange.service.name,
+                trouble.failed,
+                time.monotonic() - trouble.since,
+                exchange.service.backend.url,
+                extra=about(flow, exchange.service.name),
+            )
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is None or exchange.service is None or exchange.failure is None:
+            return
+        if exchange.failure.status >= status_codes.BAD_GATEWAY and exchange.answered_at is None:
+            trouble = self._troubles.setdefault(exchange.service.name, _Trouble(time.monotonic()))
+            trouble.failed += 1
+
+    def _settings_changed(self, settings: Settings) -> None:
+        names = {service.name for service in settings.services}
+        self._troubles = {name: trouble for name, trouble in self._troubles.items() if name in names}

@@ -1,0 +1,35 @@
+"""Policy fails closed: the wrapper of every policy hook, so that a fault answers 500 and lets nothing through."""
+
+import functools
+import logging
+from collections.abc import Callable
+
+from mitmproxy import http
+
+from livegate.logs.context import about
+from livegate.mitm.hook_table import hook_errors
+from livegate.pipeline import errors
+from livegate.pipeline.exchange.record import exchange_of
+
+logger = logging.getLogger(__name__)
+
+
+def fail_closed[Addon](
+    hook: Callable[[Addon, http.HTTPFlow], None],
+) -> Callable[[Addon, http.HTTPFlow], None]:
+    """Wrap a hook `(self, flow)`: when it raises, the flow is answered 500 and the fault is logged with its traceback.
+
+    mitmproxy itself logs the error of a hook and forwards the flow as it is, which would let it past the policy.
+    """
+
+    @functools.wraps(hook)
+    def guarded(self: Addon, flow: http.HTTPFlow) -> None:
+        try:
+            hook(self, flow)
+        except Exception:
+            exchange = exchange_of(flow)
+            hook_errors[hook.__name__] += 1
+            logger.exception("%s.%s failed; answered 500", type(self).__name__, hook.__name__, extra=about(flow))
+            errors.refuse(flow, errors.internal_error(exchange))
+
+    return guarded

@@ -1,0 +1,1 @@
+"""The arithmetic and the store of rate limits."""

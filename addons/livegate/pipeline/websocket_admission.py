@@ -1,0 +1,90 @@
+"""Lets a WebSocket upgrade through, or not: origins that are allowed, and how many sockets there may be."""
+
+from mitmproxy import http
+from mitmproxy.net.http import status_codes
+
+from livegate.http1.refusal import Refusal
+from livegate.pipeline import errors
+from livegate.pipeline.client_identity import rate_limit_address
+from livegate.pipeline.exchange.record import Exchange, awaiting_backend, exchange_of
+from livegate.pipeline.fail_closed import fail_closed
+from livegate.settings import CurrentSettings, Settings, origin
+from livegate.websocket.close_codes import SERVICE_RESTART
+from livegate.websocket.registry import Full, Sockets
+
+RETRY_AFTER_S = 10
+REMOVED_WITHIN_S = 2.0
+"""Over how long the sockets of a service that was removed are closed."""
+
+
+class WebSockets:
+    """Refuse upgrades that may not be: 403 for a strange origin, 503 when there are too many sockets."""
+
+    def __init__(self, current: CurrentSettings, sockets: Sockets) -> None:
+        self._sockets = sockets
+        current.on_change(self._settings_changed)
+
+    @fail_closed
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = awaiting_backend(flow)
+        if exchange is None or exchange.service is None or not exchange.upgrade:
+            return
+        limits = exchange.service.websocket
+        origins = flow.request.headers.get_all("Origin")
+        if limits.allowed_origins is not None and not _is_allowed(origins, limits.allowed_origins):
+            errors.refuse(flow, Refusal(403, "WebSockets from this origin are not allowed.", "origin-refused"))
+            return
+        place = (exchange.service.name, rate_limit_address(exchange.client))
+        full = self._sockets.reserve(place, limits.max_connections)
+        if full is None:
+            exchange.socket_place = place
+        else:
+            errors.refuse(flow, _refusal(full))
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        switched = flow.response is not None and flow.response.status_code == status_codes.SWITCHING
+        if exchange is not None and not switched:
+            self._release(exchange)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None:
+            self._release(exchange)
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        exchange = exchange_of(flow)
+        if exchange is not None:
+            self._release(exchange)
+
+    def _release(self, exchange: Exchange) -> None:
+        place, exchange.socket_place = exchange.socket_place, None
+        if place is not None:
+            self._sockets.release(place)
+
+    def _settings_changed(self, settings: Settings) -> None:
+        names = {service.name for service in settings.services}
+        self._sockets.close_all(
+            SERVICE_RESTART, "the service was removed", within_s=REMOVED_WITHIN_S, of=lambda name: name not in names
+        )
+
+
+def _refusal(full: Full) -> Refusal:
+    whose = {"total": "on this gateway", "per_service": "to this service", "per_client": "from this address"}
+    message = f"There are as many WebSockets {whose[full.bound]} as are allowed ({full.limit})."
+    return Refusal(503, message, f"sockets-{full.bound.replace('_', '-')}", (("Retry-After", str(RETRY_AFTER_S)),))
+
+
+def _is_allowed(given: list[str], allowed: tuple[str, ...]) -> bool:
+    """Whether the one Origin of a request is among those that are allowed; none at all is not."""
+    if len(given) != 1:
+        return False
+    try:
+        asked = origin(given[0].lower())
+    except ValueError:
+        return False
+    if asked in allowed:
+        return True
+    scheme, _, host = asked.partition("://")
+    patterns = (pattern.partition("://*.") for pattern in allowed)
+    return any(dot and scheme == start and host.endswith(f".{suffix}") for start, dot, suffix in patterns)

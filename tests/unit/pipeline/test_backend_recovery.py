@@ -1,0 +1,74 @@
+"""A backend that answers again after it had failed is told of, once."""
+
+from pathlib import Path
+
+import pytest
+from flows import begun, flow, settings
+from mitmproxy import http
+
+from livegate.http1.refusal import Refusal
+from livegate.pipeline.backend_recovery import Recoveries
+from livegate.pipeline.exchange.failures import CLIENT_GONE
+from livegate.settings import CurrentSettings
+
+DOWN = Refusal(502, "x", "backend-unreachable")
+SERVICES = {"a.test": "http://127.0.0.1:4000", "b.test": "http://127.0.0.1:4001"}
+
+
+class Lab:
+    def __init__(self, tmp_path: Path) -> None:
+        self.tmp_path = tmp_path
+        self.current = CurrentSettings(settings(tmp_path, services=SERVICES))
+        self.addon = Recoveries(self.current)
+
+    def fails(self, failure: Refusal | None = DOWN, host: str = "a.test", answered_at: float | None = None) -> None:
+        made = flow(host=host)
+        exchange = begun(made, self.current.value, host=host)
+        exchange.failure, exchange.answered_at = failure, answered_at
+        self.addon.error(made)
+
+    def answers(self, host: str = "a.test", *, itself: bool = True) -> None:
+        made = flow(host=host)
+        made.response = http.Response.make(200)
+        begun(made, self.current.value, host=host).answered_at = 1.0 if itself else None
+        self.addon.responseheaders(made)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_it_is_told_once_with_what_had_failed(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    lab.answers()
+    for _ in range(3):
+        lab.fails()
+    lab.answers("b.test")
+    lab.answers(itself=False)
+    assert caplog.messages == []
+    lab.answers()
+    lab.answers()
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("the backend of a.test answers again: 3 request(s) had failed in ")
+
+
+def test_a_clients_own_failures_and_answers_that_broke_off_are_none(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    lab.fails(CLIENT_GONE)
+    lab.fails(None)
+    lab.fails(answered_at=1.0)
+    lab.addon.error(flow())
+    lab.fails(host="unknown.test")
+    lab.answers()
+    assert caplog.messages == []
+    lab.fails()
+    lab.addon.responseheaders(flow())
+    lab.answers("unknown.test")
+    assert caplog.messages == []
+
+
+def test_a_service_that_is_no_more_is_forgotten(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    lab.fails()
+    lab.fails(host="b.test")
+    lab.current.value = settings(lab.tmp_path, services={"b.test": SERVICES["b.test"]})
+    assert list(lab.addon._troubles) == ["b.test"]
