@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from flows import begun, flow, settings
@@ -11,7 +11,6 @@ from mitmproxy import ctx, http
 from mitmproxy.test import taddons, tflow, tutils
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 
-from livegate.admin.state import _plain
 from livegate.inspect.recorder import Recorder
 from livegate.mitm import dispatch
 from livegate.observe.tracing import addon as module
@@ -210,11 +209,6 @@ async def test_the_clock_sweeps(made: Made, monkeypatch: pytest.MonkeyPatch) -> 
     swept = asyncio.Event()
     monkeypatch.setattr(made.addon._spans, "sweep", lambda now: swept.set())
     await asyncio.wait_for(swept.wait(), 20)
-
-
-def test_the_admin_api_does_not_tell_the_headers() -> None:
-    told: Any = _plain(dataclasses.replace(ON, secret_headers=(("X-Key", "hunter2"),)))
-    assert told == {"endpoint": ON.endpoint, "sample": 1.0, "service_name": "livegate"}
 
 
 async def test_a_page_and_its_socket_are_one_trace_and_the_socket_says_how_it_ended(made: Made) -> None:
