@@ -1,5 +1,5 @@
 """What `mitmdump -s addons/gateway.py` loads: the addon classes of livegate in pipeline order."""
 
-from livegate.addons import pipeline
+from livegate.addons import gateway_addons
 
-addons = pipeline()
+addons = gateway_addons()

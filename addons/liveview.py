@@ -1,5 +1,5 @@
 """`mitmdump -s addons/liveview.py`: the LiveView inspector alone, in any mode of mitmproxy."""
 
-from livegate.inspect.alone import inspectors
+from livegate.addons import inspector_addons
 
-addons = inspectors()
+addons = inspector_addons()

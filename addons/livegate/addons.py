@@ -1,4 +1,7 @@
-"""The gateway as a list of mitmproxy addons in pipeline order; `addons/gateway.py` and `livegate run` load it."""
+"""Composition root: the addons of the gateway and of the inspector. Only this module knows every package.
+
+`addons/gateway.py` and `livegate run` load `gateway_addons`, `addons/liveview.py` loads `inspector_addons`.
+"""
 
 from typing import Any
 
@@ -12,7 +15,7 @@ from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.commands import LiveViewCommands
 from livegate.inspect.frame_log.addon import FrameLogger
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction_addon import Inspection
+from livegate.inspect.redaction_addon import Inspection, Redaction
 from livegate.logs.addon import Logs
 from livegate.logs.handler import Gate
 from livegate.logs.terminal import Terminal
@@ -44,8 +47,8 @@ from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets
 
 
-def pipeline() -> list[Any]:
-    """Make a fresh set of addons that share one place for the settings in force."""
+def gateway_addons() -> list[Any]:
+    """Make a fresh set of the gateway's addons, in pipeline order."""
     current = CurrentSettings()
     terminal, timeouts = Terminal(), Timeouts(current)
     sockets = Sockets()
@@ -110,3 +113,9 @@ def pipeline() -> list[Any]:
         logs,
         GarbageCollection(),
     ]
+
+
+def inspector_addons() -> list[Any]:
+    """Make a fresh set of the inspector's addons, for use without the gateway."""
+    recorder, redactor = Recorder(), Redactor()
+    return [Redaction(redactor), LiveViewInspector(recorder, redactor), LiveViewCommands(recorder, redactor)]

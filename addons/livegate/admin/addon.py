@@ -14,9 +14,9 @@ from livegate.admin.api import Api
 from livegate.admin.live_feed import Live
 from livegate.admin.server import AdminServer
 from livegate.admin.state import Desk
-from livegate.mitm.hook_table import keep
 from livegate.observe.history.time_series import STEP_S
 from livegate.settings import Admin, CurrentSettings, Settings
+from livegate.tasks import retain
 
 if TYPE_CHECKING:
     from mitmproxy.tools.web.master import WebMaster
@@ -58,7 +58,7 @@ class AdminListener:
         changing = self._change()
         if ctx.master.should_exit.is_set():
             return changing
-        keep(asyncio.ensure_future(changing))
+        retain(asyncio.ensure_future(changing))
         return None
 
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> Coroutine[Any, Any, None] | None:

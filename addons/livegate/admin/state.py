@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from mitmproxy import ctx
@@ -16,7 +16,7 @@ from livegate.observe.metrics.addon import Metrics
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.exchange.record import exchange_of
 from livegate.redaction.redactor import Redactor
-from livegate.settings import CurrentSettings
+from livegate.settings import CurrentSettings, public_values
 from livegate.websocket.registry import Sockets
 from livegate.websocket.relay import Session
 
@@ -28,8 +28,6 @@ MAX_PROBES = 20
 ASK_WITHIN_S = 5.0
 PORTION_S = 0.002
 """How long the event loop may be held to answer one question; frames wait meanwhile."""
-_SECRET = frozenset({"token", "secret_headers", "key_pem", "chain_pem", "routes"})
-"""Fields of the settings that are not told."""
 
 
 class SilentError(Exception):
@@ -116,11 +114,7 @@ class Desk:
 
     def settings_told(self) -> dict[str, Any]:
         """The settings in force as plain values, without secrets."""
-        settings = self._current.value
-        told: dict[str, Any] = _plain(settings)
-        if settings.admin is not None:
-            told["admin"]["token"] = "set" if settings.admin.token else None
-        return told
+        return public_values(self._current.value)
 
     def open_sockets(self) -> list[tuple[Session, str]]:
         """The WebSockets that are open, with their services, in the order of their coming."""
@@ -277,16 +271,3 @@ def _listening() -> str:
     if not servers:
         return "no listener"
     return "; ".join(str(each.last_exception) for each in servers if each.last_exception is not None)
-
-
-def _plain(value: Any) -> Any:
-    """Settings as JSON has them: what prints as it stands in the file is a text, another dataclass an object."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, set | frozenset):
-        return sorted(map(str, value))
-    if is_dataclass(value) and "__str__" not in vars(type(value)):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.name not in _SECRET}
-    return str(value)

@@ -17,7 +17,7 @@ from mitmproxy.tools import cmdline
 from mitmproxy.tools.main import run as run_tool
 from rich.console import Console
 
-from livegate.addons import pipeline
+from livegate.addons import gateway_addons
 from livegate.logs.addon import Logs
 from livegate.logs.output import open_missing_descriptors
 from livegate.pipeline.startup import mode_spec
@@ -30,7 +30,7 @@ class GatewayAddons:
     name = "livegate"
 
     def __init__(self) -> None:
-        self.addons = pipeline()
+        self.addons = gateway_addons()
 
     def take_over_streams(self) -> None:
         """Write what the process prints in a thread, before the first line about traffic; see `Logs`."""

@@ -1,21 +1,50 @@
-"""Inspection as the gateway's settings say: redaction, and the frame log."""
+"""Redaction by an option (`Redaction`), or by the gateway's settings together with the frame log (`Inspection`)."""
 
 import asyncio
 import logging
 
 from mitmproxy import ctx
+from mitmproxy.addonmanager import Loader
 
 from livegate import mitm
 from livegate.inspect.frame_log.addon import FrameLogger
 from livegate.inspect.frame_log.writer import FrameLogWriter
 from livegate.inspect.recorder import Recorder
-from livegate.mitm import display
-from livegate.mitm.hook_table import keep
+from livegate.mitm import decoding_limits, display
+from livegate.redaction.content_coding import decode
 from livegate.redaction.flows import Hiding
 from livegate.redaction.redactor import FIELDS, RedactionRules, Redactor
 from livegate.settings import CurrentSettings, FrameLog, Settings
+from livegate.tasks import retain
 
 logger = logging.getLogger(__name__)
+
+
+class Redaction:
+    """Takes secrets out of what is stored or shown, unless the option `liveview_redact` says otherwise."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+
+    def load(self, loader: Loader) -> None:
+        loader.add_option("liveview_redact", bool, True, "Take secrets out of everything that is stored or shown.")
+        if not mitm.SHAPE_PROBLEMS:
+            decoding_limits.install(decode)
+
+    def configure(self, updated: set[str]) -> None:
+        if "liveview_redact" not in updated:
+            return
+        self._redactor.enabled = ctx.options.liveview_redact
+        if not self._redactor.enabled:
+            display.uninstall()
+            logger.warning("liveview_redact is off: passwords, cookies and tokens are shown and stored as they are")
+        elif not mitm.SHAPE_PROBLEMS:
+            display.install(Hiding(self._redactor))
+
+    def done(self) -> None:
+        if not ctx.master.should_exit.is_set():  # else others still write when this is done: a HAR file, for one
+            display.uninstall()
+            decoding_limits.uninstall()
 
 
 class Inspection:
@@ -65,7 +94,7 @@ class Inspection:
         self._frames.writer = self._writer = None
         if writer is not None:  # the disk may take its time, and sockets go on
             self._dropped += writer.dropped
-            keep(asyncio.ensure_future(self._close(writer, writer.dropped)))
+            retain(asyncio.ensure_future(self._close(writer, writer.dropped)))
         if wanted is None:
             return
         try:

@@ -38,6 +38,7 @@ from mitmproxy.flow import Flow
 from mitmproxy.http import HTTPFlow
 
 from livegate.logs.context import about
+from livegate.tasks import retain
 
 logger = logging.getLogger("mitmproxy.addonmanager")
 
@@ -125,7 +126,7 @@ class HookTable:
         loop.call_later(1 / UPDATES_PER_SECOND, self._end_quiet, flow)
         pending = self.run("update", [flow])
         if pending is not None:
-            keep(asyncio.ensure_future(pending))
+            retain(asyncio.ensure_future(pending))
 
     def _end_quiet(self, flow: Flow) -> None:
         if self._quiet.pop(flow.id):
@@ -328,12 +329,3 @@ def contained[Addon](hook: Callable[[Addon, HTTPFlow], None]) -> Callable[[Addon
             _log(hook.__name__, error, (flow,))
 
     return alone
-
-
-_kept: set[asyncio.Future[None]] = set()
-
-
-def keep(task: asyncio.Future[None]) -> None:
-    """Hold a task until it ends (the loop itself holds it only weakly)."""
-    _kept.add(task)
-    task.add_done_callback(_kept.discard)

@@ -20,7 +20,7 @@ class Certificates:
     def tls_start_client(self, tls_start: tls.TlsData) -> None:
         if tls_start.ssl_conn is not None or not self._current.loaded:
             return
-        certificate = self._current.value.tls.certificate_for(tls_start.conn.sni)
+        certificate = self._current.value.tls.certificates.match(tls_start.conn.sni or "")
         if certificate is not None:
             tls_start.ssl_conn = openssl.accept(certificate.chain_pem, certificate.key_pem)
 

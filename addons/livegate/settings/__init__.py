@@ -1,13 +1,12 @@
 """The settings of the gateway: `configs/gateway.yaml` and the environment, checked, frozen, reloadable."""
 
-from livegate.settings.addresses import origin
+from livegate.settings.addresses import Backend, Listen, origin
 from livegate.settings.build import route_table
 from livegate.settings.current import CurrentSettings
-from livegate.settings.host_table import Routes
+from livegate.settings.host_table import HostTable
 from livegate.settings.load import find_settings_file, load_settings
 from livegate.settings.model import (
     Admin,
-    Backend,
     BackendTls,
     Certificate,
     ClientTls,
@@ -16,7 +15,6 @@ from livegate.settings.model import (
     FrameRateLimit,
     Inspect,
     Limits,
-    Listen,
     Log,
     MaxConnections,
     MessageHistory,
@@ -27,6 +25,7 @@ from livegate.settings.model import (
     Timeouts,
     Tracing,
     WebSocketLimits,
+    public_values,
 )
 from livegate.settings.problems import Problem, SettingsError
 from livegate.settings.schema import json_schema
@@ -43,6 +42,7 @@ __all__ = [
     "FlowHistory",
     "FrameLog",
     "FrameRateLimit",
+    "HostTable",
     "Inspect",
     "Limits",
     "Listen",
@@ -53,7 +53,6 @@ __all__ = [
     "Problem",
     "Rate",
     "RateLimits",
-    "Routes",
     "Service",
     "Settings",
     "SettingsError",
@@ -64,6 +63,7 @@ __all__ = [
     "json_schema",
     "load_settings",
     "origin",
+    "public_values",
     "route_table",
     "watch",
 ]

@@ -7,11 +7,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from livegate.settings import addresses
+from livegate.settings.addresses import DEFAULT_PORTS, Backend
 from livegate.settings.certificates import check_authority, read_certificate
-from livegate.settings.host_table import Routes
+from livegate.settings.host_table import HostTable
 from livegate.settings.model import (
     Admin,
-    Backend,
     BackendTls,
     Certificate,
     ClientTls,
@@ -62,7 +62,7 @@ def build(
         source=path,
         listen=file.listen,
         services=found,
-        routes=Routes(found),
+        routes=HostTable({service.name: service for service in found}),
         trusted_proxies=tuple(file.trusted_proxies),
         tls=tls,
         rate_limit=rates,
@@ -138,7 +138,7 @@ def _websocket_limits(own: WebSocketFile, usual: WebSocketLimits) -> WebSocketLi
 
 def _refuse_own_listener(name: str, backend: Backend, document: Document, listeners: Sequence[tuple[str, int]]) -> None:
     for host, port in listeners:
-        if backend.port == port and addresses.same_place(backend.host, host):
+        if backend.port == port and addresses.may_collide(backend.host, host):
             document.problem(
                 ("services", name, "backend"),
                 shown(backend.url),
@@ -177,7 +177,7 @@ def _client_tls(file: SettingsFile, folder: Path, document: Document) -> ClientT
         if pattern in certificates:
             document.problem(key, shown(name), "each name once")
         certificates[pattern] = certificate
-    return ClientTls(tuple(certificates.values()), file.tls.redirect_http)
+    return ClientTls(HostTable(certificates), file.tls.redirect_http)
 
 
 def _inspect(file: SettingsFile, folder: Path) -> Inspect:
@@ -214,8 +214,8 @@ def _tracing(file: SettingsFile, document: Document, own: Sequence[tuple[str, in
     if section is None:
         return None
     url = urlsplit(section.endpoint)
-    port = url.port or {"http": 80, "https": 443}[url.scheme]
-    if any(port == mine and addresses.same_place(url.hostname or "", host) for host, mine in own):
+    port = url.port or DEFAULT_PORTS[url.scheme]
+    if any(port == mine and addresses.may_collide(url.hostname or "", host) for host, mine in own):
         document.problem(("tracing", "endpoint"), shown(section.endpoint), "a collector that is not the gateway itself")
     try:
         for module in TRACING_MODULES:

@@ -1,27 +1,29 @@
-"""Finds the service for a host; asked for every request."""
+"""Table of values by host pattern: services for every request, certificates for every TLS handshake."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 
 from livegate.settings.addresses import DEFAULT
-from livegate.settings.model import Service
 
 
-class Routes:
-    """The services by name: exact ones, wildcards, and the default."""
+class HostTable[T]:
+    """Immutable look-up by host: exact name, then the longest wildcard, then `default`."""
 
-    __slots__ = ("_default", "_exact", "_wildcards")
+    __slots__ = ("_by_pattern", "_default", "_exact", "_wildcards")
 
-    def __init__(self, services: Iterable[Service]) -> None:
-        by_name = {service.name: service for service in services}
-        self._default = by_name.pop(DEFAULT, None)
-        self._wildcards = {name[2:]: service for name, service in by_name.items() if name.startswith("*.")}
-        self._exact = {name: service for name, service in by_name.items() if not name.startswith("*.")}
+    def __init__(self, by_pattern: Mapping[str, T]) -> None:
+        self._by_pattern = dict(by_pattern)
+        self._default = by_pattern.get(DEFAULT)
+        self._wildcards = {name[2:]: value for name, value in by_pattern.items() if name.startswith("*.")}
+        self._exact = {name: value for name, value in by_pattern.items() if name != DEFAULT and name[:2] != "*."}
 
-    def match(self, host: str) -> Service | None:
-        """The service for a host name without port: exact, then the longest wildcard, then the default, else None.
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._by_pattern.values())
 
-        Case and one trailing dot do not matter. `*.example.com` matches any depth below example.com, never
-        example.com itself. The time is linear in the number of labels.
+    def match(self, host: str) -> T | None:
+        """Return the value for a host name without port, or None.
+
+        Case and one trailing dot are ignored. `*.example.com` matches any depth below example.com, but not example.com
+        itself. Time is linear in the number of labels.
         """
         name = host.lower().removesuffix(".")
         exact = self._exact.get(name)

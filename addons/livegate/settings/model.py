@@ -1,14 +1,13 @@
 """The settings as the gateway uses them: frozen values, checked and complete, swapped whole on a reload."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
+from livegate.settings.addresses import Backend, Listen
+from livegate.settings.host_table import HostTable
 from livegate.settings.units import Rate
-
-if TYPE_CHECKING:
-    from livegate.settings.host_table import Routes
 
 DEFAULT_USER_RATE = Rate(100, 60)
 DEFAULT_IP_RATE = Rate(500, 60)
@@ -17,44 +16,6 @@ type HostPolicy = Literal["rewrite", "keep"]
 type Payloads = Literal["redacted", "none", "full"]
 """What a frame log keeps of the frames themselves."""
 type OriginPolicy = Literal["preserve", "passthrough", "rewrite", "drop"]
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """Where clients connect; an empty host is every address."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{_bracketed(self.host)}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """One application behind the gateway."""
-
-    scheme: Literal["http", "https"]
-    host: str
-    port: int
-
-    @property
-    def tls(self) -> bool:
-        """Whether TLS is spoken there."""
-        return self.scheme == "https"
-
-    @property
-    def authority(self) -> str:
-        """`host[:port]` as it belongs into a Host field: the scheme's own port is left out."""
-        host = _bracketed(self.host)
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        """Scheme and authority; also its origin (RFC 6454 section 6.2)."""
-        return f"{self.scheme}://{self.authority}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,27 +192,18 @@ class Certificate:
     path: Path
     not_after: float
     """When the leaf ends, in seconds since 1970."""
-    chain_pem: bytes
+    chain_pem: bytes = field(repr=False)
     """Leaf first."""
-    key_pem: bytes
+    key_pem: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientTls:
     """TLS towards clients."""
 
-    certificates: tuple[Certificate, ...] = ()
+    certificates: HostTable[Certificate] = field(default_factory=lambda: HostTable[Certificate]({}))
+    """Looked up by the name that the client sends as SNI."""
     redirect_http: bool = False
-
-    def certificate_for(self, server_name: str | None) -> Certificate | None:
-        """The certificate for a name sent as SNI: exact, then the longest wildcard, then `default`, else None."""
-        name = (server_name or "").lower().removesuffix(".")
-        by_pattern = {certificate.pattern: certificate for certificate in self.certificates}
-        candidates = [name]
-        while "." in name:
-            name = name.partition(".")[2]
-            candidates.append(f"*.{name}")
-        return next((by_pattern[item] for item in [*candidates, "default"] if item in by_pattern), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +213,7 @@ class Settings:
     source: Path | None
     listen: Listen
     services: tuple[Service, ...]
-    routes: "Routes"
+    routes: HostTable[Service] = field(repr=False)
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     tls: ClientTls
     rate_limit: RateLimits
@@ -277,5 +229,22 @@ class Settings:
     """The settings file and every file it names: a change of any of them is a reason to reload."""
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def public_values(settings: Settings) -> dict[str, Any]:
+    """Return the settings as JSON values without secrets, which are the fields that `repr` omits."""
+    values: dict[str, Any] = _public(settings)
+    if settings.admin is not None:
+        values["admin"]["token"] = "set" if settings.admin.token else None
+    return values
+
+
+def _public(value: Any) -> Any:
+    """Return one value for JSON: text where `str` gives the file's own form, an object for other dataclasses."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list | tuple | HostTable):
+        return [_public(each) for each in value]
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, value))
+    if is_dataclass(value) and "__str__" not in vars(type(value)):
+        return {each.name: _public(getattr(value, each.name)) for each in fields(value) if each.repr}
+    return str(value)

@@ -8,7 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from livegate.settings import addresses, units
-from livegate.settings.model import DEFAULT_IP_RATE, DEFAULT_USER_RATE, Backend, HostPolicy, Listen, OriginPolicy
+from livegate.settings.addresses import Backend, Listen
+from livegate.settings.model import DEFAULT_IP_RATE, DEFAULT_USER_RATE, HostPolicy, OriginPolicy
 
 MAX_COUNT = 10_000_000
 DEFAULT_COLLECTOR = "http://127.0.0.1:4318"
@@ -69,7 +70,7 @@ type DurationOrNull = Annotated[Any, *_or_null(units.duration, units.DURATION_PA
 type SizeOrNull = Annotated[Any, *_or_null(units.size, units.SIZE_PATTERN, "1MiB")]
 type Ratio = Annotated[float, _read_by(units.ratio), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
 type CollectorUrl = Annotated[
-    str, _read_by(addresses.collector), _text(r"^https?://[^?#@\s]+$", "http://127.0.0.1:4318")
+    str, _read_by(addresses.otlp_endpoint), _text(r"^https?://[^?#@\s]+$", "http://127.0.0.1:4318")
 ]
 type Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 type CountOrNull = Count | None
@@ -249,7 +250,7 @@ class TracingFile(Section):
     """Spans of requests and LiveView sessions, sent to an OpenTelemetry collector by OTLP over HTTP."""
 
     endpoint: CollectorUrl = Field(
-        addresses.collector(DEFAULT_COLLECTOR), description="Of the collector; spans go to /v1/traces below it."
+        addresses.otlp_endpoint(DEFAULT_COLLECTOR), description="Of the collector; spans go to /v1/traces below it."
     )
     sample: Ratio = Field(1.0, description="Which part of all sessions and requests is told.")
     service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/-]{0,99}$")] = Field(

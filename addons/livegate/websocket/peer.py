@@ -12,9 +12,9 @@ from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
 from livegate.logs.context import about
-from livegate.mitm.hook_table import keep
 from livegate.proxy.policy import Leg
 from livegate.settings import FrameRateLimit, WebSocketLimits
+from livegate.tasks import retain
 from livegate.websocket import frames
 from livegate.websocket.close_codes import INTERNAL_ERROR, POLICY, ViolationError
 from livegate.websocket.codec import Close, Control, Event, Lane, Message
@@ -218,7 +218,7 @@ class Peer:
     def _go_on(self, shown: Shown | None) -> None:
         if shown is not None:
             self.hold()
-            keep(asyncio.ensure_future(self._wait(shown)))
+            retain(asyncio.ensure_future(self._wait(shown)))
         elif self._injected:
             self._run()
         elif self.ended:
@@ -342,7 +342,7 @@ class Peer:
             "websocket_control", self._flow, ControlFrame(self.from_client, is_ping, event.payload)
         )
         if pending is not None:
-            keep(asyncio.ensure_future(pending))
+            retain(asyncio.ensure_future(pending))
         return event.wire
 
 

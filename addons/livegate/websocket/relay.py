@@ -15,9 +15,10 @@ from mitmproxy import http
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 
 from livegate.logs.context import about
-from livegate.mitm.hook_table import HookTable, keep
+from livegate.mitm.hook_table import HookTable
 from livegate.proxy.policy import Leg
 from livegate.settings import MessageHistory, WebSocketLimits
+from livegate.tasks import retain
 from livegate.websocket import close_codes, frames
 from livegate.websocket.codec import Close
 from livegate.websocket.deflate import Parameters
@@ -95,7 +96,7 @@ class Session:
         if pending is not None or self.flow.intercepted:
             for peer in (self.client, self.server):
                 peer.hold()
-            keep(asyncio.ensure_future(self._begin(pending)))
+            retain(asyncio.ensure_future(self._begin(pending)))
         self._schedule(time.monotonic())
 
     async def _begin(self, pending: Any) -> None:
@@ -214,7 +215,7 @@ class Session:
         if pending is None:
             self._ended_for_all()
         else:
-            keep(asyncio.ensure_future(self._end_later(pending)))
+            retain(asyncio.ensure_future(self._end_later(pending)))
 
     async def _end_later(self, pending: Any) -> None:
         await pending

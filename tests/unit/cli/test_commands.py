@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import livegate
-from livegate.addons import pipeline
+from livegate.addons import gateway_addons
 from livegate.cli import run
 from livegate.cli.app import app
 from livegate.demo import processes
@@ -33,7 +33,7 @@ def invoke(*arguments: str) -> tuple[int, str]:
 
 
 async def test_the_addons_stand_in_the_order_of_a_requests_way() -> None:
-    names = [type(addon).__name__ for addon in pipeline()]
+    names = [type(addon).__name__ for addon in gateway_addons()]
     order = [
         "Guard",
         "ClientIdentity",
@@ -50,7 +50,7 @@ async def test_the_addons_stand_in_the_order_of_a_requests_way() -> None:
 
 
 async def test_every_policy_hook_fails_closed() -> None:
-    addons = {type(addon).__name__: addon for addon in pipeline()}
+    addons = {type(addon).__name__: addon for addon in gateway_addons()}
     for name, hooks in POLICY.items():
         for hook in hooks:
             assert hasattr(getattr(type(addons[name]), hook), "__wrapped__"), f"{name}.{hook} would fail open"

@@ -19,9 +19,9 @@ from mitmproxy.test import taddons, tflow
 from mitmproxy.websocket import WebSocketMessage
 from socket_flow import ANSWER, CANARY, CLICK, JOIN, JOINED, PAGE, TOPIC, Browser
 
+from livegate.addons import inspector_addons
 from livegate.inspect import longpoll, recorder
 from livegate.inspect.addon import LiveViewInspector, session_of
-from livegate.inspect.alone import inspectors
 from livegate.inspect.contentview import HeartbeatContentview, LiveViewContentview
 from livegate.inspect.files import reader
 from livegate.inspect.frame_log.addon import FrameLogger
@@ -642,7 +642,7 @@ def test_flows_are_stored_and_shown_without_secrets_and_stay_whole(tmp_path: Pat
     flow.comment = f"token={CANARY}"
     flow.backup()
     before = flow.get_state()
-    with taddons.context(*inspectors(), export.Export()) as context:
+    with taddons.context(*inspector_addons(), export.Export()) as context:
         context.options.liveview_redact = True
         path = tmp_path / "flows"
         with path.open("wb") as file:
@@ -683,7 +683,7 @@ def test_flows_are_stored_and_shown_without_secrets_and_stay_whole(tmp_path: Pat
 
 
 def test_redaction_can_be_switched_off_alone(caplog: pytest.LogCaptureFixture) -> None:
-    with taddons.context(*inspectors()) as context:
+    with taddons.context(*inspector_addons()) as context:
         context.options.liveview_redact = False
         assert "liveview_redact is off" in caplog.text
         assert display._STOCK == []

@@ -9,12 +9,12 @@ import pytest
 from flows import settings
 from mitmproxy.test import taddons
 
-from livegate import mitm
+from livegate import mitm, tasks
 from livegate.inspect.frame_log.addon import FrameLogger
 from livegate.inspect.frame_log.writer import FrameLogWriter
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction_addon import Inspection
-from livegate.mitm import display, hook_table
+from livegate.mitm import display
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, FrameLog, Inspect, Settings
 
@@ -95,7 +95,7 @@ async def test_lines_that_were_lost_stay_counted_when_the_log_is_moved(made: Mad
         made.use(Inspect(frame_log=FrameLog(tmp_path / name)))
         assert made.addon.dropped == expected
         writer.dropped += 2  # what was still queued could not be written either
-    await asyncio.gather(*hook_table._kept)
+    await asyncio.gather(*tasks._running)
     assert made.addon.dropped == 10
 
 

@@ -9,7 +9,7 @@ from mitmproxy.test import taddons
 from prometheus_client.parser import text_string_to_metric_families
 
 import livegate
-from livegate.addons import pipeline
+from livegate.addons import gateway_addons
 from livegate.observe.metrics.addon import Metrics
 from livegate.observe.metrics.instruments import Instruments
 from livegate.observe.metrics.labels import reason_label
@@ -43,7 +43,7 @@ def test_every_metric_is_documented_with_its_type_and_labels_and_none_besides() 
 
 def test_every_drop_that_is_counted_is_documented() -> None:
     with taddons.context(loadcore=False):
-        (metrics,) = (each for each in pipeline() if isinstance(each, Metrics))
+        (metrics,) = (each for each in gateway_addons() if isinstance(each, Metrics))
         metrics.refresh()
         families: Any = text_string_to_metric_families(metrics.text().decode())
         whats = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certificates import Authority, pem_of_key
-from livegate.settings import Backend, Certificate, ClientTls, Routes, Service, load_settings, watch
+from livegate.settings import HostTable, load_settings, watch
 from livegate.settings.certificates import check_authority, read_certificate
 
 LABEL = st.sampled_from(["a", "b", "c", "x-1"])
@@ -26,23 +26,20 @@ def naive(names: list[str], host: str) -> str | None:
 
 
 @given(st.lists(NAME | NAME.map("*.{}".format) | st.just("default"), unique=True, max_size=8), NAME)
-def test_routes_are_what_a_naive_search_finds(names: list[str], host: str) -> None:
-    routes = Routes(Service(name, Backend("http", "127.0.0.1", 1)) for name in names)
-    found = routes.match(host)
-    assert (found.name if found else None) == naive(names, host)
+def test_a_match_is_what_a_naive_search_finds(names: list[str], host: str) -> None:
+    assert HostTable({name: name for name in names}).match(host) == naive(names, host)
 
 
 @pytest.mark.parametrize("host", ["", ".", "..", ".a", "evilpreview.test", "preview.test", "a" * 10_000])
 def test_a_wildcard_matches_nothing_but_names_below_it(host: str) -> None:
-    assert Routes([Service("*.preview.test", Backend("http", "127.0.0.1", 1))]).match(host) is None
+    assert HostTable({"*.preview.test": 1}).match(host) is None
 
 
-def test_a_certificate_is_chosen_as_a_service_is() -> None:
-    names = ["a.test", "*.test", "*.b.test", "default"]
-    tls = ClientTls(tuple(Certificate(name, Path(name), 0, b"", b"") for name in names))
-    chosen = {host: tls.certificate_for(host) for host in ("A.test.", "x.test", "x.b.test", "other", None)}
-    assert [one.pattern for one in chosen.values() if one] == ["a.test", "*.test", "*.b.test", "default", "default"]
-    assert ClientTls().certificate_for("a.test") is None
+def test_an_exact_name_wins_over_the_longest_wildcard_and_that_over_the_default() -> None:
+    table = HostTable({name: name for name in ("a.test", "*.test", "*.b.test", "default")})
+    hosts = ("A.test.", "x.test", "x.b.test", "other", "")
+    assert [table.match(host) for host in hosts] == ["a.test", "*.test", "*.b.test", "default", "default"]
+    assert list(table) == ["a.test", "*.test", "*.b.test", "default"]
 
 
 @pytest.fixture(scope="module")

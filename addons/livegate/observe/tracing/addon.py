@@ -11,7 +11,7 @@ from mitmproxy import ctx, http
 from mitmproxy.net.http import status_codes
 
 from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of
-from livegate.mitm.hook_table import Idling, keep, table_of
+from livegate.mitm.hook_table import Idling, table_of
 from livegate.observe.metrics.addon import route_of
 from livegate.observe.metrics.labels import METHODS
 from livegate.observe.tracing.exporter import SpanExport
@@ -23,6 +23,7 @@ from livegate.redaction.printable import printable
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, Settings
 from livegate.settings import Tracing as TracingSettings
+from livegate.tasks import retain
 
 SWEEP_EVERY_S = 5.0
 MAX_PATH_CHARACTERS = 500
@@ -159,7 +160,7 @@ class Tracing(Idling):
     def _stop_soon(self, export: SpanExport | None) -> None:
         """Let it send what it has, and the event loop go on meanwhile."""
         if export is not None:
-            keep(asyncio.ensure_future(self._stop(export)))
+            retain(asyncio.ensure_future(self._stop(export)))
 
     async def _stop(self, export: SpanExport) -> None:
         await asyncio.to_thread(export.stop)
