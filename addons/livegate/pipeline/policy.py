@@ -20,7 +20,7 @@ from livegate.pipeline.failures import refusal_for
 from livegate.pipeline.refusal import Refusal
 from livegate.pipeline.streaming import copy_of_response
 from livegate.redaction.printable import printable
-from livegate.settings import CurrentSettings, MessageHistory, Service
+from livegate.settings import CurrentSettings, MessageHistoryLimits, Service
 from livegate.websocket import deflate
 from livegate.websocket.history import NOTHING, Shelf
 from livegate.websocket.registry import Sockets
@@ -194,7 +194,7 @@ class RequestPolicy:
         return True if exchange is None else copy_of_response(exchange)
 
 
-def _kept_after_end() -> MessageHistory | None:
+def _kept_after_end() -> MessageHistoryLimits | None:
     """How much of an ended socket's messages stays; None is all that its history has."""
     # A HAR file is written when mitmproxy ends, and a view shows a flow until `FlowHistory` removes it.
     somebody_asks = ctx.options.hardump or ctx.master.addons.get("view") is not None

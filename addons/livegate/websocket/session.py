@@ -17,7 +17,7 @@ from mitmproxy.websocket import WebSocketData, WebSocketMessage
 from livegate.logs.subject import about
 from livegate.mitm.dispatch import HookTable, keep
 from livegate.mitm.policy import Leg
-from livegate.settings import MessageHistory, WebSocketLimits
+from livegate.settings import MessageHistoryLimits, WebSocketLimits
 from livegate.websocket import closing, frames
 from livegate.websocket.deflate import Parameters
 from livegate.websocket.history import History, Shelf
@@ -64,7 +64,7 @@ class Session:
         deflate: Parameters | None,
         ended: Callable[["Session"], None],
         shelf: Shelf,
-        keep_after_end: MessageHistory | None,
+        keep_after_end: MessageHistoryLimits | None,
     ) -> None:
         self.flow = flow
         self.websocket = _websocket_of(flow)
