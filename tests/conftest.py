@@ -1,5 +1,6 @@
 """Shared by all tests: what a test needs of the machine, and how loud it is when that is missing."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -80,7 +81,9 @@ def installed_packages(folder: Path) -> Path:
     for name in ("node", "npm"):
         require_program(name, "apt-get install nodejs npm")
     installed, wanted = folder / "node_modules" / ".package-lock.json", folder / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
-        command = ["npm", "ci", "--no-audit", "--no-fund"]
-        subprocess.run(command, cwd=folder, check=True, timeout=300, capture_output=True)
+    with wanted.open() as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)  # of several workers, the first installs and the others wait
+        if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
+            command = ["npm", "ci", "--no-audit", "--no-fund"]
+            subprocess.run(command, cwd=folder, check=True, timeout=300, capture_output=True)
     return folder / "node_modules"

@@ -101,7 +101,7 @@ class Hooks:
         watch = Watch(self.recorder, redactor)
         watch.active = True
         self.inspector, self.logger = LiveViewInspector(self.recorder, redactor), FrameLogger(self.recorder, redactor)
-        self.logger.writer = FrameLogWriter(FrameLog(folder / "frames.jsonl"), redactor)
+        self.logger.writer = FrameLogWriter(FrameLog(path=folder / "frames.jsonl"), redactor)
         self.flow = tflow.twebsocketflow(close_code=None)
         self.flow.request.path = "/live/websocket?vsn=2.0.0"
         assert self.flow.websocket is not None

@@ -132,7 +132,7 @@ def measure(small: list[tuple[bytes, bool]], *, operators: bool) -> Measured:
         _observe(recorder, redactor, metrics=True, watch=True)
     inspector, logger = LiveViewInspector(recorder, redactor), FrameLogger(recorder, redactor)
     with taddons.context(inspector, logger), tempfile.TemporaryDirectory() as folder:
-        logger.writer = FrameLogWriter(FrameLog(Path(folder) / "frames.jsonl"), redactor)
+        logger.writer = FrameLogWriter(FrameLog(path=Path(folder) / "frames.jsonl"), redactor)
         flow = tflow.twebsocketflow(close_code=None)
         flow.request.path = "/live/websocket?vsn=2.0.0"
         messages = flow.websocket.messages = []
@@ -151,7 +151,7 @@ def measure(small: list[tuple[bytes, bool]], *, operators: bool) -> Measured:
         logger.writer.close()
         dropped = logger.writer.dropped
         whole = (time.process_time() - cpu) / len(small) * 1e6
-        logger.writer = FrameLogWriter(FrameLog(Path(folder) / "large.jsonl"), redactor)
+        logger.writer = FrameLogWriter(FrameLog(path=Path(folder) / "large.jsonl"), redactor)
         worst = 0.0
         for data, up in [(data, at == 0) for number in range(20) for at, data in enumerate(pair(number, 256 * 1024))]:
             began = time.perf_counter()

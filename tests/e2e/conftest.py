@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests: real processes, and folders for them."""
 
+import fcntl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from livegate.demo.processes import DemoProcesses
+from ports import LOCKS
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +23,12 @@ def demo() -> Iterator[DemoProcesses]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("gateway")
+
+
+@pytest.fixture
+def default_port() -> Iterator[None]:
+    """Reserve mitmproxy's port 8080, on which a process without a mode listens until its script is loaded."""
+    LOCKS.mkdir(exist_ok=True)
+    with (LOCKS / "8080").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -15,16 +15,12 @@ from typing import Any, Self
 import psutil
 import yaml
 
+from ports import free_port
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 MITMDUMP = Path(sys.executable).with_name("mitmdump")
 START_TIMEOUT_S = 30
 TIMEOUT_S = 20
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Output:
@@ -71,7 +67,11 @@ class Output:
 
 
 class Gateway:
-    """`mitmdump -s addons/gateway.py` (or another command) with settings of the test's own."""
+    """`mitmdump -s addons/gateway.py` (or another command) with settings of the test's own.
+
+    mitmproxy's own tools start on the port of the settings. With `bare` they are given no port, start on 8080, and need
+    the fixture `default_port`.
+    """
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class Gateway:
         *arguments: str,
         command: list[str] | None = None,
         environ: dict[str, str] | None = None,
+        bare: bool = False,
     ) -> None:
         self.port = free_port()
         self.folder = folder
@@ -87,6 +88,8 @@ class Gateway:
         self.write(settings)
         base = command or [str(MITMDUMP), "-s", str(CHECKOUT / "addons" / "gateway.py")]
         self.command = [*base, *arguments]
+        if not bare and Path(base[0]).name.startswith("mitm"):
+            self.command += ["--listen-port", str(self.port)]
         self.environ = {
             **os.environ,
             "GATEWAY_CONFIG_FILE": str(self.config),
@@ -118,16 +121,7 @@ class Gateway:
 
     def ready(self) -> Self:
         """Wait until it serves as a reverse proxy on its port."""
-        for _ in range(10):
-            line = self.output.wait_for("isten", timeout=START_TIMEOUT_S)
-            if "failed to listen on *:8080" not in line:
-                break
-            # Bare mitmdump's first moment, while another process has that port: not what is tested here.
-            assert self.process
-            self.process.wait(TIMEOUT_S)
-            time.sleep(0.5)
-            self.start()
-        self.output.wait_for(f":{self.port}", timeout=START_TIMEOUT_S)
+        self.output.wait_for(f"listening at 127.0.0.1:{self.port}", timeout=START_TIMEOUT_S)
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
@@ -139,6 +133,14 @@ class Gateway:
                 time.sleep(0.02)
             else:
                 return self
+
+    def ended(self) -> int:
+        """Wait until the process ends by itself; return its exit status."""
+        assert self.process
+        try:
+            return self.process.wait(TIMEOUT_S)
+        finally:
+            self.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
         self.start()

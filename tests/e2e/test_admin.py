@@ -479,7 +479,7 @@ def test_a_service_mapped_to_the_listener_is_refused_at_start(tmp_path: Path, ho
     port = free_port()
     gateway = with_admin(tmp_path, {"a.test": f"http://{host}:{port}"}, {"listen": f"127.0.0.1:{port}"})
     gateway.start()
-    gateway.output.wait_for("a backend that is not the gateway itself")
+    gateway.output.wait_for("a backend other than the gateway's own listeners")
     assert gateway.process
     assert gateway.process.wait(TIMEOUT_S) == 1
 
@@ -490,7 +490,7 @@ def test_a_service_mapped_to_the_listener_by_a_reload_or_another_name_is_refused
         listen = {"admin": {"listen": f"127.0.0.1:{admin.port}"}}
         gateway.write({"services": {"a.test": f"http://localhost:{admin.port}"}, **listen})
         gateway.output.wait_for("the old ones stay in force")
-        assert "a backend that is not the gateway itself" in gateway.output.text
+        assert "a backend other than the gateway's own listeners" in gateway.output.text
         assert admin("/api/v1/routes").json["routes"][0]["backend"] == backend.url
         # A name that only the resolver knows to be this machine; nobody but it can tell when the settings are read.
         gateway.write({"services": {"a.test": f"http://0x7f000001:{admin.port}"}, **listen})

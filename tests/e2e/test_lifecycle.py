@@ -45,9 +45,7 @@ def ask(gateway: Gateway, host: str = "app.test", path: str = "/", extra: str = 
 def test_a_bad_file_ends_the_start_with_every_problem_and_no_traceback(tmp_path: Path) -> None:
     bad = "services:\n  app.test: ftp://x\n  app.test.: http://127.0.0.1:1\nlimits: {boddy: 1MiB}\n"
     gateway = Gateway(tmp_path, bad).start()
-    assert gateway.process
-    assert gateway.process.wait(TIMEOUT_S) == 1
-    gateway.output.join()
+    assert gateway.ended() == 1
     for fragment in ("gateway.yaml:2:", "gateway.yaml:3:", "gateway.yaml:4:", "did you mean body"):
         assert fragment in gateway.output.text
     assert "Traceback" not in gateway.output.text
@@ -65,11 +63,10 @@ def test_a_bad_file_ends_the_start_with_every_problem_and_no_traceback(tmp_path:
         "mode=upstream:http://127.0.0.1:80",
     ],
 )
+@pytest.mark.usefixtures("default_port")
 def test_an_unsafe_option_that_the_user_chose_ends_the_start(tmp_path: Path, backend: Backend, option: str) -> None:
-    gateway = Gateway(tmp_path, {"services": {"app.test": backend.url}}, "--set", option).start()
-    assert gateway.process
-    assert gateway.process.wait(TIMEOUT_S) == 1
-    gateway.output.join()
+    gateway = Gateway(tmp_path, {"services": {"app.test": backend.url}}, "--set", option, bare=True).start()
+    assert gateway.ended() == 1
     assert option.partition("=")[0] in gateway.output.text
     assert "Traceback" not in gateway.output.text
 
@@ -78,7 +75,7 @@ def test_it_is_never_a_forward_proxy_not_even_while_it_starts(tmp_path: Path, ba
     default_port = free_port()
     with Canary() as canary:
         settings = {"services": {"app.test": backend.url}}
-        gateway = Gateway(tmp_path, settings)
+        gateway = Gateway(tmp_path, settings, bare=True)
         gateway.command += ["--listen-port", str(default_port)]
         gateway.start()
         deadline = time.monotonic() + 20
@@ -103,6 +100,7 @@ def test_it_is_never_a_forward_proxy_not_even_while_it_starts(tmp_path: Path, ba
         assert canary.connections == 0
 
 
+@pytest.mark.usefixtures("default_port")
 def test_the_checkout_runs_with_only_the_dependencies_present(tmp_path: Path, backend: Backend) -> None:
     """`mitmdump -s addons/gateway.py` finds the package beside the script, whatever is installed."""
     copy = tmp_path / "checkout"
@@ -111,7 +109,8 @@ def test_the_checkout_runs_with_only_the_dependencies_present(tmp_path: Path, ba
     (tmp_path / "sitecustomize.py").write_text(probe)
     environ = {"PYTHONPATH": str(tmp_path), "COVERAGE_PROCESS_CONFIG": ""}
     command = [str(MITMDUMP), "-s", str(copy / "addons" / "gateway.py")]
-    with Gateway(tmp_path, {"services": {"app.test": backend.url}}, command=command, environ=environ) as gateway:
+    settings = {"services": {"app.test": backend.url}}
+    with Gateway(tmp_path, settings, command=command, environ=environ, bare=True) as gateway:
         assert status_of(ask(gateway)) == 200
 
 
@@ -180,8 +179,9 @@ def test_sighup_reloads_what_no_file_shows(tmp_path: Path, backend: Backend) -> 
         assert status_of(ask(gateway)) == 200
 
 
+@pytest.mark.usefixtures("default_port")
 def test_a_new_listen_address_is_taken_over(tmp_path: Path, backend: Backend) -> None:
-    with Gateway(tmp_path, {"services": {"app.test": backend.url}}) as gateway:
+    with Gateway(tmp_path, {"services": {"app.test": backend.url}}, bare=True) as gateway:
         mark = len(gateway.output.lines)
         gateway.port = free_port()
         gateway.write({"services": {"app.test": backend.url}})
@@ -207,9 +207,8 @@ def test_an_edit_of_the_script_itself_is_taken_over(tmp_path: Path, backend: Bac
 def test_a_port_of_the_command_line_keeps_the_address_of_the_settings(tmp_path: Path, backend: Backend) -> None:
     for command in (None, [str(LIVEGATE), "run", "-c", str(tmp_path / "gateway.yaml"), "--"]):
         port = free_port()
-        gateway = Gateway(
-            tmp_path, {"services": {"app.test": backend.url}}, "--listen-port", str(port), command=command
-        )
+        settings = {"services": {"app.test": backend.url}}
+        gateway = Gateway(tmp_path, settings, "--listen-port", str(port), command=command, bare=True)
         gateway.port = port
         with gateway:
             gateway.output.wait_for(f"listening at 127.0.0.1:{port}.")
@@ -277,9 +276,10 @@ def test_mitmweb_runs_the_script_and_is_never_a_backend(tmp_path: Path, backend:
         mark = len(gateway.output.lines)
         gateway.write({"services": {"app.test": f"http://localhost:{web_port}"}})
         gateway.output.wait_for("settings not reloaded", since=mark)
-        assert "not the gateway itself" in gateway.output.text
+        assert "other than the gateway's own listeners" in gateway.output.text
 
 
+@pytest.mark.usefixtures("default_port")
 def test_the_console_tool_runs_the_script(tmp_path: Path, backend: Backend) -> None:
     gateway = Gateway(tmp_path, {"services": {"app.test": backend.url}})
     main, side = pty.openpty()
@@ -313,6 +313,7 @@ def test_the_console_tool_runs_the_script(tmp_path: Path, backend: Backend) -> N
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork and exec at once
 @pytest.mark.parametrize("tool", ["mitmdump", "mitmproxy"])
+@pytest.mark.usefixtures("default_port")
 def test_a_closed_terminal_ends_it_and_sighup_with_one_reloads(tmp_path: Path, backend: Backend, tool: str) -> None:
     gateway = Gateway(tmp_path, {"services": {"app.test": backend.url}})
     pid, main = pty.fork()

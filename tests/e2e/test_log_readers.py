@@ -79,7 +79,7 @@ def running(
         settings: dict[str, Any] = {"services": {"app.test": backend.url}, "rate_limit": MANY, **more}
         gateway = Gateway(folder, {**settings, "admin": {"listen": f"127.0.0.1:{admin}"}}, command=command)
         gateway.command += ["--"] if command[-1] == "run" else []
-        gateway.command += ["-p", str(gateway.port), *(["-s", str(script)] if script is not None else [])]
+        gateway.command += ["-s", str(script)] if script is not None else []
         gateway.process = process = subprocess.Popen(
             gateway.command,
             env={**gateway.environ, "PYTHONUNBUFFERED": ""},

@@ -7,7 +7,7 @@ from mitmproxy import ctx, http
 
 from livegate.inspect.text import SIGNS
 from livegate.pipeline.exchange.record import exchange_of
-from livegate.settings import FlowHistory as FlowHistoryBounds
+from livegate.settings import FlowHistoryLimits
 from livegate.websocket.history import MESSAGE_BYTES
 
 FLOW_BYTES = 4096
@@ -49,10 +49,10 @@ class FlowHistory:
         if self._is_full(exchange.settings.history):
             self._prune(exchange.settings.history, view)
 
-    def _is_full(self, bounds: FlowHistoryBounds) -> bool:
+    def _is_full(self, bounds: FlowHistoryLimits) -> bool:
         return len(self._sizes) > bounds.flows or self._bytes > bounds.flow_bytes
 
-    def _prune(self, bounds: FlowHistoryBounds, view: Any) -> None:
+    def _prune(self, bounds: FlowHistoryLimits, view: Any) -> None:
         oldest_first = [*self._sizes]
         for flow_id in (*oldest_first[:-1], *oldest_first):  # twice, as all but the new one may be spared at first
             if not self._is_full(bounds):

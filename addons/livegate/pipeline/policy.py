@@ -21,7 +21,7 @@ from livegate.pipeline.exchange.record import ANSWER, SocketReport, exchange_of
 from livegate.pipeline.streaming import copy_of_response
 from livegate.proxy.policy import ConnectionBounds, Failure, Leg, Plan, Upstream
 from livegate.redaction.printable import printable
-from livegate.settings import CurrentSettings, MessageHistory, Service
+from livegate.settings import CurrentSettings, MessageHistoryLimits, Service
 from livegate.websocket import deflate
 from livegate.websocket.history import NOTHING, Shelf
 from livegate.websocket.registry import Sockets
@@ -195,7 +195,7 @@ class RequestPolicy:
         return True if exchange is None else copy_of_response(exchange)
 
 
-def _kept_after_end() -> MessageHistory | None:
+def _kept_after_end() -> MessageHistoryLimits | None:
     """How much of an ended socket's messages stays; None is all that its history has."""
     # A HAR file is written when mitmproxy ends, and a view shows a flow until `FlowHistory` removes it.
     somebody_asks = ctx.options.hardump or ctx.master.addons.get("view") is not None

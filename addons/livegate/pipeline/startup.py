@@ -153,7 +153,9 @@ class Startup:
 
     async def _reload(self) -> None:
         try:
-            settings = await asyncio.to_thread(load_settings, self._path, os.environ, forbidden=self._own_listeners())
+            settings = await asyncio.to_thread(
+                load_settings, self._path, os.environ, own_listeners=self._own_listeners()
+            )
         except SettingsError as error:
             for problem in error.problems:
                 logger.error("%s", problem)
@@ -172,7 +174,7 @@ class Startup:
     def _load_settings(self) -> None:
         try:
             self._path = find_settings_file(ctx.options.gateway_config or None, os.environ)
-            self._apply(load_settings(self._path, os.environ, forbidden=self._own_listeners()))
+            self._apply(load_settings(self._path, os.environ, own_listeners=self._own_listeners()))
         except SettingsError as error:
             for problem in error.problems:
                 logger.error("%s", problem)

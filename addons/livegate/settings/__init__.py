@@ -1,34 +1,41 @@
-"""The settings of the gateway: `configs/gateway.yaml` and the environment, checked, frozen, reloadable."""
+"""Settings: reads `gateway.yaml` and the environment into immutable values, and notices when the file changes.
+
+May import nothing else of livegate. Other packages import from this module, not from the ones below.
+
+To add a setting:
+
+1. Add the key to its section in `schema.py`, with its default as it would stand in the file, and its description.
+2. If it depends on other keys or names a file, check it in `build.py`.
+3. Run `make docs`, which writes `configs/gateway.schema.json` and `docs/reference/settings.md`, and add a
+   commented line to `configs/gateway.yaml`.
+4. Test it in `tests/unit/settings/test_load.py`, with one problem that its wrong value causes.
+"""
 
 from livegate.settings.addresses import Backend, Listen, origin
 from livegate.settings.build import route_table
 from livegate.settings.current import CurrentSettings
 from livegate.settings.host_table import HostTable
 from livegate.settings.load import find_settings_file, load_settings
-from livegate.settings.model import (
+from livegate.settings.model import Certificate, ClientTls, Service, Settings, public_values
+from livegate.settings.problems import Problem, SettingsError
+from livegate.settings.schema import (
     Admin,
     BackendTls,
-    Certificate,
-    ClientTls,
-    FlowHistory,
+    FlowHistoryLimits,
     FrameLog,
     FrameRateLimit,
     Inspect,
     Limits,
     Log,
     MaxConnections,
-    MessageHistory,
+    MessageHistoryLimits,
     Payloads,
     RateLimits,
-    Service,
-    Settings,
     Timeouts,
-    Tracing,
+    TracingSettings,
     WebSocketLimits,
-    public_values,
+    json_schema,
 )
-from livegate.settings.problems import Problem, SettingsError
-from livegate.settings.schema import json_schema
 from livegate.settings.units import Rate
 from livegate.settings.watch import watch
 
@@ -39,7 +46,7 @@ __all__ = [
     "Certificate",
     "ClientTls",
     "CurrentSettings",
-    "FlowHistory",
+    "FlowHistoryLimits",
     "FrameLog",
     "FrameRateLimit",
     "HostTable",
@@ -48,7 +55,7 @@ __all__ = [
     "Listen",
     "Log",
     "MaxConnections",
-    "MessageHistory",
+    "MessageHistoryLimits",
     "Payloads",
     "Problem",
     "Rate",
@@ -57,7 +64,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Timeouts",
-    "Tracing",
+    "TracingSettings",
     "WebSocketLimits",
     "find_settings_file",
     "json_schema",

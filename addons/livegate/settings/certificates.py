@@ -1,4 +1,4 @@
-"""Reads certificates for clients and checks them at load, so that a bad one is an error and not a failed handshake."""
+"""Reads and checks PEM files on load, so that a bad file is a problem of the settings and not a failed handshake."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +14,10 @@ PEM_ALLOWED = "a PEM file with the certificate, its chain and its unencrypted pr
 
 
 def read_certificate(pattern: str, path: Path, now: datetime | None = None) -> Certificate:
-    """Read and check a certificate for a canonical host pattern. Raises ValueError with what is allowed.
+    """Return the certificate for a canonical host pattern. Raise ValueError with what is allowed.
 
-    Checked are: it can be read, the key fits the leaf, the leaf is in date, and one of its subject alternative names
-    covers the pattern (RFC 6125 section 6.4; the common name does not count).
+    Checks that the file can be read, the key belongs to the leaf, the leaf is valid now, and one of its subject
+    alternative names covers the pattern (RFC 9525 section 6.3; the common name is ignored).
     """
     pem = _read(path, PEM_ALLOWED)
     try:
@@ -32,20 +32,21 @@ def read_certificate(pattern: str, path: Path, now: datetime | None = None) -> C
     moment = now or datetime.now(UTC)
     if not leaf.not_valid_before_utc <= moment <= leaf.not_valid_after_utc:
         first, last = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-        raise ValueError(f"a certificate that is in date; this one is valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}")
+        raise ValueError(
+            f"a certificate that is valid today; this one is valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+        )
     covered = _names(leaf)
     if pattern != DEFAULT and not _covers(covered, pattern):
-        raise ValueError(
-            f"a certificate for {pattern}; this one is for {', '.join(sorted(covered)) or 'no name at all'}"
-        )
+        raise ValueError(f"a certificate for {pattern}; this one is for {', '.join(sorted(covered)) or 'no name'}")
     return Certificate(pattern, path, leaf.not_valid_after_utc.timestamp(), pem, pem)
 
 
 def check_authority(path: Path) -> None:
-    """Check a file of trusted certificates. Raises ValueError with what is allowed."""
+    """Check a file of trusted certificates. Raise ValueError with what is allowed."""
     allowed = "a PEM file with at least one CA certificate"
+    pem = _read(path, allowed)
     try:
-        x509.load_pem_x509_certificates(_read(path, allowed))
+        x509.load_pem_x509_certificates(pem)
     except ValueError:
         raise ValueError(allowed) from None
 

@@ -1,4 +1,4 @@
-"""Reads, checks and completes the settings: file, environment, defaults. Called at start, on reload, and by `check`."""
+"""Loads the settings from file, environment and defaults, and reports every problem at once."""
 
 import copy
 import difflib
@@ -13,40 +13,42 @@ from pydantic_core import ErrorDetails
 from livegate.settings import addresses, units
 from livegate.settings.build import build
 from livegate.settings.model import Settings
-from livegate.settings.problems import Problem, SettingsError, shown
-from livegate.settings.schema import ServiceFile, SettingsFile
+from livegate.settings.problems import Problem, SettingsError, quoted
+from livegate.settings.schema import ServiceEntry, SettingsFile
 from livegate.settings.yaml_document import Document, Key, read
 
 SERVICES_VARIABLE = "GATEWAY_SERVICES"
 RATE_VARIABLES = {"RATE_LIMIT_USER": "user", "RATE_LIMIT_IP": "ip"}
 FILE_VARIABLE = "GATEWAY_CONFIG_FILE"
 MITMWEB = ("127.0.0.1", 8081)
-SERVICES_ALLOWED = 'services as in GATEWAY_SERVICES="app.example.com=>http://127.0.0.1:4000;default=>http://…"'
+SERVICES_ALLOWED = 'services such as GATEWAY_SERVICES="app.example.com=>http://127.0.0.1:4000;default=>http://…"'
 
-SECRETS: dict[Key, str] = {
-    ("admin", "token"): "16 to 256 visible ASCII characters",
-    ("tracing", "headers"): "names of header fields with their values, both of visible ASCII characters",
-}
-"""Keys of whose values no message shows anything, and what is allowed there."""
+SECRETS = frozenset({("admin", "token"), ("tracing", "headers")})
+"""Keys whose values no problem quotes."""
 MAX_ROUNDS = 20
-"""How often the file is read again without the keys that were wrong; each level of nesting may need one."""
+"""Number of validations, each without the keys that failed before. One level of nesting may need one."""
 SERVICE_DEPTH = 2
 
-_WORDS = {
+_ALLOWED = {
+    "livegate": "{allowed}",
     "bool_type": "true or false",
-    "string_type": "text",
     "dict_type": "a mapping of keys to values",
-    "model_type": "a mapping of keys to values",
-    "list_type": "a list",
+    "greater_than_equal": "a whole number of at least {ge}",
     "int_type": "a whole number",
-    "missing": "this key; it is required",
+    "less_than_equal": "a whole number up to {le}",
+    "literal_error": "{expected}",
+    "missing": "a value; this key is required",
+    "model_type": "a mapping of keys to values",
+    "tuple_type": "a list",
 }
+"""Allowed values by pydantic's type of error, to be formatted with its context."""
 
 
 def find_settings_file(option: str | None, environ: Mapping[str, str]) -> Path | None:
-    """Where the settings are: the option, else GATEWAY_CONFIG_FILE, else configs/gateway.yaml of the checkout or here.
+    """Return the path of the settings: the option, GATEWAY_CONFIG_FILE, or configs/gateway.yaml (checkout, then here).
 
-    None when there is none of these. A file that was named is returned even when it does not exist: that is an error.
+    Return None if none of these exists. A path that was given is returned even if no file exists there, because that is
+    an error to report.
     """
     named = option or environ.get(FILE_VARIABLE)
     if named:
@@ -57,18 +59,18 @@ def find_settings_file(option: str | None, environ: Mapping[str, str]) -> Path |
 
 
 def load_settings(
-    path: Path | None, environ: Mapping[str, str], *, forbidden: Sequence[tuple[str, int]] = (MITMWEB,)
+    path: Path | None, environ: Mapping[str, str], *, own_listeners: Sequence[tuple[str, int]] = (MITMWEB,)
 ) -> Settings:
     """Load and check settings.
 
-    `forbidden` are other listeners of this process, which no backend may be. Raises SettingsError with every problem
-    of the file, the environment and the files that they name.
+    `own_listeners` are further listeners of this process, as host and port; no backend may be one of them. Raises
+    SettingsError with every problem of the file, the environment and the files that they name.
     """
     document = _document(path, environ)
     _override(document, environ)
     file = _validated(document)
-    _check_names(document)
-    settings = build(file, document, path, forbidden)
+    _check_hosts(document)
+    settings = build(file, document, path, own_listeners)
     if document.problems or settings is None:
         raise SettingsError(document.problems)
     return settings
@@ -78,16 +80,15 @@ def _document(path: Path | None, environ: Mapping[str, str]) -> Document:
     if path is None:
         document = Document("settings", data={})
         if SERVICES_VARIABLE not in environ:
-            document.problem(
-                (), "no settings file", f"one at configs/gateway.yaml, named by {FILE_VARIABLE} or --config"
-            )
+            allowed = f"configs/gateway.yaml, or a file named by {FILE_VARIABLE} or --config"
+            document.problem((), "no settings file", allowed)
         return document
     file = _displayed(path)
     try:
         text = path.read_bytes()
     except OSError as error:
         document = Document(file, data={})
-        document.problem((), error.strerror or "an error", "a settings file that can be read")
+        document.problem((), (error.strerror or "an error").lower(), "a settings file that can be read")
         return document
     document = read(text, file, environ)
     if document.data is None:
@@ -103,15 +104,15 @@ def _displayed(path: Path) -> str:
 
 
 def _override(document: Document, environ: Mapping[str, str]) -> None:
-    """Let environment variables take the place of what the file says, problems under their own names."""
+    """Replace values of the file by those of environment variables. Their problems name the variable."""
     if not isinstance(document.data, dict):
         return
     if SERVICES_VARIABLE in environ:
         document.data["services"] = _services_from(environ[SERVICES_VARIABLE], document)
         document.lines = {key: line for key, line in document.lines.items() if key[:1] != ("services",)}
-    for variable, budget in RATE_VARIABLES.items():
+    for variable, key in RATE_VARIABLES.items():
         if variable in environ:
-            _override_rate(document, variable, budget, environ[variable].strip())
+            _override_rate(document, variable, key, environ[variable].strip())
 
 
 def _services_from(text: str, document: Document) -> dict[str, str]:
@@ -121,117 +122,97 @@ def _services_from(text: str, document: Document) -> dict[str, str]:
             continue
         name, arrow, url = (item.strip() for item in part.partition("=>"))
         if not arrow or not name or not url:
-            document.problems.append(Problem(SERVICES_VARIABLE, None, "", shown(part.strip()), SERVICES_ALLOWED))
+            document.problems.append(Problem(SERVICES_VARIABLE, None, "", quoted(part.strip()), SERVICES_ALLOWED))
         elif name in services:
-            document.problems.append(Problem(SERVICES_VARIABLE, None, name, "the host again", "each host once"))
+            document.problems.append(Problem(SERVICES_VARIABLE, None, name, "a duplicate host", "each host once"))
         else:
             services[name] = url
     return services
 
 
-def _override_rate(document: Document, variable: str, budget: str, text: str) -> None:
+def _override_rate(document: Document, variable: str, key: str, text: str) -> None:
     rate = f"{text}/minute" if text.isascii() and text.isdigit() else text
     try:
         units.rate(rate)
     except ValueError:
-        allowed = "a number of requests a minute such as 100, or a rate such as 300/minute"
-        document.problems.append(Problem(variable, None, "", shown(text), allowed))
+        allowed = "a number of requests per minute such as 100, or a rate such as 300/minute"
+        document.problems.append(Problem(variable, None, "", quoted(text), allowed))
         return
     section = document.data.setdefault("rate_limit", {})
     if isinstance(section, dict):
-        section[budget] = rate
+        section[key] = rate
 
 
 def _validated(document: Document) -> SettingsFile:
-    """The file's values in its shape. Keys with problems are noted and taken out, so that the others are still read."""
+    """Return the file as its schema's model. Invalid keys become problems and are left out, so that all are found."""
     data = document.data
     if not isinstance(data, dict):
-        document.problem((), shown(data), "a mapping of keys to values")
+        document.problem((), quoted(data), "a mapping of keys to values")
         data = {}
     data = copy.deepcopy({key: value for key, value in data.items() if value is not None})
-    for key in document.spoiled:
-        _take_out(data, key)
+    for key in document.unresolved:
+        _remove(data, key)
     for _ in range(MAX_ROUNDS):
         try:
             return SettingsFile.model_validate(data)
         except ValidationError as error:
-            wrong = [_note(document, detail) for detail in error.errors()]
-            for key in sorted(wrong, key=len):
-                _take_out(data, key)
+            invalid = [_add_problem(document, detail) for detail in error.errors()]
+            for key in sorted(invalid, key=len):
+                _remove(data, key)
     return SettingsFile()
 
 
-def _note(document: Document, detail: ErrorDetails) -> Key:
-    """Note one of pydantic's errors; returns the key whose value has to go, for the rest to be read."""
-    key = _without_forms(detail["loc"])
-    match detail["type"]:
-        case "missing":
-            found = "nothing"
-        case "extra_forbidden":
-            found = "an unknown key"
-        case _ if key[:2] in SECRETS or _has_credentials(key, detail["input"]):
-            found = "something else (secrets are not shown)"
-        case _:
-            found = shown(detail["input"])
-    document.problem(key, found, _allowed(detail, key))
-    short_form = key[:1] == ("services",) and len(key) > SERVICE_DEPTH and key[SERVICE_DEPTH] == "backend"
-    return key[:SERVICE_DEPTH] if short_form or detail["type"] == "missing" else key
+def _add_problem(document: Document, detail: ErrorDetails) -> Key:
+    """Add one of pydantic's errors to the problems. Return the key to remove before the next validation."""
+    kind, key, value = detail["type"], detail["loc"], detail["input"]
+    if kind == "missing":
+        found = "nothing"
+    elif kind == "extra_forbidden":
+        found = "an unknown key"
+    elif key[:2] in SECRETS or "@" in str(value):  # a URL may have credentials
+        found = "an invalid value (secrets are not shown)"
+    else:
+        found = quoted(value)
+    document.problem(key, found, _known_keys(key) if kind == "extra_forbidden" else _allowed(detail))
+    without_backend = key[:1] == ("services",) and len(key) > SERVICE_DEPTH and key[SERVICE_DEPTH] == "backend"
+    return key[:SERVICE_DEPTH] if without_backend or kind == "missing" else key
 
 
-def _has_credentials(key: Key, value: object) -> bool:
-    """Whether it is a collector's URL with a password in it."""
-    return key == ("tracing", "endpoint") and "@" in str(value)
+def _allowed(detail: ErrorDetails) -> str:
+    if detail["type"] not in _ALLOWED:
+        return detail["msg"]
+    context = {name: str(value).replace("'", "") for name, value in detail.get("ctx", {}).items()}
+    return _ALLOWED[detail["type"]].format_map(context)
 
 
-def _take_out(data: dict[str, Any], key: Key) -> None:
-    """Remove the value at a key, if it is (still) there; of a list all goes, as its items have no names."""
+def _known_keys(unknown: Key) -> str:
+    """Return the keys of the section that an unknown key stands in, with the most similar one as a hint."""
+    model: Any = SettingsFile
+    for depth, part in enumerate(unknown[:-1]):
+        if unknown[0] == "services" and depth < SERVICE_DEPTH:
+            model = ServiceEntry  # any key of `services` is a host
+        else:
+            annotation = model.model_fields[part].annotation
+            model = next((each for each in get_args(annotation) if each is not NoneType), annotation)
+    known = list(model.model_fields)
+    near = difflib.get_close_matches(str(unknown[-1]), known, 1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"{', '.join(known)}{hint}"
+
+
+def _remove(data: dict[str, Any], key: Key) -> None:
+    """Remove the value at a key, if it is there. For an item of a list the whole list is removed."""
     here: Any = data
     for part in key[:-1]:
         here = here.get(part) if isinstance(here, dict) else None
     if isinstance(here, dict):
         here.pop(key[-1], None)
     elif len(key) > 1:
-        _take_out(data, key[:-1])
+        _remove(data, key[:-1])
 
 
-def _without_forms(location: tuple[int | str, ...]) -> Key:
-    """Pydantic's location without the names of validators that it puts between."""
-    return tuple(part for part in location if not (isinstance(part, str) and part.startswith("function-")))
-
-
-def _allowed(detail: ErrorDetails, key: Key) -> str:
-    kind, context = detail["type"], detail.get("ctx", {})
-    if kind == "livegate":
-        return str(context["allowed"])
-    if kind == "extra_forbidden":
-        known = _known_keys(key[:-1])
-        near = difflib.get_close_matches(str(key[-1]), known, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        return f"{', '.join(known)}{hint}"
-    if key[:2] in SECRETS:
-        return SECRETS[key[:2]]
-    if kind == "literal_error":
-        return str(context["expected"]).replace("'", "")
-    if kind in ("greater_than_equal", "less_than_equal"):
-        at_least, at_most = context.get("ge"), context.get("le")
-        return f"a whole number of at least {at_least}" if at_most is None else f"a whole number up to {at_most}"
-    return _WORDS.get(kind, detail["msg"])
-
-
-def _known_keys(section: Key) -> list[str]:
-    """The keys that a section may have; a service's name is any key of `services`."""
-    model: Any = SettingsFile
-    for depth, part in enumerate(section):
-        if section[0] == "services" and depth < SERVICE_DEPTH:
-            model = ServiceFile
-        else:
-            wanted = model.model_fields[part].annotation
-            model = next((each for each in get_args(wanted) if each is not NoneType), wanted)
-    return list(model.model_fields)
-
-
-def _check_names(document: Document) -> None:
-    """Services whose names are the same once they are in canonical form, and names that are none."""
+def _check_hosts(document: Document) -> None:
+    """Add a problem for each key of `services` that is no host pattern, or that is the same as an earlier one."""
     services = document.data.get("services") if isinstance(document.data, dict) else None
     if not isinstance(services, dict):
         return
@@ -240,9 +221,9 @@ def _check_names(document: Document) -> None:
         try:
             canonical = addresses.service_pattern(name)
         except ValueError as error:
-            document.problem(("services", name), shown(name), str(error))
+            document.problem(("services", name), quoted(name), str(error))
             continue
         if canonical in seen:
-            allowed = f"each host once; {seen[canonical]!r} is the same"
-            document.problem(("services", name), shown(name), allowed)
+            allowed = f"each host once; it is the same host as {seen[canonical]!r}"
+            document.problem(("services", name), quoted(name), allowed)
         seen.setdefault(canonical, name)

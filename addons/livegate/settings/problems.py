@@ -1,4 +1,4 @@
-"""What is wrong with settings, as values: made while they are read, printed by `livegate check` and at start."""
+"""Problems of settings as values. Loading collects them; `livegate check`, start and reload print them."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ MAX_FOUND_CHARACTERS = 80
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: where it is, what was found there, what would be right."""
+    """One mistake: its place, what was found there, and what is allowed."""
 
     file: str
     """The settings file as it was named, or the environment variable."""
     line: int | None
-    """From 1; None where there are no lines."""
+    """From 1; None without a line."""
     key: str
     """Dotted path of the key, such as `services.app.example.com.backend`; empty for the file as a whole."""
     found: str
@@ -25,15 +25,15 @@ class Problem:
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used, with every problem that was found."""
+    """Settings cannot be used; `problems` has every reason, in the order of the file."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.file, problem.line or 0)))
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def shown(value: object) -> str:
-    """A value as it is quoted in a problem: short, on one line."""
+def quoted(value: object) -> str:
+    """Return a value for the `found` part of a problem: on one line, at most 80 characters."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):

@@ -1,337 +1,330 @@
-"""The shape of the settings file, for pydantic: what each key may hold, and the JSON Schema that editors use."""
+"""Schema of the settings file: one pydantic model per section, with default, allowed values and text of each key.
 
-from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+A default is written as it would stand in the file and is parsed like it, so no other module repeats it. The problems of
+`livegate check`, the JSON Schema for editors and docs/reference/settings.md come from these models.
+"""
+
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from livegate.settings import addresses, units
-from livegate.settings.addresses import Backend, Listen
-from livegate.settings.model import DEFAULT_IP_RATE, DEFAULT_USER_RATE, HostPolicy, OriginPolicy
+from livegate.settings.value_types import (
+    AS_TUPLE,
+    MAX_COUNT,
+    AdminHost,
+    BackendUrl,
+    CollectorUrl,
+    Count,
+    Duration,
+    FilePath,
+    HeaderName,
+    HeaderValue,
+    ListenAddress,
+    Network,
+    Origin,
+    Ratio,
+    RequestRate,
+    SecretField,
+    ServerName,
+    Size,
+    Token,
+    TracingName,
+)
 
-MAX_COUNT = 10_000_000
-DEFAULT_COLLECTOR = "http://127.0.0.1:4318"
-PROXY_ALLOWED = "a network such as 10.0.0.0/8 or an address such as 192.0.2.7"
-
-
-def _read_by(parse: Callable[[Any], Any]) -> BeforeValidator:
-    """A validator that turns the ValueError of a parser into the `allowed` part of a problem."""
-
-    def validate(value: Any) -> Any:
-        try:
-            return parse(value)
-        except ValueError as error:
-            raise PydanticCustomError("livegate", "{allowed}", {"allowed": str(error)}) from None
-
-    return BeforeValidator(validate)
-
-
-def _network(value: object) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(value if isinstance(value, str) else "")
-    except ValueError:
-        raise ValueError(PROXY_ALLOWED) from None
-
-
-def _text(pattern: str, example: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
-
-
-type Duration = Annotated[float, _read_by(units.duration), _text(units.DURATION_PATTERN, "10s")]
-type Size = Annotated[int, _read_by(units.size), _text(units.SIZE_PATTERN, "32KiB")]
-type RateText = Annotated[
-    Any,
-    _read_by(lambda value: None if value is None else units.rate(value)),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": units.RATE_PATTERN, "examples": ["100/minute"]},
-                {"type": "null"},
-            ]
-        }
-    ),
-]
-type BackendUrl = Annotated[
-    Backend, _read_by(addresses.backend), _text(r"^https?://[^/?#@\s]+/?$", "http://127.0.0.1:4000")
-]
-type ListenAddress = Annotated[Listen, _read_by(addresses.listen), _text(r"^.*:\d{1,5}$", "127.0.0.1:8080")]
-type Network = Annotated[Any, _read_by(_network), WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8"]})]
-
-
-def _or_null(parse: Callable[[Any], Any], pattern: str, example: str) -> Any:
-    """Annotations of a value that may also be null, which means no limit."""
-    schema = {"anyOf": [{"type": "string", "pattern": pattern, "examples": [example]}, {"type": "null"}]}
-    return _read_by(lambda value: None if value is None else parse(value)), WithJsonSchema(schema)
-
-
-type DurationOrNull = Annotated[Any, *_or_null(units.duration, units.DURATION_PATTERN, "75s")]
-type SizeOrNull = Annotated[Any, *_or_null(units.size, units.SIZE_PATTERN, "1MiB")]
-type Ratio = Annotated[float, _read_by(units.ratio), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
-type CollectorUrl = Annotated[
-    str, _read_by(addresses.otlp_endpoint), _text(r"^https?://[^?#@\s]+$", "http://127.0.0.1:4318")
-]
-type Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
-type CountOrNull = Count | None
-type Origin = Annotated[
-    str, _read_by(addresses.origin), _text(r"^(null|https?://[^/?#@\s]+)$", "https://app.example.com")
-]
+type HostPolicy = Literal["rewrite", "keep"]
+type OriginPolicy = Literal["preserve", "passthrough", "rewrite", "drop"]
+type Payloads = Literal["redacted", "none", "full"]
 
 
 class Section(BaseModel):
-    """A mapping of the file that holds only the keys that it names."""
+    """Mapping of the file that refuses unknown keys. Values are immutable and in base units: seconds, bytes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True, validate_default=True
+    )
 
 
-class TimeoutsFile(Section):
+def _key(default: Any, description: str, **more: Any) -> Any:
+    """Declare an optional key. `default` is written as in the file."""
+    return Field(default, description=description, **more)
+
+
+def _section(section: type[Section]) -> Any:
+    """Declare an optional section, of which every key has its default."""
+    return Field(default_factory=section)
+
+
+class Timeouts(Section):
     """How long the gateway waits."""
 
-    request_head: Duration = Field(10.0, description="For a request's head, from its first byte on: 408 after it.")
-    connect: Duration = Field(10.0, description="For a connection to the backend, TLS included: 504 after it.")
-    upgrade: Duration = Field(10.0, description="For the backend's answer to a WebSocket upgrade: 504 after it.")
-    response: Duration = Field(60.0, description="For the first byte of the backend's answer: 504 after it.")
-    keep_alive: Duration = Field(75.0, description="For the next request on a client's connection, then it is closed.")
-    drain: Duration = Field(10.0, description="For requests and WebSockets to end when the gateway is told to stop.")
-
-
-class ServiceTimeoutsFile(Section):
-    """What a service sets for itself."""
-
-    connect: Duration | None = None
-    upgrade: Duration | None = None
-    response: Duration | None = None
-
-
-class RateLimitFile(Section):
-    """How many requests are let through."""
-
-    user: RateText = Field(DEFAULT_USER_RATE, description="By Authorization, else session cookie, else address.")
-    ip: RateText = Field(DEFAULT_IP_RATE, description="By address; IPv6 by its /64.")
-    dry_run: bool = Field(default=False, description="Log what would be refused, and let it pass.")
-
-
-class ServiceRateLimitFile(Section):
-    """What a service sets for itself; it then counts apart from the others."""
-
-    user: RateText = None
-    ip: RateText = None
-    dry_run: bool | None = None
-
-
-class BackendTlsFile(Section):
-    """How an https backend has to prove its identity."""
-
-    verify: bool = Field(default=True, description="false accepts any certificate.")
-    server_name: str | None = Field(default=None, description="Name sent as SNI and expected in the certificate.")
-    ca_file: str | None = Field(default=None, description="PEM file of the CA to trust instead of the public ones.")
-
-
-class MaxConnectionsFile(Section):
-    """How many WebSockets may be open at a time: 503 past it."""
-
-    total: CountOrNull = Field(10_000, description="On this gateway.")
-    per_service: CountOrNull = Field(default=None, description="To one service.")
-    per_client: CountOrNull = Field(200, description="From one address; IPv6 by its /64.")
-
-
-class FrameRateFile(Section):
-    """What a client may send on one WebSocket in a second: 1008 past it."""
-
-    messages: CountOrNull = Field(default=None, description="Messages, pings and pongs.")
-    bytes: SizeOrNull = Field(default=None, description="Their frames' bytes.")
-
-
-class MessageHistoryFile(Section):
-    """How much of a WebSocket's messages is kept on its flow; the oldest go first."""
-
-    messages: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 1000
-    bytes: Size = 1024 * 1024
-
-
-class WebSocketFile(Section):
-    """What a WebSocket may do."""
-
-    max_message: Size = Field(16 * 1024 * 1024, description="1009 past it.")
-    idle: DurationOrNull = Field(75.0, description="Without a byte from either end; then the connection is cut.")
-    max_age: DurationOrNull = Field(default=None, description="Closed with 1012 after it.")
-    ping_every: DurationOrNull = Field(default=None, description="The gateway's own pings, to both ends.")
-    max_connections: MaxConnectionsFile = MaxConnectionsFile()
-    frame_rate: FrameRateFile = FrameRateFile()
-    compression: Literal["strip", "passthrough"] = Field(
-        "strip", description="strip: none is offered to the backend. passthrough: the ends agree on it."
+    request_head: Duration = _key("10s", "From the first byte of a request's head to its last. Beyond: 408.")
+    connect: Duration = _key("10s", "For a connection to the backend, including TLS. Beyond: 504.")
+    upgrade: Duration = _key("10s", "For the backend's response to a WebSocket upgrade. Beyond: 504.")
+    response: Duration = _key("60s", "For the first byte of the backend's response. Beyond: 504.")
+    keep_alive: Duration = _key(
+        "75s", "For the next request on a client's connection, or the next part of a request body. Beyond: closed."
     )
-    history: MessageHistoryFile = MessageHistoryFile()
-    allowed_origins: list[Origin] | None = Field(default=None, description="Others get 403; null allows any.")
+    drain: Duration = _key("10s", "After SIGTERM or SIGINT, for requests and WebSockets in progress. Beyond: closed.")
 
 
-class FlowHistoryFile(Section):
-    """How much is kept: finished flows in mitmweb and mitmproxy's console, messages on the flows of open sockets."""
+class ServiceTimeouts(Section):
+    """Timeouts of one service; null or absent means the global value."""
 
-    flows: Count = 2000
-    flow_bytes: Size = 256 * 1024 * 1024
-    message_bytes: Size = Field(64 * 1024 * 1024, description="Messages of all open sockets, with what they cost.")
+    connect: Duration | None = _key(None, "In place of `timeouts.connect`.")
+    upgrade: Duration | None = _key(None, "In place of `timeouts.upgrade`.")
+    response: Duration | None = _key(None, "In place of `timeouts.response`.")
 
 
-class ServiceFile(Section):
-    """One service in its long form."""
+class RateLimits(Section):
+    """Number of requests per sliding window. Beyond: 429 with `Retry-After`."""
 
-    backend: BackendUrl = Field(description="Where the service is.")
-    host: HostPolicy = Field("rewrite", description="Host sent to the backend: its own, or the client's.")
-    origin: OriginPolicy = Field("preserve", description="Origin sent to the backend.")
-    tls: BackendTlsFile = BackendTlsFile()
-    timeouts: ServiceTimeoutsFile = ServiceTimeoutsFile()
-    rate_limit: ServiceRateLimitFile = ServiceRateLimitFile()
-    websocket: WebSocketFile = WebSocketFile()
+    user: RequestRate | None = _key(
+        "100/minute",
+        "Per user: the Authorization field, else the session cookie (`*_session`, `_*_key`), else the address. "
+        "null: no limit.",
+    )
+    ip: RequestRate | None = _key("500/minute", "Per client address; IPv6 per /64 network. null: no limit.")
+    dry_run: bool = _key(False, "Log the requests that would be refused, and let them pass.")
+
+
+class ServiceRateLimits(Section):
+    """Rate limits of one service. A limit that is set here is counted apart from the other services."""
+
+    user: RequestRate | None = _key(None, "In place of `rate_limit.user`, if present. null: no limit.")
+    ip: RequestRate | None = _key(None, "In place of `rate_limit.ip`, if present. null: no limit.")
+    dry_run: bool | None = _key(None, "In place of `rate_limit.dry_run`. null: the global value.")
+
+
+class BackendTls(Section):
+    """Verification of an https backend."""
+
+    verify: bool = _key(True, "false accepts any certificate.")
+    server_name: ServerName | None = _key(
+        None, "Name sent as SNI and expected in the certificate. null: the backend's host."
+    )
+    ca_file: FilePath | None = _key(
+        None,
+        "PEM file of the CA to trust. null: the public CAs.",
+        examples=["staging-ca.pem"],
+    )
+
+
+class MaxConnections(Section):
+    """Number of open WebSockets. Beyond: 503 with `Retry-After`, before the backend is contacted."""
+
+    total: Count | None = _key(10_000, "On this gateway; only at the top level. null: no limit.")
+    per_service: Count | None = _key(None, "To one service. null: no limit.", examples=[2000])
+    per_client: Count | None = _key(200, "From one client address; IPv6 per /64 network. null: no limit.")
+
+
+class FrameRateLimit(Section):
+    """Traffic per second that one client may send on one WebSocket. Beyond: closed with 1008."""
+
+    messages: Count | None = _key(None, "Messages, pings and pongs. null: no limit.", examples=[200])
+    bytes: Size | None = _key(None, "Bytes of their frames. null: no limit.", examples=["1MiB"])
+
+
+class MessageHistoryLimits(Section):
+    """Messages of one WebSocket kept on its flow. Beyond: upload chunks go first, then large messages, then the oldest.
+
+    The flow's comment says how many were removed. mitmdump, which shows no flows, frees all messages when a socket has
+    closed and every addon that saves flows has seen it.
+    """
+
+    messages: Annotated[int, Field(ge=0, le=MAX_COUNT)] = _key(1000, "Number of messages.")
+    bytes: Size = _key("1MiB", "Size of their contents, with the overhead of each.")
+
+
+class WebSocketLimits(Section):
+    """Limits of WebSockets, for all services or under `services.HOST` for one."""
+
+    max_message: Size = _key("16MiB", "Size of one message after decompression. Beyond: closed with 1009.")
+    idle: Duration | None = _key(
+        "75s",
+        "Without a byte in either direction (Phoenix sends a heartbeat every 30 s). Beyond: aborted, which both ends "
+        "see as 1006. null: no limit.",
+    )
+    max_age: Duration | None = _key(
+        None, "Since the 101 response. Beyond: closed with 1012. null: no limit.", examples=["12h"]
+    )
+    ping_every: Duration | None = _key(
+        None,
+        "Interval of the gateway's own pings, to both ends. Without a pong in 20 s: aborted (1006). null: no pings.",
+        examples=["30s"],
+    )
+    max_connections: MaxConnections = _section(MaxConnections)
+    frame_rate: FrameRateLimit = _section(FrameRateLimit)
+    compression: Literal["strip", "passthrough"] = _key(
+        "strip",
+        "strip offers the backend no extension; passthrough lets client and backend agree on permessage-deflate.",
+    )
+    history: MessageHistoryLimits = _section(MessageHistoryLimits)
+    allowed_origins: Annotated[tuple[Origin, ...], AS_TUPLE] | None = _key(
+        None,
+        "Origins that may connect. A missing or other Origin gets 403. null: every origin.",
+        examples=[["https://app.example.com", "https://*.example.com"]],
+    )
+
+
+class FlowHistoryLimits(Section):
+    """Flows and messages kept in memory for mitmweb and mitmproxy's console."""
+
+    flows: Count = _key(2000, "Number of finished flows. Beyond: the oldest go, except those you have marked.")
+    flow_bytes: Size = _key("256MiB", "Size of finished flows, with the messages of closed sockets. Beyond: likewise.")
+    message_bytes: Size = _key(
+        "64MiB",
+        "Size of the messages of all open sockets. Beyond: each socket's history is trimmed to an equal share, besides "
+        "its own limit in `websocket.history`.",
+    )
+
+
+class ServiceEntry(Section):
+    """One service: its backend, and what differs from the global settings."""
+
+    backend: BackendUrl = Field(
+        description="URL of the application, of scheme, host and port. WebSockets go to the same place as ws or wss."
+    )
+    host: HostPolicy = _key(
+        "rewrite", "Host field sent to the backend: rewrite to the backend's, or keep the client's."
+    )
+    origin: OriginPolicy = _key(
+        "preserve",
+        "Origin field sent to the backend. preserve: the client's, or on an upgrade without one that of the requested "
+        "host; passthrough: the client's or none; rewrite: the backend's; drop: none.",
+    )
+    tls: BackendTls = _section(BackendTls)
+    timeouts: ServiceTimeouts = _section(ServiceTimeouts)
+    rate_limit: ServiceRateLimits = _section(ServiceRateLimits)
+    websocket: WebSocketLimits = _section(WebSocketLimits)
 
 
 def _long_form(value: Any) -> Any:
-    """`app.example.com: http://…` means `app.example.com: {backend: http://…}`."""
+    """Return `{backend: URL}` for a service that is given by its URL only."""
     return value if isinstance(value, dict) else {"backend": value}
 
 
-type ServiceEntry = Annotated[ServiceFile, BeforeValidator(_long_form)]
+type Service = Annotated[ServiceEntry, BeforeValidator(_long_form, json_schema_input_type=BackendUrl | ServiceEntry)]
 
 
-class ClientTlsFile(Section):
-    """TLS towards clients, on the same port as plain HTTP."""
+class ClientTlsSection(Section):
+    """TLS for clients, on the same port as plain HTTP."""
 
-    certificates: dict[str, str] = Field({}, description="Host name or wildcard -> PEM file with chain and key.")
-    redirect_http: bool = Field(default=False, description="Answer plain requests 308 to https.")
-
-
-class LimitsFile(Section):
-    """How large a request may be."""
-
-    head: Size = Field(32 * 1024, description="Of a request's head: 431 or 414 past it.")
-    headers: Annotated[int, Field(ge=1, le=10_000)] = Field(100, description="Number of header fields: 431 past it.")
-    body: Size = Field(100 * 1024 * 1024, description="Of a request's body: 413 past it.")
-    stream_above: Size = Field(1024 * 1024, description="Longer bodies are passed on as they come, both ways.")
+    certificates: dict[str, FilePath] = _key(
+        {},
+        "PEM file with certificate chain and private key, by host name or wildcard. A renewed file is read again. "
+        "Other hosts get a certificate of mitmproxy's own CA.",
+        examples=[{"*.example.com": "certs/example.pem"}],
+    )
+    redirect_http: bool = _key(False, "Redirect plain requests to https with 308, and refuse plain upgrades with 426.")
 
 
-class FrameLogFile(Section):
-    """A file with one JSON object for every frame."""
+class Limits(Section):
+    """Size of a request."""
 
-    path: Annotated[str, Field(min_length=1)] = Field(description="Relative to the settings file.")
-    format: Literal["jsonl"] = "jsonl"
-    rotate: Size = Field(100 * 1024 * 1024, description="A new file is begun past it.")
-    keep: Annotated[int, Field(ge=0, le=1000)] = Field(10, description="Older files that stay.")
-    payloads: Literal["redacted", "none", "full"] = Field(
-        "redacted", description="redacted: without secrets; none: sizes only; full: everything, secrets included."
+    head: Size = _key("32KiB", "Request line and header fields. Beyond: 431, or 414 for the request line.")
+    headers: Annotated[int, Field(ge=1, le=10_000)] = _key(100, "Number of header fields. Beyond: 431.")
+    body: Size = _key("100MiB", "Request body. Beyond: 413.")
+    stream_above: Size = _key(
+        "1MiB",
+        "Longer bodies are forwarded as they arrive, in both directions. So are Server-Sent Events, request bodies of "
+        "unknown length, and responses of unknown length that take more than 0.1 s.",
     )
 
 
-type FieldName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9 _.-]{0,63}$")]
+class FrameLog(Section):
+    """File with one JSON object per WebSocket frame, and one per HTTP exchange of a LiveView session."""
 
-
-class InspectFile(Section):
-    """What is kept and shown of the traffic."""
-
-    redact: bool = Field(default=True, description="Take secrets out of everything that is stored or shown.")
-    redact_fields: list[FieldName] = Field([], description="Names of further fields whose values are secrets.")
-    frame_log: FrameLogFile | None = None
-    sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(2000, description="LiveView sessions that are kept.")
-
-
-class AdminFile(Section):
-    """A listener of its own for operators: the page, metrics, health, and an API."""
-
-    listen: ListenAddress = Field(Listen("127.0.0.1", 9091), description="Beyond loopback a token is needed.")
-    token: Annotated[str, Field(min_length=16, max_length=256, pattern=r"^[!-~]+$")] | None = Field(
-        default=None, description="What a request has to bring, best as ${LIVEGATE_ADMIN_TOKEN}."
-    )
-    hosts: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,253}$")]] = Field(
-        [], description="Names under which it is asked for, besides addresses and localhost."
+    path: FilePath = Field(description="Where it is written.", examples=["frames.jsonl"])
+    format: Literal["jsonl"] = _key("jsonl", "JSON Lines, the only format.", repr=False)
+    rotate: Size = _key("100MiB", "Size at which a new file is started.")
+    keep: Annotated[int, Field(ge=0, le=1000)] = _key(10, "Number of older files kept.")
+    payloads: Payloads = _key(
+        "redacted", "redacted: without secrets; none: sizes only; full: everything, secrets included."
     )
 
 
-class TracingFile(Section):
-    """Spans of requests and LiveView sessions, sent to an OpenTelemetry collector by OTLP over HTTP."""
+class Inspect(Section):
+    """Inspection and redaction of the traffic."""
 
-    endpoint: CollectorUrl = Field(
-        addresses.otlp_endpoint(DEFAULT_COLLECTOR), description="Of the collector; spans go to /v1/traces below it."
+    redact: bool = _key(True, "Redact secrets in everything that is stored or shown.")
+    redact_fields: Annotated[tuple[SecretField, ...], AS_TUPLE] = _key(
+        [],
+        "Names of further fields whose values are secret, in JSON, forms, URLs and headers.",
+        examples=[["shoe size"]],
     )
-    sample: Ratio = Field(1.0, description="Which part of all sessions and requests is told.")
-    service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/-]{0,99}$")] = Field(
-        "livegate", description="What this gateway is called there (service.name)."
+    frame_log: FrameLog | None = _key(None, "null: no frame log.")
+    sessions: Annotated[int, Field(ge=1, le=100_000)] = _key(
+        2000,
+        "Number of sessions kept: browser tabs, and sockets that carry channels only. Beyond: the session that was "
+        "idle longest goes.",
     )
-    headers: dict[
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,100}$")], Annotated[str, Field(pattern=r"^[!-~][ -~]{0,4095}$")]
-    ] = Field({}, description="Sent with the spans, such as a key of the collector, best as ${VARIABLE}.")
 
 
-class LogFile(Section):
-    """The log."""
+class Admin(Section):
+    """Listener for operators: page, metrics, health checks and API."""
 
-    format: Literal["text", "json"] = "text"
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    listen: ListenAddress = _key("127.0.0.1:9091", "Its address and port. Other addresses than loopback need a token.")
+    token: Token | None = _key(
+        None,
+        "Sent by clients as `Authorization: Bearer`, or typed into the page. Best taken from the environment.",
+        repr=False,
+    )
+    hosts: Annotated[tuple[AdminHost, ...], AS_TUPLE] = _key(
+        [], "Names that a Host field may have, besides IP addresses and localhost.", examples=[["ops.example.com"]]
+    )
+
+
+class TracingSettings(Section):
+    """OpenTelemetry spans of requests and LiveView sessions. Needs `pip install 'livegate[otel]'`."""
+
+    endpoint: CollectorUrl = _key(
+        "http://127.0.0.1:4318", "URL of the collector, which receives OTLP over HTTP at `/v1/traces` below it."
+    )
+    sample: Ratio = _key(1.0, "Ratio of sessions and requests that are traced.")
+    service_name: TracingName = _key("livegate", "`service.name` of the spans.")
+    headers: dict[HeaderName, HeaderValue] = _key(
+        {},
+        "Header fields sent with the spans, such as the collector's key. Never shown.",
+        repr=False,
+        examples=[{"x-api-key": "${COLLECTOR_KEY}"}],
+    )
+
+
+class Log(Section):
+    """Log of the process."""
+
+    format: Literal["text", "json"] = _key("text", "json writes one object per line.")
+    level: Literal["debug", "info", "warning", "error"] = _key("info", "Least severe level that is written.")
 
 
 class SettingsFile(Section):
-    """The settings of livegate."""
+    """Settings of livegate."""
 
-    listen: ListenAddress = Field(Listen("127.0.0.1", 8080), description="Where clients connect; plain and TLS alike.")
-    services: dict[str, ServiceEntry] = Field({}, description="Host name, wildcard or `default` -> backend.")
-    trusted_proxies: list[Network] = Field([], description="Networks whose X-Forwarded-* fields are believed.")
-    tls: ClientTlsFile = ClientTlsFile()
-    rate_limit: RateLimitFile = RateLimitFile()
-    timeouts: TimeoutsFile = TimeoutsFile()
-    limits: LimitsFile = LimitsFile()
-    websocket: WebSocketFile = WebSocketFile()
-    history: FlowHistoryFile = FlowHistoryFile()
-    inspect: InspectFile = InspectFile()
-    admin: AdminFile | None = Field(default=None, description="null: no such listener.")
-    tracing: TracingFile | None = Field(default=None, description="null: no spans.")
-    log: LogFile = LogFile()
-
-
-_SECTIONS = (
-    ("TimeoutsFile", "timeouts"),
-    ("LimitsFile", "limits"),
-    ("RateLimitFile", "rate_limit"),
-    ("WebSocketFile", "websocket"),
-    ("MessageHistoryFile", "message_history"),
-    ("FlowHistoryFile", "history"),
-    ("FrameLogFile", "frame_log"),
-)
+    listen: ListenAddress = _key("127.0.0.1:8080", "Address and port for clients, for plain HTTP and TLS alike.")
+    services: dict[str, Service] = _key(
+        {},
+        "Backend by host: a host name, a wildcard such as `*.example.com` (any depth; the longest suffix wins), or "
+        "`default` for every other host, which otherwise gets 404. Case, port and a trailing dot are ignored.",
+        examples=[{"app.example.com": "http://127.0.0.1:4000"}],
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], AS_TUPLE] = _key(
+        [],
+        "Networks whose `X-Forwarded-*`, `X-Request-Id` and `X-User-ID` are trusted, and whose "
+        "`Forwarded` is continued.",
+        examples=[["10.0.0.0/8"]],
+    )
+    tls: ClientTlsSection = _section(ClientTlsSection)
+    rate_limit: RateLimits = _section(RateLimits)
+    timeouts: Timeouts = _section(Timeouts)
+    limits: Limits = _section(Limits)
+    websocket: WebSocketLimits = _section(WebSocketLimits)
+    history: FlowHistoryLimits = _section(FlowHistoryLimits)
+    inspect: Inspect = _section(Inspect)
+    admin: Admin | None = _key(None, "null: no such listener.")
+    tracing: TracingSettings | None = _key(None, "null: no spans.")
+    log: Log = _section(Log)
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the settings file, for editors."""
-    schema = SettingsFile.model_json_schema()
-    entry = schema["properties"]["services"]
-    short = {"type": "string", "pattern": r"^https?://[^/?#@\s]+/?$", "examples": ["http://127.0.0.1:4000"]}
-    entry["additionalProperties"] = {"anyOf": [short, {"$ref": "#/$defs/ServiceFile"}]}
-    for definition in [schema, *schema["$defs"].values()]:
-        for part in definition.get("properties", {}).values():
-            if "$ref" in part:
-                part.pop("default", None)  # as pydantic has read it, not as it would stand in the file
-    defaults = _file_defaults()
-    for section, name in _SECTIONS:
-        for key, value in defaults[name].items():
-            schema["$defs"][section]["properties"][key]["default"] = value
-    schema["properties"]["listen"]["default"] = "127.0.0.1:8080"
-    schema["$defs"]["AdminFile"]["properties"]["listen"]["default"] = "127.0.0.1:9091"
-    schema["$defs"]["TracingFile"]["properties"]["endpoint"]["default"] = DEFAULT_COLLECTOR
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _file_defaults() -> dict[str, dict[str, Any]]:
-    """Defaults as they would stand in the file; pydantic knows them only as what they are read into."""
-    return {
-        "timeouts": {
-            "request_head": "10s",
-            "connect": "10s",
-            "upgrade": "10s",
-            "response": "60s",
-            "keep_alive": "75s",
-            "drain": "10s",
-        },
-        "limits": {"head": "32KiB", "headers": 100, "body": "100MiB", "stream_above": "1MiB"},
-        "rate_limit": {"user": "100/minute", "ip": "500/minute", "dry_run": False},
-        "websocket": {"max_message": "16MiB", "idle": "75s"},
-        "message_history": {"bytes": "1MiB"},
-        "history": {"flow_bytes": "256MiB", "message_bytes": "64MiB"},
-        "frame_log": {"rotate": "100MiB"},
-    }
+    """Return the JSON Schema (draft 2020-12) of the settings file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SettingsFile.model_json_schema()}

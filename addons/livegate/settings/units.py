@@ -1,4 +1,4 @@
-"""Durations, sizes and rates as a person writes them; used by the shape of the settings file."""
+"""Durations, sizes, rates and ratios as text; used by the settings file and by options of the command line."""
 
 import re
 from dataclasses import dataclass
@@ -11,10 +11,9 @@ DURATION_PATTERN = r"^(\d{1,6}(\.\d{1,3})?(ms|s|m|h))+$"
 SIZE_PATTERN = r"^\d{1,9}(\.\d{1,3})?\s?(B|kB|KB|KiB|MB|MiB|GB|GiB)$"
 RATE_PATTERN = r"^[1-9]\d{0,7}\s?(/|per)\s?(second|minute|hour|day)$"
 
-DURATION_ALLOWED = "a duration with its unit, such as 500ms, 10s, 2m or 1m30s, above 0 and at most 24h"
-SIZE_ALLOWED = "a size with its unit, such as 512B, 32KiB or 100MiB"
-RATE_ALLOWED = "a rate such as 100/minute (second, minute, hour or day), or null for no limit"
-
+DURATION_ALLOWED = "a duration with its unit, such as 500ms, 10s or 1m30s, above 0 and at most 24h"
+SIZE_ALLOWED = "a size with its unit, such as 512B, 32KiB or 1.5MB, above 0 and at most 1024GiB"
+RATE_ALLOWED = "a rate such as 100/minute (or second, hour, day), or null for no limit"
 RATIO_ALLOWED = "a number from 0 to 1, such as 0.05"
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -24,7 +23,7 @@ _WINDOW_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many requests in a window of time."""
+    """Number of requests per window of time."""
 
     limit: int
     window_s: int
@@ -35,7 +34,7 @@ class Rate:
 
 
 def duration(text: object) -> float:
-    """Seconds of a duration. Raises ValueError with what is allowed."""
+    """Return the seconds of a duration. Raise ValueError with the allowed form."""
     if not isinstance(text, str) or not re.fullmatch(DURATION_PATTERN, text):
         raise ValueError(DURATION_ALLOWED)
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
@@ -46,7 +45,7 @@ def duration(text: object) -> float:
 
 
 def size(text: object) -> int:
-    """Bytes of a size. Raises ValueError with what is allowed."""
+    """Return the bytes of a size. Raise ValueError with the allowed form."""
     if not isinstance(text, str) or not re.fullmatch(SIZE_PATTERN, text):
         raise ValueError(SIZE_ALLOWED)
     number, unit = re.findall(r"([\d.]+)\s?(\w+)", text)[0]
@@ -57,7 +56,7 @@ def size(text: object) -> int:
 
 
 def rate(text: object) -> Rate:
-    """A rate. Raises ValueError with what is allowed."""
+    """Return a rate. Raise ValueError with the allowed form."""
     if not isinstance(text, str) or not re.fullmatch(RATE_PATTERN, text):
         raise ValueError(RATE_ALLOWED)
     number, unit = re.findall(r"(\d+)\s?(?:/|per)\s?(\w+)", text)[0]
@@ -67,7 +66,7 @@ def rate(text: object) -> Rate:
 
 
 def ratio(value: object) -> float:
-    """A part of a whole. Raises ValueError with what is allowed."""
+    """Return a number from 0 to 1. Raise ValueError with the allowed range."""
     try:
         found = float(str(value)) if not isinstance(value, bool) else -1.0
     except ValueError:

@@ -1,4 +1,4 @@
-"""Tells when the settings, or a file that they name, have changed on disk; run by Startup."""
+"""Watches the settings file and the files that it names for changes; `Startup` runs it as a task."""
 
 import asyncio
 import hashlib
@@ -16,9 +16,9 @@ async def watch(
     on_change: Callable[[], None],
     stop: asyncio.Event,
 ) -> None:
-    """Call `on_change` whenever the bytes behind the settings file or one of `watched()` are others than before.
+    """Call `on_change` whenever the content of the settings file or of one of `watched()` has changed.
 
-    The folders are watched, not the files, so that editors that rename and Kubernetes that swaps a link are seen. Ends
+    Watches folders in place of files, because editors rename a new file into place and Kubernetes swaps a link. Returns
     when `stop` is set.
     """
     digest = _digest({settings_path, *watched()})
@@ -36,7 +36,7 @@ async def watch(
 
 
 def _folders(files: Iterable[Path]) -> set[Path]:
-    """The folders of the files as named and of what they are links to, as far as they exist."""
+    """Return the existing folders of the files as named, and of the files that they link to."""
     folders = {folder for file in files for folder in (file.absolute().parent, file.resolve().parent)}
     return {folder for folder in folders if folder.is_dir()}
 

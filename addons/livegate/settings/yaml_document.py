@@ -1,4 +1,4 @@
-"""Reads YAML into plain values and remembers where each one stands; environment variables are put in on the way."""
+"""Reads a YAML text into plain values with the line of each key, and substitutes `${VARIABLE}` from the environment."""
 
 import re
 from collections.abc import Mapping
@@ -7,34 +7,41 @@ from typing import Any
 
 import yaml
 
-from livegate.settings.problems import Problem, shown
+from livegate.settings.problems import Problem, quoted
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 32
 MAX_NODES = 100_000
+"""Number of values after aliases are expanded. Beyond, the document is refused: a few aliases can mean gigabytes."""
 
 type Key = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$(?:(\$)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
-_RESOLVED_TAGS = {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:null", "tag:yaml.org,2002:int"}
-_RESOLVER: Any = yaml.resolver.Resolver()
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_RESOLVER: Any = yaml.resolver.Resolver()
+_CONSTRUCTOR: Any = yaml.constructor.SafeConstructor()
+_CONSTRUCT = {
+    "tag:yaml.org,2002:bool": _CONSTRUCTOR.construct_yaml_bool,
+    "tag:yaml.org,2002:int": _CONSTRUCTOR.construct_yaml_int,
+    "tag:yaml.org,2002:null": _CONSTRUCTOR.construct_yaml_null,
+}
+"""Constructors by tag. Scalars of other tags, such as floats and timestamps, stay text."""
 
 
 @dataclass(slots=True)
 class Document:
-    """Plain values of a YAML text: dict (string keys), list, str, bool, int, None."""
+    """Values of a YAML text (dict with text keys, list, str, bool, int, None), with the problems found so far."""
 
     file: str
     data: Any = None
     lines: dict[Key, int] = field(default_factory=dict)
     """Line of each key, from 1."""
     problems: list[Problem] = field(default_factory=list)
-    spoiled: set[Key] = field(default_factory=set)
-    """Keys whose value could not be made, since a variable is not set."""
+    unresolved: set[Key] = field(default_factory=set)
+    """Keys that refer to an unset environment variable; validation skips them."""
 
     def problem(self, key: Key, found: str, allowed: str) -> None:
-        """Note a problem at a key; the line is that of the nearest key above it that has one."""
+        """Add a problem at a key, with the line of the key or of its nearest parent that has one."""
         place = key
         while place and place not in self.lines:
             place = place[:-1]
@@ -42,15 +49,15 @@ class Document:
 
 
 def dotted(key: Key) -> str:
-    """A key path as a person writes it."""
+    """Return a key's path as text, such as `timeouts.connect`."""
     return ".".join(map(str, key))
 
 
 def read(text: bytes, file: str, environ: Mapping[str, str]) -> Document:
-    """Parse a settings text. Never raises: what is wrong is in the document's `problems`.
+    """Parse a settings text. Never raises: mistakes are in the document's `problems`.
 
-    Refused are duplicate keys, keys that are not text, unset variables, nesting past MAX_DEPTH, and texts that unfold
-    (by aliases) to more than MAX_NODES values.
+    Refuses duplicate keys, keys that are not text, unset variables, more than MAX_DEPTH levels, and texts whose aliases
+    expand to more than MAX_NODES values.
     """
     document = Document(file)
     if len(text) > MAX_FILE_BYTES:
@@ -61,36 +68,40 @@ def read(text: bytes, file: str, environ: Mapping[str, str]) -> Document:
     except UnicodeDecodeError:
         document.problem((), "text that is not UTF-8", "UTF-8")
     except RecursionError:
-        document.problem((), "very deep nesting", f"at most {MAX_DEPTH} levels")
+        document.problem((), "too many levels", f"at most {MAX_DEPTH} levels")
     except yaml.YAMLError as error:
-        _note_syntax_error(document, error)
+        _add_syntax_error(document, error)
     else:
         if node is not None:
             document.data = _Reader(document, environ).value(node, ())
     return document
 
 
-def _note_syntax_error(document: Document, error: yaml.YAMLError) -> None:
+def _add_syntax_error(document: Document, error: yaml.YAMLError) -> None:
     mark = getattr(error, "problem_mark", None)
-    what = getattr(error, "problem", None) or "text that is not YAML"
+    found = getattr(error, "problem", None) or "text that is not YAML"
     line = mark.line + 1 if mark else None
-    if "nesting depth" in what:  # newer versions of libyaml have a limit of their own
-        document.problems.append(Problem(document.file, line, "", "very deep nesting", f"at most {MAX_DEPTH} levels"))
+    if "nesting depth" in found:  # libyaml 0.2.6 and later have a limit of their own
+        document.problems.append(Problem(document.file, line, "", "too many levels", f"at most {MAX_DEPTH} levels"))
         return
-    document.problems.append(Problem(document.file, line, "", what, "valid YAML"))
+    document.problems.append(Problem(document.file, line, "", found, "valid YAML"))
 
 
 class _Reader:
+    """Converter of composed YAML nodes to plain values."""
+
     def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
         self._document = document
         self._environ = environ
         self._nodes = 0
 
     def value(self, node: yaml.Node, key: Key) -> Any:
+        """Return the value of a node. Beyond MAX_NODES or MAX_DEPTH it is None, and the first time a problem."""
         self._nodes += 1
         if self._nodes > MAX_NODES or len(key) > MAX_DEPTH:
-            if self._nodes <= MAX_NODES or self._nodes == MAX_NODES + 1:
-                self._document.problem(key, "too much", f"at most {MAX_DEPTH} levels and {MAX_NODES} values")
+            if self._nodes <= MAX_NODES + 1:
+                allowed = f"at most {MAX_DEPTH} levels and {MAX_NODES} values"
+                self._document.problem(key, "too many levels or values", allowed)
             return None
         self._document.lines.setdefault(key, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
@@ -107,38 +118,40 @@ class _Reader:
                 continue
             name = str(key_node.value)
             place = (*key, name)
+            line = key_node.start_mark.line + 1
             if name in result:
-                line = key_node.start_mark.line + 1
-                first = self._document.lines[place]
+                allowed = f"each key once (first on line {self._document.lines[place]})"
                 self._document.problems.append(
-                    Problem(self._document.file, line, dotted(place), "the key again", f"each key once (line {first})")
+                    Problem(self._document.file, line, dotted(place), "a duplicate key", allowed)
                 )
                 continue
-            self._document.lines[place] = key_node.start_mark.line + 1
+            self._document.lines[place] = line
             result[name] = self.value(value_node, place)
         return result
 
     def _scalar(self, node: yaml.Node, key: Key) -> Any:
         text = self._with_variables(str(node.value), key)
-        # A variable's value is read as if it stood there, in quotes or not: "${COUNT}" may be wanted as a number.
-        plain = not getattr(node, "style", None) or text != node.value
-        tag = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False)) if plain else ""
-        if tag not in _RESOLVED_TAGS:
+        tag = node.tag
+        if text != node.value:  # "${COUNT}" may stand for a number, so quotes do not make it text
+            tag = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))
+        construct = _CONSTRUCT.get(tag)
+        if construct is None:
             return text
         try:
-            return yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError):
+            return construct(yaml.ScalarNode(tag, text))
+        except (ValueError, KeyError):
             return text
 
     def _with_variables(self, text: str, key: Key) -> str:
-        def put_in(found: re.Match[str]) -> str:
+        def substitute(found: re.Match[str]) -> str:
             if found[1]:
                 return "$"
             value = self._environ.get(found[2])
             if value is None:
-                self._document.problem(key, shown(found[0]), f"a variable that is set; {found[2]} is not")
-                self._document.spoiled.add(key)
+                allowed = f"an environment variable that is set; {found[2]} is not set"
+                self._document.problem(key, quoted(found[0]), allowed)
+                self._document.unresolved.add(key)
                 return ""
             return value
 
-        return _VARIABLE.sub(put_in, text)
+        return _VARIABLE.sub(substitute, text)

@@ -10,9 +10,9 @@ from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 
 from livegate.proxy.policy import NOT_KEPT, UPLOADS_NOT_KEPT, not_kept_text
-from livegate.settings import MessageHistory
+from livegate.settings import MessageHistoryLimits
 
-NOTHING = MessageHistory(messages=0, bytes=0)
+NOTHING = MessageHistoryLimits.model_construct(messages=0, bytes=0)
 LARGE = 16
 """A message is large that takes more than this part of the bytes that its socket may keep: a sixteenth."""
 UPLOAD_TOPIC = b"lvu:"
@@ -53,7 +53,7 @@ class History:
     """Trims `flow.websocket.messages` in place, and says in the flow's comment how many are gone."""
 
     def __init__(
-        self, flow: http.HTTPFlow, messages: list[WebSocketMessage], bounds: MessageHistory, shelf: Shelf
+        self, flow: http.HTTPFlow, messages: list[WebSocketMessage], bounds: MessageHistoryLimits, shelf: Shelf
     ) -> None:
         self._flow = flow
         self._remark = ""
@@ -77,7 +77,7 @@ class History:
             self._trim()
         self._shelf.changed(self)
 
-    def ended(self, bounds: MessageHistory | None) -> None:
+    def ended(self, bounds: MessageHistoryLimits | None) -> None:
         """The socket has ended; with bounds, less is kept from now on."""
         self._shelf.left(self)
         if bounds is not None:

@@ -17,7 +17,7 @@ from mitmproxy.websocket import WebSocketData, WebSocketMessage
 from livegate.logs.context import about
 from livegate.mitm.hook_table import HookTable
 from livegate.proxy.policy import Leg
-from livegate.settings import MessageHistory, WebSocketLimits
+from livegate.settings import MessageHistoryLimits, WebSocketLimits
 from livegate.tasks import retain
 from livegate.websocket import close_codes, frames
 from livegate.websocket.codec import Close
@@ -65,7 +65,7 @@ class Session:
         deflate: Parameters | None,
         ended: Callable[["Session"], None],
         shelf: Shelf,
-        keep_after_end: MessageHistory | None,
+        keep_after_end: MessageHistoryLimits | None,
     ) -> None:
         self.flow = flow
         self.websocket = _websocket_of(flow)

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livegate.admin.auth import Gatekeeper
-from livegate.settings import Admin, Listen
+from livegate.settings import Admin
 
 TOKEN = "0123456789abcdef"
-LOCAL = Gatekeeper(Admin(Listen("127.0.0.1", 9091)))
-LOCKED = Gatekeeper(Admin(Listen("ops.internal", 9091), TOKEN, ("ops.test",)))
-EVERY = Gatekeeper(Admin(Listen("", 9091), TOKEN))
+LOCAL = Gatekeeper(Admin())
+LOCKED = Gatekeeper(Admin(listen="ops.internal:9091", token=TOKEN, hosts=["ops.test"]))
+EVERY = Gatekeeper(Admin(listen=":9091", token=TOKEN))
 HOST = "127.0.0.1:9091"
 
 

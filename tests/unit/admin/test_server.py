@@ -18,7 +18,7 @@ from livegate.admin import live_feed as lives
 from livegate.admin import server as servers
 from livegate.admin.addon import AdminListener
 from livegate.admin.server import AdminServer
-from livegate.settings import Admin, CurrentSettings, Listen
+from livegate.settings import Admin, CurrentSettings
 
 WAIT_S = 10
 TOKEN = "sixteen-characters"
@@ -33,7 +33,7 @@ def port() -> int:
 
 @contextlib.contextmanager
 def listening(parts: Parts, port: int, token: str | None = None) -> Iterator[AdminServer]:
-    server = AdminServer(Admin(Listen("127.0.0.1", port), token), parts.desk)
+    server = AdminServer(Admin(listen=f"127.0.0.1:{port}", token=token), parts.desk)
     server.start()
     try:
         yield server
@@ -161,7 +161,7 @@ def test_an_error_inside_is_not_told_to_who_asked(
 
 
 def test_a_server_that_never_began_can_be_stopped(parts: Parts, port: int) -> None:
-    server = AdminServer(Admin(Listen("127.0.0.1", port)), parts.desk)
+    server = AdminServer(Admin(listen=f"127.0.0.1:{port}"), parts.desk)
     with opened_listener(port), pytest.raises(OSError, match="in use"):
         server.start()
     server.stop()
@@ -181,7 +181,7 @@ def _connecting(host: str, port: int) -> server_hooks.ServerConnectionHookData:
 async def test_the_gateway_does_not_connect_to_the_listener_whatever_it_is_called(parts: Parts, port: int) -> None:
     addon = AdminListener(parts.current, parts.desk)
     assert addon.server_connect(_connecting("127.0.0.1", port)) is None, "there is none"
-    addon._server = AdminServer(Admin(Listen("127.0.0.1", port)), parts.desk)
+    addon._server = AdminServer(Admin(listen=f"127.0.0.1:{port}"), parts.desk)
     for host in ("127.0.0.1", "127.8.8.8", "0.0.0.0", "localhost"):
         data = _connecting(host, port)
         judging = addon.server_connect(data)

@@ -363,7 +363,7 @@ def logged(tmp_path: Path) -> Iterator[tuple[Path, Browser, FrameLogger]]:
     inspector, frames = LiveViewInspector(made, redactor), FrameLogger(made, redactor)
     path = tmp_path / "frames.jsonl"
     with taddons.context(inspector, frames):
-        frames.writer = FrameLogWriter(FrameLog(path), redactor)
+        frames.writer = FrameLogWriter(FrameLog(path=path), redactor)
         yield path, Browser(inspector, frames), frames
         frames.writer.close()
 
@@ -418,7 +418,7 @@ def test_every_frame_is_a_line_without_secrets(logged: tuple[Path, Browser, Fram
 
 @pytest.mark.parametrize(("payloads", "has"), [("none", False), ("full", True)])
 def test_payloads_as_the_settings_say(tmp_path: Path, payloads: Any, has: bool) -> None:
-    writer = FrameLogWriter(FrameLog(tmp_path / "f", payloads=payloads), Redactor())
+    writer = FrameLogWriter(FrameLog(path=tmp_path / "f", payloads=payloads), Redactor())
     writer.put({"kind": "frame", "text": f"token={CANARY}"}, f'{{"token":"{CANARY}"}}'.encode())
     writer.put({"kind": "frame"}, b"x" * 300_000)
     writer.close()
@@ -432,7 +432,7 @@ def test_a_large_log_is_rotated_and_the_oldest_goes(tmp_path: Path) -> None:
     for keep, names in ((2, {"f", "f.1", "f.2"}), (0, {"f"})):
         for old in tmp_path.iterdir():
             old.unlink()
-        writer = FrameLogWriter(FrameLog(path, rotate=100, keep=keep), Redactor())
+        writer = FrameLogWriter(FrameLog(path=path, rotate="100B", keep=keep), Redactor())
         for number in range(20):
             writer.put({"kind": "frame", "number": number, "text": "x" * 40})
         writer.close()
@@ -442,7 +442,7 @@ def test_a_large_log_is_rotated_and_the_oldest_goes(tmp_path: Path) -> None:
 def test_a_log_that_cannot_keep_up_counts_what_it_drops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("livegate.inspect.frame_log.writer.MAX_QUEUED", 2)
     gate = threading.Event()
-    writer = FrameLogWriter(FrameLog(tmp_path / "f"), Redactor())
+    writer = FrameLogWriter(FrameLog(path=tmp_path / "f"), Redactor())
     stock = writer._write
     monkeypatch.setattr(writer, "_write", lambda text: (gate.wait(10), stock(text)))
     for number in range(10):
@@ -457,7 +457,7 @@ def test_a_log_that_cannot_keep_up_counts_what_it_drops(tmp_path: Path, monkeypa
 def test_a_full_disk_is_said_once_and_ends_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = FrameLogWriter(FrameLog(tmp_path / "f"), Redactor())
+    writer = FrameLogWriter(FrameLog(path=tmp_path / "f"), Redactor())
 
     def full(text: str) -> None:
         raise OSError(28, "No space left on device")
@@ -551,7 +551,7 @@ def _polls() -> list[http.HTTPFlow]:
 def test_a_long_poll_session_is_logged_and_its_page_shown(tmp_path: Path) -> None:
     path, saved = tmp_path / "frames.jsonl", tmp_path / "flows"
     made, redactor = Recorder(), Redactor()
-    logger = FrameLogger(made, redactor, FrameLogWriter(FrameLog(path), redactor))
+    logger = FrameLogger(made, redactor, FrameLogWriter(FrameLog(path=path), redactor))
     with saved.open("wb") as file:
         for flow in _polls():
             made.exchange(flow)

@@ -47,7 +47,7 @@ async def test_nothing_is_applied_before_there_are_settings(made: Made) -> None:
 
 
 async def test_redaction_is_on_by_default_and_off_with_a_warning(made: Made, caplog: pytest.LogCaptureFixture) -> None:
-    made.use(Inspect(redact_fields=("shoesize",)))
+    made.use(Inspect(redact_fields=["Shoe Size"]))
     made.addon.running()
     assert display._STOCK
     assert made.redactor.is_secret("shoe_size")
@@ -67,7 +67,7 @@ async def test_an_unknown_mitmproxy_is_left_alone(made: Made, monkeypatch: pytes
 async def test_the_frame_log_is_where_the_settings_say(
     made: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first, second = FrameLog(tmp_path / "a"), FrameLog(tmp_path / "b")
+    first, second = FrameLog(path=tmp_path / "a"), FrameLog(path=tmp_path / "b")
     made.use(Inspect(frame_log=first))
     made.addon.running()
     writer = made.frames.writer
@@ -77,7 +77,7 @@ async def test_the_frame_log_is_where_the_settings_say(
     made.use(Inspect(frame_log=second))
     assert made.frames.writer is not writer
     assert (tmp_path / "b").is_file()
-    made.use(Inspect(frame_log=FrameLog(tmp_path / "none" / "c")))
+    made.use(Inspect(frame_log=FrameLog(path=tmp_path / "none" / "c")))
     assert made.frames.writer is None
     assert "cannot be written: No such file or directory" in caplog.text
     made.use(Inspect())
@@ -85,14 +85,14 @@ async def test_the_frame_log_is_where_the_settings_say(
 
 
 async def test_lines_that_were_lost_stay_counted_when_the_log_is_moved(made: Made, tmp_path: Path) -> None:
-    made.use(Inspect(frame_log=FrameLog(tmp_path / "a")))
+    made.use(Inspect(frame_log=FrameLog(path=tmp_path / "a")))
     made.addon.running()
     assert made.addon.dropped == 0
     for name, expected in (("b", 3), ("c", 6)):
         writer = made.frames.writer
         assert isinstance(writer, FrameLogWriter)
         writer.dropped = 3
-        made.use(Inspect(frame_log=FrameLog(tmp_path / name)))
+        made.use(Inspect(frame_log=FrameLog(path=tmp_path / name)))
         assert made.addon.dropped == expected
         writer.dropped += 2  # what was still queued could not be written either
     await asyncio.gather(*tasks._running)
@@ -108,7 +108,11 @@ def test_the_settings_have_it(tmp_path: Path) -> None:
         "inspect: {redact: false, redact_fields: [Shoe Size], frame_log: {path: f.jsonl, rotate: 1MiB, keep: 2, payloads: none}}\n"
     )
     found: Settings = load_settings(file, {})
-    assert found.inspect == Inspect(False, ("shoesize",), FrameLog(tmp_path / "f.jsonl", 1024 * 1024, 2, "none"))
+    assert found.inspect == Inspect(
+        redact=False,
+        redact_fields=["Shoe Size"],
+        frame_log=FrameLog(path=tmp_path / "f.jsonl", rotate="1MiB", keep=2, payloads="none"),
+    )
 
 
 async def test_as_many_sessions_are_kept_as_the_settings_say(made: Made) -> None:

@@ -189,7 +189,7 @@ _TOP = set(SettingsFile.model_json_schema()["properties"])
 
 def _is_setting(path: list[str], *, of_service: bool) -> bool:
     schema = SettingsFile.model_json_schema()
-    place = schema["$defs"]["ServiceFile"] if of_service else schema
+    place = schema["$defs"]["ServiceEntry"] if of_service else schema
     if path == ["services", "default"]:
         return True
     for name in path:

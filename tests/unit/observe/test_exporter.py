@@ -15,7 +15,7 @@ from livegate.observe.tracing import exporter
 from livegate.observe.tracing.exporter import SpanExport
 from livegate.observe.tracing.spans import Moment, Span
 from livegate.pipeline.fields.trace_context import Context
-from livegate.settings import Tracing
+from livegate.settings import TracingSettings
 
 TIMEOUT_S = 20
 OWN, OTHER = Context("a" * 32, "b" * 16), Context("c" * 32, "d" * 16, 3)
@@ -64,7 +64,7 @@ class Exporter:
 @pytest.fixture
 def export(monkeypatch: pytest.MonkeyPatch) -> Iterator[SpanExport]:
     monkeypatch.setattr(trace_exporter, "OTLPSpanExporter", Exporter)
-    made = SpanExport(Tracing("http://c.test/v1/traces", secret_headers=(("K", "v"),)))
+    made = SpanExport(TracingSettings(endpoint="http://c.test", headers={"K": "v"}))
     yield made
     if made._thread.ident is not None:
         made.stop()

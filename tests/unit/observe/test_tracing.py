@@ -20,10 +20,9 @@ from livegate.observe.tracing.addon import Tracing
 from livegate.observe.tracing.spans import Span
 from livegate.pipeline.headers import Headers
 from livegate.redaction.redactor import Redactor
-from livegate.settings import CurrentSettings
-from livegate.settings import Tracing as TracingSettings
+from livegate.settings import CurrentSettings, TracingSettings
 
-ON = TracingSettings("http://127.0.0.1:9/v1/traces")
+ON = TracingSettings(endpoint="http://127.0.0.1:9/v1/traces")
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GOOD = f"00-{TRACE}-{SPAN}-01"
 FLOW_HOOKS = ("requestheaders", "response", "error", "websocket_end")
@@ -82,7 +81,7 @@ def answered(made: http.HTTPFlow, status: int = 200) -> http.HTTPFlow:
 
 
 async def test_while_it_is_off_there_is_no_hook_no_listener_and_no_thread(made: Made) -> None:
-    for tracing in (None, dataclasses.replace(ON, sample=0.0)):
+    for tracing in (None, ON.model_copy(update={"sample": 0.0})):
         made.use(tracing)
         made.addon.running()
         assert made.hooks() == []
@@ -113,11 +112,11 @@ async def test_nothing_runs_before_there_are_settings(tmp_path: Path) -> None:
 async def test_a_reload_keeps_what_is_under_way_and_sends_it_where_it_says(made: Made) -> None:
     made.addon.running()
     spans = made.addon._spans
-    made.use(dataclasses.replace(ON, sample=0.5))
+    made.use(ON.model_copy(update={"sample": 0.5}))
     assert len(Export.all) == 1
     assert made.addon.context.sampler is not None
     assert made.addon.context.sampler.ratio == 0.5
-    made.use(dataclasses.replace(ON, endpoint="http://127.0.0.1:8/v1/traces"))
+    made.use(ON.model_copy(update={"endpoint": "http://127.0.0.1:8/v1/traces"}))
     assert made.addon._spans is spans
     assert len(Export.all) == 2
     Export.all[0].dropped, Export.all[1].dropped = 3, 4
@@ -245,7 +244,7 @@ async def test_a_page_and_its_socket_are_one_trace_and_the_socket_says_how_it_en
 
 
 async def test_what_is_not_sampled_goes_on_as_it_came(made: Made) -> None:
-    made.use(dataclasses.replace(ON, sample=1e-9))
+    made.use(ON.model_copy(update={"sample": 1e-9}))
     made.addon.running()
     sent = flow(("traceparent", GOOD), ("tracestate", "not good"))
     begun(sent, made.current.value)

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from livegate.settings import (
     SettingsError,
-    Tracing,
+    TracingSettings,
     find_settings_file,
     json_schema,
     load_settings,
     route_table,
     yaml_document,
 )
-from livegate.settings.problems import shown
+from livegate.settings.problems import quoted
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 SERVICE = "services: {a.test: http://127.0.0.1:4000}\n"
@@ -143,24 +143,24 @@ tls: {certificates: {a.test: /nope.pem}}
         ":2: servces: found an unknown key, allowed: listen, services,",
         "did you mean services?",
         ":4: services.App.test.backend: found 'ftp://x'",
-        ":5: services.app.test.: found 'app.test.', allowed: each host once; 'App.test' is the same",
-        ":5: services.app.test..backend: found 'http://127.0.0.1:8080', allowed: a backend that is not the gateway itself",
-        ":6: services.app.test.backend: found 'http://u:p@h/path'",
+        ":5: services.app.test.: found 'app.test.', allowed: each host once; it is the same host as 'App.test'",
+        ":5: services.app.test..backend: found 'http://127.0.0.1:8080', allowed: a backend other than the gateway's own listeners",
+        ":6: services.app.test.backend: found an invalid value (secrets are not shown)",
         ":7: services.8080.backend: found 'http://127.0.0.1:70000'",
         ":8: services.b.test.backend: found nothing",
         ":8: services.b.test.bakend: found an unknown key, allowed: backend, host,",
         ":8: services.b.test.host: found 'foo', allowed: rewrite or keep",
         ":8: services.b.test.timeouts.response: found 10, allowed: a duration with its unit",
-        ":9: services.b.test: found the key again, allowed: each key once (line 8)",
+        ":9: services.b.test: found a duplicate key, allowed: each key once (first on line 8)",
         ":10: services.me.test.backend: found 'http://localhost:8081'",
-        ":11: services.x.test: found '${NOPE}', allowed: a variable that is set; NOPE is not",
+        ":11: services.x.test: found '${NOPE}', allowed: an environment variable that is set; NOPE is not set",
         ":12: services.*foo: found '*foo'",
         ":13: services.meta.test.backend: found 'http://169.254.169.254'",
         ":14: services.tls.test.tls.ca_file: found 'nope.pem'",
         ":14: services.tls.test.tls.server_name: found 'a b'",
         ":15: limits.headers: found 'many', allowed: a whole number",
         ":15: limits.head: found 512 bytes, allowed: at least 1KiB",
-        ":15: limits.stream_above: found 1048576 bytes, allowed: at most limits.body",
+        ":15: limits.stream_above: found 1048576 bytes, allowed: at most limits.body (1024 bytes)",
         ":16: trusted_proxies.0: found '10.0.0.0/33'",
         ":16: trusted_proxies.1: found 1",
         ":17: log.format: found 'xml', allowed: text or json",
@@ -191,7 +191,10 @@ tls: {certificates: {a.test: /nope.pem}}
         ("limits: 3\n" + SERVICE, "limits: found 3, allowed: a mapping"),
         ("tls: {certificates: [1]}\n" + SERVICE, "tls.certificates: found a list, allowed: a mapping"),
         ("log: {level: 1}\n" + SERVICE, "log.level: found 1, allowed: debug, info, warning or error"),
-        ("services: {a.test: {backend: http://x, tls: {server_name: 3}}}\n", "server_name: found 3, allowed: text"),
+        (
+            "services: {a.test: {backend: http://x, tls: {server_name: 3}}}\n",
+            "server_name: found 3, allowed: a host name or an IP address",
+        ),
     ],
 )
 def test_a_file_of_the_wrong_shape_is_an_error_and_no_crash(tmp_path: Path, text: str, fragment: str) -> None:
@@ -225,7 +228,9 @@ def test_listen_addresses_are_read(tmp_path: Path, listen: str, expected: str) -
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:4000", ":4000", "[::1]:4000", "localhost:4000", "127.0.0.1:4000"])
 def test_a_backend_is_never_the_gateway_under_another_name(tmp_path: Path, listen: str) -> None:
-    assert any("not the gateway itself" in problem for problem in problems(tmp_path, f"listen: '{listen}'\n{SERVICE}"))
+    assert any(
+        "other than the gateway's own" in problem for problem in problems(tmp_path, f"listen: '{listen}'\n{SERVICE}")
+    )
 
 
 @pytest.mark.parametrize(
@@ -284,7 +289,7 @@ def test_the_file_is_found_where_it_is_named(tmp_path: Path, monkeypatch: pytest
     assert find_settings_file(str(named), {"GATEWAY_CONFIG_FILE": "other"}) == named
     assert find_settings_file(None, {"GATEWAY_CONFIG_FILE": str(named)}) == named
     assert find_settings_file(None, {}) == CONFIGS / "gateway.yaml"
-    with pytest.raises(SettingsError, match="No such file"):
+    with pytest.raises(SettingsError, match="no such file"):
         load_settings(named, {})
     with pytest.raises(SettingsError, match="no settings file"):
         load_settings(None, {})
@@ -346,8 +351,8 @@ def test_no_text_makes_it_raise_anything_else(tmp_path_factory: pytest.TempPathF
 
 
 def test_values_are_shown_short() -> None:
-    assert shown(None) == "nothing"
-    assert len(shown("x" * 500)) < 100
+    assert quoted(None) == "nothing"
+    assert len(quoted("x" * 500)) < 100
 
 
 def test_the_admin_listener(tmp_path: Path) -> None:
@@ -365,7 +370,7 @@ def test_two_listeners_on_one_port_of_a_machine_with_two_addresses_are_well(tmp_
     text = "listen: 192.0.2.1:80\nservices: {a.test: http://10.0.0.1:80}\nadmin: {listen: '127.0.0.1:80'}\n"
     assert str(load(tmp_path, text).admin.listen) == "127.0.0.1:80"
     found = "\n".join(problems(tmp_path, text.replace("192.0.2.1", "0.0.0.0")))
-    assert "another port than `listen`" in found
+    assert "a port other than that of listen" in found
 
 
 @pytest.mark.parametrize(
@@ -383,28 +388,31 @@ def test_two_listeners_on_one_port_of_a_machine_with_two_addresses_are_well(tmp_
 )
 def test_a_backend_at_the_admin_listener_is_refused_by_any_name_that_says_so(tmp_path: Path, host: str) -> None:
     found = "\n".join(problems(tmp_path, f"services: {{a.test: 'http://{host}:9091'}}\nadmin: {{}}\n"))
-    assert "a backend that is not the gateway itself" in found
+    assert "a backend other than the gateway's own listeners" in found
     assert load(tmp_path, "services: {a.test: 'http://10.0.0.1:9091'}\nadmin: {}\n").admin
 
 
 @pytest.mark.parametrize(
     ("admin", "fragment"),
     [
-        ("{listen: '0.0.0.0:9091'}", "a token, unless it listens on loopback"),
-        ("{listen: ':9091'}", "a token, unless"),
-        ("{listen: '[2001:db8::1]:9091'}", "a token, unless"),
-        ("{listen: '127.0.0.1:8080'}", "another port than `listen`"),
-        ("{listen: '127.0.0.1:7', token: hunter2}", "found something else (secrets are not shown), allowed: 16 to 256"),
-        ("{listen: '127.0.0.1:7', token: 77777}", "found something else (secrets are not shown), allowed: 16 to 256"),
+        ("{listen: '0.0.0.0:9091'}", "admin.token: found nothing, allowed: a token, because"),
+        ("{listen: ':9091'}", "is not a loopback address"),
+        ("{listen: '[2001:db8::1]:9091'}", "is not a loopback address"),
+        ("{listen: '127.0.0.1:8080'}", "a port other than that of listen"),
+        (
+            "{listen: '127.0.0.1:7', token: hunter2}",
+            "found an invalid value (secrets are not shown), allowed: 16 to 256",
+        ),
+        ("{listen: '127.0.0.1:7', token: 77777}", "found an invalid value (secrets are not shown), allowed: 16 to 256"),
         ("{lisen: '127.0.0.1:7'}", "listen, token, hosts (did you mean listen?)"),
-        ("{listen: 'localhost:1'}", "a backend that is not the gateway itself"),
-        ("{listen: '[::1]:1'}", "a backend that is not the gateway itself"),
-        ("{listen: ':1', token: sixteen-characters}", "a backend that is not the gateway itself"),
-        ("{listen: '[::ffff:127.0.0.1]:1'}", "a backend that is not the gateway itself"),
-        ("{listen: '192.0.2.1:9091'}", "a token, unless it listens on loopback"),
-        ("{listen: 'ops.internal:9091'}", "a token, unless it listens on loopback"),
-        ("{listen: ':8080', token: sixteen-characters}", "another port than `listen`"),
-        ("{listen: 'localhost:8081'}", "another port than mitmweb"),
+        ("{listen: 'localhost:1'}", "a backend other than the gateway's own listeners"),
+        ("{listen: '[::1]:1'}", "a backend other than the gateway's own listeners"),
+        ("{listen: ':1', token: sixteen-characters}", "a backend other than the gateway's own listeners"),
+        ("{listen: '[::ffff:127.0.0.1]:1'}", "a backend other than the gateway's own listeners"),
+        ("{listen: '192.0.2.1:9091'}", "admin.token: found nothing, allowed: a token, because"),
+        ("{listen: 'ops.internal:9091'}", "admin.token: found nothing, allowed: a token, because"),
+        ("{listen: ':8080', token: sixteen-characters}", "a port other than that of listen"),
+        ("{listen: 'localhost:8081'}", "a port other than that of mitmweb"),
         ("{hosts: ['a/b']}", "hosts"),
     ],
 )
@@ -419,12 +427,14 @@ def test_an_admin_listener_that_would_be_open_or_a_backend_is_refused(
 
 def test_tracing(tmp_path: Path) -> None:
     assert load(tmp_path, SERVICE).tracing is None
-    assert load(tmp_path, f"{SERVICE}tracing: {{}}\n").tracing == Tracing("http://127.0.0.1:4318/v1/traces")
+    assert load(tmp_path, f"{SERVICE}tracing: {{}}\n").tracing == TracingSettings()
     text = (
         "tracing: {endpoint: https://otlp.test/in/, sample: 0.25, service_name: Edge 1, headers: {X-Key: '${KEY}'}}\n"
     )
     tracing = load(tmp_path, SERVICE + text, {"KEY": "hunter2 x"}).tracing
-    assert tracing == Tracing("https://otlp.test/in/v1/traces", 0.25, "Edge 1", (("X-Key", "hunter2 x"),))
+    assert tracing == TracingSettings(
+        endpoint="https://otlp.test/in", sample=0.25, service_name="Edge 1", headers={"X-Key": "hunter2 x"}
+    )
     assert "hunter2" not in repr(tracing)
 
 
@@ -463,12 +473,12 @@ def test_a_collector_is_a_url_to_which_the_path_of_traces_is_added(
         ("{sample: true}", "a number from 0 to 1"),
         ("{sample: some}", "a number from 0 to 1"),
         ("{service_name: ''}", "tracing.service_name"),
-        ("{headers: {'a b': hunter2}}", "secrets are not shown), allowed: names of header fields"),
-        ("{headers: {a: 77777}}", "secrets are not shown), allowed: names of header fields"),
-        ('{headers: {a: "hunter2\\n"}}', "secrets are not shown), allowed: names of header fields"),
-        ("{headers: hunter2}", "secrets are not shown), allowed: names of header fields"),
+        ("{headers: {'a b': hunter2}}", "secrets are not shown), allowed: the name of a header field"),
+        ("{headers: {a: 77777}}", "secrets are not shown), allowed: a header value"),
+        ('{headers: {a: "hunter2\\n"}}', "secrets are not shown), allowed: a header value"),
+        ("{headers: hunter2}", "secrets are not shown), allowed: a mapping of keys to values"),
         ("{endpoint: 'http://u:hunter2@c.test'}", "secrets are not shown), allowed: an http:// or https:// URL"),
-        ("{endpoint: 'http://localhost:8080'}", "a collector that is not the gateway itself"),
+        ("{endpoint: 'http://localhost:8080'}", "a collector other than the gateway itself"),
         ("{endpont: x}", "endpoint, sample, service_name, headers (did you mean endpoint?)"),
     ],
 )

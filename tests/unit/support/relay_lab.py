@@ -7,7 +7,7 @@ from mitmproxy.addonmanager import AddonManager
 from mitmproxy.test import tflow
 
 from livegate.mitm.hook_table import HookTable
-from livegate.settings import MessageHistory, WebSocketLimits
+from livegate.settings import MessageHistoryLimits, WebSocketLimits
 from livegate.websocket import frames
 from livegate.websocket.history import Shelf
 from livegate.websocket.peer import Peer
@@ -63,7 +63,7 @@ class Lab:
     def __init__(
         self,
         limits: WebSocketLimits | None = None,
-        keep: MessageHistory | None = None,
+        keep: MessageHistoryLimits | None = None,
         shelf: Shelf | None = None,
         **hooks: Any,
     ) -> None:

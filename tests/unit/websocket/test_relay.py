@@ -13,7 +13,7 @@ from relay_lab import Lab, make_flow
 from wsproto.frame_protocol import Opcode
 
 from livegate.logs.context import FLOW
-from livegate.settings import FrameRateLimit, MessageHistory, WebSocketLimits
+from livegate.settings import FrameRateLimit, MessageHistoryLimits, WebSocketLimits
 from livegate.websocket import relay as relay_module
 from livegate.websocket.close_codes import close_payload
 from livegate.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, encode
@@ -303,7 +303,7 @@ async def test_an_async_control_hook_does_not_hold_anything_back() -> None:
 
 async def test_the_gateways_pings_and_a_missing_pong() -> None:
     with quick():
-        lab = Lab(WebSocketLimits(ping_every=0.05))
+        lab = Lab(WebSocketLimits(ping_every="50ms"))
         await until(lambda: lab.client.sent and lab.server.sent)
         key = lab.client.sent[2:18]
         assert key.startswith(b"livegate")
@@ -318,7 +318,7 @@ async def test_the_gateways_pings_and_a_missing_pong() -> None:
 
 async def test_idle_and_age_and_a_held_message_is_not_idle(caplog: pytest.LogCaptureFixture) -> None:
     gate = asyncio.Event()
-    lab = Lab(WebSocketLimits(idle=0.05), websocket_message=lambda flow: gate.wait())
+    lab = Lab(WebSocketLimits(idle="50ms"), websocket_message=lambda flow: gate.wait())
     lab.from_client(TEXT, b"x")
     await turn(0.2)
     assert "abort" not in lab.client.done
@@ -328,12 +328,12 @@ async def test_idle_and_age_and_a_held_message_is_not_idle(caplog: pytest.LogCap
     (record,) = caplog.records
     assert (record.levelname, vars(record)[FLOW]) == ("WARNING", lab.flow)
     assert record.getMessage() == "WebSocket cut, nothing was sent for 0.05 s"
-    old = Lab(WebSocketLimits(max_age=0.05, idle=None))
+    old = Lab(WebSocketLimits(max_age="50ms", idle=None))
     await until(lambda: old.client.sent)
     assert old.client.sent == close_frame(1012, "open for as long as allowed", masked=False)
 
 
-@pytest.mark.parametrize("limit", [FrameRateLimit(messages=3), FrameRateLimit(bytes=40)])
+@pytest.mark.parametrize("limit", [FrameRateLimit(messages=3), FrameRateLimit(bytes="40B")])
 async def test_the_frame_rate_of_a_client_is_bounded_and_that_of_a_server_is_not(limit: FrameRateLimit) -> None:
     lab = Lab(WebSocketLimits(frame_rate=limit))
     for _ in range(10):
@@ -379,7 +379,7 @@ async def test_an_end_that_does_not_read_stops_the_reading_from_the_other() -> N
 
 
 async def test_the_history_is_bounded_and_stays_when_the_socket_has_ended() -> None:
-    lab = Lab(WebSocketLimits(history=MessageHistory(messages=32, bytes=1000)))
+    lab = Lab(WebSocketLimits(history=MessageHistoryLimits(messages=32, bytes="1000B")))
     for index in range(100):
         lab.from_client(TEXT, b"%d" % index)
         assert len(lab.flow.websocket.messages) <= 32
@@ -392,7 +392,7 @@ async def test_the_history_is_bounded_and_stays_when_the_socket_has_ended() -> N
 
 
 async def test_without_anybody_who_could_ask_nothing_is_kept_of_a_socket_that_has_ended() -> None:
-    lab = Lab(keep=MessageHistory(messages=0, bytes=0))
+    lab = Lab(keep=MessageHistoryLimits.model_construct(messages=0, bytes=0))
     lab.from_client(TEXT, b"x" * 2000)
     lab.lose()
     await turn()
@@ -405,7 +405,7 @@ def upload_chunk(size: int) -> bytes:
 
 
 async def test_an_upload_does_not_push_out_the_events_before_it() -> None:
-    lab = Lab(WebSocketLimits(history=MessageHistory(messages=1000, bytes=64_000)))
+    lab = Lab(WebSocketLimits(history=MessageHistoryLimits(messages=1000, bytes="64000B")))
     for index in range(200):
         lab.from_client(TEXT, b"event %d" % index)
     for index in range(50):
@@ -419,7 +419,7 @@ async def test_an_upload_does_not_push_out_the_events_before_it() -> None:
 
 
 async def test_large_messages_go_before_small_ones_and_the_comment_counts_all() -> None:
-    lab = Lab(WebSocketLimits(history=MessageHistory(messages=1000, bytes=64_000)))
+    lab = Lab(WebSocketLimits(history=MessageHistoryLimits(messages=1000, bytes="64000B")))
     lab.from_client(TEXT, b"event")
     lab.from_client(BINARY, upload_chunk(3000))
     for _ in range(20):
@@ -459,7 +459,7 @@ async def test_a_socket_that_has_ended_leaves_its_share_to_the_others() -> None:
 
 
 async def test_messages_that_an_addon_took_out_itself_confuse_nobody() -> None:
-    lab = Lab(WebSocketLimits(history=MessageHistory(messages=10, bytes=100)))
+    lab = Lab(WebSocketLimits(history=MessageHistoryLimits(messages=10, bytes="100B")))
     for _ in range(8):
         lab.from_client(TEXT, b"x" * 10)
         lab.flow.websocket.messages.clear()

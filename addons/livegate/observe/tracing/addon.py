@@ -5,7 +5,6 @@ With `tracing` unset, or a sample of 0, nothing here is in mitmproxy's way: no h
 
 import asyncio
 import time
-from dataclasses import replace
 
 from mitmproxy import ctx, http
 from mitmproxy.net.http import status_codes
@@ -21,8 +20,7 @@ from livegate.pipeline.fields.trace_context import Request, Sampler
 from livegate.pipeline.identifiers import random_hex
 from livegate.redaction.printable import printable
 from livegate.redaction.redactor import Redactor
-from livegate.settings import CurrentSettings, Settings
-from livegate.settings import Tracing as TracingSettings
+from livegate.settings import CurrentSettings, Settings, TracingSettings
 from livegate.tasks import retain
 
 SWEEP_EVERY_S = 5.0
@@ -139,7 +137,7 @@ class Tracing(Idling):
     def _change(self, spans: Spans, export: SpanExport, wanted: TracingSettings) -> None:
         """What is under way goes on, to another collector if need be; another sample is for what begins from now on."""
         spans.sampler.ratio = wanted.sample
-        if replace(export.settings, sample=wanted.sample) != wanted:
+        if export.settings.model_copy(update={"sample": wanted.sample}) != wanted:
             self._export = SpanExport(wanted)
             self._export.start()
             self._stop_soon(export)

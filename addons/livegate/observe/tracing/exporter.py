@@ -12,7 +12,7 @@ from livegate import __version__
 from livegate.observe.tracing.spans import Span
 from livegate.pipeline.fields.trace_context import Context
 from livegate.redaction.printable import printable
-from livegate.settings import Tracing
+from livegate.settings import TracingSettings
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -35,7 +35,7 @@ EXPORTER_LOGGER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 class SpanExport:
     """A bounded queue of spans, and the thread that empties it."""
 
-    def __init__(self, settings: Tracing) -> None:
+    def __init__(self, settings: TracingSettings) -> None:
         self.settings = settings
         self.dropped = 0
         """Spans that no collector has got: the queue was full, or the collector did not take them."""
@@ -76,7 +76,7 @@ class SpanExport:
         heard.propagate = False  # a line for each try would fill the log
         heard.addHandler(_LAST_WORD)
         self._exporter = exporter = OTLPSpanExporter(
-            endpoint=self.settings.endpoint, headers=dict(self.settings.secret_headers), timeout=TIMEOUT_S
+            endpoint=self.settings.endpoint, headers=dict(self.settings.headers), timeout=TIMEOUT_S
         )
         while not self._stopping.is_set():
             self._wake.wait(EVERY_S)
