@@ -44,6 +44,11 @@ class Scripted:
             except OSError:
                 return
 
+    def use(self, script: Callable[[socket.socket, int], None]) -> None:
+        """Give the connections from now on to another function, and count them anew."""
+        self.script = script
+        self.connections = 0
+
     def __enter__(self) -> Self:
         self._threads[0].start()
         return self

@@ -7,6 +7,7 @@ for what is not UTF-8, or drop the connection.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from socket_lab import frame
 
@@ -276,6 +277,7 @@ def auto_fragmentation() -> Iterator[Case]:
     yield Case("10.1.1", fragments(TEXT, b"*" * 65536, 1300), ((TEXT, b"*" * 65536),))
 
 
+@cache
 def all_cases() -> list[Case]:
     sections = (
         framing, pings_and_pongs, reserved_bits, reserved_opcodes, fragmentation, utf8, closing, large,

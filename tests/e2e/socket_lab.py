@@ -136,7 +136,8 @@ def frame(opcode: int, payload: bytes = b"", *, masked: bool, fin: bool = True, 
     if not masked:
         return head + payload
     key = b"\x11\x22\x33\x44"
-    return head + key + bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))
+    masked_payload = int.from_bytes(payload) ^ int.from_bytes((key * (size // 4 + 1))[:size])
+    return head + key + masked_payload.to_bytes(size)
 
 
 async def break_off(connection: Connection, fault: str) -> None:

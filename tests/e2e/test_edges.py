@@ -3,6 +3,8 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,29 +19,56 @@ SHORT = {"request_head": "1s", "keep_alive": "1s", "connect": "500ms", "response
 Script = Callable[[socket.socket, int], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A gateway in front of a scripted backend, with the lines that it has printed since the test began."""
+
+    gateway: Gateway
+    backend: Scripted | None
+    since: int
+
+    @property
+    def port(self) -> int:
+        return self.gateway.port
+
+    @property
+    def log(self) -> str:
+        return "\n".join(self.gateway.output.lines[self.since :])
+
+    def wait_for_line(self, fragment: str) -> str:
+        return self.gateway.output.wait_for(fragment, since=self.since)
+
+    def raw(self, data: bytes) -> bytes:
+        return self.gateway.raw(data)
+
+
+def settings(url: str, **more: object) -> dict[str, object]:
+    return {"services": {"app.test": url}, "rate_limit": MANY, "timeouts": SHORT, **more}
+
+
+@pytest.fixture(scope="module")
+def shared(folder: Path) -> Iterator[tuple[Gateway, Scripted]]:
+    """A gateway for the tests that need no settings of their own, and its backend."""
+    with Scripted(lambda conn, number: None) as backend, Gateway(folder, settings(backend.url)) as gateway:
+        yield gateway, backend
+
+
 @pytest.fixture
-def behind(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
-    """Starts a gateway in front of a scripted backend, at `app.test`."""
-    opened: list[Gateway | Scripted] = []
+def behind(shared: tuple[Gateway, Scripted], tmp_path: Path) -> Iterator[Callable[..., Front]]:
+    """Put a gateway in front of a script, or of a URL, at `app.test`: the shared one if no arguments are given."""
+    with ExitStack() as opened:
 
-    def start(script: Script | str, *arguments: str, **settings: object) -> Gateway:
-        if isinstance(script, str):
-            url = script
-        else:
-            backend = Scripted(script).__enter__()
-            opened.append(backend)
-            url = backend.url
-        made = Gateway(
-            tmp_path, {"services": {"app.test": url}, "rate_limit": MANY, "timeouts": SHORT, **settings}, *arguments
-        )
-        made.backend = opened[-1] if opened else None  # type: ignore[attr-defined]
-        made.__enter__()
-        opened.append(made)
-        return made
+        def start(script: Script | str, *arguments: str, **more: object) -> Front:
+            if not isinstance(script, str) and not arguments and not more:
+                gateway, backend = shared
+                backend.use(script)
+                return Front(gateway, backend, len(gateway.output.lines))
+            own = None if isinstance(script, str) else opened.enter_context(Scripted(script))
+            url = script if isinstance(script, str) else own.url
+            gateway = opened.enter_context(Gateway(tmp_path, settings(url, **more), *arguments))
+            return Front(gateway, own, 0)
 
-    yield start
-    for one in reversed(opened):
-        one.__exit__(None, None, None)
+        yield start
 
 
 def request(method: str = "GET", *fields: str, close: bool = True) -> bytes:
@@ -78,7 +107,7 @@ def test_a_safe_or_idempotent_request_is_sent_again_once(behind, method: str) ->
         conn.sendall(request(method, *body))
         assert status_of(receive_all(conn)) == 200
     assert gateway.backend.connections == 2
-    gateway.output.wait_for("is sent again")
+    gateway.wait_for_line("is sent again")
 
 
 @pytest.mark.parametrize("fields", [("POST", "Content-Length: 0"), ("PUT", "Content-Length: 3")])
@@ -163,8 +192,8 @@ def test_an_answer_that_is_no_http_is_502(behind, data: bytes) -> None:
 def test_a_malformed_answer_does_not_put_its_fields_into_the_log(behind, end: bytes) -> None:
     gateway = behind(raw_answer(b"HTTP/1.1 200 OK\r\n" + end))
     assert status_of(gateway.raw(request())) == 502
-    gateway.output.wait_for("status=502")
-    assert "CANARY" not in gateway.output.text
+    gateway.wait_for_line("status=502")
+    assert "CANARY" not in gateway.log
 
 
 def test_an_answer_cut_while_it_is_streamed_is_cut_for_the_client_too(behind) -> None:
@@ -202,7 +231,7 @@ def test_what_a_backend_sends_unasked_reaches_nobody(behind) -> None:
         first = one_answer(conn)
         conn.sendall(request())
         assert b"POISON" not in first + receive_all(conn)
-    assert "POISON" not in gateway.output.text
+    assert "POISON" not in gateway.log
 
 
 def test_a_backend_that_cannot_be_connected_to_is_504_after_the_connect_time(behind) -> None:
@@ -297,7 +326,7 @@ def test_a_client_that_leaves_frees_the_backend(behind) -> None:
         conn.sendall(request())
         assert asked.wait(10)
     assert gone.wait(10)
-    gateway.output.wait_for("status=499")
+    gateway.wait_for_line("status=499")
 
 
 def test_an_early_answer_lets_the_client_finish_and_then_closes(behind) -> None:
@@ -316,7 +345,7 @@ def test_a_malformed_chunk_ends_the_exchange_with_400(behind) -> None:
     gateway = behind(raw_answer(OK, hold=True))
     answer = gateway.raw(request("POST", "Transfer-Encoding: chunked") + b"zz\r\nabc\r\n")
     assert status_of(answer) == 400
-    line = gateway.output.wait_for(f" request_id={header_of(answer, 'X-Request-Id')[0]}")
+    line = gateway.wait_for_line(f" request_id={header_of(answer, 'X-Request-Id')[0]}")
     assert f" bytes_out={len(answer.partition(b'\r\n\r\n')[2])} " in line
     assert "reason=request-malformed" in line
     assert "host=app.test" in line
@@ -340,7 +369,7 @@ def test_a_flow_that_an_addon_kills_ends_without_an_answer(behind, tmp_path: Pat
     script.write_text(f"def {hook}(flow):\n    flow.kill()\n")
     gateway = behind(raw_answer(OK), "-s", str(script))
     assert gateway.raw(request()) == b""
-    gateway.output.wait_for("reason=killed")
+    gateway.wait_for_line("reason=killed")
 
 
 def test_an_addon_that_kills_an_early_answer_ends_the_connection(behind, tmp_path: Path) -> None:
@@ -358,13 +387,13 @@ def test_websockets_can_be_switched_off_in_mitmproxy(tmp_path: Path, behind) -> 
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         assert answer.startswith(b"HTTP/1.1 101 ")
-        gateway.output.wait_for("WebSockets are off in mitmproxy")
+        gateway.wait_for_line("WebSockets are off in mitmproxy")
 
 
 def test_mitmproxys_own_size_options_are_ignored_with_a_word(behind) -> None:
     gateway = behind(raw_answer(OK), "--set", "stream_large_bodies=1k", "--set", "body_size_limit=1")
     assert status_of(gateway.raw(request())) == 200
-    assert "option stream_large_bodies is ignored" in gateway.output.text
+    assert "option stream_large_bodies is ignored" in gateway.log
 
 
 def test_options_cannot_be_made_unsafe_while_it_runs(behind, tmp_path: Path) -> None:
@@ -377,12 +406,11 @@ def test_options_cannot_be_made_unsafe_while_it_runs(behind, tmp_path: Path) -> 
         "        except exceptions.OptionsError as error:\n            print('turned down:', error, flush=True)\n"
     )
     gateway = behind(raw_answer(OK), "-s", str(script))
-    mark = len(gateway.output.lines)
     assert status_of(gateway.raw(request())) == 200
-    gateway.output.wait_for("turned down: rawtcp must stay False")
-    gateway.output.wait_for("turned down: livegate serves as a reverse proxy only")
+    gateway.wait_for_line("turned down: rawtcp must stay False")
+    gateway.wait_for_line("turned down: livegate serves as a reverse proxy only")
     # mitmproxy has begun to listen elsewhere before the change was turned down, and comes back.
-    gateway.output.wait_for(f"listening at 127.0.0.1:{gateway.port}", since=mark)
+    gateway.wait_for_line(f"listening at 127.0.0.1:{gateway.port}")
     forward = b"GET http://127.0.0.1:1/ HTTP/1.1\r\nHost: 127.0.0.1:1\r\nConnection: close\r\n\r\n"
     assert status_of(gateway.raw(forward)) == 404
 
