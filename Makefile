@@ -4,7 +4,7 @@ LOCK_PYTHON ?= $(shell scripts/find-python 3.12)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo run test check format bench bench-frames bench-page bench-scroll soak fuzz lock clean
+.PHONY: help install demo run test check format bench bench-frames bench-page bench-scroll soak fuzz docs lock clean
 
 help:
 	@echo "make demo     start the demo apps and the gateway in mitmweb in front of them"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench-scroll  how smoothly the admin page's table scrolls with 5,000 sessions"
 	@echo "make soak     15 minutes under load, with reloads and the admin page open (ARGS='--minutes 2' for a glance)"
 	@echo "make fuzz     a million byte streams through the WebSocket codec (ARGS='--count 50000' for fewer)"
+	@echo "make docs     write the generated documents anew"
 	@echo "make install  only set up .venv"
 	@echo "make lock     write requirements.lock anew"
 
@@ -61,6 +62,9 @@ soak: install
 
 fuzz: install
 	$(BIN)/python tests/fuzz $(ARGS)
+
+docs: install
+	$(BIN)/python scripts/settings_reference.py
 
 format: install
 	$(BIN)/ruff check --fix .

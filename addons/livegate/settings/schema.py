@@ -49,50 +49,61 @@ def _key(default: Any, description: str, **more: Any) -> Any:
     return Field(default, description=description, **more)
 
 
+def _inherited(description: str, **more: Any) -> Any:
+    """Declare a key of a service whose absence means the global value, so its schema has no default."""
+    return _key(None, description, json_schema_extra=lambda schema: schema.pop("default"), **more)
+
+
 def _section(section: type[Section]) -> Any:
     """Declare an optional section, of which every key has its default."""
     return Field(default_factory=section)
 
 
 class Timeouts(Section):
-    """How long the gateway waits."""
+    """Timeouts of requests and connections."""
 
-    request_head: Duration = _key("10s", "From the first byte of a request's head to its last. Beyond: 408.")
-    connect: Duration = _key("10s", "For a connection to the backend, including TLS. Beyond: 504.")
-    upgrade: Duration = _key("10s", "For the backend's response to a WebSocket upgrade. Beyond: 504.")
-    response: Duration = _key("60s", "For the first byte of the backend's response. Beyond: 504.")
+    request_head: Duration = _key("10s", "Maximum time from the first byte of a request head to its last. Beyond: 408.")
+    connect: Duration = _key("10s", "Maximum time to connect to the backend, including TLS. Beyond: 504.")
+    upgrade: Duration = _key("10s", "Maximum time for the backend's response to a WebSocket upgrade. Beyond: 504.")
+    response: Duration = _key("60s", "Maximum time for the first byte of the backend's response. Beyond: 504.")
     keep_alive: Duration = _key(
-        "75s", "For the next request on a client's connection, or the next part of a request body. Beyond: closed."
+        "75s",
+        "Maximum time for a TLS handshake, for the next request on a connection, and for the next part of a request "
+        "body. Beyond: the connection is closed, or 408 within a body.",
     )
-    drain: Duration = _key("10s", "After SIGTERM or SIGINT, for requests and WebSockets in progress. Beyond: closed.")
+    drain: Duration = _key(
+        "10s",
+        "Maximum time to stop after SIGTERM or SIGINT. WebSockets are closed with 1012, spread over most of it. "
+        "Beyond: open connections are cut.",
+    )
 
 
 class ServiceTimeouts(Section):
-    """Timeouts of one service; null or absent means the global value."""
+    """Timeouts of one service, in place of the global ones. null means the global one."""
 
-    connect: Duration | None = _key(None, "In place of `timeouts.connect`.")
-    upgrade: Duration | None = _key(None, "In place of `timeouts.upgrade`.")
-    response: Duration | None = _key(None, "In place of `timeouts.response`.")
+    connect: Duration | None = _inherited("As `timeouts.connect`.")
+    upgrade: Duration | None = _inherited("As `timeouts.upgrade`.")
+    response: Duration | None = _inherited("As `timeouts.response`.", examples=["120s"])
 
 
 class RateLimits(Section):
-    """Number of requests per sliding window. Beyond: 429 with `Retry-After`."""
+    """Maximum number of requests per sliding window. Beyond: 429 with `Retry-After`."""
 
     user: RequestRate | None = _key(
         "100/minute",
-        "Per user: the Authorization field, else the session cookie (`*_session`, `_*_key`), else the address. "
-        "null: no limit.",
+        "Per user: X-User-ID of a trusted proxy, else the Authorization field, else the session cookie (`*_session`, "
+        "`_*_key`), else the client address. null: no limit.",
     )
     ip: RequestRate | None = _key("500/minute", "Per client address; IPv6 per /64 network. null: no limit.")
-    dry_run: bool = _key(False, "Log the requests that would be refused, and let them pass.")
+    dry_run: bool = _key(False, "true logs the requests that would be refused, and lets them pass.")
 
 
 class ServiceRateLimits(Section):
-    """Rate limits of one service. A limit that is set here is counted apart from the other services."""
+    """Rate limits of one service. A rate that is set here is counted for this service only."""
 
-    user: RequestRate | None = _key(None, "In place of `rate_limit.user`, if present. null: no limit.")
-    ip: RequestRate | None = _key(None, "In place of `rate_limit.ip`, if present. null: no limit.")
-    dry_run: bool | None = _key(None, "In place of `rate_limit.dry_run`. null: the global value.")
+    user: RequestRate | None = _inherited("As `rate_limit.user`. null: no limit.", examples=["300/minute"])
+    ip: RequestRate | None = _inherited("As `rate_limit.ip`. null: no limit.", examples=["1000/minute"])
+    dry_run: bool | None = _inherited("As `rate_limit.dry_run`. null: the global value.")
 
 
 class BackendTls(Section):
@@ -110,7 +121,7 @@ class BackendTls(Section):
 
 
 class MaxConnections(Section):
-    """Number of open WebSockets. Beyond: 503 with `Retry-After`, before the backend is contacted."""
+    """Maximum number of open WebSockets. Beyond: 503 with `Retry-After`, before the backend is contacted."""
 
     total: Count | None = _key(10_000, "On this gateway; only at the top level. null: no limit.")
     per_service: Count | None = _key(None, "To one service. null: no limit.", examples=[2000])
@@ -118,34 +129,34 @@ class MaxConnections(Section):
 
 
 class FrameRateLimit(Section):
-    """Traffic per second that one client may send on one WebSocket. Beyond: closed with 1008."""
+    """Maximum traffic per second from the client of one WebSocket. Beyond: closed with 1008."""
 
     messages: Count | None = _key(None, "Messages, pings and pongs. null: no limit.", examples=[200])
-    bytes: Size | None = _key(None, "Bytes of their frames. null: no limit.", examples=["1MiB"])
+    bytes: Size | None = _key(None, "Bytes of their frames, headers included. null: no limit.", examples=["1MiB"])
 
 
 class MessageHistoryLimits(Section):
-    """Messages of one WebSocket kept on its flow. Beyond: upload chunks go first, then large messages, then the oldest.
+    """Maximum message history of one WebSocket, kept on its flow. Beyond: messages are evicted.
 
-    The flow's comment says how many were removed. mitmdump, which shows no flows, frees all messages when a socket has
-    closed and every addon that saves flows has seen it.
+    Upload chunks are evicted first, then large messages, then the oldest; the flow's comment counts them. mitmdump
+    shows no flows, so it frees all messages once the socket has closed and every addon that saves flows has seen it.
     """
 
-    messages: Annotated[int, Field(ge=0, le=MAX_COUNT)] = _key(1000, "Number of messages.")
-    bytes: Size = _key("1MiB", "Size of their contents, with the overhead of each.")
+    messages: Annotated[int, Field(ge=0, le=MAX_COUNT)] = _key(1000, "Maximum number of messages.")
+    bytes: Size = _key("1MiB", "Maximum size of their contents.")
 
 
 class WebSocketLimits(Section):
     """Limits of WebSockets, for all services or under `services.HOST` for one."""
 
-    max_message: Size = _key("16MiB", "Size of one message after decompression. Beyond: closed with 1009.")
+    max_message: Size = _key("16MiB", "Maximum size of one message after decompression. Beyond: closed with 1009.")
     idle: Duration | None = _key(
         "75s",
-        "Without a byte in either direction (Phoenix sends a heartbeat every 30 s). Beyond: aborted, which both ends "
-        "see as 1006. null: no limit.",
+        "Maximum time without a byte in either direction (Phoenix sends a heartbeat every 30 s). Beyond: aborted, "
+        "which both ends see as 1006. null: no limit.",
     )
     max_age: Duration | None = _key(
-        None, "Since the 101 response. Beyond: closed with 1012. null: no limit.", examples=["12h"]
+        None, "Maximum time since the 101 response. Beyond: closed with 1012. null: no limit.", examples=["12h"]
     )
     ping_every: Duration | None = _key(
         None,
@@ -161,7 +172,7 @@ class WebSocketLimits(Section):
     history: MessageHistoryLimits = _section(MessageHistoryLimits)
     allowed_origins: Annotated[tuple[Origin, ...], AS_TUPLE] | None = _key(
         None,
-        "Origins that may connect. A missing or other Origin gets 403. null: every origin.",
+        "Origins that may connect. An upgrade with another Origin, or without one, gets 403. null: every origin.",
         examples=[["https://app.example.com", "https://*.example.com"]],
     )
 
@@ -169,12 +180,18 @@ class WebSocketLimits(Section):
 class FlowHistoryLimits(Section):
     """Flows and messages kept in memory for mitmweb and mitmproxy's console."""
 
-    flows: Count = _key(2000, "Number of finished flows. Beyond: the oldest go, except those you have marked.")
-    flow_bytes: Size = _key("256MiB", "Size of finished flows, with the messages of closed sockets. Beyond: likewise.")
+    flows: Count = _key(
+        2000,
+        "Maximum number of finished flows. Beyond: the oldest are removed, except those that a person has marked. "
+        "Those that livegate has marked, such as crashes, stay twice as long.",
+    )
+    flow_bytes: Size = _key(
+        "256MiB", "Maximum size of finished flows, with the messages of closed sockets. Beyond: as `flows`."
+    )
     message_bytes: Size = _key(
         "64MiB",
-        "Size of the messages of all open sockets. Beyond: each socket's history is trimmed to an equal share, besides "
-        "its own limit in `websocket.history`.",
+        "Maximum size of the messages of all open sockets together. Beyond: each history is trimmed to an equal share. "
+        "`websocket.history` limits each socket besides.",
     )
 
 
@@ -182,11 +199,9 @@ class ServiceEntry(Section):
     """One service: its backend, and what differs from the global settings."""
 
     backend: BackendUrl = Field(
-        description="URL of the application, of scheme, host and port. WebSockets go to the same place as ws or wss."
+        description="URL of the application: scheme, host and port. WebSockets use the same address with ws or wss."
     )
-    host: HostPolicy = _key(
-        "rewrite", "Host field sent to the backend: rewrite to the backend's, or keep the client's."
-    )
+    host: HostPolicy = _key("rewrite", "Host field sent to the backend. rewrite: the backend's; keep: the client's.")
     origin: OriginPolicy = _key(
         "preserve",
         "Origin field sent to the backend. preserve: the client's, or on an upgrade without one that of the requested "
@@ -211,30 +226,35 @@ class ClientTlsSection(Section):
 
     certificates: dict[str, FilePath] = _key(
         {},
-        "PEM file with certificate chain and private key, by host name or wildcard. A renewed file is read again. "
+        "PEM file with certificate chain and private key, by host name or wildcard. A file that changes is read again. "
         "Other hosts get a certificate of mitmproxy's own CA.",
         examples=[{"*.example.com": "certs/example.pem"}],
     )
-    redirect_http: bool = _key(False, "Redirect plain requests to https with 308, and refuse plain upgrades with 426.")
+    redirect_http: bool = _key(
+        False, "true redirects plain requests to https with 308, and refuses plain upgrades with 426."
+    )
 
 
 class Limits(Section):
-    """Size of a request."""
+    """Maximum size of a request."""
 
-    head: Size = _key("32KiB", "Request line and header fields. Beyond: 431, or 414 for the request line.")
-    headers: Annotated[int, Field(ge=1, le=10_000)] = _key(100, "Number of header fields. Beyond: 431.")
-    body: Size = _key("100MiB", "Request body. Beyond: 413.")
+    head: Size = _key(
+        "32KiB", "Maximum size of request line and header fields. Beyond: 431, or 414 for the request line alone."
+    )
+    headers: Annotated[int, Field(ge=1, le=10_000)] = _key(100, "Maximum number of header fields. Beyond: 431.")
+    body: Size = _key("100MiB", "Maximum size of a request body. Beyond: 413.")
     stream_above: Size = _key(
         "1MiB",
-        "Longer bodies are forwarded as they arrive, in both directions. So are Server-Sent Events, request bodies of "
-        "unknown length, and responses of unknown length that take more than 0.1 s.",
+        "Maximum size of a body that is gathered before it is forwarded. Larger bodies are forwarded as they arrive, "
+        "in both directions. So are Server-Sent Events, request bodies of unknown length, and responses of unknown "
+        "length that take more than 0.1 s.",
     )
 
 
 class FrameLog(Section):
     """File with one JSON object per WebSocket frame, and one per HTTP exchange of a LiveView session."""
 
-    path: FilePath = Field(description="Where it is written.", examples=["frames.jsonl"])
+    path: FilePath = Field(description="File that is written.", examples=["frames.jsonl"])
     format: Literal["jsonl"] = _key("jsonl", "JSON Lines, the only format.", repr=False)
     rotate: Size = _key("100MiB", "Size at which a new file is started.")
     keep: Annotated[int, Field(ge=0, le=1000)] = _key(10, "Number of older files kept.")
@@ -246,7 +266,7 @@ class FrameLog(Section):
 class Inspect(Section):
     """Inspection and redaction of the traffic."""
 
-    redact: bool = _key(True, "Redact secrets in everything that is stored or shown.")
+    redact: bool = _key(True, "true redacts secrets in everything that is stored or shown.")
     redact_fields: Annotated[tuple[SecretField, ...], AS_TUPLE] = _key(
         [],
         "Names of further fields whose values are secret, in JSON, forms, URLs and headers.",
@@ -255,8 +275,8 @@ class Inspect(Section):
     frame_log: FrameLog | None = _key(None, "null: no frame log.")
     sessions: Annotated[int, Field(ge=1, le=100_000)] = _key(
         2000,
-        "Number of sessions kept: browser tabs, and sockets that carry channels only. Beyond: the session that was "
-        "idle longest goes.",
+        "Maximum number of sessions kept: browser tabs, and sockets that carry channels only. Beyond: the session that "
+        "was idle longest is evicted.",
     )
 
 
@@ -266,11 +286,12 @@ class Admin(Section):
     listen: ListenAddress = _key("127.0.0.1:9091", "Its address and port. Other addresses than loopback need a token.")
     token: Token | None = _key(
         None,
-        "Sent by clients as `Authorization: Bearer`, or typed into the page. Best taken from the environment.",
+        "Secret that clients send as `Authorization: Bearer`, or that a person types into the page. Best taken from "
+        "the environment.",
         repr=False,
     )
     hosts: Annotated[tuple[AdminHost, ...], AS_TUPLE] = _key(
-        [], "Names that a Host field may have, besides IP addresses and localhost.", examples=[["ops.example.com"]]
+        [], "Names that a request's Host may have, besides IP addresses and localhost.", examples=[["ops.example.com"]]
     )
 
 
@@ -291,10 +312,10 @@ class TracingSettings(Section):
 
 
 class Log(Section):
-    """Log of the process."""
+    """Log lines of the gateway."""
 
-    format: Literal["text", "json"] = _key("text", "json writes one object per line.")
-    level: Literal["debug", "info", "warning", "error"] = _key("info", "Least severe level that is written.")
+    format: Literal["text", "json"] = _key("text", "json: one object per line.")
+    level: Literal["debug", "info", "warning", "error"] = _key("info", "Lowest level that is written.")
 
 
 class SettingsFile(Section):
