@@ -262,5 +262,5 @@ def test_every_reason_for_which_the_gateway_closes_has_a_cause() -> None:
 
 
 def test_the_document_lists_each_cause_once() -> None:
-    rows = re.findall(r"^\| `([a-z-]+)` \|", (CHECKOUT / "docs" / "causes.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z-]+)` \|", (CHECKOUT / "docs" / "reference" / "causes.md").read_text(), re.MULTILINE)
     assert sorted(rows) == sorted([*SLUGS, *catalog.SLUGS])

@@ -1,4 +1,4 @@
-"""docs/metrics.md names every metric, label, reason and drop that there is, and no other."""
+"""docs/reference/metrics.md names every metric, label, reason and drop that there is, and no other."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ from livegate.observe.metrics.addon import Metrics
 from livegate.observe.metrics.instruments import Instruments
 from livegate.observe.metrics.labels import reason_label
 
-DOCUMENT = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "reference" / "metrics.md").read_text()
 ROW = re.compile(r"^\| `([a-z_]+)` \| (counter|gauge|histogram) \|([^|]*)\| [^|]+ \|$", re.MULTILINE)
 
 
