@@ -21,6 +21,7 @@ from livegate.logs.handler import Gate
 from livegate.logs.terminal import Terminal
 from livegate.observe.history.addon import Watch
 from livegate.observe.metrics.addon import Metrics
+from livegate.observe.metrics.loop_lag import LoopLag
 from livegate.observe.tracing.addon import Tracing
 from livegate.pipeline.access_log import AccessLog
 from livegate.pipeline.backend_recovery import Recoveries
@@ -106,6 +107,7 @@ def gateway_addons() -> list[Any]:
         frames,
         inspection,
         metrics,
+        LoopLag(metrics.lag.observe, watch.trend.lagged),
         watch,
         tracing,
         AdminListener(current, desk),

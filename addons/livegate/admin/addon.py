@@ -1,4 +1,4 @@
-"""Brings up what operators need, as the settings say, and keeps its clocks: the trend, the event loop's lag."""
+"""Starts, moves and stops the admin listener as the settings say, and closes the time series' intervals."""
 
 import asyncio
 import contextlib
@@ -23,18 +23,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LAG_EVERY_S = 0.25
-
 
 class AdminListener:
-    """The admin listener's life, and the two clocks."""
+    """Addon that owns the admin listener and the clock of the time series."""
 
     def __init__(self, current: CurrentSettings, desk: Desk) -> None:
         self._current = current
         self._desk = desk
         self._server: AdminServer | None = None
         self._wanted: Admin | None = None
-        self._clocks: list[asyncio.Task[None]] = []
+        self._clock: asyncio.Task[None] | None = None
         self._changing: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
         current.on_change(self._apply)
@@ -46,14 +44,14 @@ class AdminListener:
         self._desk.open(loop)
         if "web_port" in ctx.options:
             self._join_mitmweb()
-        self._clocks = [loop.create_task(self._step()), loop.create_task(self._measure_lag())]
+        self._clock = loop.create_task(self._step())
         self._apply(self._current.value)
 
     def done(self) -> Coroutine[Any, Any, None] | None:
         # mitmproxy awaits `done` when the process ends, but not when a script is unloaded, where it must be sync.
-        for task in self._clocks:
-            task.cancel()
-        self._clocks = []
+        if self._clock is not None:
+            self._clock.cancel()
+        self._clock = None
         self._wanted = None
         changing = self._change()
         if ctx.master.should_exit.is_set():
@@ -85,7 +83,7 @@ class AdminListener:
     def _apply(self, settings: Settings) -> None:
         """Bring the listener to what the settings say; one that could not listen is tried again on a reload."""
         self._desk.watch.active = settings.admin is not None or "web_port" in ctx.options
-        if self._clocks:
+        if self._clock is not None:
             self._wanted = settings.admin
             if self._changing is None or self._changing.done():
                 self._changing = asyncio.ensure_future(self._change())
@@ -125,16 +123,6 @@ class AdminListener:
         while True:
             await asyncio.sleep(STEP_S)
             self._desk.end_step()
-
-    async def _measure_lag(self) -> None:
-        loop = asyncio.get_running_loop()
-        metrics, trend = self._desk.metrics, self._desk.watch.trend
-        while True:
-            due = loop.time() + LAG_EVERY_S
-            await asyncio.sleep(LAG_EVERY_S)
-            lag = max(0.0, loop.time() - due)
-            metrics.lag.observe(lag)
-            trend.now.lag = max(trend.now.lag, lag)
 
 
 def _is_this_machine(host: str) -> bool:

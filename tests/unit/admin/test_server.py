@@ -200,7 +200,7 @@ async def test_the_gateway_does_not_connect_to_the_listener_whatever_it_is_calle
 async def test_an_unloaded_script_takes_its_listener_with_it(parts: Parts, port: int) -> None:
     addon = AdminListener(CurrentSettings(), parts.desk)
     addon.running()
-    assert not addon._clocks, "without settings nothing is started"
+    assert addon._clock is None, "without settings nothing is started"
     assert addon.done() is None, "mitmproxy does not await it while it goes on"
 
     addon = AdminListener(parts.current, parts.desk)

@@ -50,6 +50,10 @@ class Trend:
         closes, kind = self.now.closes, f"{code} {by}"
         closes[kind if kind in closes or len(closes) < MAX_CLOSE_KINDS else f"other {by}"] += 1
 
+    def lagged(self, seconds: float) -> None:
+        """Record a lag of the event loop; an interval keeps its worst."""
+        self.now.lag = max(self.now.lag, seconds)
+
     def end_step(self, sockets: dict[str, int], sessions: int) -> dict[str, Any]:
         """Close a step; what is open at its end is given. Returns what the page is told of it."""
         step, self.now = self.now, Step()
