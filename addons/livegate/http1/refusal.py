@@ -1,19 +1,19 @@
-"""The value that a rule of the gateway returns when it turns a request away; the addons make answers of it."""
+"""A refusal as a value: returned by the rules of the gateway, made a response by `pipeline.exchange.responses`."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is answered by the gateway itself instead of a backend."""
+    """Reason for which the gateway itself responds to a request, instead of a backend."""
 
     status: int
-    """HTTP status of the answer, 400..599 (RFC 9110 section 15)."""
+    """HTTP status of the response, 400..599 (RFC 9110 section 15), or 308 for a redirect."""
     message: str
-    """One sentence for the client: what was wrong and what is allowed. Plain text, never an internal address."""
+    """One sentence for the client: the problem and what is allowed. Plain text, never an internal address."""
     reason: str
     """A short fixed slug for logs and metrics, such as `host-malformed`. Never contains client data."""
     headers: tuple[tuple[str, str], ...] = ()
-    """Header fields that the answer carries besides the usual ones, such as `Allow`."""
+    """Additional header fields of the response, such as `Allow`."""
     close: bool = False
-    """Whether the client's connection must end after the answer (framing can no longer be trusted)."""
+    """Whether the response closes the client's connection, because its framing can no longer be trusted."""

@@ -4,7 +4,7 @@ from mitmproxy import http
 from mitmproxy.net.http import http1
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from livegate.http1 import request_head
+from livegate.http1 import request_head, upgrade
 from livegate.http1.refusal import Refusal
 from livegate.pipeline import errors
 from livegate.pipeline.exchange.record import Exchange, begin
@@ -52,7 +52,7 @@ class Guard:
             fields=fields,
             max_headers=exchange.settings.limits.headers,
         ) or request_head.message_refusal(authority=data.authority, scheme=data.scheme, fields=fields)
-        if refusal is None and request_head.is_upgrade(fields):
-            refusal = request_head.upgrade_refusal(method=data.method, version=data.http_version, fields=fields)
+        if refusal is None and upgrade.is_upgrade(fields):
+            refusal = upgrade.upgrade_refusal(method=data.method, version=data.http_version, fields=fields)
             exchange.upgrade = refusal is None
         return refusal

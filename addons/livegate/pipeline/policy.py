@@ -1,16 +1,14 @@
 """The gateway's answers to what the transport layers ask: bounds, plans, refusals, failures."""
 
-import base64
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
 
 from mitmproxy import ctx, http
 from mitmproxy.connection import Client
 
-from livegate.http1 import request_head
+from livegate.http1 import request_head, upgrade
 from livegate.http1.refusal import Refusal
 from livegate.logs.context import about
 from livegate.mitm.hook_table import table_of
@@ -30,8 +28,6 @@ from livegate.websocket.relay import Session
 logger = logging.getLogger(__name__)
 
 MAX_HOST_CHARACTERS = 300
-WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-"""RFC 6455 section 1.3."""
 
 
 class RequestPolicy:
@@ -73,13 +69,13 @@ class RequestPolicy:
         refusal = Refusal(400, "The request is malformed.", "request-malformed", close=True)
         if request is None:
             return self._without_flow(client, refusal, head)
-        answer = errors.answer(None, refusal, request_head.target_of(head))
+        answer = errors.answer(None, refusal, request_head.request_target(head))
         setattr(request, ANSWER, answer)
         return answer
 
     def _without_flow(self, client: Client, refusal: Refusal, head: bytes) -> http.Response:
         """Answer and log a request that never became a flow."""
-        answer = errors.answer(None, refusal, request_head.target_of(head))
+        answer = errors.answer(None, refusal, request_head.request_target(head))
         size = len(answer.raw_content or b"")
         fields: Fields = {
             "method": "-",
@@ -115,7 +111,7 @@ class RequestPolicy:
         exchange = exchange_of(flow)
         if exchange is None or not exchange.upgrade:
             return "switched protocols although nobody asked for it"
-        problem = _handshake_problem(flow.request, response)
+        problem = upgrade.response_problem(flow.request.headers.fields, response.headers.fields)
         if problem is None:
             name = "Sec-WebSocket-Extensions"
             exchange.deflate, problem = deflate.accepted(
@@ -230,27 +226,3 @@ def _tell_where(flow: http.HTTPFlow, service: Service) -> None:
         printable(request.headers.get("Origin", "-"), MAX_HOST_CHARACTERS),
         extra=about(flow),
     )
-
-
-def _handshake_problem(request: http.Request, response: http.Response) -> str | None:
-    """What makes a 101 unacceptable (RFC 6455 section 4.1, "the client MUST validate the server's response")."""
-    key = request.headers.get("Sec-WebSocket-Key", "").encode()
-    accept = base64.b64encode(hashlib.sha1(key + WEBSOCKET_GUID, usedforsecurity=False).digest()).decode()
-    if _tokens(response.headers.get_all("Upgrade")) != {"websocket"}:
-        return "switched to another protocol than websocket"
-    if "upgrade" not in _tokens(response.headers.get_all("Connection")):
-        return "switched protocols without `Connection: Upgrade`"
-    if response.headers.get_all("Sec-WebSocket-Accept") != [accept]:
-        return "answered the upgrade with a wrong Sec-WebSocket-Accept"
-    chosen = response.headers.get_all("Sec-WebSocket-Protocol")
-    if chosen and (len(chosen) > 1 or chosen[0] not in _items(request.headers.get_all("Sec-WebSocket-Protocol"))):
-        return "chose a subprotocol that was not offered"
-    return None
-
-
-def _items(values: Iterable[str]) -> set[str]:
-    return {item.strip() for value in values for item in value.split(",")}
-
-
-def _tokens(values: Iterable[str]) -> set[str]:
-    return {item.lower() for item in _items(values)}

@@ -2,8 +2,8 @@
 
 from mitmproxy import http
 
+from livegate.http1.authority import split_authority
 from livegate.http1.refusal import Refusal
-from livegate.http1.request_head import split_authority
 from livegate.pipeline import errors
 from livegate.pipeline.exchange.record import Exchange, awaiting_backend
 from livegate.pipeline.fail_closed import fail_closed

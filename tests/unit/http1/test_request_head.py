@@ -170,8 +170,6 @@ def test_no_fields_make_the_rules_of_a_message_fail(fields: list[tuple[bytes, by
     named = [(name or b"host", value) for name, value in fields]
     rules.message_refusal(authority=authority, scheme=b"http", fields=named)
     rules.parsed_head_refusal(method=b"GET", target=authority, version=b"HTTP/1.1", fields=named, max_headers=3)
-    rules.is_upgrade(named)
-    rules.upgrade_refusal(method=b"GET", version=b"HTTP/1.1", fields=named)
 
 
 FRAMING_NAMES = st.sampled_from(
@@ -181,9 +179,6 @@ FRAMING_NAMES = st.sampled_from(
         b"Transfer-Encoding",
         b"TE",
         b"Expect",
-        b"Upgrade",
-        b"Connection",
-        b"Sec-WebSocket-Key",
     ]
 )
 
@@ -193,8 +188,6 @@ def test_no_value_of_a_field_that_matters_makes_the_rules_fail(
     fields: list[tuple[bytes, bytes]], authority: bytes
 ) -> None:
     rules.message_refusal(authority=authority, scheme=authority, fields=fields)
-    rules.is_upgrade(fields)
-    rules.upgrade_refusal(method=b"GET", version=b"HTTP/1.1", fields=fields)
 
 
 TOKEN_TEXT = st.text(st.sampled_from("abcXYZ019-_."), min_size=1, max_size=12)
@@ -371,109 +364,9 @@ def test_an_absolute_form_has_to_agree_with_host(target: bytes, host: bytes, agr
     assert (refusal is None) is agrees
 
 
-# Upgrades
-
-KEY = (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")
-VERSION = (b"Sec-WebSocket-Version", b"13")
-ASK = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade")]
-REFUSED_UPGRADES: dict[str, tuple[bytes, bytes, list[tuple[bytes, bytes]]]] = {
-    "post": (b"POST", b"HTTP/1.1", [*ASK, VERSION, KEY]),
-    "get in lower case": (b"get", b"HTTP/1.1", [*ASK, VERSION, KEY]),
-    "http 1.0": (b"GET", b"HTTP/1.0", [*ASK, VERSION, KEY]),
-    "no connection": (b"GET", b"HTTP/1.1", [ASK[0], VERSION, KEY]),
-    "connection without upgrade": (b"GET", b"HTTP/1.1", [ASK[0], (b"Connection", b"keep-alive"), VERSION, KEY]),
-    "another protocol besides": (b"GET", b"HTTP/1.1", [(b"Upgrade", b"h2c, websocket"), ASK[1], VERSION, KEY]),
-    "no version": (b"GET", b"HTTP/1.1", [*ASK, KEY]),
-    "version 7": (b"GET", b"HTTP/1.1", [*ASK, (b"Sec-WebSocket-Version", b"7"), KEY]),
-    "two versions": (b"GET", b"HTTP/1.1", [*ASK, VERSION, VERSION, KEY]),
-    "list of versions": (b"GET", b"HTTP/1.1", [*ASK, (b"Sec-WebSocket-Version", b"13, 8"), KEY]),
-    "no key": (b"GET", b"HTTP/1.1", [*ASK, VERSION]),
-    "empty key": (b"GET", b"HTTP/1.1", [*ASK, VERSION, (b"Sec-WebSocket-Key", b"")]),
-    "two keys": (b"GET", b"HTTP/1.1", [*ASK, VERSION, KEY, KEY]),
-    "key of 15 bytes": (b"GET", b"HTTP/1.1", [*ASK, VERSION, (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25j")]),
-    "key that is no base64": (
-        b"GET",
-        b"HTTP/1.1",
-        [*ASK, VERSION, (b"Sec-WebSocket-Key", b"dGhlIHNhbXBs!ZSBub25jZQ==")],
-    ),
-    "key without padding": (b"GET", b"HTTP/1.1", [*ASK, VERSION, (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ")]),
-    "key with 8 bit": (b"GET", b"HTTP/1.1", [*ASK, VERSION, (b"Sec-WebSocket-Key", b"\xff" * 24)]),
-    "body with a length": (b"GET", b"HTTP/1.1", [*ASK, VERSION, KEY, (b"Content-Length", b"1")]),
-    "body whose length cannot be read": (b"GET", b"HTTP/1.1", [*ASK, VERSION, KEY, (b"Content-Length", b"one")]),
-    "chunked body": (b"GET", b"HTTP/1.1", [*ASK, VERSION, KEY, (b"Transfer-Encoding", b"chunked")]),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED_UPGRADES)
-def test_a_malformed_upgrade_is_426_and_says_what_is_needed(name: str) -> None:
-    method, version, fields = REFUSED_UPGRADES[name]
-    assert rules.is_upgrade(fields)
-    refusal = rules.upgrade_refusal(method=method, version=version, fields=fields)
-    assert refusal is not None
-    assert (refusal.status, refusal.close) == (426, True)
-    assert dict(refusal.headers) == {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        pytest.param([*ASK, VERSION, KEY], id="as browsers ask"),
-        pytest.param(
-            [(b"Upgrade", b"WebSocket"), (b"Connection", b"keep-alive, UPGRADE"), VERSION, KEY], id="any case"
-        ),
-        pytest.param(
-            [ASK[0], (b"Connection", b"keep-alive"), (b"Connection", b"upgrade"), VERSION, KEY],
-            id="two connection lines",
-        ),
-        pytest.param([*ASK, VERSION, KEY, (b"Content-Length", b"0")], id="length 0"),
-    ],
-)
-def test_a_well_formed_upgrade_passes(fields: list[tuple[bytes, bytes]]) -> None:
-    assert rules.upgrade_refusal(method=b"GET", version=b"HTTP/1.1", fields=fields) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("app.test", ("app.test", None)),
-        ("APP.test.:8080", ("app.test", 8080)),
-        ("[::1]:80", ("[::1]", 80)),
-        ("[0:0::1]", ("[::1]", None)),
-        ("[2001:DB8::A]", ("[2001:db8::a]", None)),
-        ("127.0.0.1", ("127.0.0.1", None)),
-        ("under_score.test", ("under_score.test", None)),
-        ("", None),
-        (".", None),
-        ("a..b", None),
-        ("a" * 64 + ".test", None),
-        (".".join(["a" * 60] * 5), None),
-        ("::1", None),
-        ("[::1", None),
-        ("[zz]", None),
-        ("[::1]x", None),
-        ("a:٣", None),
-        ("a:", None),
-        ("a b", None),
-        ("a%41", None),
-    ],
-)
-def test_an_authority_is_split_or_refused(text: str, expected: tuple[str, int | None] | None) -> None:
-    assert rules.split_authority(text) == expected
-
-
-@given(st.text(max_size=40))
-def test_no_text_makes_the_splitter_fail(text: str) -> None:
-    rules.split_authority(text)
-
-
 def test_an_agreeing_absolute_form_may_leave_out_the_default_port() -> None:
     assert rules.message_refusal(authority=b"App.test", scheme=b"http", fields=[(b"Host", b"app.test:80")]) is None
     assert rules.message_refusal(authority=b"[", scheme=b"http", fields=[(b"Host", b"app.test")]) is not None
-
-
-def test_other_upgrades_than_websocket_are_none_of_the_guards_business() -> None:
-    assert not rules.is_upgrade([(b"Upgrade", b"h2c")])
-    assert rules.is_upgrade([(b"UPGRADE", b"h2c, WebSocket")])
 
 
 def test_a_parsed_head_is_judged_where_its_bytes_were_never_seen() -> None:
@@ -506,4 +399,4 @@ def test_a_parsed_head_is_judged_where_its_bytes_were_never_seen() -> None:
     ],
 )
 def test_what_is_asked_for_is_read_of_any_head(head: bytes, target: str) -> None:
-    assert rules.target_of(head) == target
+    assert rules.request_target(head) == target

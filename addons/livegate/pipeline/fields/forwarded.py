@@ -3,13 +3,12 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from livegate.http1.request_head import split_authority
+from livegate.http1.authority import DEFAULT_PORTS, split_authority
 from livegate.pipeline.identifiers import random_hex
 
 MAX_HOPS = 64
 """How many entries that a trusted proxy sent are passed on, from the right."""
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LIST = re.compile(r'(?:[^"]|"(?:[^"\\]|\\.)*+")*+')
@@ -51,7 +50,7 @@ def port_of(authority: str, scheme: str) -> str:
     """The port that a client used: the one in its Host, else the scheme's own."""
     parts = split_authority(authority)
     port = parts[1] if parts else None
-    return str(port or _DEFAULT_PORTS[scheme])
+    return str(port or DEFAULT_PORTS[scheme])
 
 
 def valid_host(given: Sequence[str]) -> str | None:
