@@ -86,7 +86,8 @@ class _ServiceBuilder:
         self._check_backend(name, entry.backend)
         if "total" in entry.websocket.max_connections.model_fields_set:
             key = ("services", name, "websocket", "max_connections", "total")
-            self.document.problem(key, "total", "per_service and per_client; total is set only at the top level")
+            allowed = "per_service and per_client; total is set only under the top-level websocket"
+            self.document.problem(key, "a limit of the whole gateway", allowed)
         return Service(
             name=_canonical(name),
             backend=entry.backend,
@@ -184,7 +185,8 @@ def _check_admin(admin: Admin, file: SettingsFile, document: Document, others: S
         if listen.port == port and addresses.listeners_clash(listen.host, host):
             document.problem(("admin", "listen"), quoted(str(listen)), f"a port other than that of {owner}")
             break
-    if admin.token is None and not addresses.is_loopback(listen.host):
+    is_invalid = any(problem.key == "admin.token" for problem in document.problems)
+    if admin.token is None and not is_invalid and not addresses.is_loopback(listen.host):
         allowed = f"a token, because {listen} is not a loopback address"
         document.problem(("admin", "token"), "nothing", allowed)
 

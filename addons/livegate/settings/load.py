@@ -109,7 +109,7 @@ def _override(document: Document, environ: Mapping[str, str]) -> None:
         return
     if SERVICES_VARIABLE in environ:
         document.data["services"] = _services_from(environ[SERVICES_VARIABLE], document)
-        document.lines = {key: line for key, line in document.lines.items() if key[:1] != ("services",)}
+        document.overrides["services"] = SERVICES_VARIABLE
     for variable, key in RATE_VARIABLES.items():
         if variable in environ:
             _override_rate(document, variable, key, environ[variable].strip())
@@ -164,7 +164,8 @@ def _validated(document: Document) -> SettingsFile:
 
 def _add_problem(document: Document, detail: ErrorDetails) -> Key:
     """Add one of pydantic's errors to the problems. Return the key to remove before the next validation."""
-    kind, key, value = detail["type"], detail["loc"], detail["input"]
+    kind, value = detail["type"], detail["input"]
+    key = tuple(part for part in detail["loc"] if part != "[key]")  # pydantic's mark of a key that is wrong itself
     if kind == "missing":
         found = "nothing"
     elif kind == "extra_forbidden":

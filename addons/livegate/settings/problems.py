@@ -36,6 +36,8 @@ def quoted(value: object) -> str:
     """Return a value for the `found` part of a problem: on one line, at most 80 characters."""
     if value is None:
         return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):

@@ -39,9 +39,14 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     unresolved: set[Key] = field(default_factory=set)
     """Keys that refer to an unset environment variable; validation skips them."""
+    overrides: dict[str | int, str] = field(default_factory=dict)
+    """Environment variables by the top-level key that they replace."""
 
     def problem(self, key: Key, found: str, allowed: str) -> None:
-        """Add a problem at a key, with the line of the key or of its nearest parent that has one."""
+        """Add a problem at a key: with the variable that set it, or the line of the key or its nearest parent."""
+        if key and key[0] in self.overrides:
+            self.problems.append(Problem(self.overrides[key[0]], None, dotted(key), found, allowed))
+            return
         place = key
         while place and place not in self.lines:
             place = place[:-1]
@@ -79,12 +84,11 @@ def read(text: bytes, file: str, environ: Mapping[str, str]) -> Document:
 
 def _add_syntax_error(document: Document, error: yaml.YAMLError) -> None:
     mark = getattr(error, "problem_mark", None)
-    found = getattr(error, "problem", None) or "text that is not YAML"
-    line = mark.line + 1 if mark else None
-    if "nesting depth" in found:  # libyaml 0.2.6 and later have a limit of their own
-        document.problems.append(Problem(document.file, line, "", "too many levels", f"at most {MAX_DEPTH} levels"))
-        return
-    document.problems.append(Problem(document.file, line, "", found, "valid YAML"))
+    cause = getattr(error, "problem", None) or "unknown"
+    found, allowed = f"a syntax error ({cause})", "valid YAML"
+    if "nesting depth" in cause:  # libyaml 0.2.6 and later have a limit of their own
+        found, allowed = "too many levels", f"at most {MAX_DEPTH} levels"
+    document.problems.append(Problem(document.file, mark.line + 1 if mark else None, "", found, allowed))
 
 
 class _Reader:

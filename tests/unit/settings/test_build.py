@@ -168,7 +168,10 @@ websocket: {idle: 5s, max_age: 1h, max_connections: {total: 9, per_client: 8}, h
 def test_the_total_of_sockets_is_no_key_of_a_service(tmp_path: Path) -> None:
     text = "services: {a.test: {backend: http://10.0.0.1:1, websocket: {max_connections: {total: 5}}}}\n"
     (found,) = problems(tmp_path, text)
-    assert "services.a.test.websocket.max_connections.total: found total, allowed: per_service and per_client" in found
+    assert (
+        "services.a.test.websocket.max_connections.total: found a limit of the whole gateway, allowed: per_service and"
+        in found
+    )
 
 
 def test_a_ca_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

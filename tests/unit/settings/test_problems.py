@@ -6,7 +6,7 @@ from livegate.settings.problems import quoted
 
 def test_values_are_quoted_on_one_short_line() -> None:
     assert quoted(None) == "nothing"
-    assert (quoted({}), quoted([1])) == ("a mapping", "a list")
+    assert (quoted({}), quoted([1]), quoted(True)) == ("a mapping", "a list", "true")
     assert quoted("a\nb") == "'a\\nb'"
     assert len(quoted("x" * 500)) < 100
 
