@@ -39,7 +39,7 @@ class Refusing:
 
     def request(self, flow: Any) -> None:
         from livegate.http1.refusal import Refusal
-        from livegate.pipeline import errors
+        from livegate.pipeline.exchange.responses import refuse
 
         if flow.response is not None:
             return
@@ -47,7 +47,7 @@ class Refusing:
             flow.request.path.partition("?")[0], flow.request.method, dict(flow.request.query), self._counts
         )
         if fault is not None and fault.isdecimal():
-            errors.refuse(flow, Refusal(int(fault), "Refused for a test.", "test"))
+            refuse(flow, Refusal(int(fault), "Refused for a test.", "test"))
 
 
 addons = [Refusing()]

@@ -12,8 +12,8 @@ from mitmproxy import ctx, http
 from livegate.http1.refusal import Refusal
 from livegate.mitm.proxyserver import abandon, close_idle_clients, flows_awaiting_answer, open_connections
 from livegate.phoenix.longpoll import is_longpoll
-from livegate.pipeline import errors
 from livegate.pipeline.exchange.record import awaiting_backend, exchange_of
+from livegate.pipeline.exchange.responses import fail, refuse
 from livegate.pipeline.fail_closed import fail_closed
 from livegate.settings import CurrentSettings
 from livegate.websocket.close_codes import SERVICE_RESTART
@@ -42,7 +42,7 @@ class Drain:
     @fail_closed
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if self.draining and awaiting_backend(flow) is not None:
-            errors.refuse(flow, STOPPING)
+            refuse(flow, STOPPING)
 
     def done(self) -> Coroutine[Any, Any, None] | None:
         # mitmproxy awaits `done` when the process ends, but not when a script is unloaded, where it must be sync.
@@ -86,5 +86,5 @@ def _end_poll(flow: http.HTTPFlow) -> None:
     """Answer a poll as any request is answered now, unless it has been answered or has failed meanwhile."""
     exchange = exchange_of(flow)
     if exchange is not None and exchange.failure is None and flow.response is None:
-        errors.fail(flow, exchange, STOPPING, "the gateway is being stopped")
+        fail(flow, exchange, STOPPING, "the gateway is being stopped")
         abandon(flow)

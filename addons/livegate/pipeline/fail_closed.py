@@ -8,8 +8,8 @@ from mitmproxy import http
 
 from livegate.logs.context import about
 from livegate.mitm.hook_table import hook_errors
-from livegate.pipeline import errors
 from livegate.pipeline.exchange.record import exchange_of
+from livegate.pipeline.exchange.responses import internal_error, refuse
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,6 @@ def fail_closed[Addon](
             exchange = exchange_of(flow)
             hook_errors[hook.__name__] += 1
             logger.exception("%s.%s failed; answered 500", type(self).__name__, hook.__name__, extra=about(flow))
-            errors.refuse(flow, errors.internal_error(exchange))
+            refuse(flow, internal_error(exchange))
 
     return guarded

@@ -6,8 +6,8 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate.http1 import request_head, upgrade
 from livegate.http1.refusal import Refusal
-from livegate.pipeline import errors
 from livegate.pipeline.exchange.record import Exchange, begin
+from livegate.pipeline.exchange.responses import refuse
 from livegate.pipeline.fail_closed import fail_closed
 from livegate.settings import CurrentSettings
 
@@ -31,14 +31,14 @@ class Guard:
             return  # mitmproxy has refused it already; the record is for the log
         refusal = self._judge(flow, exchange)
         if refusal is not None:
-            errors.refuse(flow, refusal)
+            refuse(flow, refusal)
             return
         exchange.authority = flow.request.headers["host"].strip()
         flow.request.authority = ""  # an absolute-form that agrees with Host is sent in origin-form
 
     @fail_closed
     def http_connect(self, flow: http.HTTPFlow) -> None:
-        errors.refuse(flow, NO_TUNNELS or NOT_OURS)
+        refuse(flow, NO_TUNNELS or NOT_OURS)
 
     def _judge(self, flow: http.HTTPFlow, exchange: Exchange) -> Refusal | None:
         if not isinstance(flow.client_conn.proxy_mode, ReverseMode):

@@ -3,8 +3,8 @@
 from mitmproxy import http
 
 from livegate.http1.refusal import Refusal
-from livegate.pipeline import errors
 from livegate.pipeline.exchange.record import awaiting_backend
+from livegate.pipeline.exchange.responses import refuse
 from livegate.pipeline.fail_closed import fail_closed
 
 
@@ -18,10 +18,10 @@ class HttpsRedirect:
             return
         if exchange.upgrade:
             message = "This host is served over TLS only; connect with wss."
-            errors.refuse(flow, Refusal(426, message, "tls-required", (("Upgrade", "TLS/1.2, HTTP/1.1"),), close=True))
+            refuse(flow, Refusal(426, message, "tls-required", (("Upgrade", "TLS/1.2, HTTP/1.1"),), close=True))
             return
         # `OPTIONS *` is about the server as a whole: its URI has no path (RFC 9112 section 3.2.4).
         path = flow.request.path.removeprefix("*")
         location = f"https://{exchange.authority}{path}"
         message = "This host is served over TLS only."
-        errors.refuse(flow, Refusal(308, message, "tls-required", (("Location", location),)))
+        refuse(flow, Refusal(308, message, "tls-required", (("Location", location),)))

@@ -12,10 +12,10 @@ from livegate.http1 import request_head, upgrade
 from livegate.http1.refusal import Refusal
 from livegate.logs.context import about
 from livegate.mitm.hook_table import table_of
-from livegate.pipeline import errors
 from livegate.pipeline.access_log import Fields, write
 from livegate.pipeline.exchange.failures import refusal_for
 from livegate.pipeline.exchange.record import ANSWER, SocketReport, exchange_of
+from livegate.pipeline.exchange.responses import fail, make_response
 from livegate.pipeline.streaming import copy_of_response
 from livegate.proxy.policy import ConnectionBounds, Failure, Leg, Plan, Upstream
 from livegate.redaction.printable import printable
@@ -69,13 +69,13 @@ class RequestPolicy:
         refusal = Refusal(400, "The request is malformed.", "request-malformed", close=True)
         if request is None:
             return self._without_flow(client, refusal, head)
-        answer = errors.answer(None, refusal, request_head.request_target(head))
+        answer = make_response(None, refusal, request_head.request_target(head))
         setattr(request, ANSWER, answer)
         return answer
 
     def _without_flow(self, client: Client, refusal: Refusal, head: bytes) -> http.Response:
         """Answer and log a request that never became a flow."""
-        answer = errors.answer(None, refusal, request_head.request_target(head))
+        answer = make_response(None, refusal, request_head.request_target(head))
         size = len(answer.raw_content or b"")
         fields: Fields = {
             "method": "-",
@@ -167,7 +167,7 @@ class RequestPolicy:
     def failing(self, flow: http.HTTPFlow, failure: Failure) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and exchange.failure is None:
-            errors.fail(flow, exchange, refusal_for(failure, exchange), failure.message)
+            fail(flow, exchange, refusal_for(failure, exchange), failure.message)
 
     def failure_answer(self, flow: http.HTTPFlow | None, status: int) -> http.Response:
         exchange = exchange_of(flow) if flow is not None else None
@@ -178,7 +178,7 @@ class RequestPolicy:
             if status < HTTPStatus.INTERNAL_SERVER_ERROR
             else "The gateway failed while it handled this request."
         )
-        return errors.answer(flow, Refusal(status, message, "request-malformed", close=True))
+        return make_response(flow, Refusal(status, message, "request-malformed", close=True))
 
     def retrying(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)

@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from livegate.http1.refusal import Refusal
 from livegate.logs.context import about
-from livegate.pipeline import errors
 from livegate.pipeline.client_identity import rate_limit_address
 from livegate.pipeline.exchange.record import Exchange, awaiting_backend
+from livegate.pipeline.exchange.responses import refuse
 from livegate.pipeline.fail_closed import fail_closed
 from livegate.pipeline.ratelimit.quotas import Budget, Budgets, Decision, Level, address_key, user_key
 from livegate.pipeline.router import service_for
@@ -111,7 +111,7 @@ def _refuse(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits, decision: 
     )
     if not limits.rates.dry_run:
         retry = (("Retry-After", str(decision.retry_after_s)),)
-        errors.refuse(flow, Refusal(429, "Rate limit exceeded", f"rate-limit-{violated.policy}", retry))
+        refuse(flow, Refusal(429, "Rate limit exceeded", f"rate-limit-{violated.policy}", retry))
 
 
 def fields(levels: tuple[Level, ...]) -> tuple[tuple[str, str], ...]:

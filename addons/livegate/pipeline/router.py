@@ -4,8 +4,8 @@ from mitmproxy import http
 
 from livegate.http1.authority import split_authority
 from livegate.http1.refusal import Refusal
-from livegate.pipeline import errors
 from livegate.pipeline.exchange.record import Exchange, awaiting_backend
+from livegate.pipeline.exchange.responses import refuse
 from livegate.pipeline.fail_closed import fail_closed
 from livegate.settings import Service
 
@@ -21,7 +21,7 @@ class DomainRouter:
         exchange.service = service_for(exchange)
         if exchange.service is None:
             message = f"Service not found for host: {_host(exchange)}"
-            errors.refuse(flow, Refusal(404, message, "unmapped-host"))
+            refuse(flow, Refusal(404, message, "unmapped-host"))
             return
         send_to(flow, exchange.service)
 

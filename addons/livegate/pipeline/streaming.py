@@ -3,8 +3,8 @@
 from mitmproxy import http
 
 from livegate.http1.refusal import Refusal
-from livegate.pipeline import errors
 from livegate.pipeline.exchange.record import BoundedCopy, Exchange, awaiting_backend, exchange_of
+from livegate.pipeline.exchange.responses import refuse
 from livegate.pipeline.fail_closed import fail_closed
 
 MAX_LENGTH_DIGITS = 18
@@ -22,7 +22,7 @@ class Streaming:
         length = content_length(flow.request.headers)
         if length is not None and length > limits.body:
             message = f"The request body is {length} bytes long; at most {limits.body} are allowed."
-            errors.refuse(flow, Refusal(413, message, "body-too-large"))
+            refuse(flow, Refusal(413, message, "body-too-large"))
         elif will_stream_request(flow, exchange):
             exchange.streams_request = True
             exchange.request_copy = BoundedCopy(limits.stream_above)

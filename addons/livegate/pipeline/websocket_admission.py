@@ -4,9 +4,9 @@ from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
 from livegate.http1.refusal import Refusal
-from livegate.pipeline import errors
 from livegate.pipeline.client_identity import rate_limit_address
 from livegate.pipeline.exchange.record import Exchange, awaiting_backend, exchange_of
+from livegate.pipeline.exchange.responses import refuse
 from livegate.pipeline.fail_closed import fail_closed
 from livegate.settings import CurrentSettings, Settings, origin
 from livegate.websocket.close_codes import SERVICE_RESTART
@@ -32,14 +32,14 @@ class WebSockets:
         limits = exchange.service.websocket
         origins = flow.request.headers.get_all("Origin")
         if limits.allowed_origins is not None and not _is_allowed(origins, limits.allowed_origins):
-            errors.refuse(flow, Refusal(403, "WebSockets from this origin are not allowed.", "origin-refused"))
+            refuse(flow, Refusal(403, "WebSockets from this origin are not allowed.", "origin-refused"))
             return
         place = (exchange.service.name, rate_limit_address(exchange.client))
         full = self._sockets.reserve(place, limits.max_connections)
         if full is None:
             exchange.socket_place = place
         else:
-            errors.refuse(flow, _refusal(full))
+            refuse(flow, _refusal(full))
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
