@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-import orjson
 from mitmproxy import version
 
 from livegate import __version__
@@ -17,6 +16,7 @@ from livegate.admin.export import Pages, export_page
 from livegate.admin.frame_search import matching
 from livegate.admin.state import Desk, SilentError
 from livegate.inspect.text import changes_text, raw_text
+from livegate.lenient_json import json_bytes
 from livegate.observe.history.stylesheets import dressed
 from livegate.phoenix.rendered.page import Page
 from livegate.phoenix.rendered.tree import TreeError
@@ -113,9 +113,9 @@ class Api:
             handler, question = self._found(method, path, query, (body, kind))
             return await handler(question)
         except ProblemError as problem:
-            return Answer(problem.status, dumped({"error": str(problem)}), headers=problem.headers)
+            return Answer(problem.status, json_bytes({"error": str(problem)}), headers=problem.headers)
         except SilentError as problem:
-            return Answer(503, dumped({"error": str(problem)}))
+            return Answer(503, json_bytes({"error": str(problem)}))
 
     def _found(self, method: str, path: str, query: str, given: tuple[bytes, str]) -> tuple[Handler, Question]:
         allowed = []
@@ -208,7 +208,7 @@ class Api:
     async def rows(self, numbers: list[int]) -> list[dict[str, Any]]:
         """Rows of the table."""
         found = await self._desk.ask_each(numbers, self._row)
-        return [serializers.clean(row, self._desk.redactor) for row in found]
+        return [self._desk.redactor.redact(row) for row in found]
 
     def _row(self, number: int) -> dict[str, Any] | None:
         known: tuple[Session, str] | None = self._desk.watch.session(number)
@@ -219,7 +219,7 @@ class Api:
 
     async def detail(self, number: int) -> dict[str, Any]:
         """Of one session. Raises ProblemError."""
-        found: dict[str, Any] = serializers.clean(await self._desk.ask(self._detail, number), self._desk.redactor)
+        found: dict[str, Any] = self._desk.redactor.redact(await self._desk.ask(self._detail, number))
         return found
 
     def _detail(self, number: int) -> dict[str, Any]:
@@ -246,7 +246,7 @@ class Api:
             return []
         first, end = await self._desk.ask(lambda: (max(start, recording.first), min(start + count, recording.end)))
         lines = await self._desk.ask_each(range(first, end), recording.line)
-        return [serializers.clean(line, self._desk.redactor) for line in lines]
+        return [self._desk.redactor.redact(line) for line in lines]
 
     async def _frame(self, question: Question) -> Answer:
         number, index = _number(question), _whole(question.parts[1])
@@ -266,7 +266,7 @@ class Api:
             raise ProblemError(404, f"frame {index} of session {number} is not kept")
         redactor = self._desk.redactor
         return {
-            "line": serializers.clean(line, redactor),
+            "line": redactor.redact(line),
             "raw": raw_text(kept.data, text=kept.text, redactor=redactor),
             "changes": changes_text(kept.changes, redactor) if kept.changes is not None else [],
             "page": self._page(kept.page),
@@ -287,7 +287,7 @@ class Api:
     async def dress(self, number: int) -> dict[str, Any]:
         """How the session's page looks: `css`, and attributes of its `html` and `body`; all empty when not known."""
         found, redactor = dressed(*await self._desk.ask(self._desk.watch.wardrobe.of, number)), self._desk.redactor
-        attributes = {name: serializers.clean(redactor.json(found[name]), redactor) for name in ("html", "body")}
+        attributes = {name: redactor.redact(redactor.json(found[name])) for name in ("html", "body")}
         return {"css": redactor.text(found["css"]), **attributes}
 
     async def _export(self, question: Question) -> Answer:
@@ -307,7 +307,7 @@ class Api:
         return Answer(200, body, "text/html; charset=utf-8", name)
 
     def _clean(self, value: dict[str, Any]) -> Answer:
-        return _json(serializers.clean(value, self._desk.redactor))
+        return _json(self._desk.redactor.redact(value))
 
 
 def _wanted_close(body: Any) -> tuple[int, str]:
@@ -373,13 +373,5 @@ def _body(body: bytes, kind: str) -> Any:
         raise ProblemError(400, "the body is not JSON") from None
 
 
-def dumped(value: Any) -> bytes:
-    """JSON, for values that may hold halves of surrogate pairs, too."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        return json.dumps(value).encode()
-
-
 def _json(value: Any, status: int = 200) -> Answer:
-    return Answer(status, dumped(value))
+    return Answer(status, json_bytes(value))

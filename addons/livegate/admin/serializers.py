@@ -1,6 +1,6 @@
-"""Sessions as the API tells of them: plain values, whose secrets `clean` takes out; see page/openapi.json.
+"""Sessions as the API tells of them: plain values, which `Redactor.redact` redacts; see page/openapi.json.
 
-Gathering is for the event loop and quick; cleaning takes longer, and is for the thread of whoever asked.
+Gathering is for the event loop and quick; redacting takes longer, and is for the thread of whoever asked.
 """
 
 from dataclasses import asdict
@@ -8,21 +8,6 @@ from typing import Any
 
 from livegate.observe.history.incident_json import cause, serialized
 from livegate.phoenix.sessions.model import Event, Session, SocketSeen, View, percentile
-from livegate.redaction.redactor import Redactor
-
-MAX_TEXT_CHARACTERS = 2000
-"""Of a name, path or reason: they come from outside, and could be as long as a frame."""
-
-
-def clean(value: Any, redactor: Redactor) -> Any:
-    """The same plain value with every text in it, keys included, of bounded length and free of secrets."""
-    if isinstance(value, str):
-        return redactor.string(value if len(value) <= MAX_TEXT_CHARACTERS else f"{value[:MAX_TEXT_CHARACTERS]}…")
-    if isinstance(value, dict):
-        return {clean(str(key), redactor): clean(each, redactor) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean(each, redactor) for each in value]
-    return value
 
 
 def row(session: Session, service: str) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from tornado import httputil, iostream, web, websocket
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from livegate.admin.api import MAX_BODY_BYTES, Answer, Api, dumped
+from livegate.admin.api import MAX_BODY_BYTES, Answer, Api
 from livegate.admin.auth import COOKIE, Gatekeeper
 from livegate.admin.export import MODULES, asset
 from livegate.admin.live_feed import Live, Viewer
 from livegate.admin.state import Desk
 from livegate.inspect.frame_log.writer import SWITCH_INTERVAL_S
+from livegate.lenient_json import json_bytes
 from livegate.redaction.printable import printable
 from livegate.settings import Admin
 
@@ -91,7 +92,7 @@ class Guarded(web.RequestHandler):
         """Answer with an error."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
-        self.finish(dumped({"error": why}))
+        self.finish(json_bytes({"error": why}))
 
     @override
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -206,7 +207,7 @@ class OpenPage(websocket.WebSocketHandler):
         self.live.leave(self.viewer)
 
     def _send(self, message: dict[str, Any]) -> None:
-        text = dumped(message).decode()
+        text = json_bytes(message).decode()
         try:
             sent = self.write_message(text)
         except websocket.WebSocketClosedError:
@@ -259,7 +260,7 @@ class LiveHandler(OpenPage):
     def _refuse(self, status: int, why: str) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
-        self.finish(dumped({"error": why}))
+        self.finish(json_bytes({"error": why}))
 
 
 def stranger_of(keeper: Gatekeeper, request: httputil.HTTPServerRequest, *, navigates: bool) -> str:

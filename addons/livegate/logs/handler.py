@@ -15,6 +15,7 @@ from mitmproxy import http
 
 from livegate.logs.context import FLOW, KIND, request_id_of, session_of
 from livegate.logs.throttle import Kind, Summary, Throttle
+from livegate.redaction.printable import escaped
 
 TREES = ("livegate", "mitmproxy")
 ASKED_FOR = frozenset({"livegate.access", "livegate.liveview"})
@@ -128,7 +129,7 @@ class Gate(logging.Handler):
 
     def _line(self, record: logging.LogRecord, flow: http.HTTPFlow | None) -> Line:
         said = _message(record)[: MAX_MESSAGE_CHARACTERS * _READ_FACTOR]
-        message = _visible(said) if record.name in TO_THE_OPERATOR else self._shown(said, flow)
+        message = escaped(said if record.name in TO_THE_OPERATOR else self._clean(said, flow))
         if len(message) > MAX_MESSAGE_CHARACTERS:
             message = f"{message[:MAX_MESSAGE_CHARACTERS]}…"
         ids = (request_id_of(flow), session_of(flow)) if flow is not None else (None, None)
@@ -139,10 +140,7 @@ class Gate(logging.Handler):
             return ""
         text = logging.Formatter().formatException(record.exc_info)
         lines = self._clean(text[-MAX_TRACEBACK_CHARACTERS * _READ_FACTOR :], flow).splitlines()
-        return "\n".join(map(_visible, lines))[-MAX_TRACEBACK_CHARACTERS:]
-
-    def _shown(self, text: str, flow: http.HTTPFlow | None) -> str:
-        return _visible(self._clean(text, flow))
+        return "\n".join(map(escaped, lines))[-MAX_TRACEBACK_CHARACTERS:]
 
     def _pass_on(self, record: logging.LogRecord, line: Line) -> None:
         record.msg, record.args = line.text, None
@@ -205,13 +203,3 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     except (TypeError, ValueError, KeyError) as error:  # whoever logs must not fail because of it
         return f"{record.msg} (its values do not fit: {type(error).__name__})"
-
-
-def _visible(text: str) -> str:
-    """On one line, without anything that a terminal would obey."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )

@@ -9,10 +9,10 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
-import orjson
 from mitmproxy import ctx, log
 from mitmproxy.utils import human
 
+from livegate.lenient_json import json_bytes
 from livegate.logs.handler import MAX_TRACEBACK_CHARACTERS, line_of
 from livegate.logs.output import MISSING
 from livegate.redaction.printable import printable
@@ -99,11 +99,8 @@ class JsonLines(log.MitmLogHandler):
         if client:  # mitmproxy's lines about a connection
             entry["client"] = human.format_address(client)
         told = {name: value for name, value in entry.items() if value is not None}
-        try:
-            line = orjson.dumps(told).decode()
-        except orjson.JSONEncodeError:  # half of a surrogate pair
-            return json.dumps(told)
-        return line if line.isascii() else json.dumps(told)  # which any terminal can write
+        line = json_bytes(told)
+        return line.decode() if line.isascii() else json.dumps(told)  # which any terminal can write
 
 
 def _time(created: float) -> str:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import orjson
 from msgspec import Struct
 
+from livegate.lenient_json import json_bytes
+
 type Vsn = Literal["1", "2"]
 
 MAX_NAME_BYTES = 255
@@ -188,12 +190,9 @@ def _packed(kind: int, names: tuple[str, ...], payload: bytes) -> bytes:
 def json_size(value: object) -> int:
     """Bytes of a JSON value as Phoenix writes it; 0 for one that is nested too deeply to be written."""
     try:
-        return len(orjson.dumps(value))
-    except orjson.JSONEncodeError:  # half of a surrogate pair, a number of more than 64 bits, or nested very deeply
-        try:
-            return len(_json(value))
-        except ValueError:
-            return 0
+        return len(json_bytes(value))
+    except ValueError:
+        return 0
 
 
 def _json(value: object) -> bytes:

@@ -1,19 +1,16 @@
-"""Makes text from outside safe for a log line or a terminal."""
+"""Escape text from outside, for log lines, terminals and summaries of frames."""
 
 MAX_LOGGED_CHARACTERS = 2048
 
 
-def printable(text: str, bound: int = MAX_LOGGED_CHARACTERS) -> str:
-    """Cut to `bound` characters and escape what is not printable: control, format, line separators, surrogates.
+def printable(text: str, limit: int = MAX_LOGGED_CHARACTERS) -> str:
+    """Return `text` cut to `limit` characters, escaped, with each backslash doubled so that escapes are unambiguous."""
+    cut = text if len(text) <= limit else f"{text[:limit]}…"
+    return escaped(cut.replace("\\", "\\\\"))
 
-    A backslash is doubled, so that what was escaped can be told from what came that way.
-    """
-    cut = text if len(text) <= bound else f"{text[:bound]}…"
-    if cut.isprintable() and "\\" not in cut:
-        return cut
-    return "".join(
-        character
-        if character.isprintable() and character != "\\"
-        else character.encode("unicode_escape").decode("ascii")
-        for character in cut
-    )
+
+def escaped(text: str) -> str:
+    """Return `text` with what is not printable as Python's escapes: control, format, line separators, surrogates."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)

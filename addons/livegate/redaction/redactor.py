@@ -25,6 +25,8 @@ QUERY = frozenset({"code", "key", "sig", "state", "sid", "auth"})
 OPAQUE_KEYS = frozenset({"session", "static", "flash"})
 """Keys of a LiveView join whose values are signed tokens, in whatever form a server writes them."""
 MIN_OPAQUE_CHARACTERS = 16
+MAX_TEXT_CHARACTERS = 2000
+"""Length of one text in a redacted value. Longer texts are cut, because they come from outside."""
 MAX_DEPTH = 100
 MAX_FORM_FIELDS = 10_000
 HASH_BYTES = 3
@@ -132,6 +134,16 @@ class Redactor:
             if len(names) < MAX_NAMES and len(name) < MAX_NAME_CHARACTERS:
                 names[name] = known
         return known
+
+    def redact(self, value: Any) -> Any:
+        """Return a plain value with each text in it, keys included, redacted and cut to MAX_TEXT_CHARACTERS."""
+        if isinstance(value, str):
+            return self.string(value if len(value) <= MAX_TEXT_CHARACTERS else f"{value[:MAX_TEXT_CHARACTERS]}…")
+        if isinstance(value, dict):
+            return {self.redact(str(key)): self.redact(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.redact(each) for each in value]
+        return value
 
     def markup(self, text: str) -> str:
         """HTML, or a piece of it, without the values of secret fields."""

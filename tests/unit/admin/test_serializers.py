@@ -12,7 +12,7 @@ import pytest
 from livegate.admin import serializers
 from livegate.phoenix.incidents.model import Incident
 from livegate.phoenix.sessions.model import Event, Exchange, Session, SocketSeen, Upload, View
-from livegate.redaction.redactor import Redactor
+from livegate.redaction.redactor import MAX_TEXT_CHARACTERS, Redactor
 
 CANARY = "CANARYcanary0123456789"
 SECRET = f"SFMyNTY.{CANARY}.x"
@@ -63,7 +63,7 @@ def test_no_text_of_a_session_brings_a_secret() -> None:
     assert raw.count(CANARY) > 20, "they are in what is gathered"
     redactor = Redactor()
     for value in (serializers.row(spoiled_session(), "a.test"), serializers.detail(spoiled_session(), "a.test")):
-        assert CANARY not in json.dumps(serializers.clean(value, redactor))
+        assert CANARY not in json.dumps(redactor.redact(value))
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_no_text_of_a_session_brings_a_secret() -> None:
 )  # fmt: skip
 def test_a_text_is_cleaned_wherever_it_stands(text: str) -> None:
     for value in (text, [text], {"a": {"b": (text,)}}, {text: 1}):
-        assert CANARY not in json.dumps(serializers.clean(value, Redactor()))
-    assert serializers.clean({"n": 1, "f": 0.5, "none": None, "yes": True}, Redactor()) == {
+        assert CANARY not in json.dumps(Redactor().redact(value))
+    assert Redactor().redact({"n": 1, "f": 0.5, "none": None, "yes": True}) == {
         "n": 1,
         "f": 0.5,
         "none": None,
@@ -82,7 +82,7 @@ def test_a_text_is_cleaned_wherever_it_stands(text: str) -> None:
 
 
 def test_a_text_as_long_as_a_frame_is_cut() -> None:
-    assert len(serializers.clean("x" * 10_000_000, Redactor())) == serializers.MAX_TEXT_CHARACTERS + 1
+    assert len(Redactor().redact("x" * 10_000_000)) == MAX_TEXT_CHARACTERS + 1
 
 
 def test_a_session_with_nothing_in_it_is_told_too() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegate.redaction.printable import printable
+from livegate.redaction.printable import escaped, printable
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,7 @@ def test_printable_text_is_one_line_and_bounded(text: str) -> None:
     assert len(shown.splitlines()) <= 1, shown
     assert not any(ord(character) < 0x20 or 0x7F <= ord(character) <= 0xA0 for character in shown)
     shown.encode("utf-8")
+
+
+def test_an_escaped_text_keeps_its_backslashes_and_what_can_be_seen() -> None:
+    assert escaped("a\\b é\x07") == r"a\b é\x07"

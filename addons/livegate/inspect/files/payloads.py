@@ -10,19 +10,13 @@ from livegate.phoenix.frames import Frame
 from livegate.phoenix.sessions.frame_info import Note, size_text
 from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import Tracker
+from livegate.redaction.printable import escaped
 from livegate.redaction.redactor import Redactor
 
 MAX_JSON_CHARACTERS = 256 * 1024
 """Of one frame's content; the rest is left out, and said to be."""
 DEFAULT_URL = "/live/websocket?vsn=2.0.0"
 """Of a socket whose opening is not in the recording."""
-
-
-def _printable(line: str) -> str:
-    """A line in which nothing speaks to the terminal, or looks like another line: all else is escaped."""
-    if line.isprintable():
-        return line
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
 
 
 class Payloads:
@@ -52,7 +46,7 @@ class Payloads:
         )
         changes = changes_text(note.changes, self._redactor) if note.changes is not None else []
         content = self._content(note, data, is_text).split("\n")
-        return "\n".join([*map(_printable, changes), *(f"  {_printable(each)}" for each in content)])
+        return "\n".join([*map(escaped, changes), *(f"  {escaped(each)}" for each in content)])
 
     def _content(self, note: Note, data: bytes, is_text: bool) -> str:
         if not is_text or not isinstance(note.frame, Frame):

@@ -23,9 +23,9 @@ from livegate.inspect.files.replay import FRAME_LOG, Contents, Line, ReadError
 from livegate.inspect.text import clock_text
 from livegate.phoenix.rendered.page import page_of
 from livegate.phoenix.rendered.tree import TreeError
-from livegate.phoenix.sessions.frame_info import shortened
 from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import Tracker
+from livegate.redaction.printable import escaped
 
 __all__ = ["Contents", "Line", "ReadError", "Wanted", "line_text", "page_at", "read_lines"]
 
@@ -156,12 +156,7 @@ def line_text(line: Line) -> str:
             arrow, text = "→", f"{line.get('method')} {line.get('url')} {status} after {line.get('ms')} ms"
         case _:
             arrow, text = "!", f"{line.get('lines')} lines were dropped here"
-    return f"{line.get('n', 0):>6}  {clock}  {session:>5} {arrow} {shortened_line(str(text))}"
-
-
-def shortened_line(text: str) -> str:
-    """A text that may come from anywhere, printable."""
-    return text if text.isprintable() else shortened(text)
+    return f"{line.get('n', 0):>6}  {clock}  {session:>5} {arrow} {escaped(str(text))}"
 
 
 def page_at(lines: Iterator[Line], number: int) -> str:

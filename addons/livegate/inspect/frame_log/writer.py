@@ -13,7 +13,6 @@ Version 1 of a line:
 
 import base64
 import contextlib
-import json
 import logging
 import os
 import queue
@@ -23,8 +22,7 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import orjson
-
+from livegate.lenient_json import json_bytes
 from livegate.phoenix.sessions.frame_info import Note
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog, Payloads
@@ -124,10 +122,7 @@ def finished(line: Line, data: bytes | None, payloads: Payloads, redactor: Redac
 
 
 def _line(line: Line) -> bytes:
-    try:
-        return orjson.dumps(line) + b"\n"
-    except orjson.JSONEncodeError:  # half of a surrogate pair
-        return json.dumps(line).encode() + b"\n"
+    return json_bytes(line) + b"\n"
 
 
 def _open(path: Path) -> BinaryIO:

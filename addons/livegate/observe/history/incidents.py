@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from mitmproxy import http
 
-from livegate.admin.serializers import clean
 from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import IncidentSeen, Recorder
 from livegate.observe.causes import Case, causes_of
@@ -132,7 +131,7 @@ class IncidentFeed:
         del session
         for entry in reversed(self._entries[incident.kind]):
             if entry["incident"] is not None and entry["incident"]["number"] == incident.number:
-                entry["incident"] = clean(serialized(incident), self._redactor)
+                entry["incident"] = self._redactor.redact(serialized(incident))
                 self._changes += 1
                 entry["changed"] = self._changes
                 return
@@ -143,7 +142,7 @@ class IncidentFeed:
         entry = {"kind": kind, **facts, "id": self._numbered, "changed": self._changes}
         entry |= {"at": time.time(), "causes": [cause(each) for each in found]}
         entry["incident"] = serialized(found[0]) if found else None
-        self._entries[kind].append(clean(entry, self._redactor))
+        self._entries[kind].append(self._redactor.redact(entry))
 
 
 def unanswered_of(lost: list[Event]) -> tuple[Event, ...]:

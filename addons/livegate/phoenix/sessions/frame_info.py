@@ -7,6 +7,7 @@ from msgspec import Struct
 from livegate.phoenix.frames import Frame, NotPhoenix
 from livegate.phoenix.rendered.changes import Changes
 from livegate.phoenix.sessions.model import Event, Session, View
+from livegate.redaction.printable import escaped
 
 MAX_NAME = 80
 MAX_WHO = 5
@@ -74,7 +75,7 @@ def seconds_text(seconds: float | None) -> str:
 def shortened(text: str) -> str:
     """A name from outside in a line of ours: printable, and not longer than a name is."""
     cut = text if len(text) <= MAX_NAME else f"{text[:MAX_NAME]}…"
-    return cut if cut.isprintable() else cut.encode("unicode_escape").decode()
+    return escaped(cut)
 
 
 def diff_text(note: Note) -> str:
