@@ -39,9 +39,7 @@ type Payloads = Literal["redacted", "none", "full"]
 class Section(BaseModel):
     """Mapping of the file that refuses unknown keys. Values are immutable and in base units: seconds, bytes."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True, validate_default=True
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
 
 
 def _key(default: Any, description: str, **more: Any) -> Any:

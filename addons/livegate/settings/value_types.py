@@ -93,7 +93,7 @@ type Origin = Annotated[
     str,
     *_text(addresses.origin, addresses.ORIGIN_ALLOWED, "https://app.example.com", r"^(null|https?://[^/?#@\s]+)$"),
 ]
-type Network = Annotated[Any, *_text(_network, NETWORK_ALLOWED, "10.0.0.0/8")]
+type Network = Annotated[IPv4Network | IPv6Network, *_text(_network, NETWORK_ALLOWED, "10.0.0.0/8")]
 type FilePath = Annotated[Path, *_text(_path, PATH_ALLOWED, "certs/example.pem")]
 type ServerName = Annotated[str, *_text(_server_name, SERVER_NAME_ALLOWED, "api.internal")]
 type SecretField = Annotated[
