@@ -8,7 +8,7 @@ from typing import Any
 from mitmproxy.connection import Client
 
 from livegate.admin.addon import AdminListener
-from livegate.admin.state import Desk
+from livegate.admin.state import GatewayState
 from livegate.garbage_collection import GarbageCollection
 from livegate.http1.refusal import Refusal
 from livegate.inspect.addon import LiveViewInspector
@@ -83,7 +83,7 @@ def gateway_addons() -> list[Any]:
             "spans": lambda: tracing.dropped,
         }
     )
-    desk = Desk(current, sockets, drain=drain, watch=watch, metrics=metrics, redactor=redactor)
+    state = GatewayState(current, sockets, drain=drain, watch=watch, metrics=metrics, redactor=redactor)
     return [
         startup,
         Transport(policy, current.ready),
@@ -110,7 +110,7 @@ def gateway_addons() -> list[Any]:
         LoopLag(metrics.lag.observe, watch.trend.lagged),
         watch,
         tracing,
-        AdminListener(current, desk),
+        AdminListener(current, state),
         FlowHistory(),
         logs,
         GarbageCollection(),

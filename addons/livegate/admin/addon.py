@@ -13,7 +13,7 @@ from mitmproxy.proxy import server_hooks
 from livegate.admin.api import Api
 from livegate.admin.live_feed import Live
 from livegate.admin.server import AdminServer
-from livegate.admin.state import Desk
+from livegate.admin.state import GatewayState
 from livegate.observe.history.time_series import STEP_S
 from livegate.settings import Admin, CurrentSettings, Settings
 from livegate.tasks import retain
@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 class AdminListener:
     """Addon that owns the admin listener and the clock of the time series."""
 
-    def __init__(self, current: CurrentSettings, desk: Desk) -> None:
+    def __init__(self, current: CurrentSettings, state: GatewayState) -> None:
         self._current = current
-        self._desk = desk
+        self._state = state
         self._server: AdminServer | None = None
         self._wanted: Admin | None = None
         self._clock: asyncio.Task[None] | None = None
@@ -41,7 +41,7 @@ class AdminListener:
         if not self._current.loaded:
             return
         loop = asyncio.get_running_loop()
-        self._desk.open(loop)
+        self._state.bridge.loop = loop
         if "web_port" in ctx.options:
             self._join_mitmweb()
         self._clock = loop.create_task(self._step())
@@ -76,13 +76,13 @@ class AdminListener:
         """Show the page in mitmweb as well, where its login protects it."""
         from livegate.admin import mitmweb
 
-        api = Api(self._desk)
-        mitmweb.install(cast("WebMaster", ctx.master).app, api, Live(self._desk, api))
+        api = Api(self._state)
+        mitmweb.install(cast("WebMaster", ctx.master).app, api, Live(self._state, api))
         logger.info("operators' page in mitmweb: http://%s:%d/livegate", ctx.options.web_host, ctx.options.web_port)
 
     def _apply(self, settings: Settings) -> None:
         """Bring the listener to what the settings say; one that could not listen is tried again on a reload."""
-        self._desk.watch.active = settings.admin is not None or "web_port" in ctx.options
+        self._state.watch.active = settings.admin is not None or "web_port" in ctx.options
         if self._clock is not None:
             self._wanted = settings.admin
             if self._changing is None or self._changing.done():
@@ -103,7 +103,7 @@ class AdminListener:
                     failed = wanted
 
     async def _start(self, wanted: Admin) -> bool:
-        server = AdminServer(wanted, self._desk)
+        server = AdminServer(wanted, self._state)
         try:
             await asyncio.to_thread(server.start)
         except OSError as error:
@@ -122,7 +122,7 @@ class AdminListener:
     async def _step(self) -> None:
         while True:
             await asyncio.sleep(STEP_S)
-            self._desk.end_step()
+            self._state.end_step()
 
 
 def _is_this_machine(host: str) -> bool:

@@ -14,7 +14,8 @@ from livegate import __version__
 from livegate.admin import serializers
 from livegate.admin.export import Pages, export_page
 from livegate.admin.frame_search import matching
-from livegate.admin.state import Desk, SilentError
+from livegate.admin.loop_bridge import GatewayUnresponsiveError
+from livegate.admin.state import GatewayState
 from livegate.inspect.text import changes_text, raw_text
 from livegate.lenient_json import json_bytes
 from livegate.observe.history.stylesheets import dressed
@@ -80,8 +81,8 @@ type Handler = Callable[[Question], Awaitable[Answer]]
 class Api:
     """Finds who answers a path."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, state: GatewayState) -> None:
+        self._state = state
         self.table: tuple[tuple[str, str, Handler], ...] = (
             ("GET", "/metrics", self._metrics),
             ("GET", "/healthz", self._health),
@@ -114,7 +115,7 @@ class Api:
             return await handler(question)
         except ProblemError as problem:
             return Answer(problem.status, json_bytes({"error": str(problem)}), headers=problem.headers)
-        except SilentError as problem:
+        except GatewayUnresponsiveError as problem:
             return Answer(503, json_bytes({"error": str(problem)}))
 
     def _found(self, method: str, path: str, query: str, given: tuple[bytes, str]) -> tuple[Handler, Question]:
@@ -135,21 +136,21 @@ class Api:
 
     async def _metrics(self, question: Question) -> Answer:
         del question
-        await self._desk.look_again()
-        await self._desk.ask(self._desk.metrics.refresh)
-        return Answer(200, self._desk.metrics.text(), PROMETHEUS)
+        await self._state.probes.probe_unreachable()
+        await self._state.bridge.call(self._state.metrics.refresh)
+        return Answer(200, self._state.metrics.text(), PROMETHEUS)
 
     async def _health(self, question: Question) -> Answer:
         """That the event loop answers is what is to be known."""
         del question
-        await self._desk.ask(lambda: None)
+        await self._state.bridge.call(lambda: None)
         return _json({"status": "ok"})
 
     async def _ready(self, question: Question) -> Answer:
         wanted = question.query.get("backends", "any")
         if wanted not in ("any", "all"):
             raise ProblemError(400, "backends has to be any or all")
-        checks = await self._desk.checks(every_backend=wanted == "all")
+        checks = await self._state.checks(every_backend=wanted == "all")
         ready = all(check.good for check in checks)
         return _json({"ready": ready, "checks": [asdict(check) for check in checks]}, 200 if ready else 503)
 
@@ -161,39 +162,41 @@ class Api:
 
     async def _overview(self, question: Question) -> Answer:
         del question
-        return _json(await self._desk.ask(self._desk.overview) | {"backends": await self._desk.backend_states()})
+        return _json(
+            await self._state.bridge.call(self._state.overview) | {"backends": await self._state.probes.states()}
+        )
 
     async def _backends(self, question: Question) -> Answer:
         del question
-        return _json({"routes": await self._desk.backend_states()})
+        return _json({"routes": await self._state.probes.states()})
 
     async def _sockets(self, question: Question) -> Answer:
         start, count = question.number("from", 0, most=MAX_NUMBER), question.number("count", 500, most=MAX_SOCKETS)
-        opened = await self._desk.ask(self._desk.open_sockets)
+        opened = await self._state.bridge.call(self._state.open_sockets)
         chosen = opened[start : start + count]
-        sockets = await self._desk.ask_each(chosen, self._desk.socket)
+        sockets = await self._state.bridge.call_for_each(chosen, self._state.socket)
         return self._clean({"sockets": sockets, "open": len(opened), "more": start + len(chosen) < len(opened)})
 
     async def _close(self, question: Question) -> Answer:
         code, reason = _wanted_close(question.body)
-        if not await self._desk.ask(self._desk.close_socket, question.parts[0], code, reason):
+        if not await self._state.bridge.call(self._state.close_socket, question.parts[0], code, reason):
             raise ProblemError(404, "no such socket is open")
         return _json({"closing": question.parts[0], "code": code}, 202)
 
     async def _drain(self, question: Question) -> Answer:
         if question.body:
             raise ProblemError(400, "there is nothing to say about a drain: send no body")
-        await self._desk.ask(self._desk.drain)
+        await self._state.bridge.call(self._state.drain)
         return _json({"draining": True}, 202)
 
     async def _incidents(self, question: Question) -> Answer:
         after = question.number("after", 0, most=MAX_NUMBER)
-        found = await self._desk.ask(lambda: self._desk.watch.feed.entries)
+        found = await self._state.bridge.call(lambda: self._state.watch.feed.entries)
         return _json({"incidents": [each for each in found if each["id"] > after]})
 
     async def _settings(self, question: Question) -> Answer:
         del question
-        return self._clean({"settings": await self._desk.ask(self._desk.settings_told)})
+        return self._clean({"settings": await self._state.bridge.call(self._state.settings_json)})
 
     # Sessions
 
@@ -201,17 +204,19 @@ class Api:
         """All of them, in the order of their numbers; asked for in parts, so that the event loop is not held."""
         after = question.number("after", 0, most=MAX_NUMBER)
         limit = question.number("limit", MAX_ROWS, most=MAX_ROWS)
-        numbers = sorted(number for number in await self._desk.ask(self._desk.watch.numbers) if number > after)
+        numbers = sorted(
+            number for number in await self._state.bridge.call(self._state.watch.numbers) if number > after
+        )
         chosen = numbers[:limit]
         return _json({"sessions": await self.rows(chosen), "more": len(numbers) > len(chosen)})
 
     async def rows(self, numbers: list[int]) -> list[dict[str, Any]]:
         """Rows of the table."""
-        found = await self._desk.ask_each(numbers, self._row)
-        return [self._desk.redactor.redact(row) for row in found]
+        found = await self._state.bridge.call_for_each(numbers, self._row)
+        return [self._state.redactor.redact(row) for row in found]
 
     def _row(self, number: int) -> dict[str, Any] | None:
-        known: tuple[Session, str] | None = self._desk.watch.session(number)
+        known: tuple[Session, str] | None = self._state.watch.session(number)
         return serializers.row(*known) if known is not None else None
 
     async def _session(self, question: Question) -> Answer:
@@ -219,34 +224,36 @@ class Api:
 
     async def detail(self, number: int) -> dict[str, Any]:
         """Of one session. Raises ProblemError."""
-        found: dict[str, Any] = self._desk.redactor.redact(await self._desk.ask(self._detail, number))
+        found: dict[str, Any] = self._state.redactor.redact(await self._state.bridge.call(self._detail, number))
         return found
 
     def _detail(self, number: int) -> dict[str, Any]:
-        found = self._desk.watch.session(number)
+        found = self._state.watch.session(number)
         if found is None:
             raise ProblemError(404, f"no session {number} is known")
-        first, end = self._desk.watch.recordings.span(number)
+        first, end = self._state.watch.recordings.span(number)
         return serializers.detail(*found) | {"frames": {"first": first, "end": end}}
 
     async def _frames(self, question: Question) -> Answer:
         start = question.number("from", 0, most=MAX_NUMBER)
         count = question.number("count", MAX_FRAMES, most=MAX_FRAMES)
         number = _number(question)
-        if await self._desk.ask(self._desk.watch.session, number) is None:
+        if await self._state.bridge.call(self._state.watch.session, number) is None:
             raise ProblemError(404, f"no session {number} is known")
         lines = await self.lines(number, start, count)
         words = _words(question.query.get("q", ""))
-        return _json({"frames": await matching(self._desk, number, lines, words) if words else lines})
+        return _json({"frames": await matching(self._state, number, lines, words) if words else lines})
 
     async def lines(self, number: int, start: int, count: int) -> list[dict[str, Any]]:
         """What is told of frames."""
-        recording = await self._desk.ask(self._desk.watch.recordings.of, number)
+        recording = await self._state.bridge.call(self._state.watch.recordings.of, number)
         if recording is None:
             return []
-        first, end = await self._desk.ask(lambda: (max(start, recording.first), min(start + count, recording.end)))
-        lines = await self._desk.ask_each(range(first, end), recording.line)
-        return [self._desk.redactor.redact(line) for line in lines]
+        first, end = await self._state.bridge.call(
+            lambda: (max(start, recording.first), min(start + count, recording.end))
+        )
+        lines = await self._state.bridge.call_for_each(range(first, end), recording.line)
+        return [self._state.redactor.redact(line) for line in lines]
 
     async def _frame(self, question: Question) -> Answer:
         number, index = _number(question), _whole(question.parts[1])
@@ -254,8 +261,8 @@ class Api:
 
     async def frame(self, number: int, index: int) -> dict[str, Any]:
         """One frame, and the page before and after it. Raises ProblemError."""
-        recording = await self._desk.ask(self._desk.watch.recordings.of, number)
-        kept, before, line = await self._desk.ask(
+        recording = await self._state.bridge.call(self._state.watch.recordings.of, number)
+        kept, before, line = await self._state.bridge.call(
             lambda: (
                 (recording.at(index), recording.at(index - 1), recording.line(index))
                 if recording is not None
@@ -264,7 +271,7 @@ class Api:
         )
         if kept is None or line is None:
             raise ProblemError(404, f"frame {index} of session {number} is not kept")
-        redactor = self._desk.redactor
+        redactor = self._state.redactor
         return {
             "line": redactor.redact(line),
             "raw": raw_text(kept.data, text=kept.text, redactor=redactor),
@@ -277,7 +284,7 @@ class Api:
         if page is None:
             return {"html": "", "why": "no join has been answered yet, or the page could not be followed"}
         try:
-            return {"html": self._desk.redactor.text(page.html()), "why": ""}
+            return {"html": self._state.redactor.text(page.html()), "why": ""}
         except TreeError as error:
             return {"html": "", "why": str(error)}
 
@@ -286,7 +293,10 @@ class Api:
 
     async def dress(self, number: int) -> dict[str, Any]:
         """How the session's page looks: `css`, and attributes of its `html` and `body`; all empty when not known."""
-        found, redactor = dressed(*await self._desk.ask(self._desk.watch.wardrobe.of, number)), self._desk.redactor
+        found, redactor = (
+            dressed(*await self._state.bridge.call(self._state.watch.wardrobe.of, number)),
+            self._state.redactor,
+        )
         attributes = {name: redactor.redact(redactor.json(found[name])) for name in ("html", "body")}
         return {"css": redactor.text(found["css"]), **attributes}
 
@@ -307,7 +317,7 @@ class Api:
         return Answer(200, body, "text/html; charset=utf-8", name)
 
     def _clean(self, value: dict[str, Any]) -> Answer:
-        return _json(self._desk.redactor.redact(value))
+        return _json(self._state.redactor.redact(value))
 
 
 def _wanted_close(body: Any) -> tuple[int, str]:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from livegate.admin.state import Desk
+from livegate.admin.state import GatewayState
 from livegate.inspect.text import raw_text
 from livegate.observe.history.recordings import Kept
 from livegate.redaction.redactor import Redactor
@@ -15,19 +15,21 @@ BREATH_BYTES = 256 * 1024
 """After so much the thread's loop has its turn: inside mitmweb it is the gateway's own."""
 
 
-async def matching(desk: Desk, number: int, lines: list[dict[str, Any]], words: list[str]) -> list[dict[str, Any]]:
+async def matching(
+    state: GatewayState, number: int, lines: list[dict[str, Any]], words: list[str]
+) -> list[dict[str, Any]]:
     """Return the lines that have every word, in lower case, in their sentence, their names or the frame itself."""
     missing = {line["n"]: _missing(line, words) for line in lines}
-    recording = await desk.ask(desk.watch.recordings.of, number)
+    recording = await state.bridge.call(state.watch.recordings.of, number)
     wanted = [n for n, left in missing.items() if left] if recording is not None else []
-    kept = await desk.ask(lambda: [recording.at(n) for n in wanted]) if recording is not None else []
+    kept = await state.bridge.call(lambda: [recording.at(n) for n in wanted]) if recording is not None else []
     searched = 0
     for n, frame in zip(wanted, kept, strict=True):
         if frame is None or searched + len(frame.data) > MAX_SEARCHED_BYTES:
             continue
         if searched // BREATH_BYTES != (searched := searched + len(frame.data)) // BREATH_BYTES:
             await asyncio.sleep(0)
-        if shows(frame, missing[n], desk.redactor):
+        if shows(frame, missing[n], state.redactor):
             missing[n] = []
     return [line for line in lines if not missing[line["n"]]]
 

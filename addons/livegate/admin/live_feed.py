@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from livegate.admin.api import Api, ProblemError
-from livegate.admin.state import Desk, SilentError
+from livegate.admin.loop_bridge import GatewayUnresponsiveError
+from livegate.admin.state import GatewayState
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +52,8 @@ class Viewer:
 class Live:
     """The pages that are open on one event loop."""
 
-    def __init__(self, desk: Desk, api: Api) -> None:
-        self._desk = desk
+    def __init__(self, state: GatewayState, api: Api) -> None:
+        self._state = state
         self._api = api
         self._viewers: set[Viewer] = set()
         self._empty = asyncio.Event()
@@ -101,21 +102,21 @@ class Live:
         while self._viewers:
             if self._looking is None or self._looking.done():  # aside, as a backend that hangs takes two seconds
                 self._looking = asyncio.ensure_future(self._look_at_backends())
-            began = self._desk.spent_s + time.thread_time()
+            began = self._state.bridge.loop_time_s + time.thread_time()
             for viewer in list(self._viewers):
                 if not viewer.is_behind():
                     await self._tell_safely(viewer)
-            spent = self._desk.spent_s + time.thread_time() - began
+            spent = self._state.bridge.loop_time_s + time.thread_time() - began
             await asyncio.sleep(rest_after(spent))
 
     async def _look_at_backends(self) -> None:
-        with contextlib.suppress(SilentError):
-            self._backends = await self._desk.backend_states()
+        with contextlib.suppress(GatewayUnresponsiveError):
+            self._backends = await self._state.probes.states()
 
     async def _tell_safely(self, viewer: Viewer) -> None:
         try:
             await self._tell(viewer)
-        except (ProblemError, SilentError):  # the session that it shows has gone, or the gateway is busy
+        except (ProblemError, GatewayUnresponsiveError):  # the session that it shows has gone, or the gateway is busy
             return
         except Exception:
             logger.exception("an open page could not be told the news")
@@ -125,8 +126,8 @@ class Live:
     async def _tell(self, viewer: Viewer) -> None:
         if not viewer.greeted:
             await self._greet(viewer)
-        watch = self._desk.watch
-        (numbers, serial), steps, incidents = await self._desk.ask(
+        watch = self._state.watch
+        (numbers, serial), steps, incidents = await self._state.bridge.call(
             lambda: (
                 watch.changed_since(viewer.seen, MAX_NEWS),
                 [step for step in watch.trend.steps if step["at"] > viewer.step],
@@ -149,14 +150,14 @@ class Live:
             await self._tell_session(viewer, viewer.watching, changed=viewer.watching in numbers)
 
     async def _greet(self, viewer: Viewer) -> None:
-        overview = await self._desk.ask(self._desk.overview)
-        incidents = await self._desk.ask(lambda: self._desk.watch.feed.entries)
+        overview = await self._state.bridge.call(self._state.overview)
+        incidents = await self._state.bridge.call(lambda: self._state.watch.feed.entries)
         viewer.step = overview["steps"][-1]["at"] if overview["steps"] else 0.0
         viewer.incident = max((each["changed"] for each in incidents), default=0)
-        serial = await self._desk.ask(lambda: self._desk.watch.serial)
-        backends = await self._desk.backend_states()
+        serial = await self._state.bridge.call(lambda: self._state.watch.serial)
+        backends = await self._state.probes.states()
         viewer.send({"type": "hello", "overview": overview, "backends": backends, "incidents": incidents})
-        numbers = sorted(await self._desk.ask(self._desk.watch.numbers))
+        numbers = sorted(await self._state.bridge.call(self._state.watch.numbers))
         for start in range(0, len(numbers), MAX_NEWS):
             viewer.send({"type": "sessions", "rows": await self._api.rows(numbers[start : start + MAX_NEWS])})
         viewer.seen, viewer.greeted = serial, True

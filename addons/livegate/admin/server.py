@@ -17,7 +17,7 @@ from livegate.admin.api import MAX_BODY_BYTES, Answer, Api
 from livegate.admin.auth import COOKIE, Gatekeeper
 from livegate.admin.export import MODULES, asset
 from livegate.admin.live_feed import Live, Viewer
-from livegate.admin.state import Desk
+from livegate.admin.state import GatewayState
 from livegate.inspect.frame_log.writer import SWITCH_INTERVAL_S
 from livegate.lenient_json import json_bytes
 from livegate.redaction.printable import printable
@@ -307,9 +307,9 @@ class BoundedServer(HTTPServer):
 class AdminServer:
     """A thread that listens for operators."""
 
-    def __init__(self, settings: Admin, desk: Desk) -> None:
+    def __init__(self, settings: Admin, state: GatewayState) -> None:
         self.settings = settings
-        self._desk = desk
+        self._state = state
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._serving = threading.Event()
@@ -343,8 +343,8 @@ class AdminServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        api = Api(self._desk)
-        live = Live(self._desk, api)
+        api = Api(self._state)
+        live = Live(self._state, api)
         server = BoundedServer(
             application(Gatekeeper(self.settings), api, live),
             max_body_size=MAX_BODY_BYTES,

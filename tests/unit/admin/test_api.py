@@ -23,7 +23,7 @@ BESIDE = {("GET", "/api/v1/live")}
 
 
 def test_the_document_has_each_path_and_method_and_no_other(parts: Parts) -> None:
-    answered = {(method, path) for method, path, _ in Api(parts.desk).table}
+    answered = {(method, path) for method, path, _ in Api(parts.state).table}
     written = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}
     assert answered | BESIDE == written
 
@@ -95,14 +95,14 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 )
 async def test_what_makes_no_sense_is_said_so(parts: Parts, method: str, path: str, query: str, status: int) -> None:
     parts.know(session(1))
-    told = await Api(parts.desk).answer(method, path, query)
+    told = await Api(parts.state).answer(method, path, query)
     assert told.status == status
     assert set(json.loads(told.body)) == {"error"}
     assert ("Allow" in told.headers) == (status == 405)
 
 
 async def test_allow_names_what_is_allowed(parts: Parts) -> None:
-    api = Api(parts.desk)
+    api = Api(parts.state)
     assert (await api.answer("POST", "/metrics")).headers == {"Allow": "GET, HEAD"}
     assert (await api.answer("GET", "/api/v1/sockets/x/close")).headers == {"Allow": "POST"}
     assert (await api.answer("HEAD", "/version")).status == 200
@@ -114,12 +114,12 @@ async def test_allow_names_what_is_allowed(parts: Parts) -> None:
     st.sampled_from(["", "application/json", "text/plain", "application/json; charset=utf-8", "ä"]),
 )
 def test_no_body_makes_a_close_fail(parts: Parts, body: bytes, kind: str) -> None:
-    told = asyncio.run(Api(parts.desk).answer("POST", "/api/v1/sockets/none/close", "", body, kind))
+    told = asyncio.run(Api(parts.state).answer("POST", "/api/v1/sockets/none/close", "", body, kind))
     assert told.status in (400, 404, 415)
 
 
 async def test_a_long_body_and_one_for_a_drain_are_refused(parts: Parts) -> None:
-    api = Api(parts.desk)
+    api = Api(parts.state)
     assert (await api.answer("POST", "/api/v1/drain", "", b" " * (apis.MAX_BODY_BYTES + 1), apis.JSON)).status == 413
     assert (await api.answer("POST", "/api/v1/drain", "", b'{"now": true}', apis.JSON)).status == 400
 
@@ -133,7 +133,7 @@ def known_session(parts: Parts, frames: int, page: str = "x") -> None:
 
 async def test_a_frame_has_the_page_before_and_after_it(parts: Parts) -> None:
     known_session(parts, 3)
-    api = Api(parts.desk)
+    api = Api(parts.state)
     first, second = [await api.frame(1, n) for n in (0, 1)]
     assert first["page"]["html"] == "" and "no join" in first["page"]["why"]
     assert second["page"]["html"].startswith("<p>x</p>") and second["before"] == first["page"]
@@ -148,7 +148,7 @@ async def test_an_export_is_one_file_whose_data_cannot_end_its_script(
 ) -> None:
     known_session(parts, 6)
     monkeypatch.setattr(apis, "MAX_EXPORTED_BYTES", 1000)
-    told = await Api(parts.desk).answer("GET", "/api/v1/sessions/1/export")
+    told = await Api(parts.state).answer("GET", "/api/v1/sessions/1/export")
     assert told.status == 200 and told.headers["Content-Disposition"].startswith("attachment")
     text = told.body.decode()
     start = text.index('id="exported">') + len('id="exported">')
@@ -169,7 +169,7 @@ async def test_the_looks_of_a_page_bring_no_secret(parts: Parts, monkeypatch: py
     sheet = http.Response.make(200, 'a::after { content: "token=CANARYcanary" }')
     body = {"class": "dark", "data-user-token": "CANARYcanary", "data-x": "Bearer CANARYcanary"}
     monkeypatch.setattr(parts.watch.wardrobe, "of", lambda _: ([sheet], {"lang": "en"}, body))
-    told = (await Api(parts.desk).answer("GET", "/api/v1/sessions/1/dress")).body
+    told = (await Api(parts.state).answer("GET", "/api/v1/sessions/1/dress")).body
     assert b"CANARY" not in told
     looks = json.loads(told)
     assert (looks["html"], looks["body"]["class"]) == ({"lang": "en"}, "dark")

@@ -24,7 +24,7 @@ def event(value: Any) -> bytes:
 
 
 async def found(parts: Parts, query: str) -> list[int]:
-    answer = await Api(parts.desk).answer("GET", "/api/v1/sessions/1/frames", query)
+    answer = await Api(parts.state).answer("GET", "/api/v1/sessions/1/frames", query)
     assert answer.status == 200, answer.body
     return [line["n"] for line in json.loads(answer.body)["frames"]]
 
@@ -58,7 +58,7 @@ async def test_a_search_is_bounded(parts: Parts, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(frame_search, "MAX_SEARCHED_BYTES", 1000)
     monkeypatch.setattr(frame_search, "BREATH_BYTES", 100)
     assert await found(parts, "q=needle") == [0, 2], "of the last only the sentence was looked at"
-    answer = await Api(parts.desk).answer("GET", "/api/v1/sessions/1/frames", f"q={'x' * 201}")
+    answer = await Api(parts.state).answer("GET", "/api/v1/sessions/1/frames", f"q={'x' * 201}")
     assert answer.status == 400
 
 

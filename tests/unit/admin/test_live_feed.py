@@ -42,8 +42,8 @@ def live(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> Live:
     async def nothing() -> list[dict[str, Any]]:
         return []
 
-    monkeypatch.setattr(parts.desk, "backend_states", nothing)
-    return Live(parts.desk, Api(parts.desk))
+    monkeypatch.setattr(parts.state.probes, "states", nothing)
+    return Live(parts.state, Api(parts.state))
 
 
 async def test_a_page_is_greeted_and_then_told_what_is_new(parts: Parts, live: Live) -> None:
@@ -58,7 +58,7 @@ async def test_a_page_is_greeted_and_then_told_what_is_new(parts: Parts, live: L
     assert (await page.next("incidents"))["list"] == [{"id": 5, "changed": 5}]
     entry["changed"] = 6  # it has healed
     assert (await page.next("incidents"))["list"] == [{"id": 5, "changed": 6}]
-    parts.desk.end_step()
+    parts.state.end_step()
     assert len((await page.next("steps"))["steps"]) == 1
     live.leave(page.viewer)
     assert len(live) == 0
@@ -133,13 +133,13 @@ async def test_a_page_that_cannot_be_told_goes_and_the_others_stay(
 
 
 async def test_a_gateway_that_does_not_answer_is_waited_for(parts: Parts, live: Live) -> None:
-    main, parts.desk._main = parts.desk._main, None
+    main, parts.state.bridge.loop = parts.state.bridge.loop, None
     page = Page(live)
     began = time.monotonic()
     while time.monotonic() == began or not live._looking:
         await asyncio.sleep(0)
     assert page.told.empty()
-    parts.desk._main = main
+    parts.state.bridge.loop = main
     await page.next("hello")
     live.leave(page.viewer)
 

@@ -33,7 +33,7 @@ def port() -> int:
 
 @contextlib.contextmanager
 def listening(parts: Parts, port: int, token: str | None = None) -> Iterator[AdminServer]:
-    server = AdminServer(Admin(listen=f"127.0.0.1:{port}", token=token), parts.desk)
+    server = AdminServer(Admin(listen=f"127.0.0.1:{port}", token=token), parts.state)
     server.start()
     try:
         yield server
@@ -152,7 +152,7 @@ def test_an_error_inside_is_not_told_to_who_asked(
     def fail() -> None:
         raise ArithmeticError("an internal matter")
 
-    monkeypatch.setattr(parts.desk, "overview", fail)
+    monkeypatch.setattr(parts.state, "overview", fail)
     with listening(parts, port), opened(port) as conn:
         answer = ask(conn, f"GET /api/v1/overview HTTP/1.1\r\nHost: 127.0.0.1:{port}")
     assert answer.startswith(b"HTTP/1.1 500") and b"internal matter" not in answer
@@ -161,7 +161,7 @@ def test_an_error_inside_is_not_told_to_who_asked(
 
 
 def test_a_server_that_never_began_can_be_stopped(parts: Parts, port: int) -> None:
-    server = AdminServer(Admin(listen=f"127.0.0.1:{port}"), parts.desk)
+    server = AdminServer(Admin(listen=f"127.0.0.1:{port}"), parts.state)
     with opened_listener(port), pytest.raises(OSError, match="in use"):
         server.start()
     server.stop()
@@ -179,9 +179,9 @@ def _connecting(host: str, port: int) -> server_hooks.ServerConnectionHookData:
 
 
 async def test_the_gateway_does_not_connect_to_the_listener_whatever_it_is_called(parts: Parts, port: int) -> None:
-    addon = AdminListener(parts.current, parts.desk)
+    addon = AdminListener(parts.current, parts.state)
     assert addon.server_connect(_connecting("127.0.0.1", port)) is None, "there is none"
-    addon._server = AdminServer(Admin(listen=f"127.0.0.1:{port}"), parts.desk)
+    addon._server = AdminServer(Admin(listen=f"127.0.0.1:{port}"), parts.state)
     for host in ("127.0.0.1", "127.8.8.8", "0.0.0.0", "localhost"):
         data = _connecting(host, port)
         judging = addon.server_connect(data)
@@ -198,12 +198,12 @@ async def test_the_gateway_does_not_connect_to_the_listener_whatever_it_is_calle
 
 
 async def test_an_unloaded_script_takes_its_listener_with_it(parts: Parts, port: int) -> None:
-    addon = AdminListener(CurrentSettings(), parts.desk)
+    addon = AdminListener(CurrentSettings(), parts.state)
     addon.running()
     assert addon._clock is None, "without settings nothing is started"
     assert addon.done() is None, "mitmproxy does not await it while it goes on"
 
-    addon = AdminListener(parts.current, parts.desk)
+    addon = AdminListener(parts.current, parts.state)
     parts.current.value = parts.settings(admin={"listen": f"127.0.0.1:{port}"})
     addon.running()
     assert addon._changing is not None

@@ -1,4 +1,4 @@
-"""A gateway's desk without a gateway: its parts are real, nothing listens."""
+"""A gateway's state without a gateway: its parts are real, nothing listens."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ import pytest
 import yaml
 from mitmproxy.test import taddons
 
-from livegate.admin.state import Desk
+from livegate.admin.state import GatewayState
 from livegate.inspect.recorder import Recorder
 from livegate.observe.history.addon import Watch
 from livegate.observe.history.recordings import Kept
@@ -27,9 +27,9 @@ from livegate.websocket.registry import Sockets
 
 @dataclass
 class Parts:
-    """What the desk stands on."""
+    """What the state stands on."""
 
-    desk: Desk
+    state: GatewayState
     watch: Watch
     sockets: Sockets
     drain: Drain
@@ -75,7 +75,7 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
     recorder, redactor = Recorder(), Redactor()
     watch, drain = Watch(recorder, redactor), Drain(current, sockets)
     watch.active = True
-    desk = Desk(
+    state = GatewayState(
         current,
         sockets,
         drain=drain,
@@ -83,11 +83,11 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
         metrics=Metrics(current, sockets, recorder.tracker),
         redactor=redactor,
     )
-    made = Parts(desk, watch, sockets, drain, current, tmp_path)
+    made = Parts(state, watch, sockets, drain, current, tmp_path)
     current.value = made.settings()
     thread = threading.Thread(target=made.loop.run_forever, daemon=True)
     thread.start()
-    desk.open(made.loop)
+    state.bridge.loop = made.loop
     with taddons.context():
         yield made
     if not made.loop.is_closed():
