@@ -12,6 +12,7 @@ from livegate.mitm.fast_headers import quick_headers
 from livegate.pipeline.exchange.record import Exchange, awaiting_backend, exchange_of
 from livegate.pipeline.fail_closed import fail_closed
 from livegate.pipeline.fields import diff, forwarded
+from livegate.pipeline.fields.trace_context import new_traceparent, read_traceparent
 from livegate.settings import Service
 from livegate.websocket import deflate
 
@@ -216,8 +217,8 @@ def _texts(told: dict[bytes, list[bytes]], name: bytes) -> Sequence[str]:
 def _trace(taken_out: dict[bytes, list[bytes]]) -> list[Field]:
     """The trace that the request belongs to; tracestate is worth nothing without a good traceparent."""
     parents = _texts(taken_out, b"traceparent")
-    if not forwarded.valid_trace(parents):
-        return [(b"traceparent", forwarded.new_traceparent().encode())]
+    if read_traceparent(parents) is None:
+        return [(b"traceparent", new_traceparent().encode())]
     return [
         (b"traceparent", parents[0].encode()),
         *((b"tracestate", state) for state in taken_out.get(b"tracestate", ())),

@@ -266,7 +266,7 @@ def test_a_connection_field_with_ten_thousand_names_is_only_long(tmp_path: Path)
     assert got["x-stays"] == ["1"]
 
 
-def test_a_good_trace_is_passed_on_with_all_its_state_and_a_bad_one_begun_anew(tmp_path: Path) -> None:
+def test_a_valid_trace_is_passed_on_with_its_state_and_replaced_otherwise(tmp_path: Path) -> None:
     parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     states = (("tracestate", "a=1"), ("tracestate", "b=2"))
     good = after(flow(("traceparent", parent), *states), settings(tmp_path))
@@ -276,6 +276,8 @@ def test_a_good_trace_is_passed_on_with_all_its_state_and_a_bad_one_begun_anew(t
     assert twice["traceparent"] != [parent]
     assert twice["traceparent"][0].endswith("-00")
     assert "tracestate" not in twice
+    newer = f"01{parent[2:]}-more"
+    assert after(flow(("traceparent", newer)), settings(tmp_path))["traceparent"] == [newer]
 
 
 def test_the_request_id_of_a_stranger_is_replaced_by_ours(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from livegate.observe.tracing.exporter import SpanExport
 from livegate.observe.tracing.spans import Span, Spans, Value
 from livegate.pipeline.exchange.record import Exchange, awaiting_backend, exchange_of, report_of
 from livegate.pipeline.fields.trace_context import Request, Sampler
-from livegate.pipeline.identifiers import random_hex
 from livegate.redaction.printable import printable
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, Settings, TracingSettings
@@ -127,7 +126,7 @@ class Tracing(Idling):
     def _switch_on(self, wanted: TracingSettings) -> None:
         self._export = export = SpanExport(wanted)
         export.start()
-        sampler = self.context.sampler = Sampler(wanted.sample, random_hex)
+        sampler = self.context.sampler = Sampler(wanted.sample)
         self._spans = Spans(sampler, self._redactor, self._put)
         self._recorder.on_frame.append(self._frame)
         self._recorder.on_exchange.append(self._exchange)

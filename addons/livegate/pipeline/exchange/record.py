@@ -1,6 +1,7 @@
 """What the gateway knows of one flow while it lives: begun by the guard, filled in by the other pipeline addons."""
 
 import functools
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from msgspec import Struct, field
 
 from livegate.http1.refusal import Refusal
 from livegate.logs.context import EXCHANGE
-from livegate.pipeline.identifiers import random_hex
 from livegate.settings import Service, Settings
 from livegate.websocket.deflate import Parameters
 
@@ -222,4 +222,4 @@ def _request_id(flow: http.HTTPFlow, *, trusted: bool) -> str:
 
 def new_request_id() -> str:
     """A fresh request id: 32 hexadecimal digits."""
-    return random_hex(16)
+    return os.urandom(16).hex()

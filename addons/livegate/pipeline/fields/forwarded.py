@@ -1,73 +1,61 @@
-"""The header fields by which a proxy says for whom it asks: X-Forwarded-*, Forwarded (RFC 7239), traceparent."""
+"""X-Forwarded-* and Forwarded (RFC 7239): validation of a trusted proxy's values, and the gateway's own entries."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 from livegate.http1.authority import DEFAULT_PORTS, split_authority
-from livegate.pipeline.identifiers import random_hex
+from livegate.http1.field_values import TOKEN
 
 MAX_HOPS = 64
-"""How many entries that a trusted proxy sent are passed on, from the right."""
+"""Entries per field that are passed on from a trusted proxy. Beyond, the left-most are dropped."""
 
-_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LIST = re.compile(r'(?:[^"]|"(?:[^"\\]|\\.)*+")*+')
-"""A text all of whose quoted strings end."""
+"""Text in which every quoted string ends."""
 _ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*+")*+')
-"""What stands between two commas of a Forwarded field; commas in a quoted string do not count."""
+"""One element of a Forwarded field; commas in a quoted string do not end it."""
 
 
-def appended(given: Sequence[str], mine: str) -> str:
-    """X-Forwarded-For with one entry more, after at most MAX_HOPS of those given."""
-    return _joined([entry for line in given for entry in line.split(",")], mine) if given else mine
+def appended(lines: Sequence[str], own: str) -> str:
+    """Return X-Forwarded-For with the gateway's own entry after at most MAX_HOPS received ones."""
+    return _joined([entry for line in lines for entry in line.split(",")], own) if lines else own
 
 
-def forwarded(given: Sequence[str], mine: str) -> str:
-    """Forwarded with one element more, after at most MAX_HOPS of those given (RFC 7239 section 4).
+def forwarded(lines: Sequence[str], own: str) -> str:
+    """Return Forwarded with the gateway's own element after at most MAX_HOPS received ones (RFC 7239 section 4).
 
-    A list with a quote that does not end is dropped: it would make our own element a part of that quoted string.
+    A list with an unterminated quote is dropped, because our own element would become part of that quoted string.
     """
-    return _joined(_elements(", ".join(given)), mine) if given else mine
+    return _joined(_elements(", ".join(lines)), own) if lines else own
 
 
 def _elements(text: str) -> list[str]:
     return _ELEMENT.findall(text) if _LIST.fullmatch(text) else []
 
 
-def _joined(entries: Iterable[str], mine: str) -> str:
+def _joined(entries: Iterable[str], own: str) -> str:
     hops = [hop for hop in (entry.strip() for entry in entries) if hop]
-    return ", ".join([*hops[-MAX_HOPS:], mine])
+    return ", ".join([*hops[-MAX_HOPS:], own])
 
 
 def forwarded_element(peer: str, host: str, scheme: str) -> str:
-    """One element of the Forwarded field; IPv6 addresses and hosts with a port are quoted (RFC 7239 section 6)."""
+    """Return one element of Forwarded. IPv6 addresses and hosts with a port are quoted (RFC 7239 section 6)."""
     source = f'"[{peer}]"' if ":" in peer else peer
-    quoted = host if _TOKEN.fullmatch(host) else f'"{host}"'
+    quoted = host if TOKEN.fullmatch(host.encode()) else f'"{host}"'
     return f"for={source};host={quoted};proto={scheme}"
 
 
 def port_of(authority: str, scheme: str) -> str:
-    """The port that a client used: the one in its Host, else the scheme's own."""
+    """Return the port that a client used: the one of an authority, else the scheme's default."""
     parts = split_authority(authority)
     port = parts[1] if parts else None
     return str(port or DEFAULT_PORTS[scheme])
 
 
-def valid_host(given: Sequence[str]) -> str | None:
-    """X-Forwarded-Host of a trusted proxy when it is one well-formed host, else None."""
-    return given[0] if len(given) == 1 and split_authority(given[0]) is not None else None
+def valid_host(lines: Sequence[str]) -> str | None:
+    """Return a trusted proxy's X-Forwarded-Host if it is one well-formed authority, else None."""
+    return lines[0] if len(lines) == 1 and split_authority(lines[0]) is not None else None
 
 
-def valid_port(given: Sequence[str]) -> str | None:
-    """X-Forwarded-Port of a trusted proxy when it is one well-formed port, else None."""
-    return given[0] if len(given) == 1 and split_authority(f"h:{given[0]}") is not None else None
-
-
-def valid_trace(given: Sequence[str]) -> bool:
-    """Whether there is exactly one well-formed traceparent (W3C Trace Context section 3.2, version 00)."""
-    return len(given) == 1 and _TRACEPARENT.fullmatch(given[0]) is not None
-
-
-def new_traceparent() -> str:
-    """Begin a trace. The sampled flag is not set: whether to record is the backends' choice."""
-    return f"00-{random_hex(16)}-{random_hex(8)}-00"
+def valid_port(lines: Sequence[str]) -> str | None:
+    """Return a trusted proxy's X-Forwarded-Port if it is one well-formed port, else None."""
+    return lines[0] if len(lines) == 1 and split_authority(f"h:{lines[0]}") is not None else None

@@ -1,14 +1,18 @@
-"""W3C Trace Context: reads and writes `traceparent` and `tracestate`; decides what is told. For observe.tracing."""
+"""W3C Trace Context: parser and writer of `traceparent` and `tracestate`, and the sampler. Section numbers are its own.
 
+`pipeline.headers` passes a trace on, `observe.tracing` records it.
+"""
+
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
 MAX_MEMBERS = 32
-"""Of a tracestate (section 3.3.1.1)."""
+"""Members of a tracestate (section 3.3.1.1)."""
 SAMPLED, RANDOM = 1, 2
-"""Flags of a traceparent (section 3.2.2.5; the second by level 2)."""
+"""Flags of a traceparent (section 3.2.2.5; `RANDOM` is of level 2)."""
 
 _TRACEPARENT = re.compile(
     r"(?!ff)(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})(?P<span>[0-9a-f]{16})"
@@ -19,12 +23,17 @@ _MEMBER = re.compile(
 )
 
 type RandomHex = Callable[[int], str]
-"""Makes twice as many random hexadecimal digits as it is told."""
+"""Returns that many random bytes as lower-case hexadecimal digits."""
+
+
+def random_hex(size: int) -> str:
+    """Return `size` random bytes as lower-case hexadecimal digits."""
+    return os.urandom(size).hex()
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A span in its trace: the identifiers in lower-case hexadecimal digits."""
+    """A span in its trace. Both identifiers are lower-case hexadecimal digits."""
 
     trace_id: str
     span_id: str
@@ -32,29 +41,35 @@ class Context:
 
     @property
     def sampled(self) -> bool:
-        """Whether whoever made it records the trace."""
+        """Return whether the span's creator records the trace."""
         return bool(self.flags & SAMPLED)
 
     @property
     def traceparent(self) -> str:
-        """As the header field is written, version 00."""
+        """Return the value of the traceparent field, version 00."""
         return f"00-{self.trace_id}-{self.span_id}-{self.flags & (SAMPLED | RANDOM):02x}"
 
 
-def read_traceparent(given: Sequence[str]) -> Context | None:
-    """The context of a request by its traceparent fields; None when there is not exactly one that is well-formed.
+def read_traceparent(lines: Sequence[str]) -> Context | None:
+    """Return the span that sent a request, or None unless there is exactly one well-formed traceparent.
 
-    A version above 00 may have more parts, which are not looked at; ff is none (section 3.2.2.1, 4.3).
+    A version above 00 may have more parts, which are ignored; version ff is invalid (sections 3.2.2.1 and 4.3).
     """
-    found = _TRACEPARENT.fullmatch(given[0]) if len(given) == 1 else None
+    found = _TRACEPARENT.fullmatch(lines[0]) if len(lines) == 1 else None
     if found is None or (found["version"] == "00" and found["more"] is not None):
         return None
     return Context(found["trace"], found["span"], int(found["flags"], 16))
 
 
-def read_tracestate(given: Sequence[str]) -> str:
-    """All tracestate fields as one list, in their order; empty when any member is not well-formed, or twice there."""
-    members = [member.strip(" \t") for line in given for member in line.split(",")]
+def new_traceparent() -> str:
+    """Return the traceparent of a new trace. It is not sampled, because recording is the backend's decision."""
+    digits = random_hex(TRACE_ID_BYTES + SPAN_ID_BYTES)  # one system call
+    return f"00-{digits[: 2 * TRACE_ID_BYTES]}-{digits[2 * TRACE_ID_BYTES :]}-00"
+
+
+def read_tracestate(lines: Sequence[str]) -> str:
+    """Return all tracestate fields as one list in order; empty if any member is malformed or occurs twice."""
+    members = [member.strip(" \t") for line in lines for member in line.split(",")]
     members = [member for member in members if member]
     found = [_MEMBER.fullmatch(member) for member in members[: MAX_MEMBERS + 1]]
     keys = {match["key"] for match in found if match is not None}
@@ -62,56 +77,56 @@ def read_tracestate(given: Sequence[str]) -> str:
 
 
 def is_sampled(trace_id: str, ratio: float, salt: int = 0) -> bool:
-    """Whether a trace is among the part of all traces that is told, as OpenTelemetry's TraceIdRatioBased decides it.
+    """Return whether a trace is in the sampled share, as OpenTelemetry's TraceIdRatioBased decides.
 
-    `salt` (64 bits) makes the decision one that whoever chose the trace id cannot foresee.
+    `salt` (64 bits) makes the decision unpredictable for a client that chooses the trace id.
     """
     return (int(trace_id[16:], 16) ^ salt) < round(ratio * (1 << 64))
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The span of a request to be, and where it belongs."""
+    """Trace context of one request: the span that will be recorded for it, and its parent."""
 
     own: Context
     parent: Context | None
-    """What the client sent."""
+    """Span that the client sent."""
     tracestate: str = ""
-    """For the backend; what the client sent."""
+    """The client's tracestate, which the backend gets."""
 
     @property
     def recorded(self) -> bool:
-        """Whether it is told."""
+        """Return whether the span is exported."""
         return self.own.sampled
 
 
 class Sampler:
-    """Decides for each request which trace it belongs to, and whether that is told."""
+    """Chooses the trace of each request, and whether it is recorded."""
 
-    def __init__(self, ratio: float, random_hex: RandomHex) -> None:
+    def __init__(self, ratio: float, random_hex: RandomHex = random_hex) -> None:
         self.ratio = ratio
         self._random_hex = random_hex
         self._salt = int(random_hex(SPAN_ID_BYTES), 16)
 
     def request(self, parents: Sequence[str], states: Sequence[str], *, trusted: bool) -> Request:
-        """The context of a new request, by its header fields.
+        """Return the trace context of a new request, from its traceparent and tracestate fields.
 
-        A trusted client's sampled flag is honoured. Of others the trace is continued, but whether it is told is
-        decided here, by a draw that choosing the trace id does not help with.
+        A trusted client's sampled flag is obeyed. Other clients' traces are continued too, but the salted ratio
+        decides about recording, because such a client could choose a trace id that is always sampled.
         """
         parent = read_traceparent(parents)
         if parent is None:
             return Request(self.begin(), None)
-        told = parent.sampled if trusted else is_sampled(parent.trace_id, self.ratio, self._salt)
-        flags = (parent.flags & RANDOM) | (SAMPLED if told else 0)
+        sampled = parent.sampled if trusted else is_sampled(parent.trace_id, self.ratio, self._salt)
+        flags = (parent.flags & RANDOM) | (SAMPLED if sampled else 0)
         own = Context(parent.trace_id, self.span_id(), flags)
         return Request(own, parent, read_tracestate(states))
 
     def begin(self) -> Context:
-        """A new trace and its first span."""
+        """Return the first span of a new trace."""
         trace_id = self._random_hex(TRACE_ID_BYTES)
         return Context(trace_id, self.span_id(), SAMPLED if is_sampled(trace_id, self.ratio) else 0)
 
     def span_id(self) -> str:
-        """A new span's."""
+        """Return the identifier of a new span."""
         return self._random_hex(SPAN_ID_BYTES)

@@ -1,4 +1,4 @@
-"""traceparent and tracestate are read as W3C Trace Context says, and nothing else is; sampling is by trace."""
+"""traceparent and tracestate by W3C Trace Context; sampling by trace."""
 
 import itertools
 
@@ -6,9 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegate.pipeline.fields.forwarded import valid_trace
-from livegate.pipeline.fields.trace_context import Context, Sampler, is_sampled, read_traceparent, read_tracestate
-from livegate.pipeline.identifiers import random_hex
+from livegate.pipeline.fields.trace_context import (
+    Context,
+    Sampler,
+    is_sampled,
+    new_traceparent,
+    read_traceparent,
+    read_tracestate,
+)
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GOOD = f"00-{TRACE}-{SPAN}-01"
@@ -20,11 +25,10 @@ def hexes(size: int) -> st.SearchStrategy[str]:
 
 
 @given(hexes(32).filter(lambda text: text.strip("0")), hexes(16).filter(lambda text: text.strip("0")), hexes(2))
-def test_every_good_one_is_read_and_written_as_one_that_headers_passes_on(trace: str, span: str, flags: str) -> None:
+def test_a_well_formed_traceparent_is_read_and_written(trace: str, span: str, flags: str) -> None:
     found = read_traceparent([f"00-{trace}-{span}-{flags}"])
     assert found == Context(trace, span, int(flags, 16))
     assert found.sampled == (int(flags, 16) % 2 == 1)
-    assert valid_trace([found.traceparent])
     again = read_traceparent([found.traceparent])
     assert again is not None
     assert (again.trace_id, again.span_id, again.sampled) == (trace, span, found.sampled)
@@ -35,7 +39,7 @@ def test_every_good_one_is_read_and_written_as_one_that_headers_passes_on(trace:
     | st.text(f"{HEX}-", max_size=60)
     | st.from_regex(r"\A[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}.?\Z")
 )
-def test_whatever_is_read_is_well_formed(text: str) -> None:
+def test_only_well_formed_text_is_read(text: str) -> None:
     found = read_traceparent([text])
     if found is None:
         return
@@ -54,11 +58,11 @@ def test_whatever_is_read_is_well_formed(text: str) -> None:
         f"00-{TRACE}-{'0' * 16}-01", f"00_{TRACE}_{SPAN}_01", f"01{GOOD[2:]}x", f"00-{TRACE[:-1]}-{SPAN}-01", f"00-{TRACE}-{SPAN}-0g", f"{GOOD[:-2]}٠١",
     ],
 )  # fmt: skip
-def test_what_is_none(text: str) -> None:
+def test_a_malformed_traceparent_is_ignored(text: str) -> None:
     assert read_traceparent([text]) is None
 
 
-def test_two_are_none_and_a_newer_version_may_have_more() -> None:
+def test_two_fields_are_ignored_and_a_newer_version_may_have_more_parts() -> None:
     assert read_traceparent([]) is None
     assert read_traceparent([GOOD, GOOD]) is None
     assert (
@@ -88,7 +92,7 @@ def test_two_are_none_and_a_newer_version_may_have_more() -> None:
         ([f"k={'v' * 257}"], ""),
     ],
 )
-def test_tracestate_is_passed_on_when_it_is_well_formed(given_fields: list[str], expected: str) -> None:
+def test_a_well_formed_tracestate_is_passed_on(given_fields: list[str], expected: str) -> None:
     assert read_tracestate(given_fields) == expected
 
 
@@ -106,6 +110,13 @@ def test_sampling_is_that_of_opentelemetry(trace: str, ratio: float) -> None:
     assert is_sampled(trace, ratio) == theirs
 
 
+def test_a_new_traceparent_is_well_formed_unique_and_not_sampled() -> None:
+    one, other = read_traceparent([new_traceparent()]), read_traceparent([new_traceparent()])
+    assert one is not None
+    assert not one.sampled
+    assert one != other
+
+
 def sampler(ratio: float) -> Sampler:
     counting = itertools.count(1)
     return Sampler(ratio, lambda size: f"{next(counting):0{2 * size}x}")
@@ -121,22 +132,22 @@ def test_a_request_without_a_good_traceparent_begins_a_trace() -> None:
 
 def test_only_a_trusted_clients_sampled_flag_counts() -> None:
     none, all_ = sampler(0), sampler(1)
-    told, untold = [GOOD], [f"{GOOD[:-2]}00"]
-    assert none.request(told, [], trusted=True).recorded
-    assert not all_.request(untold, [], trusted=True).recorded
-    assert not none.request(told, [], trusted=False).recorded
-    assert all_.request(untold, ["a=1"], trusted=False).recorded
+    sampled, unsampled = [GOOD], [f"{GOOD[:-2]}00"]
+    assert none.request(sampled, [], trusted=True).recorded
+    assert not all_.request(unsampled, [], trusted=True).recorded
+    assert not none.request(sampled, [], trusted=False).recorded
+    assert all_.request(unsampled, ["a=1"], trusted=False).recorded
     request = all_.request([f"{GOOD[:-2]}03"], ["a=1"], trusted=False)
     assert (request.own.trace_id, request.parent, request.tracestate) == (TRACE, Context(TRACE, SPAN, 3), "a=1")
-    assert request.own.traceparent.endswith("-03"), "random stays said"
+    assert request.own.traceparent.endswith("-03"), "the random flag is kept"
     assert request.own.span_id != SPAN
 
 
-def test_a_stranger_cannot_choose_a_trace_that_is_always_told() -> None:
+def test_an_untrusted_client_cannot_choose_a_trace_that_is_always_recorded() -> None:
     lowest = f"00-{'1' * 16}{'0' * 16}-{SPAN}-01"
-    told = [Sampler(0.5, random_hex).request([lowest], [], trusted=False).recorded for _ in range(200)]
-    assert 0 < sum(told) < 200
-    one = Sampler(0.5, random_hex)
+    recorded = [Sampler(0.5).request([lowest], [], trusted=False).recorded for _ in range(200)]
+    assert 0 < sum(recorded) < 200
+    one = Sampler(0.5)
     assert len({one.request([lowest], [], trusted=False).recorded for _ in range(20)}) == 1, (
         "the same for all of a trace"
     )
