@@ -11,12 +11,20 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from livegate.demo.processes import DemoProcesses
-from ports import LOCKS
+from ports import LOCKS, free_port
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def demo() -> Iterator[DemoProcesses]:
-    with DemoProcesses(0, 0) as apps:
+    """The demo's apps, for tests that neither end nor restart them."""
+    with DemoProcesses(free_port(), free_port()) as apps:
+        yield apps
+
+
+@pytest.fixture
+def own_demo() -> Iterator[DemoProcesses]:
+    """The demo's apps, for a test that ends or restarts them."""
+    with DemoProcesses(free_port(), free_port()) as apps:
         yield apps
 
 

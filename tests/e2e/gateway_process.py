@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -179,6 +180,14 @@ class Gateway:
             if half_close:
                 conn.shutdown(socket.SHUT_WR)
             return receive_all(conn)
+
+
+def eventually(condition: Callable[[], object], *, timeout: float = TIMEOUT_S) -> None:
+    """Wait for a condition, looking again and again."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "the condition was not met in time"
+        time.sleep(0.02)
 
 
 def receive_all(conn: socket.socket) -> bytes:

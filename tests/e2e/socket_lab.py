@@ -38,8 +38,11 @@ class Lab:
     tls_port: int
     backend_pem: Path
 
+    def gateway_of(self, way: str) -> Gateway:
+        return self.layered if way == "layer" else self.gateway
+
     def url(self, way: str, path: str = "/") -> str:
-        gateway = self.layered if way == "layer" else self.gateway
+        gateway = self.gateway_of(way)
         scheme, host = ("wss", "app.test") if way == "client-tls" else ("ws", "app.test")
         host = "tls.test" if way == "backend-tls" else host
         return f"{scheme}://{host}:{gateway.port}{path}"

@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 
 from livegate.demo.processes import DemoProcesses
 
+RECOVERY_MS = 10_000
+"""LiveView's client pauses at most 5 s between attempts; the rest is for a busy machine."""
 MANY = {"user": "100000/minute", "ip": "100000/minute"}
 
 
@@ -29,46 +31,46 @@ def test_the_browser_sees_through_the_gateway_what_it_sees_without(
     assert seen["one load"] is True
 
 
-def test_a_killed_and_restarted_backend_costs_no_page_load_and_at_most_three_seconds(
-    chromium: str, folder: Path
+def test_a_killed_and_restarted_backend_costs_no_page_load_and_one_pause_of_the_client(
+    chromium: str, folder: Path, own_demo: DemoProcesses
 ) -> None:
-    with DemoProcesses(0, 0) as apps:
-        settings = {"services": {"live.localhost": apps.live_url}, "rate_limit": MANY}
-        with Gateway(folder, settings) as gateway, browser_page(chromium) as page:
-            page.goto(f"http://live.localhost:{gateway.port}/count")
-            connected(page)
-            loaded = time_origin(page)
-            apps.live.kill()
-            page.wait_for_selector("[data-phx-main]:not(.phx-connected)")
-            apps.live.start()
-            apps.live.wait()
-            back = page.evaluate("performance.now()")
-            connected(page)
-            recovered_after_ms = page.evaluate("performance.now()") - back
-            page.click("#inc")
-            expect(page.locator("#count")).to_have_text("1")
-            assert time_origin(page) == loaded
-            assert recovered_after_ms < 3000
-            gateway.output.wait_for("close_code=1006")
+    settings = {"services": {"live.localhost": own_demo.live_url}, "rate_limit": MANY}
+    with Gateway(folder, settings) as gateway, browser_page(chromium) as page:
+        page.goto(f"http://live.localhost:{gateway.port}/count")
+        connected(page)
+        loaded = time_origin(page)
+        own_demo.live.kill()
+        page.wait_for_selector("[data-phx-main]:not(.phx-connected)")
+        own_demo.live.start()
+        own_demo.live.wait()
+        back = page.evaluate("performance.now()")
+        connected(page)
+        recovered_after_ms = page.evaluate("performance.now()") - back
+        page.click("#inc")
+        expect(page.locator("#count")).to_have_text("1")
+        assert time_origin(page) == loaded
+        assert recovered_after_ms < RECOVERY_MS
+        gateway.output.wait_for("close_code=1006")
 
 
-def test_a_restarted_gateway_costs_no_page_load_and_at_most_three_seconds(chromium: str, folder: Path) -> None:
-    with DemoProcesses(0, 0) as apps:
-        settings = {"services": {"live.localhost": apps.live_url}, "rate_limit": MANY}
-        with Gateway(folder, settings) as gateway, browser_page(chromium) as page:
-            page.goto(f"http://live.localhost:{gateway.port}/count")
-            connected(page)
-            loaded = time_origin(page)
-            assert gateway.process
-            gateway.process.send_signal(signal.SIGTERM)
-            page.wait_for_selector("[data-phx-main]:not(.phx-connected)")
-            assert gateway.process.wait(20) == 0
-            assert "close_code=1012" in gateway.output.text
-            gateway.start().ready()
-            back = page.evaluate("performance.now()")
-            connected(page)
-            recovered_after_ms = page.evaluate("performance.now()") - back
-            page.click("#inc")
-            expect(page.locator("#count")).to_have_text("1")
-            assert time_origin(page) == loaded
-            assert recovered_after_ms < 3000
+def test_a_restarted_gateway_costs_no_page_load_and_one_pause_of_the_client(
+    chromium: str, demo: DemoProcesses, folder: Path
+) -> None:
+    settings = {"services": {"live.localhost": demo.live_url}, "rate_limit": MANY}
+    with Gateway(folder, settings) as gateway, browser_page(chromium) as page:
+        page.goto(f"http://live.localhost:{gateway.port}/count")
+        connected(page)
+        loaded = time_origin(page)
+        assert gateway.process
+        gateway.process.send_signal(signal.SIGTERM)
+        page.wait_for_selector("[data-phx-main]:not(.phx-connected)")
+        assert gateway.process.wait(20) == 0
+        assert "close_code=1012" in gateway.output.text
+        gateway.start().ready()
+        back = page.evaluate("performance.now()")
+        connected(page)
+        recovered_after_ms = page.evaluate("performance.now()") - back
+        page.click("#inc")
+        expect(page.locator("#count")).to_have_text("1")
+        assert time_origin(page) == loaded
+        assert recovered_after_ms < RECOVERY_MS

@@ -58,7 +58,7 @@ async def test_each_way_is_the_one_it_says(lab: Lab, way: str) -> None:
     async def handler(server: ServerConnection) -> None:
         await server.wait_closed()
 
-    gateway = lab.layered if way == "layer" else lab.gateway
+    gateway = lab.gateway_of(way)
     expected = ["RawLeg"] * 2 if way == "raw" else ["LayerLeg"] * 2
 
     async def none_left() -> bool:

@@ -253,25 +253,24 @@ def test_a_login_lasts_until_the_logout(browser: Page, demo: DemoProcesses) -> N
     expect(browser.locator("#user-name")).to_be_visible()
 
 
-def test_a_killed_and_restarted_app_costs_no_page_load_and_no_login(browser: Page) -> None:
-    with DemoProcesses(0, 0) as apps:
-        visit(browser, f"{apps.live_url}/login")
-        browser.fill("#user-name", "Ada")
-        browser.click("#login")
-        expect(browser.locator("#user")).to_have_text("Ada")
-        connected(browser)
-        loaded = time_origin(browser)
-        apps.kill_live()
-        expect(browser.locator("#lost")).to_be_visible()
-        apps.restart_live()
-        connected(browser)
-        expect(browser.locator("#lost")).to_be_hidden()
-        browser.click("#nav-slow")
-        browser.click("#slow")
-        expect(browser.locator("#waited")).to_have_text("1")
-        browser.click("#nav-login")
-        expect(browser.locator("#user")).to_have_text("Ada")
-        assert time_origin(browser) == loaded
+def test_a_killed_and_restarted_app_costs_no_page_load_and_no_login(browser: Page, own_demo: DemoProcesses) -> None:
+    visit(browser, f"{own_demo.live_url}/login")
+    browser.fill("#user-name", "Ada")
+    browser.click("#login")
+    expect(browser.locator("#user")).to_have_text("Ada")
+    connected(browser)
+    loaded = time_origin(browser)
+    own_demo.kill_live()
+    expect(browser.locator("#lost")).to_be_visible()
+    own_demo.restart_live()
+    connected(browser)
+    expect(browser.locator("#lost")).to_be_hidden()
+    browser.click("#nav-slow")
+    browser.click("#slow")
+    expect(browser.locator("#waited")).to_have_text("1")
+    browser.click("#nav-login")
+    expect(browser.locator("#user")).to_have_text("Ada")
+    assert time_origin(browser) == loaded
 
 
 def test_the_echo_page_talks_closes_and_connects_again(browser: Page, demo: DemoProcesses) -> None:

@@ -420,7 +420,7 @@ def test_an_unknown_mitmproxy_runs_on_its_stock_layers_and_says_so(behind, tmp_p
     script = tmp_path / "old.py"
     script.write_text(
         "from livegate import mitm\nmitm.SHAPE_PROBLEMS = ('HttpStream.x is missing',)\n"
-        "from livegate.gateway import pipeline\naddons = pipeline()\n"
+        "from livegate.addons import gateway_addons\naddons = gateway_addons()\n"
     )
     with Scripted(raw_answer(OK)) as backend, Backend() as echo:
         gateway = Gateway(

@@ -254,7 +254,7 @@ def test_the_inspector_alone_needs_no_gateway(
     """Before one app, and as a developer's own forward proxy."""
     port = free_port()
     script = str(Path(GATEWAY_SCRIPT).with_name("liveview.py"))
-    where = f"reverse:{demo.live_url}@{port}" if mode == "reverse" else f"regular@{port}"
+    where = f"reverse:{demo.live_url}@127.0.0.1:{port}" if mode == "reverse" else f"regular@127.0.0.1:{port}"
     command = [str(MITMDUMP), "-s", script, "--mode", where, "--set", "liveview_log=events"]
     alone = Gateway(tmp_path, {}, command=command)
     alone.port = port

@@ -54,7 +54,7 @@ async def test_a_socket_leaves_nothing_for_the_collector(lab: Lab, way: str, who
             await break_off(server, fault)
         await server.wait_closed()
 
-    gateway = lab.layered if way == "layer" else lab.gateway
+    gateway = lab.gateway_of(way)
 
     async def none_left() -> bool:
         return await inside(gateway, "connections") == 1

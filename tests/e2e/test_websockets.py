@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
-from gateway_process import Gateway
 from socket_lab import WAYS, Lab, frame, inside, make_lab, seen, until
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
@@ -35,16 +34,12 @@ async def said(client: ClientConnection, *texts: str | bytes) -> list[str | byte
     return [await asyncio.wait_for(client.recv(), 10) for _ in texts]
 
 
-def gateway_of(lab: Lab, way: str) -> Gateway:
-    return lab.layered if way == "layer" else lab.gateway
-
-
 async def settled(lab: Lab, way: str) -> None:
     """Until the socket is carried as it will be."""
     legs = ["RawLeg"] * 2 if way == "raw" else ["LayerLeg"] * 2
 
     async def as_expected() -> bool:
-        return (await inside(gateway_of(lab, way), "legs"))[-2:] == legs
+        return (await inside(lab.gateway_of(way), "legs"))[-2:] == legs
 
     await until(as_expected)
 
@@ -89,7 +84,7 @@ async def test_an_async_hook_holds_back_only_its_own_direction_and_keeps_the_ord
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_message_is_held_in_one_direction_while_the_other_goes_on(lab: Lab, way: str) -> None:
-    gateway = gateway_of(lab, way)
+    gateway = lab.gateway_of(way)
     servers: asyncio.Queue[ServerConnection] = asyncio.Queue()
 
     async def handler(server: ServerConnection) -> None:
@@ -117,7 +112,7 @@ async def test_a_message_is_held_in_one_direction_while_the_other_goes_on(lab: L
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_socket_that_is_cut_while_a_hook_has_a_message_ends_when_the_hook_does(lab: Lab, way: str) -> None:
-    gateway = gateway_of(lab, way)
+    gateway = lab.gateway_of(way)
     lines = len(gateway.output.lines)
 
     async def held() -> bool:
@@ -141,7 +136,7 @@ async def test_a_socket_that_is_cut_while_a_hook_has_a_message_ends_when_the_hoo
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_messages_are_injected_both_ways_between_whole_messages(lab: Lab, way: str) -> None:
-    gateway = gateway_of(lab, way)
+    gateway = lab.gateway_of(way)
     async with lab.serving(echo):
         async with await lab.connect(lab.url(way, "/inject")) as client:
             assert await said(client, "before") == ["before"]
@@ -161,7 +156,7 @@ async def test_messages_are_injected_both_ways_between_whole_messages(lab: Lab, 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("by_hook", [True, False])
 async def test_a_killed_flow_ends_both_connections(lab: Lab, way: str, by_hook: bool) -> None:
-    gateway = gateway_of(lab, way)
+    gateway = lab.gateway_of(way)
     servers: asyncio.Queue[ServerConnection] = asyncio.Queue()
 
     async def handler(server: ServerConnection) -> None:
@@ -186,16 +181,16 @@ async def test_pings_keep_their_payload_and_an_addon_sees_them(lab: Lab, way: st
         async with await lab.connect(lab.url(way)) as client:
             pong = await client.ping(f"hello-{way}".encode())
             await asyncio.wait_for(pong, 10)
-    events = await inside(gateway_of(lab, way), "seen")
+    events = await inside(lab.gateway_of(way), "seen")
     assert f"ping from client hello-{way}" in events
     assert f"pong from server hello-{way}" in events
-    output = gateway_of(lab, way).output.text
+    output = lab.gateway_of(way).output.text
     assert "Received WebSocket ping" not in output
 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_the_end_is_told_exactly_once_with_code_reason_and_who(lab: Lab, way: str) -> None:
-    gateway = gateway_of(lab, way)
+    gateway = lab.gateway_of(way)
     text = f"bye from {way}"
     async with lab.serving(echo):
         client = await lab.connect(lab.url(way))
