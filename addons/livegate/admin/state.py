@@ -79,7 +79,7 @@ class GatewayState:
             "client": str(exchange.client),
             "request": exchange.request_id,
             "age": round(now - exchange.started, 3),
-            "quiet": round(now - session.heard, 3),
+            "quiet": round(now - session.last_activity, 3),
             "up": {"messages": session.client.messages, "bytes": session.client.bytes},
             "down": {"messages": session.server.messages, "bytes": session.server.bytes},
             "closing": session.ending is not None,

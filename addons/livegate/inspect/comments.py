@@ -3,8 +3,8 @@
 from mitmproxy import ctx, hooks, http
 
 from livegate.inspect.text import SIGNS, sign_of, socket_text
+from livegate.logs.context import evicted_text
 from livegate.phoenix.sessions.socket import Channels
-from livegate.proxy.policy import not_kept_text
 from livegate.redaction.redactor import Redactor
 
 SOON_S = 0.5
@@ -35,7 +35,7 @@ class Comments:
 
     def write(self, flow: http.HTTPFlow, channels: Channels) -> None:
         """Write how things stand, at once."""
-        session, not_kept = channels.session, not_kept_text(flow)
+        session, not_kept = channels.session, evicted_text(flow)
         if session is None:
             return
         text = self._redactor.text(socket_text(channels.seen, session)) + (f" · {not_kept}" if not_kept else "")

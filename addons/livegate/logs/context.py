@@ -15,6 +15,10 @@ FLOW = "livegate_flow"
 KIND = "livegate_kind"
 """Attribute of a log record, see `about`."""
 _TAB = "livegate_tab"
+EVICTED_MESSAGES = "livegate_not_kept"
+"""Key of a flow's metadata: number of WebSocket messages that were evicted from its history."""
+EVICTED_UPLOADS = "livegate_uploads_not_kept"
+"""Key of a flow's metadata: number of those messages that were chunks of uploads."""
 
 
 class Tab(Protocol):
@@ -49,3 +53,14 @@ def session_of(flow: http.HTTPFlow) -> int | None:
     """The number of the LiveView session that a flow belongs to, as far as it is known."""
     tab: Tab | int | None = vars(flow).get(_TAB)
     return tab if tab is None or isinstance(tab, int) else tab.number
+
+
+def evicted_text(flow: http.HTTPFlow) -> str:
+    """Return how many messages were evicted from a flow's history, for its comment; empty when none were."""
+    count, uploads = flow.metadata.get(EVICTED_MESSAGES), flow.metadata.get(EVICTED_UPLOADS)
+    if not isinstance(count, int) or not count:
+        return ""
+    if not isinstance(uploads, int) or not uploads:
+        return f"{count:,} earlier messages not kept"
+    rest = f", {count - uploads:,} earlier messages" if count > uploads else ""
+    return f"{uploads:,} upload chunks{rest} not kept"

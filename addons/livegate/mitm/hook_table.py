@@ -64,7 +64,7 @@ class HookTable:
     def __init__(self, manager: addonmanager.AddonManager) -> None:
         self._manager = manager
         self._groups: dict[str, tuple[Group, ...]] = {}
-        self.watched = bool(self._look_up("update"))
+        self.has_ui = bool(self._look_up("update"))
         """Whether there is a user interface that wants to know of changed flows."""
         self._quiet: dict[str, bool] = {}
         """Flows that the user interfaces were told of a moment ago, and whether there is news since."""
@@ -72,7 +72,7 @@ class HookTable:
     def forget(self) -> None:
         """Look everything up anew: addons have come or gone."""
         self._groups.clear()
-        self.watched = bool(self._look_up("update"))
+        self.has_ui = bool(self._look_up("update"))
 
     def options_changed(self, updated: set[str]) -> None:
         """Addons that had nothing to do may have something to do now."""
@@ -116,7 +116,7 @@ class HookTable:
 
     def update(self, flow: Flow) -> None:
         """Tell the user interfaces of a flow, at once or, if they were told a moment ago, at the end of that moment."""
-        if not self.watched:
+        if not self.has_ui:
             return
         if flow.id in self._quiet:
             self._quiet[flow.id] = True

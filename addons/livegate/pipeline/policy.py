@@ -17,13 +17,14 @@ from livegate.pipeline.exchange.failures import refusal_for
 from livegate.pipeline.exchange.record import ANSWER, SocketReport, exchange_of
 from livegate.pipeline.exchange.responses import fail, make_response
 from livegate.pipeline.streaming import copy_of_response
-from livegate.proxy.policy import ConnectionBounds, Failure, Leg, Plan, Upstream
+from livegate.proxy.policy import ConnectionBounds, Failure, Plan, Upstream
 from livegate.redaction.printable import printable
 from livegate.settings import CurrentSettings, MessageHistoryLimits, Service
 from livegate.websocket import deflate
 from livegate.websocket.history import NOTHING, Shelf
 from livegate.websocket.registry import Sockets
 from livegate.websocket.relay import Session
+from livegate.websocket.transport import PeerTransport
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class RequestPolicy:
             )
         return problem
 
-    def open_socket(self, flow: http.HTTPFlow, client: Leg, server: Leg) -> Session:
+    def open_socket(self, flow: http.HTTPFlow, client: PeerTransport, server: PeerTransport) -> Session:
         exchange = exchange_of(flow)
         service = exchange.service if exchange is not None else None
         self._shelf.max_bytes = self._current.value.history.message_bytes

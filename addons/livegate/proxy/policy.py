@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Protocol
 
 from mitmproxy import http
 from mitmproxy.connection import Client
-from mitmproxy.proxy.layers.http._events import ErrorCode
-from mitmproxy.websocket import WebSocketMessage
 
-__all__ = ["ConnectionBounds", "ErrorCode", "Failure", "GatewayPolicy", "Leg", "Peer", "Plan", "Socket", "Upstream"]
+from livegate.websocket.relay import Session
+from livegate.websocket.transport import PeerTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,85 +49,28 @@ class ConnectionBounds:
     """Bytes of one request head; also what a client may send ahead while it waits for an answer, times four."""
 
 
+class FailureKind(Enum):
+    """Reason why a request could not be completed."""
+
+    CLIENT_DISCONNECTED = auto()
+    """The client closed its connection, or an addon killed the flow: nobody is left to respond to."""
+    REQUEST_MALFORMED = auto()
+    REQUEST_TOO_LARGE = auto()
+    HOST_MISSING = auto()
+    CONNECT_FAILED = auto()
+    RESPONSE_INVALID = auto()
+    """The response breaks HTTP's rules."""
+    BACKEND_FAILED = auto()
+    """The backend closed its connection, sent no readable response, or ran out of time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A request that could not be completed, as the layer saw it."""
 
-    code: ErrorCode
+    kind: FailureKind
     message: str
     """For the log only: it may name addresses."""
-
-
-class Leg(Protocol):
-    """Where the bytes for one peer of a WebSocket go: a raw transport, or mitmproxy's layers."""
-
-    def write(self, data: bytes) -> None:
-        """Send bytes; nothing happens when the connection has ended."""
-
-    def finish(self) -> None:
-        """Send what is left, then the end of the stream; the peer's own end is reported as `lost`."""
-
-    def abort(self) -> None:
-        """End the connection at once."""
-
-    def pause_reading(self) -> None:
-        """Let what the peer sends wait in its socket."""
-
-    def resume_reading(self) -> None:
-        """The opposite of `pause_reading`."""
-
-
-NOT_KEPT = "livegate_not_kept"
-"""Of a flow's metadata: how many messages of its socket are no longer there."""
-UPLOADS_NOT_KEPT = "livegate_uploads_not_kept"
-"""Of a flow's metadata: how many of those were pieces of uploads."""
-
-
-def not_kept_text(flow: http.HTTPFlow) -> str:
-    """Say how many messages of a flow's socket are no longer there; empty when all are."""
-    count, uploads = flow.metadata.get(NOT_KEPT), flow.metadata.get(UPLOADS_NOT_KEPT)
-    if not isinstance(count, int) or not count:
-        return ""
-    if not isinstance(uploads, int) or not uploads:
-        return f"{count:,} earlier messages not kept"
-    rest = f", {count - uploads:,} earlier messages" if count > uploads else ""
-    return f"{uploads:,} upload chunks{rest} not kept"
-
-
-class Peer(Protocol):
-    """One end of a WebSocket, told by its leg what happens there."""
-
-    leg: Leg
-
-    def receive(self, data: bytes) -> None:
-        """Bytes that came from this peer."""
-
-    def end_of_stream(self) -> None:
-        """Nothing more will come from here."""
-
-    def lost(self) -> None:
-        """The connection to this peer is over, both ways. Called once."""
-
-    def block_writing(self, *, blocked: bool) -> None:
-        """The peer does not take what it is sent as fast as it comes; or it does again."""
-
-
-class Socket(Protocol):
-    """A WebSocket that passes through the gateway."""
-
-    @property
-    def client(self) -> Peer:
-        """The end that asked for it."""
-
-    @property
-    def server(self) -> Peer:
-        """The backend's end."""
-
-    def start(self) -> None:
-        """Both legs are ready."""
-
-    def inject(self, message: WebSocketMessage) -> None:
-        """Send a message in the name of a peer (`message.from_client`)."""
 
 
 class GatewayPolicy(Protocol):
@@ -158,7 +101,7 @@ class GatewayPolicy(Protocol):
     def switching_problem(self, flow: http.HTTPFlow, response: http.Response) -> str | None:
         """What is wrong with a 101 of the backend (RFC 6455 section 4.1), or None."""
 
-    def open_socket(self, flow: http.HTTPFlow, client: Leg, server: Leg) -> Socket:
+    def open_socket(self, flow: http.HTTPFlow, client: PeerTransport, server: PeerTransport) -> Session:
         """A session for a flow that has switched to WebSocket."""
 
     def answer_overdue(self, flow: http.HTTPFlow, phase: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 
-from livegate.proxy.policy import NOT_KEPT, UPLOADS_NOT_KEPT, not_kept_text
+from livegate.logs.context import EVICTED_MESSAGES, EVICTED_UPLOADS, evicted_text
 from livegate.settings import MessageHistoryLimits
 
 NOTHING = MessageHistoryLimits.model_construct(messages=0, bytes=0)
@@ -57,7 +57,7 @@ class History:
     ) -> None:
         self._flow = flow
         self._remark = ""
-        self._messages = messages
+        self.messages = messages
         self._max_messages = bounds.messages
         self._max_bytes = bounds.bytes
         self._shelf = shelf
@@ -68,12 +68,12 @@ class History:
     @property
     def cost(self) -> int:
         """What the messages take in memory, about, in bytes."""
-        return self._bytes + MESSAGE_BYTES * len(self._messages)
+        return self._bytes + MESSAGE_BYTES * len(self.messages)
 
     def added(self, size: int) -> None:
         """A message of so many bytes was appended, and all hooks have seen it."""
         self._bytes += size
-        if self._bytes > self._max_bytes or len(self._messages) > self._max_messages:
+        if self._bytes > self._max_bytes or len(self.messages) > self._max_messages:
             self._trim()
         self._shelf.changed(self)
 
@@ -82,7 +82,7 @@ class History:
         self._shelf.left(self)
         if bounds is not None:
             self._max_messages, self._max_bytes = bounds.messages, bounds.bytes
-            if self._bytes > self._max_bytes or len(self._messages) > self._max_messages:
+            if self._bytes > self._max_bytes or len(self.messages) > self._max_messages:
                 self._trim()
 
     def fit(self, most: int) -> None:
@@ -97,7 +97,7 @@ class History:
 
     def _discard(self, is_enough: Callable[[int, int], bool]) -> None:
         """Discard until the number of messages left, and their bytes, are few enough."""
-        messages = self._messages
+        messages = self.messages
         count, size = len(messages), sum(len(message.content) for message in messages)
         gone: set[int] = set()
         uploads = 0
@@ -116,7 +116,7 @@ class History:
     def _least_wanted(self) -> Iterator[tuple[int, bool]]:
         """The messages' places in the order in which they go, and whether each is a piece of an upload."""
         large, others = [], []
-        for index, message in enumerate(self._messages):
+        for index, message in enumerate(self.messages):
             if is_upload_chunk(message):
                 yield index, True
             elif len(message.content) > self._max_bytes // LARGE:
@@ -130,11 +130,11 @@ class History:
         """Say on the flow how many messages are gone by now."""
         self.dropped += count
         metadata = self._flow.metadata
-        metadata[NOT_KEPT] = self.dropped
+        metadata[EVICTED_MESSAGES] = self.dropped
         if uploads:
-            metadata[UPLOADS_NOT_KEPT] = metadata.get(UPLOADS_NOT_KEPT, 0) + uploads
+            metadata[EVICTED_UPLOADS] = metadata.get(EVICTED_UPLOADS, 0) + uploads
         if self._flow.comment == self._remark:  # not one that somebody else has written
-            self._flow.comment = self._remark = not_kept_text(self._flow)
+            self._flow.comment = self._remark = evicted_text(self._flow)
 
 
 def is_upload_chunk(message: WebSocketMessage) -> bool:

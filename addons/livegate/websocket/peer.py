@@ -5,23 +5,21 @@ import logging
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
 from livegate.logs.context import about
-from livegate.proxy.policy import Leg
 from livegate.settings import FrameRateLimit, WebSocketLimits
 from livegate.tasks import retain
 from livegate.websocket import frames
 from livegate.websocket.close_codes import INTERNAL_ERROR, POLICY, ViolationError
 from livegate.websocket.codec import Close, Control, Event, Lane, Message
 from livegate.websocket.deflate import Inflater, Parameters
-
-if TYPE_CHECKING:
-    from livegate.websocket.relay import Session
+from livegate.websocket.history import History
+from livegate.websocket.transport import Hooks, PeerTransport
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +47,43 @@ class Shown:
     pending: Any
 
 
+class RelayEvents(Protocol):
+    """The relay as its two peers see it: shared state, and the events that they report."""
+
+    flow: http.HTTPFlow
+    hooks: Hooks
+    history: History
+    closing: bool
+
+    def fail(self, culprit: "Peer", error: ViolationError) -> None:
+        """A peer violated the protocol or a limit, or a hook raised."""
+
+    def close_frame_received(self, peer: "Peer", event: Close) -> None:
+        """A peer sent a close frame."""
+
+    def propagate_end(self) -> None:
+        """A peer's stream has ended, and all that it sent has been forwarded."""
+
+    def peer_disconnected(self) -> None:
+        """A peer's connection has closed."""
+
+    def start_close_timer(self) -> None:
+        """A peer was sent the end of the stream."""
+
+
 class Peer:
     """What one end sends. A message reaches the other end when all hooks have seen it; the order is kept."""
 
     other: "Peer"
 
     def __init__(
-        self, session: "Session", leg: Leg, limits: WebSocketLimits, deflate: Parameters | None, *, from_client: bool
+        self,
+        relay: RelayEvents,
+        leg: PeerTransport,
+        limits: WebSocketLimits,
+        deflate: Parameters | None,
+        *,
+        from_client: bool,
     ) -> None:
         self.leg = leg
         self.from_client = from_client
@@ -75,16 +103,18 @@ class Peer:
         self.pings = 0
         self.pongs = 0
         self.pong_due: float | None = None
+        self.last_activity = time.monotonic()
+        """When the last bytes arrived."""
         self._ping_key = b""
-        self._session = session
-        self._flow = session.flow
-        self._hooks = session.hooks
-        self._kept = session.websocket.messages
+        self._relay = relay
+        self._flow = relay.flow
+        self._hooks = relay.hooks
+        self._kept = relay.history.messages
         self._lane = Lane(
             masked=from_client, max_message=limits.max_message, inflater=_inflater(deflate, from_client=from_client)
         )
         self._whole = self._lane.whole
-        self._history = session.history
+        self._history = relay.history
         self._rate = FrameRate(limits.frame_rate) if from_client and limits.frame_rate != FrameRateLimit() else None
         self._injected: deque[WebSocketMessage] = deque()
         self._busy = False
@@ -96,10 +126,9 @@ class Peer:
         """Bytes from this end."""
         if self._finished or self.close_received:
             return  # after a close frame nothing more is to be said (RFC 6455 section 5.5.1)
-        session = self._session
-        session.heard = time.monotonic()
+        self.last_activity = time.monotonic()
         flow = self._flow
-        if self._busy or self.held or session.closing or flow.intercepted or self._rate is not None:
+        if self._busy or self.held or self._relay.closing or flow.intercepted or self._rate is not None:
             payload = None
         else:
             payload = self._whole(data)
@@ -123,7 +152,7 @@ class Peer:
                 data = self._through(Message(message.type, payload, data), message)
         except Exception as error:  # noqa: BLE001 - it is logged and ends the socket
             self._busy = False
-            session.violated(self, _fault(error, self._flow))
+            self._relay.fail(self, _fault(error, self._flow))
             return
         self._busy = False
         if shown is None and data and self.other.listens:
@@ -135,7 +164,7 @@ class Peer:
         """Nothing more will come from here; what has come goes on first."""
         self.ended = True
         if not self._busy and not self.held:
-            self._session.settle()
+            self._relay.propagate_end()
 
     def lost(self) -> None:
         """The connection is over."""
@@ -144,11 +173,11 @@ class Peer:
         self.listens = False
         if not self.ended:
             self.end_of_stream()
-        self._session.peer_lost()
+        self._relay.peer_disconnected()
 
     def leave(self) -> None:
         """The socket is over for all: refer to nothing that refers back, which only Python's collector could free."""
-        del self.leg, self.other, self._session
+        del self.leg, self.other, self._relay
 
     def block_writing(self, *, blocked: bool) -> None:
         """Tell whether this end is behind with taking what it is sent: the other end has to wait then."""
@@ -195,8 +224,8 @@ class Peer:
         if not self._finished:
             self._finished = True
             self.listens = False
-            self.leg.finish()
-            self._session.limit_close()
+            self.leg.write_eof()
+            self._relay.start_close_timer()
 
     def abort(self) -> None:
         """End the connection to this end at once."""
@@ -222,27 +251,27 @@ class Peer:
         elif self._injected:
             self._run()
         elif self.ended:
-            self._session.settle()
+            self._relay.propagate_end()
 
     async def _wait(self, shown: Shown | None) -> None:
         while shown is not None:
             if shown.pending is not None:
                 await shown.pending
             await self._flow.wait_for_resume()
-            if not self._session.closing:
+            if not self._relay.closing:
                 self._pass_on(shown)
             shown = self._work()
         self.held = False
         self._read_or_not()
         if self.ended:
-            self._session.settle()
+            self._relay.propagate_end()
 
     def _pass_on(self, shown: Shown) -> None:
         """A message that was held back goes on."""
         try:
             data = self._through(shown.event, shown.message)
         except Exception as error:  # noqa: BLE001 - it is logged and ends the socket
-            self._session.violated(self, _fault(error, self._flow))
+            self._relay.fail(self, _fault(error, self._flow))
             return
         if data and self.other.listens:
             self.other.leg.write(data)
@@ -263,14 +292,14 @@ class Peer:
         if output and self.other.listens:
             self.other.leg.write(output[0] if len(output) == 1 else b"".join(output))
         if problem is not None:
-            self._session.violated(self, problem)
+            self._relay.fail(self, problem)
         elif isinstance(outcome, Close):
             self.close_received = True
-            self._session.closed_by(self, outcome)
+            self._relay.close_frame_received(self, outcome)
         return outcome if isinstance(outcome, Shown) else None
 
     def _take(self, output: list[bytes]) -> Shown | Close | None:
-        lane, session = self._lane, self._session
+        lane, relay = self._lane, self._relay
         while not self._finished:
             if self._injected:
                 message = self._injected.popleft()
@@ -285,7 +314,7 @@ class Peer:
                     message = RelayedMessage(_OPCODES[event.opcode], self.from_client, event.payload)
             if type(event) is Close:
                 return event
-            if session.closing:
+            if relay.closing:
                 continue  # both ends were told already that this is over
             if type(event) is Control:
                 output.append(self._pass_control(event))
@@ -315,7 +344,7 @@ class Peer:
         self.messages += 1
         self.bytes += size
         self._history.added(size)
-        if self._hooks.watched:
+        if self._hooks.has_ui:
             self._hooks.update(self._flow)
 
     def _through(self, event: Message, message: WebSocketMessage) -> bytes:

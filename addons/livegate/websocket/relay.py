@@ -15,8 +15,6 @@ from mitmproxy import http
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 
 from livegate.logs.context import about
-from livegate.mitm.hook_table import HookTable
-from livegate.proxy.policy import Leg
 from livegate.settings import MessageHistoryLimits, WebSocketLimits
 from livegate.tasks import retain
 from livegate.websocket import close_codes, frames
@@ -24,6 +22,7 @@ from livegate.websocket.codec import Close
 from livegate.websocket.deflate import Parameters
 from livegate.websocket.history import History, Shelf
 from livegate.websocket.peer import Peer
+from livegate.websocket.transport import Hooks, PeerTransport
 
 logger = logging.getLogger(__name__)
 
@@ -57,11 +56,11 @@ class Session:
     def __init__(
         self,
         flow: http.HTTPFlow,
-        hooks: HookTable,
+        hooks: Hooks,
         limits: WebSocketLimits,
         *,
-        client: Leg,
-        server: Leg,
+        client: PeerTransport,
+        server: PeerTransport,
         deflate: Parameters | None,
         ended: Callable[["Session"], None],
         shelf: Shelf,
@@ -77,13 +76,11 @@ class Session:
         self.client.other, self.server.other = self.server, self.client
         self.ending: Ending | None = None
         self.over = False
-        self.heard = time.monotonic()
-        """When bytes last came from either peer."""
         self.closing = False
         """Whether the gateway itself has sent close frames to both peers."""
-        self._began = self.heard
+        self._began = self.client.last_activity
         self._cut_at: float | None = None
-        self._ping_at = self.heard + limits.ping_every if limits.ping_every else None
+        self._ping_at = self._began + limits.ping_every if limits.ping_every else None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._ended = ended
@@ -138,9 +135,9 @@ class Session:
                 peer.send_close(frames.encode(frames.CLOSE, frame, masked=peer is self.server))
             if peer.close_received or peer.ended:
                 peer.finish()
-        self.limit_close()
+        self.start_close_timer()
 
-    def violated(self, culprit: Peer, error: close_codes.ViolationError) -> None:
+    def fail(self, culprit: Peer, error: close_codes.ViolationError) -> None:
         """A peer broke the protocol or a bound."""
         if error.code != close_codes.INTERNAL_ERROR:
             logger.info(
@@ -153,18 +150,18 @@ class Session:
         self.close(error.code, error.reason)
         culprit.finish()
 
-    def closed_by(self, peer: Peer, event: Close) -> None:
+    def close_frame_received(self, peer: Peer, event: Close) -> None:
         """A close frame came: the other peer gets it as it is."""
         self.note(event.code, event.reason, peer.name)
         if not peer.other.close_sent:
             peer.other.send_close(event.wire)
-        self.limit_close()
+        self.start_close_timer()
         if self.closing:
             peer.finish()
         else:
-            self.settle()
+            self.propagate_end()
 
-    def settle(self) -> None:
+    def propagate_end(self) -> None:
         """See whether what has ended on one side has to end on the other."""
         client, server = self.client, self.server
         handshake_done = client.close_received and server.close_received
@@ -179,7 +176,7 @@ class Session:
                 client.finish()
                 server.finish()
 
-    def peer_lost(self) -> None:
+    def peer_disconnected(self) -> None:
         """One connection is over; when both are, the socket is."""
         if self.client.lost_for_good and self.server.lost_for_good and not self.over:
             self.over = True
@@ -190,7 +187,7 @@ class Session:
         if self.ending is None:
             self.ending = Ending(code, reason, by)
 
-    def limit_close(self) -> None:
+    def start_close_timer(self) -> None:
         """From now on the peers have `CLOSE_WITHIN_S` to end their connections."""
         if self._cut_at is None and not self.over:
             now = time.monotonic()
@@ -249,12 +246,17 @@ class Session:
         limits = self.limits
         due = [peer.pong_due for peer in (self.client, self.server) if peer.pong_due is not None]
         if limits.idle is not None:
-            due.append(max(self.heard + limits.idle, now + 0.01))
+            due.append(max(self.last_activity + limits.idle, now + 0.01))
         if limits.max_age is not None:
             due.append(self._began + limits.max_age)
         if self._ping_at is not None:
             due.append(self._ping_at)
         return min(due, default=None)
+
+    @property
+    def last_activity(self) -> float:
+        """Time of the last bytes from either peer."""
+        return max(self.client.last_activity, self.server.last_activity)
 
     def _time_out(self, reason: str, what: str) -> None:
         logger.warning("WebSocket cut, %s", what, extra=about(self.flow, reason))
@@ -282,8 +284,8 @@ class Session:
         if limits.max_age is not None and now >= self._began + limits.max_age:
             self.close(close_codes.SERVICE_RESTART, "open for as long as allowed")
         elif held:
-            self.heard = now  # somebody is looking at a message: that is not idleness
-        elif limits.idle is not None and now >= self.heard + limits.idle:
+            self.client.last_activity = now  # somebody is looking at a message: that is not idleness
+        elif limits.idle is not None and now >= self.last_activity + limits.idle:
             self._time_out("idle", f"nothing was sent for {limits.idle:g} s")
         elif any(peer.pong_due is not None and now >= peer.pong_due for peer in (self.client, self.server)):
             self._time_out("no pong", f"a ping was not answered within {PONG_WITHIN_S:g} s")

@@ -27,9 +27,9 @@ from livegate.inspect.files import reader
 from livegate.inspect.frame_log.addon import FrameLogger
 from livegate.inspect.frame_log.writer import FrameLogWriter
 from livegate.inspect.recorder import Recorder
+from livegate.logs.context import EVICTED_MESSAGES
 from livegate.logs.context import session_of as session_number
 from livegate.mitm import display
-from livegate.proxy.policy import NOT_KEPT
 from livegate.redaction.flows import Hiding
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog
@@ -112,7 +112,7 @@ def test_a_crash_marks_the_flow_and_the_comment_says_how_it_ended(inspector: Liv
     browser.say(["4", "13", TOPIC, "event", {"type": "click", "event": "crash"}])
     browser.say(["4", "4", TOPIC, "phx_error", {}], up=False)
     assert browser.flow.marked == ":boom:"
-    browser.flow.metadata[NOT_KEPT] = 1234
+    browser.flow.metadata[EVICTED_MESSAGES] = 1234
     browser.close()
     assert browser.flow.comment == (
         "💥 1006 · 2 ev · p95 3.0 ms · 1 unanswered · /count · session 1 · 1,234 earlier messages not kept"

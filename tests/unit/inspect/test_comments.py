@@ -7,7 +7,7 @@ from mitmproxy.test import taddons
 from socket_flow import CLICK, JOIN, JOINED, TOPIC, Browser
 
 from livegate.inspect.addon import LiveViewInspector
-from livegate.proxy.policy import NOT_KEPT
+from livegate.logs.context import EVICTED_MESSAGES
 
 CRASH = ["4", "4", TOPIC, "phx_error", {}]
 REFUSED = ["4", "4", TOPIC, "phx_reply", {"status": "error", "response": {"reason": "stale"}}]
@@ -76,7 +76,7 @@ def test_a_users_own_comment_stays_and_what_is_not_kept_is_told(inspector: LiveV
     mine.say(CLICK)
     mine.close()
     assert mine.flow.comment == "look at this"
-    kept.flow.metadata[NOT_KEPT] = 1234
+    kept.flow.metadata[EVICTED_MESSAGES] = 1234
     kept.flow.comment = "1,234 earlier messages not kept"  # as the history says before anything is understood
     kept.session()
     kept.close()

@@ -257,7 +257,7 @@ async def test_nobody_is_told_when_nobody_wants_to_know(table) -> None:
     _, installed = table
     installed.update(tflow.tflow())
     assert not installed._quiet
-    assert not installed.watched
+    assert not installed.has_ui
 
 
 async def test_addons_of_mitmproxys_own_that_have_nothing_to_do_are_left_out_until_they_have(table) -> None:

@@ -11,7 +11,7 @@ from mitmproxy import http
 from livegate.logs.context import FLOW
 from livegate.pipeline.errors import Errors
 from livegate.pipeline.exchange.failures import CLIENT_GONE, refusal_for
-from livegate.proxy.policy import ErrorCode, Failure
+from livegate.proxy.policy import Failure, FailureKind
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_a_message_that_mitmproxy_itself_refused_is_classified(
 @pytest.mark.parametrize(
     ("failure", "timed_out", "level"),
     [
-        (Failure(ErrorCode.CONNECT_FAILED, "x"), "", "ERROR"),
-        (Failure(ErrorCode.CONNECT_FAILED, "x"), "connect", "WARNING"),
-        (Failure(ErrorCode.GENERIC_SERVER_ERROR, "x"), "response", "WARNING"),
-        (Failure(ErrorCode.GENERIC_SERVER_ERROR, "x"), "", "ERROR"),
-        (Failure(ErrorCode.REQUEST_TOO_LARGE, "x"), "", "WARNING"),
-        (Failure(ErrorCode.CLIENT_DISCONNECTED, "x"), "", "INFO"),
+        (Failure(FailureKind.CONNECT_FAILED, "x"), "", "ERROR"),
+        (Failure(FailureKind.CONNECT_FAILED, "x"), "connect", "WARNING"),
+        (Failure(FailureKind.BACKEND_FAILED, "x"), "response", "WARNING"),
+        (Failure(FailureKind.BACKEND_FAILED, "x"), "", "ERROR"),
+        (Failure(FailureKind.REQUEST_TOO_LARGE, "x"), "", "WARNING"),
+        (Failure(FailureKind.CLIENT_DISCONNECTED, "x"), "", "INFO"),
     ],
 )
 def test_time_outs_and_clients_mistakes_are_warnings_and_failures_are_errors(

@@ -22,12 +22,12 @@ class Leg:
         self.done: list[str] = []
 
     def write(self, data: bytes) -> None:
-        assert "finish" not in self.done
+        assert "eof" not in self.done
         assert "abort" not in self.done
         self.sent += data
 
-    def finish(self) -> None:
-        self.done.append("finish")
+    def write_eof(self) -> None:
+        self.done.append("eof")
 
     def abort(self) -> None:
         self.done.append("abort")
@@ -45,7 +45,7 @@ class Hooks(HookTable):
     def __init__(self, **hooks: Any) -> None:
         self.given = hooks
         self.called: list[str] = []
-        self.watched = True
+        self.has_ui = True
         self.updates = 0
 
     def run(self, name: str, *args: Any) -> Any:

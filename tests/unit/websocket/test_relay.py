@@ -100,7 +100,7 @@ async def test_an_async_hook_holds_back_what_follows_and_lets_the_other_directio
     await until(lambda: lab.server.done)
     assert lab.server.sent == b"".join(parts)
     assert lab.client.done[1] == "resume"
-    assert lab.server.done == ["finish"]
+    assert lab.server.done == ["eof"]
 
 
 async def test_an_intercepted_message_waits_and_one_of_the_other_direction_does_not() -> None:
@@ -189,7 +189,7 @@ async def test_a_close_handshake_passes_as_it_is_and_ends_once(by_client: bool, 
     assert sent == (first, second)
     one(TEXT, b"ignored after a close frame")
     lab.session.server.end_of_stream()
-    assert lab.client.done == lab.server.done == ["finish"]
+    assert lab.client.done == lab.server.done == ["eof"]
     lab.lose()
     websocket = lab.flow.websocket
     assert websocket.close_code == (int.from_bytes(payload[:2]) if payload else 1005)
@@ -215,7 +215,7 @@ async def test_an_end_that_goes_silently_after_its_close_frame_still_gets_the_an
     assert lab.client.done == lab.server.done == []
     lab.from_server(CLOSE)
     assert lab.client.sent
-    assert lab.client.done == lab.server.done == ["finish"]
+    assert lab.client.done == lab.server.done == ["eof"]
 
 
 @pytest.mark.parametrize("by_client", [True, False])
@@ -226,7 +226,7 @@ async def test_a_lost_connection_is_lost_for_the_other_end_without_a_close_frame
     assert (lab.client.sent, lab.server.sent) == (b"", b"")
     gone.other.lost()
     assert (lab.flow.websocket.close_code, lab.flow.websocket.closed_by_client) == (1006, by_client)
-    lab.session.peer_lost()
+    lab.session.peer_disconnected()
     assert lab.hooks.called.count("websocket_end") == 1
 
 
@@ -245,11 +245,11 @@ async def test_a_violation_is_answered_and_the_other_end_is_told() -> None:
     lab.session.client.receive(good + b"\x83\x80abcd")
     assert lab.server.sent.startswith(good)
     assert lab.client.sent == close_frame(1002, "unknown opcode", masked=False)
-    assert lab.client.done == ["finish"]
+    assert lab.client.done == ["eof"]
     lab.from_server(TEXT, b"too late")
     lab.from_server(PING)
     lab.from_server(CLOSE, close_payload(1002, ""))
-    assert lab.server.done == ["finish"]
+    assert lab.server.done == ["eof"]
     assert lab.client.sent == close_frame(1002, "unknown opcode", masked=False)
     lab.lose()
     assert (lab.flow.websocket.close_code, lab.flow.websocket.closed_by_client) == (1002, False)
@@ -263,7 +263,7 @@ async def test_the_gateways_own_close_goes_to_both_and_only_once() -> None:
     assert len(lab.server.sent) == len(close_frame(1012, "restart", masked=True))
     lab.session.client.end_of_stream()
     lab.from_server(CLOSE, close_payload(1012, ""))
-    assert lab.client.done == lab.server.done == ["finish"]
+    assert lab.client.done == lab.server.done == ["eof"]
     lab.lose()
     lab.session.close(1011, "after the end")
     assert lab.ended[0].ending.by == "gateway"

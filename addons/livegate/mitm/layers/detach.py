@@ -7,7 +7,7 @@ from typing import Any
 from mitmproxy.connection import Connection
 
 from livegate.mitm.layers.handler import GatewayConnectionHandler
-from livegate.proxy.policy import Peer
+from livegate.websocket.peer import Peer
 
 
 def is_ready(handler: GatewayConnectionHandler, connection: Connection) -> bool:
@@ -60,16 +60,16 @@ class RawLeg(asyncio.Protocol):
         if sent < len(data):
             transport.write(data[sent:])
 
-    def finish(self) -> None:
+    def write_eof(self) -> None:
         if self._finished:
             return
         self._finished = True
         if self._ended or not self._transport.can_write_eof():
             self._transport.close()
         elif not self._transport.is_closing():
-            self._write_eof()
+            self._send_eof()
 
-    def _write_eof(self) -> None:
+    def _send_eof(self) -> None:
         try:
             self._transport.write_eof()
         except OSError:  # the other end has reset the connection, and asyncio has not noticed yet

@@ -29,7 +29,7 @@ from livegate.mitm.layers.events import Abandoned, AnswerOverdue, FlushDue, Info
 from livegate.mitm.layers.teardown import ignore
 from livegate.mitm.layers.upstream import GetUpstream
 from livegate.mitm.layers.websocket import GatewayWebsocketLayer
-from livegate.proxy.policy import Failure, Plan
+from livegate.proxy.policy import Failure, FailureKind, Plan
 
 if TYPE_CHECKING:
     from livegate.mitm.layers.http import GatewayHttpLayer
@@ -40,6 +40,19 @@ CLOSED_BEFORE_ANSWER = "server closed connection"
 """mitmproxy's words for a backend connection that ended without a single byte of an answer."""
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110 section 9.2.2, without TRACE, which the gateway refuses."""
+_FAILURE_KINDS = {
+    ErrorCode.CLIENT_DISCONNECTED: FailureKind.CLIENT_DISCONNECTED,
+    ErrorCode.KILL: FailureKind.CLIENT_DISCONNECTED,
+    ErrorCode.CANCEL: FailureKind.CLIENT_DISCONNECTED,
+    ErrorCode.PASSTHROUGH_CLOSE: FailureKind.CLIENT_DISCONNECTED,
+    ErrorCode.REQUEST_TOO_LARGE: FailureKind.REQUEST_TOO_LARGE,
+    ErrorCode.REQUEST_VALIDATION_FAILED: FailureKind.REQUEST_MALFORMED,
+    ErrorCode.GENERIC_CLIENT_ERROR: FailureKind.REQUEST_MALFORMED,
+    ErrorCode.DESTINATION_UNKNOWN: FailureKind.HOST_MISSING,
+    ErrorCode.CONNECT_FAILED: FailureKind.CONNECT_FAILED,
+    ErrorCode.RESPONSE_VALIDATION_FAILED: FailureKind.RESPONSE_INVALID,
+}
+"""Kinds by mitmproxy's code; all other codes are failures of the backend."""
 
 type Commands = layer.CommandGenerator[None]
 
@@ -246,7 +259,9 @@ class GatewayStream(http_layers.HttpStream):
             return
         still_open = self.server_state not in (self.state_done, self.state_errored)
         if still_open and self.client_state != self.state_errored:
-            self.gateway.policy.failing(self.flow, Failure(event.code, event.message))
+            self.gateway.policy.failing(
+                self.flow, Failure(_FAILURE_KINDS.get(event.code, FailureKind.BACKEND_FAILED), event.message)
+            )
         yield from super().handle_protocol_error(event)
 
     def _may_retry(self, event: RequestProtocolError | ResponseProtocolError) -> bool:

@@ -18,7 +18,8 @@ from livegate.mitm.layers.detach import RawLeg, is_ready
 from livegate.mitm.layers.events import SocketOutput
 from livegate.mitm.layers.handler import GatewayConnectionHandler
 from livegate.mitm.proxyserver import handler_of
-from livegate.proxy.policy import Peer, Socket
+from livegate.websocket.peer import Peer
+from livegate.websocket.relay import Session
 
 if TYPE_CHECKING:
     from livegate.mitm.layers.http import GatewayHttpLayer
@@ -54,7 +55,7 @@ class LayerLeg:
         if not self._finished:
             self._owner.emit(commands.SendData(self.connection, data))
 
-    def finish(self) -> None:
+    def write_eof(self) -> None:
         if self._finished:
             return
         self._finished = True
@@ -156,7 +157,7 @@ class GatewayWebsocketLayer(layer.Layer):
         self.handler = handler
         self.client = LayerLeg(self, self.context.client)
         self.server = LayerLeg(self, self.context.server)
-        self.socket: Socket = self._gateway.policy.open_socket(self.flow, self.client, self.server)
+        self.socket: Session = self._gateway.policy.open_socket(self.flow, self.client, self.server)
         self.client.peer, self.server.peer = self.socket.client, self.socket.server
         handler.never_time_out()
         self.socket.start()

@@ -2,21 +2,17 @@
 
 from livegate.http1.refusal import Refusal
 from livegate.pipeline.exchange.record import Exchange
-from livegate.proxy.policy import ErrorCode, Failure
+from livegate.proxy.policy import Failure, FailureKind
 
 CLIENT_GONE = Refusal(499, "The client went away before it was answered.", "client-gone")
 """nginx's own status for it; nothing is sent, it only stands in the log."""
 
-_NOT_FOR_THE_CLIENT = frozenset(
-    {ErrorCode.CLIENT_DISCONNECTED, ErrorCode.KILL, ErrorCode.CANCEL, ErrorCode.PASSTHROUGH_CLOSE}
-)
 _GIVEN_UP = ("connection cancelled", "client disconnected")
 """What mitmproxy says of a connect that it has ended itself, as when the client leaves meanwhile."""
-_BY_CODE = {
-    ErrorCode.REQUEST_TOO_LARGE: Refusal(413, "The request body is larger than allowed.", "body-too-large"),
-    ErrorCode.REQUEST_VALIDATION_FAILED: Refusal(400, "The request is malformed.", "request-malformed", close=True),
-    ErrorCode.GENERIC_CLIENT_ERROR: Refusal(400, "The request is malformed.", "request-malformed", close=True),
-    ErrorCode.DESTINATION_UNKNOWN: Refusal(400, "The request names no host.", "host-missing", close=True),
+_BY_KIND = {
+    FailureKind.REQUEST_TOO_LARGE: Refusal(413, "The request body is larger than allowed.", "body-too-large"),
+    FailureKind.REQUEST_MALFORMED: Refusal(400, "The request is malformed.", "request-malformed", close=True),
+    FailureKind.HOST_MISSING: Refusal(400, "The request names no host.", "host-missing", close=True),
 }
 
 
@@ -26,21 +22,21 @@ def _given_up(message: str) -> bool:
 
 def refusal_for(failure: Failure, exchange: Exchange) -> Refusal:  # noqa: PLR0911 - a table of cases
     """Choose status, words and slug for a failed exchange (RFC 9110 sections 15.6.3 and 15.6.5 for 502 and 504)."""
-    given_up = failure.code is ErrorCode.CONNECT_FAILED and _given_up(failure.message) and not exchange.timed_out
-    if failure.code in _NOT_FOR_THE_CLIENT or given_up:
+    given_up = failure.kind is FailureKind.CONNECT_FAILED and _given_up(failure.message) and not exchange.timed_out
+    if failure.kind is FailureKind.CLIENT_DISCONNECTED or given_up:
         return CLIENT_GONE
-    if failure.code in _BY_CODE:
-        return _BY_CODE[failure.code]
+    if failure.kind in _BY_KIND:
+        return _BY_KIND[failure.kind]
     host = exchange.authority or "this host"
     if exchange.timed_out:
         return _timeout(exchange, host)
     if exchange.service is None:
         return Refusal(500, "The gateway failed while it handled this request.", "unrouted")
-    if failure.code is ErrorCode.CONNECT_FAILED and "ertificate" in failure.message:
+    if failure.kind is FailureKind.CONNECT_FAILED and "ertificate" in failure.message:
         return Refusal(502, f"The service for {host} did not prove its identity (TLS).", "backend-untrusted")
-    if failure.code is ErrorCode.CONNECT_FAILED:
+    if failure.kind is FailureKind.CONNECT_FAILED:
         return Refusal(502, f"The service for {host} could not be reached.", "backend-unreachable")
-    if failure.code is ErrorCode.RESPONSE_VALIDATION_FAILED:
+    if failure.kind is FailureKind.RESPONSE_INVALID:
         return Refusal(502, f"The service for {host} sent an invalid answer.", "backend-invalid")
     return Refusal(502, f"The service for {host} broke the connection or sent no valid answer.", "backend-broken")
 

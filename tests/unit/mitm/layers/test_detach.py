@@ -87,8 +87,8 @@ async def test_what_the_socket_does_not_take_is_sent_later_and_in_order(pair: Pa
 
 async def test_a_half_close_lets_the_other_end_finish(pair: Pair) -> None:
     pair.leg.write(b"last words")
-    pair.leg.finish()
-    pair.leg.finish()
+    pair.leg.write_eof()
+    pair.leg.write_eof()
     assert await pair.read(100) == b"last words"
     assert await pair.read(100) == b""
     pair.other.send(b"still here")
@@ -102,14 +102,14 @@ async def test_an_end_of_the_stream_leaves_time_for_what_is_to_be_sent(pair: Pai
     pair.other.shutdown(socket.SHUT_WR)
     await eventually(lambda: pair.peer.told == ["end"])
     pair.leg.write(b"last words")
-    pair.leg.finish()
+    pair.leg.write_eof()
     assert await pair.read(100) == b"last words"
     await eventually(lambda: pair.peer.told == ["end", "lost"])
 
 
 async def test_an_aborted_leg_says_nothing_more(pair: Pair) -> None:
     pair.leg.abort()
-    for late in (pair.leg.pause_reading, pair.leg.resume_reading, pair.leg.finish):
+    for late in (pair.leg.pause_reading, pair.leg.resume_reading, pair.leg.write_eof):
         late()
     pair.leg.write(b"too late")
     await eventually(lambda: pair.peer.told == ["lost"])
@@ -125,7 +125,7 @@ async def test_reading_can_wait(pair: Pair) -> None:
     await eventually(lambda: pair.peer.received == b"held back")
 
 
-@pytest.mark.parametrize("call", ["write", "finish"])
+@pytest.mark.parametrize("call", ["write", "write_eof"])
 async def test_a_reset_that_nobody_has_noticed_yet_is_no_exception(call: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         reader, writer = await asyncio.open_connection(*server.getsockname())
@@ -136,7 +136,7 @@ async def test_a_reset_that_nobody_has_noticed_yet_is_no_exception(call: str) ->
     other.close()  # and the loop has not looked at the socket since
     if call == "write":
         leg.write(b"to nobody")
-    leg.finish()
+    leg.write_eof()
     await eventually(lambda: "lost" in peer.told)
     await eventually(lambda: reader.at_eof() or reader.exception() is not None)
 

@@ -6,26 +6,26 @@ import pytest
 from flows import begun, flow, settings
 
 from livegate.pipeline.exchange.failures import refusal_for
-from livegate.proxy.policy import ErrorCode, Failure
+from livegate.proxy.policy import Failure, FailureKind
 
 
 @pytest.mark.parametrize(
     ("failure", "timed_out", "status", "reason"),
     [
-        (Failure(ErrorCode.CLIENT_DISCONNECTED, "gone"), "", 499, "client-gone"),
-        (Failure(ErrorCode.CONNECT_FAILED, "connection cancelled"), "", 499, "client-gone"),
-        (Failure(ErrorCode.CONNECT_FAILED, "client disconnected"), "", 499, "client-gone"),
-        (Failure(ErrorCode.CONNECT_FAILED, "connection cancelled"), "connect", 504, "timeout-connect"),
-        (Failure(ErrorCode.REQUEST_TOO_LARGE, "x"), "", 413, "body-too-large"),
-        (Failure(ErrorCode.REQUEST_VALIDATION_FAILED, "x"), "", 400, "request-malformed"),
-        (Failure(ErrorCode.DESTINATION_UNKNOWN, "x"), "", 400, "host-missing"),
-        (Failure(ErrorCode.CONNECT_FAILED, "closed by command"), "connect", 504, "timeout-connect"),
-        (Failure(ErrorCode.GENERIC_SERVER_ERROR, "x"), "upgrade", 504, "timeout-upgrade"),
-        (Failure(ErrorCode.GENERIC_SERVER_ERROR, "x"), "response", 504, "timeout-response"),
-        (Failure(ErrorCode.CONNECT_FAILED, "Certificate verify failed: x"), "", 502, "backend-untrusted"),
-        (Failure(ErrorCode.CONNECT_FAILED, "refused"), "", 502, "backend-unreachable"),
-        (Failure(ErrorCode.RESPONSE_VALIDATION_FAILED, "x"), "", 502, "backend-invalid"),
-        (Failure(ErrorCode.GENERIC_SERVER_ERROR, "10.0.0.7 broke"), "", 502, "backend-broken"),
+        (Failure(FailureKind.CLIENT_DISCONNECTED, "gone"), "", 499, "client-gone"),
+        (Failure(FailureKind.CONNECT_FAILED, "connection cancelled"), "", 499, "client-gone"),
+        (Failure(FailureKind.CONNECT_FAILED, "client disconnected"), "", 499, "client-gone"),
+        (Failure(FailureKind.CONNECT_FAILED, "connection cancelled"), "connect", 504, "timeout-connect"),
+        (Failure(FailureKind.REQUEST_TOO_LARGE, "x"), "", 413, "body-too-large"),
+        (Failure(FailureKind.REQUEST_MALFORMED, "x"), "", 400, "request-malformed"),
+        (Failure(FailureKind.HOST_MISSING, "x"), "", 400, "host-missing"),
+        (Failure(FailureKind.CONNECT_FAILED, "closed by command"), "connect", 504, "timeout-connect"),
+        (Failure(FailureKind.BACKEND_FAILED, "x"), "upgrade", 504, "timeout-upgrade"),
+        (Failure(FailureKind.BACKEND_FAILED, "x"), "response", 504, "timeout-response"),
+        (Failure(FailureKind.CONNECT_FAILED, "Certificate verify failed: x"), "", 502, "backend-untrusted"),
+        (Failure(FailureKind.CONNECT_FAILED, "refused"), "", 502, "backend-unreachable"),
+        (Failure(FailureKind.RESPONSE_INVALID, "x"), "", 502, "backend-invalid"),
+        (Failure(FailureKind.BACKEND_FAILED, "10.0.0.7 broke"), "", 502, "backend-broken"),
     ],
 )
 def test_a_failure_has_a_status_and_names_no_address(
@@ -41,6 +41,6 @@ def test_a_failure_has_a_status_and_names_no_address(
 
 def test_an_unrouted_request_is_500(tmp_path: Path) -> None:
     exchange = begun(flow(), settings(tmp_path), host="unknown.test")
-    assert refusal_for(Failure(ErrorCode.CONNECT_FAILED, "x"), exchange).status == 500
+    assert refusal_for(Failure(FailureKind.CONNECT_FAILED, "x"), exchange).status == 500
     exchange.timed_out = "connect"
-    assert refusal_for(Failure(ErrorCode.CONNECT_FAILED, "x"), exchange).status == 504
+    assert refusal_for(Failure(FailureKind.CONNECT_FAILED, "x"), exchange).status == 504
