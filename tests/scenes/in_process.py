@@ -21,8 +21,8 @@ from wsproto.frame_protocol import Opcode
 
 from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.recorder import FrameSeen, Recorder
+from livegate.phoenix.model import Session
 from livegate.phoenix.sessions.frame_info import Note
-from livegate.phoenix.sessions.model import Session
 from scenes.recording import GOING_AWAY, SESSION_COOKIE, USER_AGENT, Step, scene
 
 BEGAN = 1_700_000_000.0

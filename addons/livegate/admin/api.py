@@ -19,9 +19,9 @@ from livegate.admin.state import GatewayState
 from livegate.inspect.text import changes_text, raw_text
 from livegate.lenient_json import json_bytes
 from livegate.observe.history.stylesheets import dressed
-from livegate.phoenix.rendered.page import Page
+from livegate.phoenix.model import Session
 from livegate.phoenix.rendered.tree import TreeError
-from livegate.phoenix.sessions.model import Session
+from livegate.phoenix.sessions.page import Page
 from livegate.redaction.printable import printable
 from livegate.websocket import close_codes
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from livegate.observe.history.incident_json import cause, serialized
-from livegate.phoenix.sessions.model import Event, Session, SocketSeen, View, percentile
+from livegate.phoenix.model import Event, Session, SocketSeen, View, percentile
 
 
 def row(session: Session, service: str) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from livegate.inspect.recorder import FOLLOWING, FrameSeen, Recorder, channels_o
 from livegate.inspect.text import event_line
 from livegate.logs.context import about
 from livegate.mitm.hook_table import contained
+from livegate.phoenix.model import Session
 from livegate.phoenix.sessions.frame_info import Note
-from livegate.phoenix.sessions.model import Session
 from livegate.redaction.redactor import Redactor
 
 logger = logging.getLogger("livegate.liveview")

@@ -11,8 +11,8 @@ from livegate.inspect import tables
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.session_documents import as_csv, as_json, page_of
 from livegate.inspect.text import clock_text
-from livegate.phoenix.sessions.frame_info import seconds_text, shortened, size_text
-from livegate.phoenix.sessions.model import Event, Kind, Outcome, Session, percentile
+from livegate.phoenix.formatting import seconds_text, shortened, size_text
+from livegate.phoenix.model import Event, Kind, Outcome, Session, percentile
 from livegate.redaction.redactor import Redactor
 
 FILE_MODE = 0o600

@@ -8,7 +8,7 @@ from mitmproxy import ctx, http
 from livegate.inspect.recorder import IncidentSeen, Recorder
 from livegate.inspect.text import CRASHED, REFUSED, UNANSWERED
 from livegate.logs.context import about
-from livegate.phoenix.sessions.frame_info import shortened
+from livegate.phoenix.formatting import shortened
 from livegate.redaction.redactor import Redactor
 
 logger = logging.getLogger("livegate.incidents")

@@ -17,11 +17,10 @@ from livegate.inspect.reading_thread import LARGE_BYTES, Later
 from livegate.inspect.tabs import Visits, host_of
 from livegate.logs.context import belongs_to
 from livegate.phoenix.frames import Frame, Vsn, decode
-from livegate.phoenix.incidents.model import Incident
 from livegate.phoenix.longpoll import Polled
+from livegate.phoenix.model import Exchange, Incident, Limits, PageLoad, Session
 from livegate.phoenix.page_html import path_of
 from livegate.phoenix.sessions.frame_info import Note
-from livegate.phoenix.sessions.model import Exchange, Limits, PageLoad, Session
 from livegate.phoenix.sessions.preparation import Ahead, of_frame, read_ahead
 from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import Tracker

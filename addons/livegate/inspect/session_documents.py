@@ -9,9 +9,9 @@ from typing import Any
 from mitmproxy import exceptions
 from msgspec import structs
 
-from livegate.phoenix.rendered.page import page_of as page_at_present
+from livegate.phoenix.model import PageLoad, Session, View
 from livegate.phoenix.rendered.tree import TreeError
-from livegate.phoenix.sessions.model import PageLoad, Session, View
+from livegate.phoenix.sessions.page import page_of as page_at_present
 
 
 def page_of(session: Session) -> str:

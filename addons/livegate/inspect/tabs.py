@@ -13,8 +13,8 @@ from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
 from livegate.phoenix.incidents.detection import follow
+from livegate.phoenix.model import PageLoad, Session
 from livegate.phoenix.page_html import is_socket_url
-from livegate.phoenix.sessions.model import PageLoad, Session
 from livegate.phoenix.sessions.tracker import Tracker
 
 MAX_PLACES = 1000

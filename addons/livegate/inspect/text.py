@@ -3,10 +3,11 @@
 import json
 import time
 
+from livegate.phoenix.formatting import seconds_text, shortened, size_text
 from livegate.phoenix.frames import Frame
+from livegate.phoenix.model import Session, SocketSeen, percentile
 from livegate.phoenix.rendered.changes import Changes, as_sent, json_text, value_text
-from livegate.phoenix.sessions.frame_info import Note, seconds_text, shortened, size_text
-from livegate.phoenix.sessions.model import Session, SocketSeen, percentile
+from livegate.phoenix.sessions.frame_info import Note
 from livegate.redaction.redactor import Redactor
 
 MAX_LINES = 60

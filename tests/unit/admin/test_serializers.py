@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 from livegate.admin import serializers
-from livegate.phoenix.incidents.model import Incident
-from livegate.phoenix.sessions.model import Event, Exchange, Session, SocketSeen, Upload, View
+from livegate.phoenix.model import Event, Exchange, Incident, Session, SocketSeen, Upload, View
 from livegate.redaction.redactor import MAX_TEXT_CHARACTERS, Redactor
 
 CANARY = "CANARYcanary0123456789"

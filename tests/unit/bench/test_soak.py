@@ -10,7 +10,7 @@ from tests.bench.soak.clients import Times
 from tests.bench.soak.record import LAG
 from tests.bench.soak.report import judged, slope, warm
 
-from livegate.phoenix.sessions.model import PageLoad
+from livegate.phoenix.model import PageLoad
 from livegate.phoenix.sessions.tracker import Tracker
 
 

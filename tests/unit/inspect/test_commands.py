@@ -17,7 +17,7 @@ from livegate.inspect import tables
 from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.commands import LiveViewCommands
 from livegate.inspect.recorder import Recorder
-from livegate.phoenix.sessions.model import Limits
+from livegate.phoenix.model import Limits
 from livegate.redaction.redactor import Redactor
 
 

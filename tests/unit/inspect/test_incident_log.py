@@ -10,7 +10,7 @@ from socket_flow import TOPIC, Browser
 from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.incident_log import mark_of
 from livegate.phoenix.incidents.catalog import SLUGS
-from livegate.phoenix.incidents.model import Incident
+from livegate.phoenix.model import Incident
 from scenes.in_process import play
 
 SCENES = {

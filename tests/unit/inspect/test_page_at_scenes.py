@@ -6,7 +6,7 @@ from mitmproxy.test import taddons
 from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.session_documents import page_of
 from livegate.observe.history.addon import Watch
-from livegate.phoenix.sessions.model import Session
+from livegate.phoenix.model import Session
 from livegate.redaction.redactor import Redactor
 from scenes.dom import differences
 from scenes.in_process import Played, Player

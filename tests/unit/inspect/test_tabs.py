@@ -10,7 +10,7 @@ from mitmproxy.test import tflow
 from livegate.inspect import tabs
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.tabs import host_of
-from livegate.phoenix.sessions.model import PageLoad
+from livegate.phoenix.model import PageLoad
 
 NOW = 1_700_000_000.0
 

@@ -9,7 +9,7 @@ import pytest
 import livegate
 from livegate.observe.causes import RULES, Case, causes_of, refusals, slug_of
 from livegate.phoenix.incidents import catalog
-from livegate.phoenix.sessions.model import Event, SocketSeen
+from livegate.phoenix.model import Event, SocketSeen
 from livegate.settings.schema import SettingsFile
 
 CHECKOUT = Path(__file__).parents[3]

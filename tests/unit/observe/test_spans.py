@@ -8,7 +8,7 @@ import pytest
 
 from livegate.observe.tracing import spans as module
 from livegate.observe.tracing.spans import LINGER_S, LONG_POLL_QUIET_S, MAX_DIFFS, MAX_OPEN_PUSHES, Span, Spans
-from livegate.phoenix.sessions.model import Limits, PageLoad, Transport
+from livegate.phoenix.model import Limits, PageLoad, Transport
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.pipeline.fields.trace_context import Context, Request, Sampler
 from livegate.redaction.redactor import Redactor

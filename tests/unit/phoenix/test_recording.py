@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from livegate.inspect.files import reader
-from livegate.phoenix.sessions.model import percentile
+from livegate.phoenix.model import percentile
 from livegate.phoenix.sessions.tracker import Tracker
 
 RECORDING = Path(__file__).parents[2] / "fixtures" / "demo.jsonl.gz"

@@ -16,9 +16,9 @@ from livegate.inspect.recorder import Recorder
 from livegate.observe.history.addon import Watch
 from livegate.observe.history.recordings import Kept
 from livegate.observe.metrics.addon import Metrics
+from livegate.phoenix.model import Session, SocketSeen, View
 from livegate.phoenix.rendered.tree import Tree
 from livegate.phoenix.sessions.frame_info import Note
-from livegate.phoenix.sessions.model import Session, SocketSeen, View
 from livegate.pipeline.drain import Drain
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, Settings, load_settings

@@ -19,7 +19,7 @@ from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import Recorder
 from livegate.observe.history.addon import Watch
 from livegate.observe.metrics.addon import Metrics
-from livegate.phoenix.incidents.model import Incident
+from livegate.phoenix.model import Incident
 from livegate.pipeline.exchange.record import SocketReport
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings

@@ -6,8 +6,9 @@ import json
 
 from livegate.inspect.files.replay import Line
 from livegate.inspect.text import changes_text, raw_text
+from livegate.phoenix.formatting import size_text
 from livegate.phoenix.frames import Frame
-from livegate.phoenix.sessions.frame_info import Note, size_text
+from livegate.phoenix.sessions.frame_info import Note
 from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.printable import escaped

@@ -21,8 +21,8 @@ from livegate.inspect.files.frame_log import EXPECTED, FrameLogFile
 from livegate.inspect.files.har import MAX_HAR_BYTES, har_lines
 from livegate.inspect.files.replay import FRAME_LOG, Contents, Line, ReadError
 from livegate.inspect.text import clock_text
-from livegate.phoenix.rendered.page import page_of
 from livegate.phoenix.rendered.tree import TreeError
+from livegate.phoenix.sessions.page import page_of
 from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.printable import escaped

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from livegate.phoenix.sessions.frame_info import shortened
-from livegate.phoenix.sessions.model import Event, SocketSeen
+from livegate.phoenix.formatting import shortened
+from livegate.phoenix.model import Event, SocketSeen
 
 MAX_NAMED = 3
 """Events of which a cause tells by name."""

@@ -1,7 +1,7 @@
 """Causes of WebSockets that ended: by close code, by who closed, and by the gateway's own reasons."""
 
 from livegate.observe.causes.case import Case, Rule, Words, named, quiet_of, rule
-from livegate.phoenix.sessions.model import SocketSeen
+from livegate.phoenix.model import SocketSeen
 from livegate.redaction.printable import printable
 from livegate.websocket import close_codes
 

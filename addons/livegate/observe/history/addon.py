@@ -15,10 +15,9 @@ from livegate.observe.history.recordings import Kept, Recordings
 from livegate.observe.history.stylesheets import Wardrobe
 from livegate.observe.history.time_series import Trend
 from livegate.observe.metrics.addon import route_of
-from livegate.phoenix.incidents.model import Incident
+from livegate.phoenix.model import Incident, Session, SocketSeen
 from livegate.phoenix.page_html import is_socket_url
-from livegate.phoenix.rendered.page import page_of
-from livegate.phoenix.sessions.model import Session, SocketSeen
+from livegate.phoenix.sessions.page import page_of
 from livegate.phoenix.sessions.socket import Channels
 from livegate.pipeline.exchange.record import Exchange, exchange_of, report_of
 from livegate.redaction.content_coding import content_of

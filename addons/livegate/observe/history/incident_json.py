@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from livegate.phoenix.incidents.model import Incident
+from livegate.phoenix.model import Incident
 
 
 def serialized(incident: Incident) -> dict[str, Any]:

@@ -17,9 +17,8 @@ from livegate.inspect.recorder import IncidentSeen, Recorder
 from livegate.observe.causes import Case, causes_of
 from livegate.observe.history.incident_json import cause, serialized
 from livegate.observe.history.time_series import Trend
-from livegate.phoenix.incidents.model import Incident
+from livegate.phoenix.model import Event, Incident, Session
 from livegate.phoenix.page_html import is_socket_url, vsn_of_url
-from livegate.phoenix.sessions.model import Event, Session
 from livegate.pipeline.exchange.record import Exchange, exchange_of
 from livegate.redaction.printable import printable
 from livegate.redaction.redactor import Redactor

@@ -11,10 +11,10 @@ from typing import Any
 from msgspec import Struct
 
 from livegate.inspect.frame_log.writer import frame_line
+from livegate.phoenix.model import Outcome
 from livegate.phoenix.rendered.changes import Changes
-from livegate.phoenix.rendered.page import Page
 from livegate.phoenix.sessions.frame_info import Note
-from livegate.phoenix.sessions.model import Outcome
+from livegate.phoenix.sessions.page import Page
 
 MAX_FRAMES = 2000
 """Of one session."""

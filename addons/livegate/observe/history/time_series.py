@@ -5,7 +5,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from livegate.phoenix.sessions.model import percentile
+from livegate.phoenix.model import percentile
 
 STEP_S = 5.0
 STEPS = 180

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from livegate.observe.metrics.labels import OTHER, event_label, view_label
-from livegate.phoenix.sessions.frame_info import Note, shortened
-from livegate.phoenix.sessions.model import Event, SocketSeen, View
+from livegate.phoenix.formatting import shortened
+from livegate.phoenix.model import Event, SocketSeen, View
+from livegate.phoenix.sessions.frame_info import Note
 from livegate.pipeline.fields.trace_context import Context, Request, Sampler
 from livegate.redaction.redactor import Redactor
 

@@ -6,8 +6,8 @@ Phoenix.Channel.Server 1.8, Phoenix.LiveView.Channel 0.18 to 1.2.
 
 from collections.abc import Iterable
 
-from livegate.phoenix.sessions.frame_info import shortened
-from livegate.phoenix.sessions.model import Event, Opening, View
+from livegate.phoenix.formatting import shortened
+from livegate.phoenix.model import Event, Opening, View
 
 type Words = tuple[str, str, str, str]
 """Slug, title, why, what to do."""

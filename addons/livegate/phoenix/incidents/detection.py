@@ -8,8 +8,8 @@ from typing import Any
 
 from livegate.phoenix.incidents import catalog
 from livegate.phoenix.incidents.catalog import EVENT_TIMEOUT_S, JOIN_TIMEOUT_S, Words
-from livegate.phoenix.incidents.model import Healed, Incident, IncidentLog
-from livegate.phoenix.sessions.model import Event, Opening, PageLoad, Session, SocketSeen, View
+from livegate.phoenix.incidents.log import IncidentLog
+from livegate.phoenix.model import Event, Healed, Incident, Opening, PageLoad, Session, SocketSeen, View
 
 CRASH_LOOP = 3
 CRASH_LOOP_S = 60.0

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from livegate.phoenix.model import Opening, Session, SocketSeen
 from livegate.phoenix.page_html import RANDOM_TOPIC
 from livegate.phoenix.sessions import uploads
-from livegate.phoenix.sessions.model import Opening, Session, SocketSeen
 
 if TYPE_CHECKING:
     from livegate.phoenix.sessions.tracker import Tracker

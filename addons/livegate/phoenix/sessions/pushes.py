@@ -3,8 +3,8 @@
 from typing import Any
 
 from livegate.phoenix.frames import Frame
+from livegate.phoenix.model import Kind, Session, View
 from livegate.phoenix.page_html import RANDOM_TOPIC, path_of
-from livegate.phoenix.sessions.model import Kind, Session, View
 
 _KINDS: dict[str, Kind] = {
     "phx_join": "join",

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from livegate.phoenix import frames
+from livegate.phoenix.formatting import shortened
+from livegate.phoenix.model import Event, Session, View
 from livegate.phoenix.page_html import place_of
 from livegate.phoenix.rendered.changes import Changes
 from livegate.phoenix.rendered.tree import Tree, TreeError
-from livegate.phoenix.sessions.frame_info import Note, shortened
-from livegate.phoenix.sessions.model import Event, Session, View
+from livegate.phoenix.sessions.frame_info import Note
 from livegate.phoenix.sessions.preparation import Ahead
 from livegate.phoenix.sessions.uploads import TOPIC as UPLOAD_TOPIC
 

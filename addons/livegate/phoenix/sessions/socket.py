@@ -9,14 +9,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from livegate.phoenix import frames, tokens
+from livegate.phoenix.formatting import shortened, size_text
 from livegate.phoenix.frames import Frame, NotPhoenix, Vsn
 from livegate.phoenix.incidents.detection import Detector
+from livegate.phoenix.model import Event, Kind, Opening, Outcome, Session, SocketSeen, View
 from livegate.phoenix.page_html import path_of, place_of
 from livegate.phoenix.rendered.tree import Tree
 from livegate.phoenix.sessions import replies, uploads
-from livegate.phoenix.sessions.frame_info import Note, presence_text, sentence_of, shortened, size_text
+from livegate.phoenix.sessions.frame_info import Note, presence_text, sentence_of
 from livegate.phoenix.sessions.membership import LIVE, Membership
-from livegate.phoenix.sessions.model import Event, Kind, Opening, Outcome, Session, SocketSeen, View
 from livegate.phoenix.sessions.preparation import Ahead
 from livegate.phoenix.sessions.pushes import described, is_page, kind_of, mounts_again
 

@@ -8,22 +8,12 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from livegate.phoenix.formatting import size_text
 from livegate.phoenix.frames import Vsn
-from livegate.phoenix.incidents.model import IncidentLog
+from livegate.phoenix.incidents.log import IncidentLog
+from livegate.phoenix.model import Event, Exchange, Limits, Opening, PageLoad, Session, SocketSeen, Transport, View
 from livegate.phoenix.page_html import RANDOM_TOPIC, client_of_url, csrf_of_url, read_page, vsn_of_url
-from livegate.phoenix.sessions.frame_info import size_text
 from livegate.phoenix.sessions.identity import Identities, Key
-from livegate.phoenix.sessions.model import (
-    Event,
-    Exchange,
-    Limits,
-    Opening,
-    PageLoad,
-    Session,
-    SocketSeen,
-    Transport,
-    View,
-)
 from livegate.phoenix.sessions.modules import Modules
 from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.tokens import is_signed

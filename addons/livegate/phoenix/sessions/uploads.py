@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from livegate.phoenix.sessions.frame_info import shortened, size_text
-from livegate.phoenix.sessions.model import Session, Upload
+from livegate.phoenix.formatting import shortened, size_text
+from livegate.phoenix.model import Session, Upload
 
 MAX_UPLOADS = 100
 """Kept of one session."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from livegate.phoenix.incidents.model import MAX_EVENTS_NAMED, MAX_INCIDENTS, Incident
-from livegate.phoenix.sessions.model import PageLoad, Session
+from livegate.phoenix.incidents.log import MAX_INCIDENTS
+from livegate.phoenix.model import MAX_EVENTS_NAMED, Incident, PageLoad, Session
 from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import Tracker
 

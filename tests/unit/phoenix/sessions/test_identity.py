@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from livegate.phoenix.model import Limits, PageLoad, Session
 from livegate.phoenix.sessions.frame_info import Note
 from livegate.phoenix.sessions.identity import Identities
-from livegate.phoenix.sessions.model import Limits, PageLoad, Session
 from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import Tracker
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from livegate.phoenix.formatting import seconds_text, shortened, size_text
+from livegate.phoenix.model import MAX_TRIPS, Exchange, Limits, PageLoad, Session, View, percentile
 from livegate.phoenix.page_html import path_of, topics_of, vsn_of_url
-from livegate.phoenix.sessions.frame_info import Note, seconds_text, shortened, size_text
-from livegate.phoenix.sessions.model import MAX_TRIPS, Exchange, Limits, PageLoad, Session, View, percentile
+from livegate.phoenix.sessions.frame_info import Note
 from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import MAX_SOCKETS_KEPT, Tracker
 

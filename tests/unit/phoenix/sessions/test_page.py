@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from livegate.phoenix.rendered.page import MAX_NESTED, Page, page_of
+from livegate.phoenix.model import Limits, PageLoad
 from livegate.phoenix.rendered.tree import Tree, TreeError
-from livegate.phoenix.sessions.model import Limits, PageLoad
+from livegate.phoenix.sessions.page import MAX_NESTED, Page, page_of
 from livegate.phoenix.sessions.tracker import Tracker
 
 URL = "/live/websocket?vsn=2.0.0"

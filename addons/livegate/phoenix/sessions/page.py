@@ -4,11 +4,11 @@ import html as html_text
 
 from msgspec import Struct
 
+from livegate.phoenix.model import Session, View
 from livegate.phoenix.rendered.elements import view_elements
 from livegate.phoenix.rendered.html import MAX_HTML_CHARACTERS
 from livegate.phoenix.rendered.tree import Tree, TreeError
 from livegate.phoenix.sessions.membership import LIVE
-from livegate.phoenix.sessions.model import Session, View
 
 MAX_NESTED = 20
 """So many views within each other are shown."""

@@ -1,13 +1,12 @@
 """What is known of the LiveView sessions that went by: values that the tracker fills in and others read."""
 
 from collections import Counter, deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from msgspec import Struct
 
-from livegate.phoenix.incidents.model import Incident
 from livegate.phoenix.rendered.tree import Tree
 
 type Outcome = Literal["pending", "ok", "error", "crash", "left", "closed", "noreply", "forgotten"]
@@ -17,10 +16,13 @@ too many others were pending."""
 type Kind = Literal["join", "event", "patch", "upload", "chunk", "progress", "leave", "heartbeat", "destroy", "push"]
 type ViewState = Literal["joining", "up", "crashed", "left", "refused", "closed"]
 type Transport = Literal["websocket", "longpoll"]
+type Healed = Literal["", "rejoined", "reconnected", "page reloaded", "reachable again"]
 type SessionKind = Literal["tab", "channels"]
 """A browser tab with LiveViews, or a socket that carries channels only (docs/sessions.md)."""
 
 
+MAX_EVENTS_NAMED = 10
+"""Of one incident: events that are kept by name."""
 MAX_EXCHANGES = 200
 """HTTP requests of a session that are kept."""
 MAX_TRIPS = 64
@@ -228,6 +230,59 @@ class PageLoad:
     """Sessions whose incidents this load heals, X."""
     websocket_failed: bool = False
     """Whether an upgrade of this page failed, or of the page before, which then went on with long-poll."""
+
+
+class Incident(Struct):
+    """One moment: what happened, to which view, what it cost the user, whether it healed, and what to do."""
+
+    slug: str
+    """The kind of incident; stable, see docs/causes.md."""
+    title: str
+    why: str
+    todo: str
+    """What stands between backticks is to be typed as it is."""
+    at: float
+    kind: Literal["liveview", "closed", "refused"] = "liveview"
+    """Where it was found: in frames, at the end of a socket, or at a request that was refused."""
+    number: int = 0
+    """Counts up over the process; 0 until reported."""
+    session: int | None = None
+    """The session's number."""
+    socket: str = ""
+    """The socket's id, as whoever carries the frames calls it."""
+    topic: str = ""
+    view: str = ""
+    """What a person calls the view or channel; empty when the incident is about none."""
+    module: str | None = None
+    path: str | None = None
+    parent: str = ""
+    """Of a nested LiveView, the label of the page's own view."""
+    events: tuple[str, ...] = ()
+    """Names of the events that were pending and will get no answer."""
+    more_events: int = 0
+    """How many more there were."""
+    times: int = 1
+    """How often it has happened so far, where a client tries the same again and again."""
+    healed_at: float | None = None
+    healed: Healed = ""
+    last_at: float = 0.0
+    """Of an outage: when a request last met it."""
+
+    def with_events(self, names: Sequence[str]) -> "Incident":
+        """Name the events that will get no answer; return the incident itself."""
+        self.events, self.more_events = tuple(names[:MAX_EVENTS_NAMED]), len(names[MAX_EVENTS_NAMED:])
+        return self
+
+    @property
+    def cost_s(self) -> float | None:
+        """Seconds until the user could go on; None as long as that has not been seen."""
+        return None if self.healed_at is None else max(0.0, self.healed_at - self.at)
+
+    @property
+    def text(self) -> str:
+        """One line: title, view, lost events, why."""
+        of = f" · {self.view}" if self.view else ""
+        return f"{self.title}{of}: {self.why}"
 
 
 @dataclass(slots=True)
