@@ -14,8 +14,9 @@ from livegate.http1.refusal import Refusal
 from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.commands import LiveViewCommands
 from livegate.inspect.frame_log.addon import FrameLogger
+from livegate.inspect.markers import MARKERS
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction_addon import Inspection, Redaction
+from livegate.inspect.redaction_addon import InspectSettings, RedactionOption
 from livegate.logs.addon import Logs
 from livegate.logs.handler import Gate
 from livegate.logs.terminal import Terminal
@@ -67,12 +68,11 @@ def gateway_addons() -> list[Any]:
 
     policy = RequestPolicy(current, sockets, timeouts.http_started, refused_early)
     startup, rates = Startup(current, terminal), BoundedMemoryStorage()
-    inspection = Inspection(current, recorder, redactor, frames)
     logs = Logs(terminal, Gate(FreeText(redactor)))
     startup.on_reload.append(metrics.reloaded)
     metrics.count_drops(
         {
-            "frame-log-lines": lambda: inspection.dropped,
+            "frame-log-lines": lambda: frames.dropped,
             "frames-unread": lambda: recorder.skipped,
             "incidents": lambda: watch.feed.forgotten,
             "log-lines": lambda: logs.suppressed,
@@ -105,13 +105,13 @@ def gateway_addons() -> list[Any]:
         AccessLog(redactor),
         LiveViewCommands(recorder, redactor),
         frames,
-        inspection,
+        InspectSettings(current, recorder, redactor, frames),
         metrics,
         LoopLag(metrics.lag.observe, watch.trend.lagged),
         watch,
         tracing,
         AdminListener(current, state),
-        FlowHistory(),
+        FlowHistory(MARKERS),
         logs,
         GarbageCollection(),
     ]
@@ -120,4 +120,4 @@ def gateway_addons() -> list[Any]:
 def inspector_addons() -> list[Any]:
     """Make a fresh set of the inspector's addons, for use without the gateway."""
     recorder, redactor = Recorder(), Redactor()
-    return [Redaction(redactor), LiveViewInspector(recorder, redactor), LiveViewCommands(recorder, redactor)]
+    return [RedactionOption(redactor), LiveViewInspector(recorder, redactor), LiveViewCommands(recorder, redactor)]

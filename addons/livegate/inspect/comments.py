@@ -2,7 +2,8 @@
 
 from mitmproxy import ctx, hooks, http
 
-from livegate.inspect.text import SIGNS, sign_of, socket_text
+from livegate.inspect.markers import SOCKET_MARKERS, marker_for
+from livegate.inspect.text import socket_text
 from livegate.logs.context import evicted_text
 from livegate.phoenix.sessions.socket import Channels
 from livegate.redaction.redactor import Redactor
@@ -42,9 +43,9 @@ class Comments:
         if flow.comment in ("", not_kept, vars(flow).get(WRITTEN)):
             flow.comment = text
             setattr(flow, WRITTEN, text)
-        sign = sign_of(channels.seen)
-        if sign and (not flow.marked or flow.marked in SIGNS):
-            flow.marked = sign
+        marker = marker_for(channels.seen)
+        if marker and (not flow.marked or flow.marked in SOCKET_MARKERS):
+            flow.marked = marker
 
     def _write_due(self, flow: http.HTTPFlow) -> None:
         channels = self._due.pop(flow.id, None)

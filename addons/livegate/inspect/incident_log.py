@@ -5,8 +5,8 @@ import sys
 
 from mitmproxy import ctx, http
 
+from livegate.inspect.markers import UNANSWERED, WARNING, marker_for_incident
 from livegate.inspect.recorder import IncidentSeen, Recorder
-from livegate.inspect.text import CRASHED, REFUSED, UNANSWERED
 from livegate.logs.context import about
 from livegate.phoenix.formatting import shortened
 from livegate.redaction.redactor import Redactor
@@ -14,24 +14,6 @@ from livegate.redaction.redactor import Redactor
 logger = logging.getLogger("livegate.incidents")
 terminal = logging.getLogger("livegate.liveview")
 
-WARNING = ":warning:"
-_CRASHES = frozenset({"view-crashed", "crash-loop", "channel-crashed", "upload-crashed", "join-crashed"})
-_REFUSALS = frozenset(
-    {
-        "csrf-missing",
-        "cookie-missing",
-        "stale",
-        "unauthorized",
-        "join-reload",
-        "topic-unknown",
-        "too-many-channels",
-        "join-refused",
-        "channel-refused",
-        "upload-refused",
-        "reload-loop",
-        "long-poll-origin",
-    }
-)
 _LOST_COLOUR = "31"
 
 
@@ -63,14 +45,7 @@ class IncidentLines:
             terminal.info("%s", f"\x1b[{_LOST_COLOUR}m{line}\x1b[0m" if self._colour else line, extra=about(flow))
 
 
-def mark_of(slug: str) -> str:
-    """Return mitmproxy's name of the mark for an incident."""
-    if slug in _CRASHES:
-        return CRASHED
-    return REFUSED if slug in _REFUSALS else WARNING
-
-
 def _mark(flow: http.HTTPFlow, slug: str) -> None:
     """Mark a flow, unless a person, or something as bad, has marked it before."""
     if flow.marked in ("", UNANSWERED, WARNING):
-        flow.marked = mark_of(slug)
+        flow.marked = marker_for_incident(slug)

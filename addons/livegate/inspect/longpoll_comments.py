@@ -2,13 +2,13 @@
 
 from mitmproxy import http
 
+from livegate.inspect.markers import CRASHED, REFUSED
 from livegate.phoenix.sessions.frame_info import Note
 from livegate.redaction.redactor import Redactor
 
 COMMENTED = "livegate_poll_comment"
 """Attribute of a flow: what its comment was made of, so that one that a user has written stays."""
-_SIGNS = {"crash": ":boom:", "refused": ":no_entry:"}
-"""Markers as mitmproxy names them."""
+_MARKERS = {"crash": CRASHED, "refused": REFUSED}
 _GRAVE = ("heartbeat", "crash", "refused")
 """From the least to the gravest; all others stand between the first two."""
 
@@ -24,5 +24,5 @@ def comment_on(flow: http.HTTPFlow, note: Note, redactor: Redactor) -> None:
     more = f" · and {count} more" if count else ""
     flow.comment = f"{sentence}{more}"
     setattr(flow, COMMENTED, (sentence, grade, count + 1, flow.comment))
-    if note.what in _SIGNS and not flow.marked:
-        flow.marked = _SIGNS[note.what]
+    if note.what in _MARKERS and not flow.marked:
+        flow.marked = _MARKERS[note.what]

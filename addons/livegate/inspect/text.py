@@ -3,6 +3,7 @@
 import json
 import time
 
+from livegate.inspect.markers import EMOJI, marker_for
 from livegate.phoenix.formatting import seconds_text, shortened, size_text
 from livegate.phoenix.frames import Frame
 from livegate.phoenix.model import Session, SocketSeen, percentile
@@ -13,10 +14,6 @@ from livegate.redaction.redactor import Redactor
 MAX_LINES = 60
 MAX_HEX_BYTES = 64
 MAX_RAW_CHARACTERS = 64 * 1024
-CRASHED, REFUSED, UNANSWERED = ":boom:", ":no_entry:", ":question:"
-"""Markers as mitmproxy names them."""
-SIGNS = frozenset({CRASHED, REFUSED, UNANSWERED})
-EMOJI = {CRASHED: "💥", REFUSED: "⛔", UNANSWERED: "❓"}
 
 
 def changes_text(changes: Changes, redactor: Redactor) -> list[str]:
@@ -105,13 +102,13 @@ def session_text(session: Session) -> str:
 
 def socket_text(seen: SocketSeen, session: Session) -> str:
     """One socket of a session in a line that may be cut at its end: what went wrong, how it closed, its own counts."""
-    sign = EMOJI.get(sign_of(seen), "")
+    emoji = EMOJI.get(marker_for(seen), "")
     code = "" if seen.closed_at is None else str(seen.close_code or "closed")
-    parts = [" ".join(filter(None, (sign, code))), f"{seen.events} ev"]
+    parts = [" ".join(filter(None, (emoji, code))), f"{seen.events} ev"]
     slowest = percentile(seen.trips, 0.95)
     if slowest is not None:
         parts.append(f"p95 {seconds_text(slowest)}")
-    if seen.crashes > 1:  # one is what the sign says
+    if seen.crashes > 1:  # the emoji stands for one
         parts.append(f"{seen.crashes} crashes")
     if seen.refused:
         parts.append(_refused_text(seen, session))
@@ -127,15 +124,6 @@ def _refused_text(seen: SocketSeen, session: Session) -> str:
     if len(session.sockets) == 1 and session.refusals:
         return f"refused: {', '.join(shortened(reason) for reason in list(session.refusals)[:2])}"
     return f"{seen.refused} join{'' if seen.refused == 1 else 's'} refused"
-
-
-def sign_of(seen: SocketSeen) -> str:
-    """A sign for what went wrong on a socket; empty when nothing did."""
-    if seen.crashes:
-        return CRASHED
-    if seen.refused:
-        return REFUSED
-    return UNANSWERED if seen.unanswered else ""
 
 
 def event_line(note: Note) -> str:

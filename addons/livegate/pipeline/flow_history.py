@@ -5,7 +5,6 @@ from weakref import WeakValueDictionary
 
 from mitmproxy import ctx, http
 
-from livegate.inspect.text import SIGNS
 from livegate.pipeline.exchange.record import exchange_of
 from livegate.settings import FlowHistoryLimits
 from livegate.websocket.history import MESSAGE_BYTES
@@ -20,7 +19,8 @@ class FlowHistory:
     What livegate itself has marked, as a crash, stays twice as long as the others do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, own_markers: frozenset[str]) -> None:
+        self._own_markers = own_markers
         self._flows: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
         self._sizes: dict[str, int] = {}
         """By flow id, the oldest first."""
@@ -67,11 +67,11 @@ class FlowHistory:
 
     def _stays(self, flow: http.HTTPFlow) -> bool:
         """Whether a flow that is the oldest stays; one that livegate has marked then counts as new, once."""
-        if flow.marked in SIGNS and flow.id not in self._spared:
+        if flow.marked in self._own_markers and flow.id not in self._spared:
             self._spared.add(flow.id)
             self._sizes[flow.id] = self._sizes.pop(flow.id)
             return True
-        return flow.live or bool(flow.marked and flow.marked not in SIGNS)
+        return flow.live or bool(flow.marked and flow.marked not in self._own_markers)
 
 
 def _size(flow: http.HTTPFlow) -> int:

@@ -8,7 +8,7 @@ from mitmproxy.test import taddons
 from socket_flow import TOPIC, Browser
 
 from livegate.inspect.addon import LiveViewInspector
-from livegate.inspect.incident_log import mark_of
+from livegate.inspect.markers import marker_for_incident
 from livegate.phoenix.incidents.catalog import SLUGS
 from livegate.phoenix.model import Incident
 from scenes.in_process import play
@@ -101,4 +101,4 @@ def test_a_refused_request_has_lines_of_its_own_already(
 
 
 def test_every_incident_of_frames_has_a_mark() -> None:
-    assert {mark_of(slug) for slug in SLUGS} == {":boom:", ":no_entry:", ":warning:"}
+    assert {marker_for_incident(slug) for slug in SLUGS} == {":boom:", ":no_entry:", ":warning:"}

@@ -13,7 +13,7 @@ from livegate import mitm, tasks
 from livegate.inspect.frame_log.addon import FrameLogger
 from livegate.inspect.frame_log.writer import FrameLogWriter
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.redaction_addon import Inspection
+from livegate.inspect.redaction_addon import InspectSettings
 from livegate.mitm import display
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, FrameLog, Inspect, Settings
@@ -26,7 +26,7 @@ class Made:
         self.redactor = Redactor()
         self.recorder = Recorder()
         self.frames = FrameLogger(self.recorder, self.redactor)
-        self.addon = Inspection(self.current, self.recorder, self.redactor, self.frames)
+        self.addon = InspectSettings(self.current, self.recorder, self.redactor, self.frames)
 
     def use(self, inspect: Inspect) -> None:
         self.current.value = dataclasses.replace(self.base, inspect=inspect)
@@ -37,6 +37,7 @@ async def made(tmp_path: Path) -> AsyncIterator[Made]:
     found = Made(tmp_path)
     with taddons.context(found.addon):
         yield found
+        found.frames.done()
         found.addon.done()
     display.uninstall()
 
@@ -87,16 +88,16 @@ async def test_the_frame_log_is_where_the_settings_say(
 async def test_lines_that_were_lost_stay_counted_when_the_log_is_moved(made: Made, tmp_path: Path) -> None:
     made.use(Inspect(frame_log=FrameLog(path=tmp_path / "a")))
     made.addon.running()
-    assert made.addon.dropped == 0
+    assert made.frames.dropped == 0
     for name, expected in (("b", 3), ("c", 6)):
         writer = made.frames.writer
         assert isinstance(writer, FrameLogWriter)
         writer.dropped = 3
         made.use(Inspect(frame_log=FrameLog(path=tmp_path / name)))
-        assert made.addon.dropped == expected
+        assert made.frames.dropped == expected
         writer.dropped += 2  # what was still queued could not be written either
     await asyncio.gather(*tasks._running)
-    assert made.addon.dropped == 10
+    assert made.frames.dropped == 10
 
 
 def test_the_settings_have_it(tmp_path: Path) -> None:

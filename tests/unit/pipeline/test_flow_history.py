@@ -8,6 +8,7 @@ from mitmproxy import http
 from mitmproxy.addons.view import View
 from mitmproxy.test import taddons, tflow
 
+from livegate.inspect.markers import MARKERS
 from livegate.pipeline.flow_history import FlowHistory
 
 
@@ -24,7 +25,7 @@ def finished(history: FlowHistory, view: View, given: object, size: int = 10) ->
 @pytest.mark.parametrize("bounds", [{"flows": 3}, {"flow_bytes": "16KiB"}])
 def test_the_oldest_go_first_and_marked_ones_stay(tmp_path: Path, bounds: dict[str, object]) -> None:
     given = settings(tmp_path, history=bounds)
-    history, view = FlowHistory(), View()
+    history, view = FlowHistory(MARKERS), View()
     with taddons.context(view):
         marked = finished(history, view, given)
         marked.marked = ":star:"
@@ -39,7 +40,7 @@ def test_the_oldest_go_first_and_marked_ones_stay(tmp_path: Path, bounds: dict[s
 
 def test_a_cleared_view_is_forgotten_and_strangers_are_left_alone(tmp_path: Path) -> None:
     given = settings(tmp_path, history={"flows": 2})
-    history, view = FlowHistory(), View()
+    history, view = FlowHistory(MARKERS), View()
     with taddons.context(view):
         for _ in range(2):
             finished(history, view, given)
@@ -54,7 +55,7 @@ def test_a_cleared_view_is_forgotten_and_strangers_are_left_alone(tmp_path: Path
 
 def test_a_websocket_counts_once_it_has_ended_with_its_messages(tmp_path: Path) -> None:
     given = settings(tmp_path, history={"flow_bytes": "1MiB"})
-    history, view = FlowHistory(), View()
+    history, view = FlowHistory(MARKERS), View()
     with taddons.context(view):
         made = tflow.twebsocketflow()
         begun(made, given)
@@ -69,7 +70,7 @@ def test_a_websocket_counts_once_it_has_ended_with_its_messages(tmp_path: Path) 
 
 
 def test_without_a_user_interface_nothing_is_kept(tmp_path: Path) -> None:
-    history = FlowHistory()
+    history = FlowHistory(MARKERS)
     with taddons.context(history):
         made = flow()
         begun(made, settings(tmp_path))
@@ -80,7 +81,7 @@ def test_without_a_user_interface_nothing_is_kept(tmp_path: Path) -> None:
 
 def test_what_livegate_has_marked_stays_twice_as_long_and_what_a_person_has_marked_for_good(tmp_path: Path) -> None:
     given = settings(tmp_path, history={"flows": 4})
-    history, view = FlowHistory(), View()
+    history, view = FlowHistory(MARKERS), View()
     with taddons.context(view):
         persons, crashed, other = [finished(history, view, given) for _ in range(3)]
         persons.marked, crashed.marked = ":star:", ":boom:"
@@ -93,20 +94,23 @@ def test_what_livegate_has_marked_stays_twice_as_long_and_what_a_person_has_mark
         assert len(history._sizes) == 4
 
 
-def test_a_history_of_crashes_only_is_bounded_and_a_new_flow_is_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("marker", [":boom:", ":no_entry:", ":question:", ":warning:"])
+def test_a_history_of_flows_that_livegate_has_marked_is_bounded_and_a_new_flow_is_shown(
+    tmp_path: Path, marker: str
+) -> None:
     given = settings(tmp_path, history={"flows": 3})
-    history, view = FlowHistory(), View()
+    history, view = FlowHistory(MARKERS), View()
     with taddons.context(view):
         for _ in range(9):
             made = finished(history, view, given)
             assert made in view
             assert len(history._sizes) <= 3
-            made.marked = ":boom:"
+            made.marked = marker
 
 
 def test_the_messages_of_ended_sockets_count_with_what_each_takes_in_memory(tmp_path: Path) -> None:
     given = settings(tmp_path, history={"flow_bytes": "1MiB"})
-    history, view = FlowHistory(), View()
+    history, view = FlowHistory(MARKERS), View()
     with taddons.context(view):
         made = []
         for _ in range(5):

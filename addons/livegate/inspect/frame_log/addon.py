@@ -1,14 +1,20 @@
 """Feeds the frame log from mitmproxy's hooks: every WebSocket, and the HTTP exchanges of LiveView tabs."""
 
+import asyncio
+import logging
 from typing import Any, Protocol
 
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 
-from livegate.inspect.frame_log.writer import Line, frame_line
+from livegate.inspect.frame_log.writer import FrameLogWriter, Line, frame_line
 from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of, note_of
 from livegate.phoenix.sessions.socket import Channels
 from livegate.redaction.redactor import Redactor
+from livegate.settings import FrameLog
+from livegate.tasks import retain
+
+logger = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -20,14 +26,47 @@ class Sink(Protocol):
 
 
 class FrameLogger:
-    """Logs frames as long as there is a `writer`."""
+    """Logs frames while there is a `writer`: a file of the settings, or a sink that the caller passes."""
 
     def __init__(self, recorder: Recorder, redactor: Redactor, writer: Sink | None = None) -> None:
         self.writer = writer
         self._redactor = redactor
+        self._file: FrameLogWriter | None = None
+        self._dropped = 0
         recorder.on_frame.append(self._frame)
         recorder.on_exchange.append(self._exchange)
         recorder.on_gone.append(self._gone)
+
+    @property
+    def dropped(self) -> int:
+        """Lines that no file has taken, since the start."""
+        return self._dropped + (self._file.dropped if self._file is not None else 0)
+
+    def write_to(self, settings: FrameLog | None) -> None:
+        """Log to the file of the settings from now on, or to none; the file before is closed in a thread."""
+        old = self._file
+        if old is not None and old.settings == settings:
+            return
+        self.writer = self._file = None
+        if old is not None:
+            self._dropped += old.dropped
+            retain(asyncio.ensure_future(self._close(old, old.dropped)))
+        if settings is None:
+            return
+        try:
+            self.writer = self._file = FrameLogWriter(settings, self._redactor)
+        except OSError as error:
+            logger.error("inspect.frame_log: %s cannot be written: %s", settings.path, error.strerror)
+
+    async def _close(self, file: FrameLogWriter, counted: int) -> None:
+        """Close a file, then count the lines that it dropped beyond `counted`."""
+        await asyncio.to_thread(file.close)
+        self._dropped += file.dropped - counted
+
+    def done(self) -> None:
+        if self._file is not None:
+            self.writer = None
+            self._file.close()
 
     def websocket_start(self, flow: http.HTTPFlow) -> None:
         if self.writer is not None:
