@@ -20,7 +20,7 @@ from livegate.inspect.redaction_addon import InspectSettings, RedactionOption
 from livegate.logs.addon import Logs
 from livegate.logs.handler import Gate
 from livegate.logs.terminal import Terminal
-from livegate.observe.history.addon import Watch
+from livegate.observe.history.addon import History
 from livegate.observe.metrics.addon import Metrics
 from livegate.observe.metrics.loop_lag import LoopLag
 from livegate.observe.tracing.addon import Tracing
@@ -57,14 +57,14 @@ def gateway_addons() -> list[Any]:
     recorder, redactor = Recorder(), Redactor()
     frames = FrameLogger(recorder, redactor)
     metrics = Metrics(current, sockets, recorder.tracker)
-    watch, drain = Watch(recorder, redactor), Drain(current, sockets)
+    history, drain = History(recorder, redactor), Drain(current, sockets)
     recorder.on_frame.append(metrics.frame)
     recorder.on_incident.append(metrics.incident)
     tracing = Tracing(current, recorder, redactor)
 
     def refused_early(client: Client, refusal: Refusal, size: int) -> None:
         metrics.refused_early(refusal, size)
-        watch.refused_early(client.peername[0], refusal)
+        history.refused_before_flow(client.peername[0], refusal)
 
     policy = RequestPolicy(current, sockets, timeouts.http_started, refused_early)
     startup, rates = Startup(current, terminal), BoundedMemoryStorage()
@@ -74,16 +74,16 @@ def gateway_addons() -> list[Any]:
         {
             "frame-log-lines": lambda: frames.dropped,
             "frames-unread": lambda: recorder.skipped,
-            "incidents": lambda: watch.feed.forgotten,
+            "incidents": lambda: history.feed.evicted,
             "log-lines": lambda: logs.suppressed,
             "log-lines-unwritten": lambda: logs.unwritten,
             "rate-limit-keys": lambda: rates.forgotten,
-            "recordings": lambda: watch.recordings.forgotten,
+            "recordings": lambda: history.recordings.evicted,
             "sessions": lambda: recorder.tracker.dropped,
             "spans": lambda: tracing.dropped,
         }
     )
-    state = GatewayState(current, sockets, drain=drain, watch=watch, metrics=metrics, redactor=redactor)
+    state = GatewayState(current, sockets, drain=drain, history=history, metrics=metrics, redactor=redactor)
     return [
         startup,
         Transport(policy, current.ready),
@@ -107,8 +107,8 @@ def gateway_addons() -> list[Any]:
         frames,
         InspectSettings(current, recorder, redactor, frames),
         metrics,
-        LoopLag(metrics.lag.observe, watch.trend.lagged),
-        watch,
+        LoopLag(metrics.lag.observe, history.time_series.add_lag),
+        history,
         tracing,
         AdminListener(current, state),
         FlowHistory(MARKERS),

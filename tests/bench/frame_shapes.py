@@ -21,7 +21,7 @@ from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.frame_log.addon import FrameLogger
 from livegate.inspect.frame_log.writer import FrameLogWriter
 from livegate.inspect.recorder import Recorder
-from livegate.observe.history.addon import Watch
+from livegate.observe.history.addon import History
 from livegate.observe.metrics.addon import Metrics
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, FrameLog
@@ -98,7 +98,7 @@ class Hooks:
     def __init__(self, folder: Path) -> None:
         self.recorder, redactor = Recorder(), Redactor()
         self.recorder.on_frame.append(Metrics(CurrentSettings(), Sockets(), self.recorder.tracker).frame)
-        watch = Watch(self.recorder, redactor)
+        watch = History(self.recorder, redactor)
         watch.active = True
         self.inspector, self.logger = LiveViewInspector(self.recorder, redactor), FrameLogger(self.recorder, redactor)
         self.logger.writer = FrameLogWriter(FrameLog(path=folder / "frames.jsonl"), redactor)

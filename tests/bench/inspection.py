@@ -22,7 +22,7 @@ from livegate.inspect.contentview import LiveViewContentview
 from livegate.inspect.frame_log.addon import FrameLogger
 from livegate.inspect.frame_log.writer import FrameLogWriter
 from livegate.inspect.recorder import Recorder
-from livegate.observe.history.addon import Watch
+from livegate.observe.history.addon import History
 from livegate.observe.metrics.addon import Metrics
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, FrameLog
@@ -99,7 +99,7 @@ def cost_of(*, metrics: bool, watch: bool) -> float:
 def _observe(recorder: Recorder, redactor: Redactor, *, metrics: bool, watch: bool) -> None:
     if metrics:
         recorder.on_frame.append(Metrics(CurrentSettings(), Sockets(), recorder.tracker).frame)
-    watching = Watch(recorder, redactor)
+    watching = History(recorder, redactor)
     watching.active = watch
 
 

@@ -14,7 +14,7 @@ from livegate.admin.api import Api
 from livegate.admin.live_feed import Live
 from livegate.admin.server import AdminServer
 from livegate.admin.state import GatewayState
-from livegate.observe.history.time_series import STEP_S
+from livegate.observe.history.time_series import INTERVAL_S
 from livegate.settings import Admin, CurrentSettings, Settings
 from livegate.tasks import retain
 
@@ -82,7 +82,7 @@ class AdminListener:
 
     def _apply(self, settings: Settings) -> None:
         """Bring the listener to what the settings say; one that could not listen is tried again on a reload."""
-        self._state.watch.active = settings.admin is not None or "web_port" in ctx.options
+        self._state.history.active = settings.admin is not None or "web_port" in ctx.options
         if self._clock is not None:
             self._wanted = settings.admin
             if self._changing is None or self._changing.done():
@@ -121,7 +121,7 @@ class AdminListener:
 
     async def _step(self) -> None:
         while True:
-            await asyncio.sleep(STEP_S)
+            await asyncio.sleep(INTERVAL_S)
             self._state.end_step()
 
 

@@ -18,7 +18,7 @@ from livegate.admin.loop_bridge import GatewayUnresponsiveError
 from livegate.admin.state import GatewayState
 from livegate.inspect.text import changes_text, raw_text
 from livegate.lenient_json import json_bytes
-from livegate.observe.history.stylesheets import dressed
+from livegate.observe.history.stylesheets import page_style
 from livegate.phoenix.model import Session
 from livegate.phoenix.rendered.tree import TreeError
 from livegate.phoenix.sessions.page import Page
@@ -191,7 +191,7 @@ class Api:
 
     async def _incidents(self, question: Question) -> Answer:
         after = question.number("after", 0, most=MAX_NUMBER)
-        found = await self._state.bridge.call(lambda: self._state.watch.feed.entries)
+        found = await self._state.bridge.call(lambda: self._state.history.feed.entries)
         return _json({"incidents": [each for each in found if each["id"] > after]})
 
     async def _settings(self, question: Question) -> Answer:
@@ -205,7 +205,7 @@ class Api:
         after = question.number("after", 0, most=MAX_NUMBER)
         limit = question.number("limit", MAX_ROWS, most=MAX_ROWS)
         numbers = sorted(
-            number for number in await self._state.bridge.call(self._state.watch.numbers) if number > after
+            number for number in await self._state.bridge.call(self._state.history.session_numbers) if number > after
         )
         chosen = numbers[:limit]
         return _json({"sessions": await self.rows(chosen), "more": len(numbers) > len(chosen)})
@@ -216,7 +216,7 @@ class Api:
         return [self._state.redactor.redact(row) for row in found]
 
     def _row(self, number: int) -> dict[str, Any] | None:
-        known: tuple[Session, str] | None = self._state.watch.session(number)
+        known: tuple[Session, str] | None = self._state.history.session(number)
         return serializers.row(*known) if known is not None else None
 
     async def _session(self, question: Question) -> Answer:
@@ -228,17 +228,17 @@ class Api:
         return found
 
     def _detail(self, number: int) -> dict[str, Any]:
-        found = self._state.watch.session(number)
+        found = self._state.history.session(number)
         if found is None:
             raise ProblemError(404, f"no session {number} is known")
-        first, end = self._state.watch.recordings.span(number)
+        first, end = self._state.history.recordings.frame_range(number)
         return serializers.detail(*found) | {"frames": {"first": first, "end": end}}
 
     async def _frames(self, question: Question) -> Answer:
         start = question.number("from", 0, most=MAX_NUMBER)
         count = question.number("count", MAX_FRAMES, most=MAX_FRAMES)
         number = _number(question)
-        if await self._state.bridge.call(self._state.watch.session, number) is None:
+        if await self._state.bridge.call(self._state.history.session, number) is None:
             raise ProblemError(404, f"no session {number} is known")
         lines = await self.lines(number, start, count)
         words = _words(question.query.get("q", ""))
@@ -246,11 +246,11 @@ class Api:
 
     async def lines(self, number: int, start: int, count: int) -> list[dict[str, Any]]:
         """What is told of frames."""
-        recording = await self._state.bridge.call(self._state.watch.recordings.of, number)
+        recording = await self._state.bridge.call(self._state.history.recordings.get, number)
         if recording is None:
             return []
         first, end = await self._state.bridge.call(
-            lambda: (max(start, recording.first), min(start + count, recording.end))
+            lambda: (max(start, recording.first), min(start + count, recording.next_number))
         )
         lines = await self._state.bridge.call_for_each(range(first, end), recording.line)
         return [self._state.redactor.redact(line) for line in lines]
@@ -261,10 +261,10 @@ class Api:
 
     async def frame(self, number: int, index: int) -> dict[str, Any]:
         """One frame, and the page before and after it. Raises ProblemError."""
-        recording = await self._state.bridge.call(self._state.watch.recordings.of, number)
+        recording = await self._state.bridge.call(self._state.history.recordings.get, number)
         kept, before, line = await self._state.bridge.call(
             lambda: (
-                (recording.at(index), recording.at(index - 1), recording.line(index))
+                (recording.frame(index), recording.frame(index - 1), recording.line(index))
                 if recording is not None
                 else (None, None, None)
             )
@@ -294,7 +294,7 @@ class Api:
     async def dress(self, number: int) -> dict[str, Any]:
         """How the session's page looks: `css`, and attributes of its `html` and `body`; all empty when not known."""
         found, redactor = (
-            dressed(*await self._state.bridge.call(self._state.watch.wardrobe.of, number)),
+            page_style(*await self._state.bridge.call(self._state.history.stylesheets.get, number)),
             self._state.redactor,
         )
         attributes = {name: redactor.redact(redactor.json(found[name])) for name in ("html", "body")}

@@ -6,7 +6,7 @@ from typing import Any
 
 from livegate.admin.state import GatewayState
 from livegate.inspect.text import raw_text
-from livegate.observe.history.recordings import Kept
+from livegate.observe.history.recordings import RecordedFrame
 from livegate.redaction.redactor import Redactor
 
 MAX_SEARCHED_BYTES = 4 * 1024 * 1024
@@ -20,9 +20,9 @@ async def matching(
 ) -> list[dict[str, Any]]:
     """Return the lines that have every word, in lower case, in their sentence, their names or the frame itself."""
     missing = {line["n"]: _missing(line, words) for line in lines}
-    recording = await state.bridge.call(state.watch.recordings.of, number)
+    recording = await state.bridge.call(state.history.recordings.get, number)
     wanted = [n for n, left in missing.items() if left] if recording is not None else []
-    kept = await state.bridge.call(lambda: [recording.at(n) for n in wanted]) if recording is not None else []
+    kept = await state.bridge.call(lambda: [recording.frame(n) for n in wanted]) if recording is not None else []
     searched = 0
     for n, frame in zip(wanted, kept, strict=True):
         if frame is None or searched + len(frame.data) > MAX_SEARCHED_BYTES:
@@ -40,7 +40,7 @@ def _missing(line: dict[str, Any], words: list[str]) -> list[str]:
     return [word for word in words if word not in names]
 
 
-def shows(kept: Kept, words: list[str], redactor: Redactor) -> bool:
+def shows(kept: RecordedFrame, words: list[str], redactor: Redactor) -> bool:
     """Return whether a frame has the words in the text that a person sees: what is redacted cannot be searched for."""
     if not kept.text:
         return False

@@ -126,12 +126,12 @@ class Live:
     async def _tell(self, viewer: Viewer) -> None:
         if not viewer.greeted:
             await self._greet(viewer)
-        watch = self._state.watch
+        history = self._state.history
         (numbers, serial), steps, incidents = await self._state.bridge.call(
             lambda: (
-                watch.changed_since(viewer.seen, MAX_NEWS),
-                [step for step in watch.trend.steps if step["at"] > viewer.step],
-                [each for each in watch.feed.entries if each["changed"] > viewer.incident],
+                history.changed_since(viewer.seen, MAX_NEWS),
+                [step for step in history.time_series.intervals if step["at"] > viewer.step],
+                [each for each in history.feed.entries if each["changed"] > viewer.incident],
             )
         )
         viewer.seen = serial
@@ -151,13 +151,13 @@ class Live:
 
     async def _greet(self, viewer: Viewer) -> None:
         overview = await self._state.bridge.call(self._state.overview)
-        incidents = await self._state.bridge.call(lambda: self._state.watch.feed.entries)
+        incidents = await self._state.bridge.call(lambda: self._state.history.feed.entries)
         viewer.step = overview["steps"][-1]["at"] if overview["steps"] else 0.0
         viewer.incident = max((each["changed"] for each in incidents), default=0)
-        serial = await self._state.bridge.call(lambda: self._state.watch.serial)
+        serial = await self._state.bridge.call(lambda: self._state.history.version)
         backends = await self._state.probes.states()
         viewer.send({"type": "hello", "overview": overview, "backends": backends, "incidents": incidents})
-        numbers = sorted(await self._state.bridge.call(self._state.watch.numbers))
+        numbers = sorted(await self._state.bridge.call(self._state.history.session_numbers))
         for start in range(0, len(numbers), MAX_NEWS):
             viewer.send({"type": "sessions", "rows": await self._api.rows(numbers[start : start + MAX_NEWS])})
         viewer.seen, viewer.greeted = serial, True

@@ -6,7 +6,7 @@ Gathering is for the event loop and quick; redacting takes longer, and is for th
 from dataclasses import asdict
 from typing import Any
 
-from livegate.observe.history.incident_json import cause, serialized
+from livegate.observe.history.incident_json import cause_json, incident_json
 from livegate.phoenix.model import Event, Session, SocketSeen, View, percentile
 
 
@@ -78,8 +78,8 @@ def detail(session: Session, service: str) -> dict[str, Any]:
         }
         for each in session.exchanges
     ]
-    told["causes"] = [cause(each) for each in session.incidents]
-    told["incidents"] = [serialized(each) for each in session.incidents]
+    told["causes"] = [cause_json(each) for each in session.incidents]
+    told["incidents"] = [incident_json(each) for each in session.incidents]
     told["incidents_dropped"] = session.incidents_dropped
     return told
 

@@ -9,7 +9,7 @@ from mitmproxy import ctx
 
 from livegate.admin.loop_bridge import LoopBridge
 from livegate.admin.probes import BackendProbes
-from livegate.observe.history.addon import Watch
+from livegate.observe.history.addon import History
 from livegate.observe.metrics.addon import Metrics
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.exchange.record import exchange_of
@@ -40,11 +40,11 @@ class GatewayState:
         sockets: Sockets,
         *,
         drain: Drain,
-        watch: Watch,
+        history: History,
         metrics: Metrics,
         redactor: Redactor,
     ) -> None:
-        self.watch = watch
+        self.history = history
         self.metrics = metrics
         self.redactor = redactor
         self._current = current
@@ -99,16 +99,16 @@ class GatewayState:
     def end_step(self) -> None:
         """A step of the trend is over."""
         by_service = Counter(service for _, service in self._sockets.open_now())
-        self.watch.trend.end_step(dict(by_service), len(self.watch.numbers()))
+        self.history.time_series.end_interval(dict(by_service), len(self.history.session_numbers()))
 
     def overview(self) -> dict[str, Any]:
         """Everything at a glance."""
-        steps = list(self.watch.trend.steps)
+        steps = list(self.history.time_series.intervals)
         return {
             "began": self._began,
             "draining": self._drain.draining,
             "sockets": len(self._sockets),
-            "sessions": len(self.watch.numbers()),
+            "sessions": len(self.history.session_numbers()),
             "steps": steps,
         }
 

@@ -168,7 +168,7 @@ def test_a_page_that_has_changed_is_not_exported_by_halves(monkeypatch: pytest.M
 async def test_the_looks_of_a_page_bring_no_secret(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     sheet = http.Response.make(200, 'a::after { content: "token=CANARYcanary" }')
     body = {"class": "dark", "data-user-token": "CANARYcanary", "data-x": "Bearer CANARYcanary"}
-    monkeypatch.setattr(parts.watch.wardrobe, "of", lambda _: ([sheet], {"lang": "en"}, body))
+    monkeypatch.setattr(parts.history.stylesheets, "get", lambda _: ([sheet], {"lang": "en"}, body))
     told = (await Api(parts.state).answer("GET", "/api/v1/sessions/1/dress")).body
     assert b"CANARY" not in told
     looks = json.loads(told)

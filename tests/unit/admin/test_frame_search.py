@@ -8,15 +8,15 @@ from gateway_parts import Parts, session
 
 from livegate.admin import frame_search
 from livegate.admin.api import Api
-from livegate.observe.history.recordings import Kept
+from livegate.observe.history.recordings import RecordedFrame
 from livegate.phoenix.sessions.frame_info import Note
 
 SECRET = "hunter2canary"
 
 
-def frame(n: int, data: bytes, sentence: str = "a sentence", *, text: bool = True) -> Kept:
+def frame(n: int, data: bytes, sentence: str = "a sentence", *, text: bool = True) -> RecordedFrame:
     note = Note("event", float(n), from_client=True, size=len(data), frame=None, sentence=sentence)
-    return Kept(note, "ok", "CountLive", None, None, data, text, "flow", "socket")
+    return RecordedFrame(note, "ok", "CountLive", None, None, data, text, "flow", "socket")
 
 
 def event(value: Any) -> bytes:

@@ -54,7 +54,7 @@ async def test_a_page_is_greeted_and_then_told_what_is_new(parts: Parts, live: L
     parts.know(session(2))
     assert [row["number"] for row in (await page.next("sessions"))["rows"]] == [2]
     entry = {"id": 5, "changed": 5}
-    parts.watch.feed._entries["closed"].append(entry)
+    parts.history.feed._entries["closed"].append(entry)
     assert (await page.next("incidents"))["list"] == [{"id": 5, "changed": 5}]
     entry["changed"] = 6  # it has healed
     assert (await page.next("incidents"))["list"] == [{"id": 5, "changed": 6}]
@@ -85,9 +85,9 @@ async def test_the_session_that_a_page_shows_is_told_frame_by_frame(parts: Parts
     assert ([frame["n"] for frame in told["frames"]], told["detail"]["number"]) == ([1, 2], 1)
     parts.record(1, kept(3))
     assert [frame["n"] for frame in (await page.next("session"))["frames"]] == [3]
-    parts.watch.recordings.max_bytes = 0
+    parts.history.recordings.max_bytes = 0
     parts.record(1, kept(4))  # there is no room for it, nor for those before
-    parts.watch.recordings.max_bytes = 10**6
+    parts.history.recordings.max_bytes = 10**6
     parts.record(1, kept(5))
     told = await page.next("session")
     assert [frame["n"] for frame in told["frames"]] == [5]

@@ -5,7 +5,7 @@ from mitmproxy.test import taddons
 
 from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.session_documents import page_of
-from livegate.observe.history.addon import Watch
+from livegate.observe.history.addon import History
 from livegate.phoenix.model import Session
 from livegate.redaction.redactor import Redactor
 from scenes.dom import differences
@@ -22,8 +22,8 @@ def session_at(played: Played, step: Step) -> Session | None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "channels-and-presence"])
 def test_the_page_of_a_genuine_session_is_the_browsers_own_at_every_step(name: str) -> None:
     played = Played(LiveViewInspector(), scene(name))
-    watch = Watch(played.recorder, Redactor())
-    watch.active = True
+    history = History(played.recorder, Redactor())
+    history.active = True
     compared, wrong = 0, []
     with taddons.context(played.inspector) as context:
         context.options.update(liveview_log="off")
@@ -33,7 +33,7 @@ def test_the_page_of_a_genuine_session_is_the_browsers_own_at_every_step(name: s
             session = session_at(played, step) if step.kind == "dom" else None
             if session is None:
                 continue
-            recording = watch.recordings.of(session.number)
+            recording = history.recordings.get(session.number)
             assert recording is not None
             assert recording.page is not None, f"line {step.number}"
             compared += 1

@@ -21,7 +21,7 @@ from livegate import mitm
 from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import FrameSeen, Recorder
 from livegate.mitm.hook_table import FLOW_EVENTS, hook_errors
-from livegate.observe.history.addon import Watch
+from livegate.observe.history.addon import History
 from livegate.observe.history.incidents import MAX_ENTRIES
 from livegate.observe.metrics import addon as counting
 from livegate.observe.metrics.addon import Metrics
@@ -448,11 +448,11 @@ def test_what_others_drop_and_errors_in_hooks_are_followed(lab: Lab, monkeypatch
 
 def test_incidents_that_are_no_longer_kept_are_counted(lab: Lab) -> None:
     """And a flood of refusals leaves what closed."""
-    watch = Watch(Recorder(), Redactor())
-    watch.feed._keep("closed", {"reason": "bye"}, [])
+    watch = History(Recorder(), Redactor())
+    watch.feed._append("closed", {"reason": "bye"}, [])
     for _ in range(MAX_ENTRIES + 3):
-        watch.refused_early("203.0.113.1", Refusal(431, "Too large.", "head-large"))
-    assert watch.feed.forgotten == 3
+        watch.refused_before_flow("203.0.113.1", Refusal(431, "Too large.", "head-large"))
+    assert watch.feed.evicted == 3
     assert [each["id"] for each in watch.feed.entries] == [1, *range(5, MAX_ENTRIES + 5)]
 
 

@@ -12,8 +12,8 @@ from wsproto.frame_protocol import Opcode
 from livegate.admin import live_feed
 from livegate.inspect.recorder import Recorder
 from livegate.observe.history import recordings
-from livegate.observe.history.addon import Watch
-from livegate.observe.history.recordings import Kept, Recording
+from livegate.observe.history.addon import History
+from livegate.observe.history.recordings import RecordedFrame, Recording
 from livegate.redaction.redactor import Redactor
 
 TOPIC = "lv:phx-1"
@@ -24,7 +24,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.recorder = Recorder()
-        self.watch = Watch(self.recorder, Redactor())
+        self.watch = History(self.recorder, Redactor())
         self.watch.active = True
         self.flow: http.HTTPFlow = tflow.twebsocketflow(messages=False, close_code=None)
         self.flow.request.path = "/live/websocket?vsn=2.0.0"
@@ -46,7 +46,7 @@ class Watched:
 
     @property
     def recording(self) -> Recording:
-        found = self.watch.recordings.of(1)
+        found = self.watch.recordings.get(1)
         assert found is not None
         return found
 
@@ -54,8 +54,8 @@ class Watched:
         lines = [self.recording.line(number) for number in range(start, start + count)]
         return [line for line in lines if line is not None]
 
-    def kept(self, number: int) -> Kept:
-        found = self.recording.at(number)
+    def kept(self, number: int) -> RecordedFrame:
+        found = self.recording.frame(number)
         assert found is not None
         return found
 
@@ -97,7 +97,7 @@ def test_the_oldest_frames_go_and_the_numbers_of_the_others_stay(monkeypatch: py
     for number in range(5):
         watched.click(str(10 + number), {"0": str(number)})
     recording = watched.recording
-    assert (recording.first, recording.end, recording.at(6)) == (7, 12, None)
+    assert (recording.first, recording.next_number, recording.frame(6)) == (7, 12, None)
     assert [line["n"] for line in watched.lines(7, 3)] == [7, 8, 9]
 
 
@@ -110,8 +110,8 @@ def test_of_all_sessions_the_quietest_is_forgotten_first() -> None:
         other.recorder, other.watch = watched.recorder, watched.watch
         other.join(f"lv:phx-other-{number}")
     kept = watched.watch.recordings
-    assert [kept.of(number) is None for number in (1, 2, 3)] == [True, False, False]
-    assert kept.forgotten == 1
+    assert [kept.get(number) is None for number in (1, 2, 3)] == [True, False, False]
+    assert kept.evicted == 1
 
 
 def test_a_round_of_the_page_rests_so_long_that_pages_take_three_per_cent_of_a_core() -> None:
@@ -125,4 +125,4 @@ def test_what_nobody_could_look_at_is_not_kept() -> None:
     watched.watch.active = False
     with taddons.context():
         watched.join()
-    assert watched.watch.recordings.of(1) is None
+    assert watched.watch.recordings.get(1) is None

@@ -203,7 +203,7 @@ def test_one_thing_wrong_gives_exactly_that_one_in_every_place(slug: str, script
     assert played.slugs == [slug]
     told = [each for each in played.watch.feed.entries if each["causes"]]
     assert [[cause["slug"] for cause in each["causes"]] for each in told] == [[slug]]
-    assert played.watch.trend.now.causes == {slug: 1}
+    assert played.watch.time_series.current.causes == {slug: 1}
     samples: dict[str, Any] = {"route": "app.test", "cause": slug}
     assert played.metrics.registry.get_sample_value("gateway_incidents_total", samples) == 1
     of_sessions = [each for session in played.recorder.tracker.sessions.values() for each in session.incidents]

@@ -13,8 +13,8 @@ from mitmproxy.test import taddons
 
 from livegate.admin.state import GatewayState
 from livegate.inspect.recorder import Recorder
-from livegate.observe.history.addon import Watch
-from livegate.observe.history.recordings import Kept
+from livegate.observe.history.addon import History
+from livegate.observe.history.recordings import RecordedFrame
 from livegate.observe.metrics.addon import Metrics
 from livegate.phoenix.model import Session, SocketSeen, View
 from livegate.phoenix.rendered.tree import Tree
@@ -30,7 +30,7 @@ class Parts:
     """What the state stands on."""
 
     state: GatewayState
-    watch: Watch
+    history: History
     sockets: Sockets
     drain: Drain
     current: CurrentSettings
@@ -46,13 +46,13 @@ class Parts:
     def know(self, *sessions: Session) -> None:
         """Have sessions as if their frames had gone by."""
         for each in sessions:
-            self.watch._sessions[each.number] = (each, "a.test")
-            self.watch._changed(each.number)
+            self.history._sessions[each.number] = (each, "a.test")
+            self.history._changed(each.number)
 
-    def record(self, number: int, *frames: Kept) -> None:
+    def record(self, number: int, *frames: RecordedFrame) -> None:
         """Have frames of a session as if they had gone by."""
         for each in frames:
-            self.watch.recordings.grew(self.watch.recordings.to_add(number).add(each))
+            self.history.recordings.add_bytes(self.history.recordings.get_or_create(number).add(each))
 
 
 def session(number: int, **values: Any) -> Session:
@@ -64,26 +64,26 @@ def session(number: int, **values: Any) -> Session:
     return made
 
 
-def kept(place: int = 0, data: bytes = b"{}", page: Tree | None = None, *, text: bool = True) -> Kept:
+def kept(place: int = 0, data: bytes = b"{}", page: Tree | None = None, *, text: bool = True) -> RecordedFrame:
     note = Note("event", float(place), from_client=True, size=len(data), frame=None)
-    return Kept(note, "ok", "View", None, page, data, text, "flow", "socket")
+    return RecordedFrame(note, "ok", "View", None, page, data, text, "flow", "socket")
 
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
     current, sockets = CurrentSettings(), Sockets()
     recorder, redactor = Recorder(), Redactor()
-    watch, drain = Watch(recorder, redactor), Drain(current, sockets)
-    watch.active = True
+    history, drain = History(recorder, redactor), Drain(current, sockets)
+    history.active = True
     state = GatewayState(
         current,
         sockets,
         drain=drain,
-        watch=watch,
+        history=history,
         metrics=Metrics(current, sockets, recorder.tracker),
         redactor=redactor,
     )
-    made = Parts(state, watch, sockets, drain, current, tmp_path)
+    made = Parts(state, history, sockets, drain, current, tmp_path)
     current.value = made.settings()
     thread = threading.Thread(target=made.loop.run_forever, daemon=True)
     thread.start()

@@ -17,7 +17,7 @@ from wsproto.frame_protocol import Opcode
 
 from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import Recorder
-from livegate.observe.history.addon import Watch
+from livegate.observe.history.addon import History
 from livegate.observe.metrics.addon import Metrics
 from livegate.phoenix.model import Incident
 from livegate.pipeline.exchange.record import SocketReport
@@ -48,7 +48,7 @@ class Script:
     def __init__(self, folder: Path) -> None:
         self.current = CurrentSettings(flows.settings(folder))
         self.recorder = Recorder()
-        self.watch = Watch(self.recorder, Redactor())
+        self.watch = History(self.recorder, Redactor())
         self.metrics = Metrics(self.current, Sockets(), self.recorder.tracker)
         self.recorder.on_incident.append(self.metrics.incident)
         self.watch.active = True

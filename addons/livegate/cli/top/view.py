@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from livegate.cli.top.client import Told
-from livegate.observe.history.time_series import STEP_S
+from livegate.observe.history.time_series import INTERVAL_S
 from livegate.redaction.printable import printable
 
 type Sort = Literal["slowest", "busiest", "newest", "largest"]
@@ -90,13 +90,17 @@ def _title(state: State, width: int) -> Text:
 def _numbers(told: Told, width: int) -> Table:
     steps = told.overview["steps"]
     last = steps[-1] if steps else None
-    requests = [sum(step["requests"].values()) / STEP_S for step in steps]
+    requests = [sum(step["requests"].values()) / INTERVAL_S for step in steps]
     refused = [sum(step["refused"].values()) for step in steps]
     numbers: list[tuple[str, Text, Sequence[float | None]]] = [
         ("sockets", _plain(told.overview["sockets"]), [sum(step["sockets"].values()) for step in steps]),
         ("sessions", _plain(told.overview["sessions"]), [step["sessions"] for step in steps]),
         ("req/s", _plain(_rate(requests[-1]) if last else NOTHING), requests),
-        ("events/s", _plain(_rate(last["events"] / STEP_S) if last else NOTHING), [step["events"] for step in steps]),
+        (
+            "events/s",
+            _plain(_rate(last["events"] / INTERVAL_S) if last else NOTHING),
+            [step["events"] for step in steps],
+        ),
     ]
     word = "event " if width >= WIDE else ""
     if width >= WIDE:
@@ -157,7 +161,7 @@ def _services(told: Told, most: int, width: int) -> Table:
         state = Text("● up", "green") if each["up"] else Text(f"● down: {printable(each['why'], 80)}", "bold red")
         name = each["service"]
         row = (_text(name), Text(printable(each["backend"], 200), "dim"), state)
-        rate = last["requests"].get(name, 0) / STEP_S
+        rate = last["requests"].get(name, 0) / INTERVAL_S
         table.add_row(*row, str(last["sockets"].get(name, 0)), _rate(rate))
     return table
 

@@ -11,9 +11,9 @@ from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import MAX_PAGE_BYTES, ExchangeSeen, FrameSeen, Recorder, channels_of
 from livegate.observe.causes import Case
 from livegate.observe.history.incidents import IncidentFeed, unanswered_of
-from livegate.observe.history.recordings import Kept, Recordings
-from livegate.observe.history.stylesheets import Wardrobe
-from livegate.observe.history.time_series import Trend
+from livegate.observe.history.recordings import RecordedFrame, RecordingStore
+from livegate.observe.history.stylesheets import StylesheetCache
+from livegate.observe.history.time_series import TimeSeries
 from livegate.observe.metrics.addon import route_of
 from livegate.phoenix.model import Incident, Session, SocketSeen
 from livegate.phoenix.page_html import is_socket_url
@@ -28,32 +28,32 @@ _TIMED = frozenset({"event", "patch"})
 """Kinds of events whose round trips people wait for."""
 
 
-class Watch:
+class History:
     """A mitmproxy addon; all that it has is for the event loop only."""
 
     def __init__(self, recorder: Recorder, redactor: Redactor) -> None:
-        self.recordings = Recordings(MAX_RECORDED_BYTES)
+        self.recordings = RecordingStore(MAX_RECORDED_BYTES)
         self.active = False
         """Whether anybody could look; frames are only kept then."""
-        self.trend = Trend()
-        self.wardrobe = Wardrobe()
-        self.feed = IncidentFeed(recorder, redactor, self.trend)
-        self.serial = 0
+        self.time_series = TimeSeries()
+        self.stylesheets = StylesheetCache()
+        self.feed = IncidentFeed(recorder, redactor, self.time_series)
+        self.version = 0
         """Counts news of sessions."""
-        self._news: OrderedDict[int, int] = OrderedDict()
+        self._changed_at: OrderedDict[int, int] = OrderedDict()
         self._redactor = redactor
         self._tracker = recorder.tracker
         self._sessions: OrderedDict[int, tuple[Session, str]] = OrderedDict()
-        recorder.on_frame.append(self.frame)
-        recorder.on_exchange.append(self.exchange)
-        recorder.on_gone.append(self._gone)
-        self._tracker.on_merged.append(self._merged)
-        self._tracker.incidents.on_incident.append(self._incident)
-        self._tracker.incidents.on_changed.append(self._incident)
+        recorder.on_frame.append(self.on_frame)
+        recorder.on_exchange.append(self.on_exchange)
+        recorder.on_gone.append(self._socket_ended)
+        self._tracker.on_merged.append(self._sessions_merged)
+        self._tracker.incidents.on_incident.append(self._incident_changed)
+        self._tracker.incidents.on_changed.append(self._incident_changed)
 
     # Sessions
 
-    def frame(self, seen: FrameSeen) -> None:
+    def on_frame(self, seen: FrameSeen) -> None:
         """A frame was understood."""
         note = seen.note
         session = note.session
@@ -61,14 +61,14 @@ class Watch:
             return
         number = session.number
         if number not in self._sessions:
-            self._remember(session, seen.flow)
+            self._track(session, seen.flow)
         self._changed(number)
         event = note.event
         if event is not None and not note.from_client and event.kind in _TIMED and event.round_trip is not None:
-            self.trend.trip(event.round_trip)
+            self.time_series.add_round_trip(event.round_trip)
         self._record(session, seen)
 
-    def _merged(self, guessed: Session, found: Session) -> None:
+    def _sessions_merged(self, guessed: Session, found: Session) -> None:
         """A session turned out to be part of another one: so are its frames."""
         known = self._sessions.pop(guessed.number, None)
         if known is None:
@@ -78,7 +78,7 @@ class Watch:
         self._changed(guessed.number)
         self._changed(found.number)
 
-    def _gone(self, channels: Channels) -> None:
+    def _socket_ended(self, channels: Channels) -> None:
         """A long-poll socket has ended without a word."""
         session = channels.session
         if session is not None and session.number in self._sessions:
@@ -87,63 +87,65 @@ class Watch:
     def _record(self, session: Session, seen: FrameSeen) -> None:
         """Keep a frame, and the page at it; most frames leave the page as it was."""
         note = seen.note
-        recording = self.recordings.to_add(session.number)
+        recording = self.recordings.get_or_create(session.number)
         page = recording.page
         if page is None or (not note.from_client and note.view is not None):
             page = page_of(session, page)
         outcome = note.event.outcome if note.event is not None else None
         view = note.view.label if note.view is not None else None
-        kept = Kept(note, outcome, view, note.changes, page, seen.data, seen.text, seen.flow.id, seen.channels.seen.id)
-        self.recordings.grew(recording.add(kept))
+        kept = RecordedFrame(
+            note, outcome, view, note.changes, page, seen.data, seen.text, seen.flow.id, seen.channels.seen.id
+        )
+        self.recordings.add_bytes(recording.add(kept))
 
-    def exchange(self, seen: ExchangeSeen) -> None:
+    def on_exchange(self, seen: ExchangeSeen) -> None:
         """An HTTP exchange of a tab went by."""
         polled = seen.polled.ended if seen.polled is not None else None
         exchange = exchange_of(seen.flow)
         if polled is not None and exchange is not None:
-            self._closed(seen.flow, exchange, polled, (polled.seen.close_code or 1006, "backend", ""))
+            self._record_close(seen.flow, exchange, polled, (polled.seen.close_code or 1006, "backend", ""))
         if not self.active or seen.number is None:
             return
         if seen.page is not None:
-            self._dress(seen.number, seen.flow)
+            self._add_page(seen.number, seen.flow)
         if seen.number in self._sessions:
             self._changed(seen.number)
 
-    def _dress(self, number: int, flow: http.HTTPFlow) -> None:
+    def _add_page(self, number: int, flow: http.HTTPFlow) -> None:
         """Note how the page of a session looks."""
         exchange, response = exchange_of(flow), flow.response
         if exchange is not None and response is not None:
             html = content_of(response, MAX_PAGE_BYTES) or b""
-            self.wardrobe.page(number, route_of(exchange), flow.request.path, html)
+            self.stylesheets.add_page(number, route_of(exchange), flow.request.path, html)
 
-    def _remember(self, session: Session, flow: http.HTTPFlow) -> None:
+    def _track(self, session: Session, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         self._sessions[session.number] = (session, route_of(exchange) if exchange is not None else "")
         if len(self._sessions) > self._tracker.limits.sessions:
             for number in [number for number, (each, _) in self._sessions.items() if not each.kept]:
                 del self._sessions[number]
                 self._changed(number)  # which tells that it is gone
-            while len(self._news) > 2 * self._tracker.limits.sessions:
-                self._news.popitem(last=False)
+            while len(self._changed_at) > 2 * self._tracker.limits.sessions:
+                self._changed_at.popitem(last=False)
 
-    def _incident(self, incident: Incident, session: Session | None) -> None:
+    def _incident_changed(self, incident: Incident, session: Session | None) -> None:
         """An incident happened in a session, or has changed."""
         del incident
         if session is not None and session.number in self._sessions:
             self._changed(session.number)
 
     def _changed(self, number: int) -> None:
-        self.serial += 1
-        self._news[number] = self.serial
-        self._news.move_to_end(number)
+        self.version += 1
+        self._changed_at[number] = self.version
+        self._changed_at.move_to_end(number)
 
     def changed_since(self, serial: int, limit: int) -> tuple[list[int], int]:
         """Up to `limit` sessions with news since then, the oldest news first, and up to which news that is."""
-        found = list(itertools.takewhile(lambda number: self._news[number] > serial, reversed(self._news)))
+        found = list(itertools.takewhile(lambda number: self._changed_at[number] > serial, reversed(self._changed_at)))
         chosen = found[::-1][:limit]
-        return chosen, self._news[chosen[-1]] if chosen else self.serial
+        return chosen, self._changed_at[chosen[-1]] if chosen else self.version
 
-    def numbers(self) -> list[int]:
+    def session_numbers(self) -> list[int]:
         """All sessions, the newest last."""
         return list(self._sessions)
 
@@ -158,33 +160,33 @@ class Watch:
         response = flow.response
         if exchange is None or response is None:
             return
-        self._request(flow, exchange, response.status_code, exchange.refused)
+        self._record_request(flow, exchange, response.status_code, exchange.refused)
         if self.active and response.headers.get("content-type", "").startswith("text/css"):
-            self.wardrobe.sheet(route_of(exchange), flow.request.path, response)
+            self.stylesheets.add_stylesheet(route_of(exchange), flow.request.path, response)
 
     def error(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and flow.websocket is None:
             failure = exchange.failure
-            self._request(flow, exchange, failure.status if failure else 0, failure.reason if failure else "")
+            self._record_request(flow, exchange, failure.status if failure else 0, failure.reason if failure else "")
 
-    def _request(self, flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> None:
+    def _record_request(self, flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> None:
         service = route_of(exchange)
-        self.trend.now.requests[service] += 1
+        self.time_series.current.requests[service] += 1
         failed_upgrade = exchange.upgrade and status != status_codes.SWITCHING
         stripped = status >= status_codes.BAD_REQUEST and is_socket_url(flow.request.path)
         if exchange.answered_at is not None and not refused:
-            self.feed.reached(exchange.service.name if exchange.service is not None else "")
+            self.feed.backend_reached(exchange.service.name if exchange.service is not None else "")
         left = refused == "client-gone" and not exchange.upgrade  # a tab was closed, a poll or a page given up
         if left or not (refused or failed_upgrade or stripped):
             return
-        self.trend.now.refused[refused or f"upgrade-{status}"] += 1
+        self.time_series.current.refused[refused or f"upgrade-{status}"] += 1
         self.feed.refused(flow, exchange, status, refused)
 
-    def refused_early(self, client: str, refusal: Refusal) -> None:
+    def refused_before_flow(self, client: str, refusal: Refusal) -> None:
         """A request that never became a flow."""
-        self.trend.now.refused[refusal.reason] += 1
-        self.feed.refused_early(client, refusal)
+        self.time_series.current.refused[refusal.reason] += 1
+        self.feed.refused_before_flow(client, refusal)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         exchange, websocket = exchange_of(flow), flow.websocket
@@ -192,10 +194,10 @@ class Watch:
             return
         by = report_of(exchange, websocket).closed_by
         code = websocket.close_code or 1006
-        self.trend.closed(code, by)
-        self._closed(flow, exchange, channels_of(flow), (code, by, websocket.close_reason or ""))
+        self.time_series.add_close(code, by)
+        self._record_close(flow, exchange, channels_of(flow), (code, by, websocket.close_reason or ""))
 
-    def _closed(
+    def _record_close(
         self, flow: http.HTTPFlow, exchange: Exchange, channels: Channels | None, end: tuple[int, str, str]
     ) -> None:
         """Judge the end of a socket by what is known of this socket."""
@@ -207,13 +209,13 @@ class Watch:
             channels.seen.closed_by = by
             self._changed(session.number)
             lost = unanswered_of(channels.lost)
-            before = _ended_before(session, channels.seen)
+            before = _previous_socket(session, channels.seen)
             beat = any(each.kind == "heartbeat" for each in channels.lost)
             case = replace(case, socket=channels.seen, before=before, heartbeat_pending=beat, unanswered=lost)
         self.feed.closed(flow, exchange, case, session)
 
 
-def _ended_before(session: Session, socket: SocketSeen) -> SocketSeen | None:
+def _previous_socket(session: Session, socket: SocketSeen) -> SocketSeen | None:
     """The socket of a session that had ended last when another one was opened."""
     ended = [each for each in session.sockets if each.closed_at is not None and each.closed_at <= socket.opened_at]
     return max(ended, key=lambda each: each.closed_at or 0.0, default=None)

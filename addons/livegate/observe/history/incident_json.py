@@ -5,7 +5,7 @@ from typing import Any
 from livegate.phoenix.model import Incident
 
 
-def serialized(incident: Incident) -> dict[str, Any]:
+def incident_json(incident: Incident) -> dict[str, Any]:
     """Return an incident; `at` and `healed_at` in seconds since 1970, `cost` in seconds until the user could go on."""
     return {
         "number": incident.number,
@@ -31,6 +31,6 @@ def serialized(incident: Incident) -> dict[str, Any]:
     }
 
 
-def cause(incident: Incident) -> dict[str, str]:
+def cause_json(incident: Incident) -> dict[str, str]:
     """Return an incident as a cause: its words alone."""
     return {"slug": incident.slug, "title": incident.title, "why": incident.why, "todo": incident.todo}

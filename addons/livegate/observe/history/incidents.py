@@ -15,8 +15,8 @@ from mitmproxy import http
 from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import IncidentSeen, Recorder
 from livegate.observe.causes import Case, causes_of
-from livegate.observe.history.incident_json import cause, serialized
-from livegate.observe.history.time_series import Trend
+from livegate.observe.history.incident_json import cause_json, incident_json
+from livegate.observe.history.time_series import TimeSeries
 from livegate.phoenix.model import Event, Incident, Session
 from livegate.phoenix.page_html import is_socket_url, vsn_of_url
 from livegate.pipeline.exchange.record import Exchange, exchange_of
@@ -27,9 +27,9 @@ MAX_ENTRIES = 500
 """Of each kind: who floods the gateway with what it refuses does not push out why sockets closed."""
 OUTAGE_S = 60.0
 """Requests that meet the same within this time of the one before met one outage."""
-_OUTAGES = ("backend-unreachable", "timeout-connect")
+_OUTAGE_SLUGS = ("backend-unreachable", "timeout-connect")
 KINDS = ("refused", "closed", "liveview")
-_NAMED = frozenset({"event", "patch"})
+_NAMED_KINDS = frozenset({"event", "patch"})
 type Kind = Literal["refused", "closed", "liveview"]
 type Facts = dict[str, Any]
 
@@ -37,17 +37,17 @@ type Facts = dict[str, Any]
 class IncidentFeed:
     """The last entries of each kind; for the event loop only."""
 
-    def __init__(self, recorder: Recorder, redactor: Redactor, trend: Trend) -> None:
+    def __init__(self, recorder: Recorder, redactor: Redactor, time_series: TimeSeries) -> None:
         self._recorder = recorder
         self._redactor = redactor
-        self._trend = trend
+        self._time_series = time_series
         self._entries: dict[str, deque[Facts]] = {kind: deque(maxlen=MAX_ENTRIES) for kind in KINDS}
-        self._numbered = 0
+        self._last_id = 0
         self._changes = 0
         self._outages: dict[tuple[str, str], Incident] = {}
         """By service, as the settings name it, and slug."""
-        recorder.on_incident.append(self._found)
-        recorder.tracker.incidents.on_changed.append(self._changed)
+        recorder.on_incident.append(self._on_incident)
+        recorder.tracker.incidents.on_changed.append(self._on_changed)
 
     @property
     def entries(self) -> list[Facts]:
@@ -55,19 +55,19 @@ class IncidentFeed:
         return sorted(itertools.chain(*self._entries.values()), key=operator.itemgetter("id"))
 
     @property
-    def forgotten(self) -> int:
+    def evicted(self) -> int:
         """How many entries are no longer kept."""
-        return self._numbered - sum(map(len, self._entries.values()))
+        return self._last_id - sum(map(len, self._entries.values()))
 
     def refused(self, flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> None:
         """A request got no answer, or not the one that was wanted."""
         slug = refused or f"upgrade-{status}"
-        if slug in _OUTAGES and self._goes_on(exchange, slug):
+        if slug in _OUTAGE_SLUGS and self._repeats_outage(exchange, slug):
             return
-        facts = _of_flow(flow, exchange) | {"reason": slug, "status": status}
-        self._judge("refused", _refused(flow, exchange, status, refused), facts, None, flow)
+        facts = _flow_facts(flow, exchange) | {"reason": slug, "status": status}
+        self._diagnose("refused", _refused_case(flow, exchange, status, refused), facts, None, flow)
 
-    def _goes_on(self, exchange: Exchange, slug: str) -> bool:
+    def _repeats_outage(self, exchange: Exchange, slug: str) -> bool:
         """Count a request that met the same outage as the one before; return whether there is one."""
         service = exchange.service.name if exchange.service is not None else ""
         incident = self._outages.get((service, slug))
@@ -77,79 +77,83 @@ class IncidentFeed:
         self._recorder.tracker.incidents.repeat(incident, None)
         return True
 
-    def reached(self, service: str) -> None:
+    def backend_reached(self, service: str) -> None:
         """A service's backend has answered: what kept it from that is over."""
-        for slug in _OUTAGES if self._outages else ():
+        for slug in _OUTAGE_SLUGS if self._outages else ():
             incident = self._outages.pop((service, slug), None)
             if incident is not None:
                 self._recorder.tracker.incidents.heal(incident, None, time.time(), "reachable again")
 
-    def refused_early(self, client: str, refusal: Refusal) -> None:
+    def refused_before_flow(self, client: str, refusal: Refusal) -> None:
         """A request that never became a flow was refused."""
         facts: Facts = {"service": "", "host": "-", "path": "-", "client": client, "request": ""}
         facts |= {"reason": refusal.reason, "status": refusal.status}
-        self._judge("refused", Case(refused=refusal.reason), facts, None, None)
+        self._diagnose("refused", Case(refused=refusal.reason), facts, None, None)
 
     def closed(self, flow: http.HTTPFlow, exchange: Exchange, case: Case, session: Session | None) -> None:
         """A socket has ended; the case has what is known of it."""
-        facts = _of_flow(flow, exchange) | {"code": case.code, "by": case.by, "reason": printable(case.reason, 123)}
+        facts = _flow_facts(flow, exchange) | {"code": case.code, "by": case.by, "reason": printable(case.reason, 123)}
         facts["session"] = session.number if session is not None else None
-        self._judge("closed", case, facts, session, flow)
+        self._diagnose("closed", case, facts, session, flow)
 
-    def _judge(self, kind: Kind, case: Case, facts: Facts, session: Session | None, flow: http.HTTPFlow | None) -> None:
+    def _diagnose(
+        self, kind: Kind, case: Case, facts: Facts, session: Session | None, flow: http.HTTPFlow | None
+    ) -> None:
         """Find the causes, make an incident of each, and keep an entry."""
         found = []
         for each in causes_of(case):
             at = case.socket.closed_at if case.socket is not None and case.socket.closed_at is not None else time.time()
             incident = Incident(each.slug, each.title, each.why, each.todo, at, kind=kind)
             incident.socket = case.socket.id if case.socket is not None else ""
-            incident.with_events([event.name for event in case.unanswered if event.kind in _NAMED])
+            incident.with_events([event.name for event in case.unanswered if event.kind in _NAMED_KINDS])
             if session is not None:
                 incident.view, main = session.label, session.main
                 if main is not None:
                     incident.topic, incident.module, incident.path = main.topic, main.module, main.path
             self._recorder.report(incident, session, flow)
             found.append(incident)
-            if case.refused in _OUTAGES:
+            if case.refused in _OUTAGE_SLUGS:
                 incident.last_at = at
                 self._outages[case.service, case.refused] = incident
-        self._keep(kind, facts, found)
+        self._append(kind, facts, found)
 
-    def _found(self, seen: IncidentSeen) -> None:
-        self._trend.now.causes[seen.incident.slug] += 1
+    def _on_incident(self, seen: IncidentSeen) -> None:
+        self._time_series.current.causes[seen.incident.slug] += 1
         if seen.incident.kind != "liveview":
             return
         exchange = exchange_of(seen.flow) if seen.flow is not None else None
         facts: Facts = {"service": "", "host": "-", "path": "-", "client": "", "request": ""}
         if seen.flow is not None and exchange is not None:
-            facts = _of_flow(seen.flow, exchange)
+            facts = _flow_facts(seen.flow, exchange)
         session = seen.session.number if seen.session is not None else None
-        self._keep("liveview", facts | {"reason": seen.incident.slug, "session": session}, [seen.incident])
+        self._append("liveview", facts | {"reason": seen.incident.slug, "session": session}, [seen.incident])
 
-    def _changed(self, incident: Incident, session: Session | None) -> None:
+    def _on_changed(self, incident: Incident, session: Session | None) -> None:
         del session
         for entry in reversed(self._entries[incident.kind]):
             if entry["incident"] is not None and entry["incident"]["number"] == incident.number:
-                entry["incident"] = self._redactor.redact(serialized(incident))
+                entry["incident"] = self._redactor.redact(incident_json(incident))
                 self._changes += 1
                 entry["changed"] = self._changes
                 return
 
-    def _keep(self, kind: Kind, facts: Facts, found: list[Incident]) -> None:
-        self._numbered += 1
+    def _append(self, kind: Kind, facts: Facts, found: list[Incident]) -> None:
+        self._last_id += 1
         self._changes += 1
-        entry = {"kind": kind, **facts, "id": self._numbered, "changed": self._changes}
-        entry |= {"at": time.time(), "causes": [cause(each) for each in found]}
-        entry["incident"] = serialized(found[0]) if found else None
+        entry = {"kind": kind, **facts, "id": self._last_id, "changed": self._changes}
+        entry |= {"at": time.time(), "causes": [cause_json(each) for each in found]}
+        entry["incident"] = incident_json(found[0]) if found else None
         self._entries[kind].append(self._redactor.redact(entry))
 
 
 def unanswered_of(lost: list[Event]) -> tuple[Event, ...]:
     """Return of the pushes that a socket's end left those that are always answered: joins, and LiveView's events."""
-    return tuple(each for each in lost if each.kind == "join" or (each.kind in _NAMED and each.topic.startswith("lv:")))
+    return tuple(
+        each for each in lost if each.kind == "join" or (each.kind in _NAMED_KINDS and each.topic.startswith("lv:"))
+    )
 
 
-def _of_flow(flow: http.HTTPFlow, exchange: Exchange) -> Facts:
+def _flow_facts(flow: http.HTTPFlow, exchange: Exchange) -> Facts:
     return {
         "service": exchange.service.name if exchange.service is not None else "",
         "host": printable(exchange.authority, 261),
@@ -159,7 +163,7 @@ def _of_flow(flow: http.HTTPFlow, exchange: Exchange) -> Facts:
     }
 
 
-def _refused(flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> Case:
+def _refused_case(flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> Case:
     """What is known of a request that got no answer, or not the one that was wanted."""
     service, request = exchange.service, flow.request
     return Case(

@@ -19,13 +19,13 @@ from livegate.phoenix.sessions.page import Page
 MAX_FRAMES = 2000
 """Of one session."""
 MAX_SESSION_BYTES = 8 * 1024 * 1024
-MAX_GONE = 10_000
+MAX_EVICTED = 10_000
 """Sessions without a frame left of which it is known how many they had."""
 OVERHEAD_BYTES = 2500
 """What a frame takes besides its data, about: its note, what it changed, and its part of the page."""
 
 
-class Kept(Struct, gc=False):
+class RecordedFrame(Struct, gc=False):
     """A frame. Its line is made when somebody asks for it: of most frames nobody ever does."""
 
     note: Note
@@ -56,13 +56,13 @@ class Kept(Struct, gc=False):
 class Recording:
     """The last frames of a session."""
 
-    frames: deque[Kept] = field(default_factory=deque)
+    frames: deque[RecordedFrame] = field(default_factory=deque)
     first: int = 0
     """The number of the first that is kept; frames are numbered from 0 in the order of their coming."""
     size: int = 0
 
     @property
-    def end(self) -> int:
+    def next_number(self) -> int:
         """The number that the next frame will have."""
         return self.first + len(self.frames)
 
@@ -71,50 +71,50 @@ class Recording:
         """The page after the last frame."""
         return self.frames[-1].page if self.frames else None
 
-    def add(self, kept: Kept) -> int:
+    def add(self, kept: RecordedFrame) -> int:
         """Keep a frame; the oldest go. Returns by how many bytes it grew."""
         before, frames = self.size, self.frames
         frames.append(kept)
         self.size += len(kept.data) + OVERHEAD_BYTES
         while len(frames) > MAX_FRAMES or (self.size > MAX_SESSION_BYTES and len(frames) > 1):
-            self.drop()
+            self.evict_oldest()
         return self.size - before
 
-    def drop(self) -> int:
+    def evict_oldest(self) -> int:
         """Forget the oldest frame. Returns how many bytes it took."""
         size = len(self.frames.popleft().data) + OVERHEAD_BYTES
         self.size -= size
         self.first += 1
         return size
 
-    def at(self, number: int) -> Kept | None:
+    def frame(self, number: int) -> RecordedFrame | None:
         """A frame by its number; None when it is no longer kept, or not yet there."""
         index = number - self.first
         return self.frames[index] if 0 <= index < len(self.frames) else None
 
     def line(self, number: int) -> dict[str, Any] | None:
         """What is told of a frame; None as with `at`."""
-        kept = self.at(number)
+        kept = self.frame(number)
         return {**kept.line, "n": number} if kept is not None else None
 
 
-class Recordings:
+class RecordingStore:
     """Of all sessions; the frames of those that were quiet longest go first, from their oldest on."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.forgotten = 0
+        self.evicted = 0
         """Sessions whose last frame had to go."""
         self._sessions: OrderedDict[int, Recording] = OrderedDict()
-        self._ends: OrderedDict[int, int] = OrderedDict()
+        self._next_numbers: OrderedDict[int, int] = OrderedDict()
         """Of sessions whose frames had to go: a number that a frame has had, no other frame gets."""
         self._size = 0
 
-    def to_add(self, number: int) -> Recording:
+    def get_or_create(self, number: int) -> Recording:
         """The frames of a session that has one more now."""
         recording = self._sessions.get(number)
         if recording is None:
-            recording = self._sessions[number] = Recording(first=self._ends.pop(number, 0))
+            recording = self._sessions[number] = Recording(first=self._next_numbers.pop(number, 0))
         else:
             self._sessions.move_to_end(number)
         return recording
@@ -124,32 +124,32 @@ class Recordings:
         moved = self._sessions.pop(number, None)
         if moved is None:
             return
-        self._ends[number] = moved.end
+        self._next_numbers[number] = moved.next_number
         self._size -= moved.size
-        recording = self.to_add(to)
+        recording = self.get_or_create(to)
         for kept in moved.frames:
-            self.grew(recording.add(kept))
+            self.add_bytes(recording.add(kept))
 
-    def grew(self, size: int) -> None:
+    def add_bytes(self, size: int) -> None:
         """One of them takes so many bytes more; when all take too much, frames go."""
         self._size += size
         while self._size > self.max_bytes and self._sessions:
             number, quietest = next(iter(self._sessions.items()))
-            self._size -= quietest.drop()
+            self._size -= quietest.evict_oldest()
             if not quietest.frames:
                 del self._sessions[number]
-                self._ends[number] = quietest.end
-                self.forgotten += 1
-                while len(self._ends) > MAX_GONE:
-                    self._ends.popitem(last=False)
+                self._next_numbers[number] = quietest.next_number
+                self.evicted += 1
+                while len(self._next_numbers) > MAX_EVICTED:
+                    self._next_numbers.popitem(last=False)
 
-    def of(self, number: int) -> Recording | None:
+    def get(self, number: int) -> Recording | None:
         """The frames of a session."""
         return self._sessions.get(number)
 
-    def span(self, number: int) -> tuple[int, int]:
+    def frame_range(self, number: int) -> tuple[int, int]:
         """The number of a session's first kept frame, and that of its next one; the same when none is kept."""
         recording = self._sessions.get(number)
         if recording is not None:
-            return recording.first, recording.end
-        return (self._ends.get(number, 0),) * 2
+            return recording.first, recording.next_number
+        return (self._next_numbers.get(number, 0),) * 2

@@ -7,16 +7,16 @@ from typing import Any
 
 from livegate.phoenix.model import percentile
 
-STEP_S = 5.0
-STEPS = 180
+INTERVAL_S = 5.0
+MAX_INTERVALS = 180
 MAX_CLOSE_KINDS = 50
 """Of one step."""
-MAX_TRIPS = 2000
+MAX_ROUND_TRIPS = 2000
 """Round trips of one step that its percentiles are taken from."""
 
 
 @dataclass(slots=True)
-class Step:
+class Interval:
     """What happened in one step."""
 
     requests: Counter[str] = field(default_factory=Counter)
@@ -27,37 +27,37 @@ class Step:
     """By code and side, as `1006 backend`; what is too many is `other`, as apps may use a thousand codes."""
     causes: Counter[str] = field(default_factory=Counter)
     """By cause, of what was closed or refused."""
-    trips: list[float] = field(default_factory=list)
+    round_trips: list[float] = field(default_factory=list)
     """Seconds, of LiveView events."""
-    lag: float = 0.0
+    max_lag: float = 0.0
     """Seconds that the event loop was late, at worst."""
 
 
-class Trend:
+class TimeSeries:
     """Steps that are over, and the one that is filled now."""
 
     def __init__(self) -> None:
-        self.now = Step()
-        self.steps: deque[dict[str, Any]] = deque(maxlen=STEPS)
+        self.current = Interval()
+        self.intervals: deque[dict[str, Any]] = deque(maxlen=MAX_INTERVALS)
 
-    def trip(self, seconds: float) -> None:
+    def add_round_trip(self, seconds: float) -> None:
         """An event was answered."""
-        if len(self.now.trips) < MAX_TRIPS:
-            self.now.trips.append(seconds)
+        if len(self.current.round_trips) < MAX_ROUND_TRIPS:
+            self.current.round_trips.append(seconds)
 
-    def closed(self, code: int, by: str) -> None:
+    def add_close(self, code: int, by: str) -> None:
         """A WebSocket has ended."""
-        closes, kind = self.now.closes, f"{code} {by}"
+        closes, kind = self.current.closes, f"{code} {by}"
         closes[kind if kind in closes or len(closes) < MAX_CLOSE_KINDS else f"other {by}"] += 1
 
-    def lagged(self, seconds: float) -> None:
+    def add_lag(self, seconds: float) -> None:
         """Record a lag of the event loop; an interval keeps its worst."""
-        self.now.lag = max(self.now.lag, seconds)
+        self.current.max_lag = max(self.current.max_lag, seconds)
 
-    def end_step(self, sockets: dict[str, int], sessions: int) -> dict[str, Any]:
+    def end_interval(self, sockets: dict[str, int], sessions: int) -> dict[str, Any]:
         """Close a step; what is open at its end is given. Returns what the page is told of it."""
-        step, self.now = self.now, Step()
-        trips = sorted(step.trips)
+        step, self.current = self.current, Interval()
+        trips = sorted(step.round_trips)
         told: dict[str, Any] = {
             "at": time.time(),
             "requests": dict(step.requests),
@@ -70,9 +70,9 @@ class Trend:
             "p50": _ms(percentile(trips, 0.5)),
             "p95": _ms(percentile(trips, 0.95)),
             "p99": _ms(percentile(trips, 0.99)),
-            "lag": _ms(step.lag),
+            "lag": _ms(step.max_lag),
         }
-        self.steps.append(told)
+        self.intervals.append(told)
         return told
 
 
