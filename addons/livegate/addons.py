@@ -38,7 +38,8 @@ from livegate.pipeline.https_redirect import HttpsRedirect
 from livegate.pipeline.next_layer import Transport
 from livegate.pipeline.policy import RequestPolicy
 from livegate.pipeline.rate_limiter import RateLimiter
-from livegate.pipeline.ratelimit.quotas import BoundedMemoryStorage, Budgets
+from livegate.pipeline.ratelimit.memory_storage import BoundedMemoryStorage
+from livegate.pipeline.ratelimit.quotas import QuotaChecker
 from livegate.pipeline.router import DomainRouter
 from livegate.pipeline.startup import Startup
 from livegate.pipeline.streaming import Streaming
@@ -77,7 +78,7 @@ def gateway_addons() -> list[Any]:
             "incidents": lambda: history.feed.evicted,
             "log-lines": lambda: logs.suppressed,
             "log-lines-unwritten": lambda: logs.unwritten,
-            "rate-limit-keys": lambda: rates.forgotten,
+            "rate-limit-keys": lambda: rates.evicted,
             "recordings": lambda: history.recordings.evicted,
             "sessions": lambda: recorder.tracker.dropped,
             "spans": lambda: tracing.dropped,
@@ -91,7 +92,7 @@ def gateway_addons() -> list[Any]:
         Guard(current),
         drain,
         ClientIdentity(),
-        RateLimiter(Budgets(rates)),
+        RateLimiter(QuotaChecker(rates)),
         DomainRouter(),
         WebSockets(current, sockets),
         HttpsRedirect(),

@@ -1,4 +1,4 @@
-"""Holds users and addresses to their rates, HTTP requests and WebSocket upgrades alike."""
+"""Rate limits of users and addresses, for HTTP requests and WebSocket upgrades alike (429)."""
 
 import logging
 
@@ -11,21 +11,22 @@ from livegate.pipeline.client_identity import rate_limit_address
 from livegate.pipeline.exchange.record import Exchange, awaiting_backend
 from livegate.pipeline.exchange.responses import refuse
 from livegate.pipeline.fail_closed import fail_closed
-from livegate.pipeline.ratelimit.quotas import Budget, Budgets, Decision, Level, address_key, user_key
+from livegate.pipeline.ratelimit.keys import address_key, user_key
+from livegate.pipeline.ratelimit.quotas import Decision, Quota, QuotaChecker, QuotaState
 from livegate.pipeline.router import service_for
 from livegate.pipeline.streaming import will_stream_request
 from livegate.settings import RateLimits
 
 logger = logging.getLogger(__name__)
 
-SHOWN_KEY_CHARACTERS = 12
+LOGGED_KEY_CHARACTERS = 12
 
 
 class RateLimiter:
-    """Count each flow once, when its head has come if its body will be streamed, else when all of it has come."""
+    """Count each flow once: when its head has arrived if the body is streamed, else when all of it has arrived."""
 
-    def __init__(self, budgets: Budgets | None = None) -> None:
-        self._budgets = budgets or Budgets()
+    def __init__(self, checker: QuotaChecker | None = None) -> None:
+        self._checker = checker or QuotaChecker()
 
     @fail_closed
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -44,13 +45,14 @@ class RateLimiter:
             return
         exchange.counted = True
         limits = _limits(exchange)
-        budgets = _budgets_of(flow, exchange, limits)
-        if not budgets:
+        quotas = _quotas(flow, exchange, limits)
+        if not quotas:
             return
-        decision = self._budgets.check(budgets)
-        exchange.limit_fields = fields(decision.levels)
+        decision = self._checker.check(quotas)
+        exchange.limit_fields = fields(decision.states)
+        refused = "would_refuse" if limits.rates.dry_run else "refused"
         exchange.limit_decisions = tuple(
-            (each.policy, "allowed" if each != decision.violated else _refused_word(limits.rates)) for each in budgets
+            (quota.policy, "allowed" if quota != decision.violated else refused) for quota in quotas
         )
         if decision.violated is not None:
             _refuse(flow, exchange, limits, decision, decision.violated)
@@ -64,7 +66,7 @@ class _Limits(Struct, frozen=True, gc=False):
 
 
 def _limits(exchange: Exchange) -> _Limits:
-    """The rates in force for a request, and under whose name each is counted."""
+    """Return the rates in force for a request. A scope is the service if it has a rate of its own, else empty."""
     service = service_for(exchange)
     if service is None:
         return _Limits(exchange.settings.rate_limit, "-", "", "")
@@ -76,10 +78,10 @@ def _limits(exchange: Exchange) -> _Limits:
     )
 
 
-def _budgets_of(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits) -> list[Budget]:
+def _quotas(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits) -> list[Quota]:
     address = rate_limit_address(exchange.client)
     headers = flow.request.headers
-    budgets = []
+    quotas = []
     if limits.rates.user is not None:
         key = user_key(
             user_id=headers.get("X-User-ID") if exchange.peer_trusted else None,
@@ -87,18 +89,13 @@ def _budgets_of(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits) -> lis
             cookies=headers.get_all("Cookie"),
             address=address,
         )
-        budgets.append(Budget("user", limits.rates.user, f"{limits.user_scope}/{key}"))
+        quotas.append(Quota("user", limits.rates.user, f"{limits.user_scope}/{key}"))
     if limits.rates.ip is not None:
-        budgets.append(Budget("ip", limits.rates.ip, f"{limits.ip_scope}/{address_key(address)}"))
-    return budgets
+        quotas.append(Quota("ip", limits.rates.ip, f"{limits.ip_scope}/{address_key(address)}"))
+    return quotas
 
 
-def _refused_word(rates: RateLimits) -> str:
-    """What becomes of a request past its rate."""
-    return "would_refuse" if rates.dry_run else "refused"
-
-
-def _refuse(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits, decision: Decision, violated: Budget) -> None:
+def _refuse(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits, decision: Decision, violated: Quota) -> None:
     logger.warning(
         "%s: %s rate limit %s, client %s, service %s (key %s)",
         "would refuse" if limits.rates.dry_run else "refused",
@@ -106,7 +103,7 @@ def _refuse(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits, decision: 
         violated.rate,
         exchange.client,
         limits.service,
-        violated.key.rpartition(":")[2][:SHOWN_KEY_CHARACTERS],
+        violated.key.rpartition(":")[2][:LOGGED_KEY_CHARACTERS],
         extra=about(flow, f"{violated.policy} {limits.service}"),
     )
     if not limits.rates.dry_run:
@@ -114,17 +111,15 @@ def _refuse(flow: http.HTTPFlow, exchange: Exchange, limits: _Limits, decision: 
         refuse(flow, Refusal(429, "Rate limit exceeded", f"rate-limit-{violated.policy}", retry))
 
 
-def fields(levels: tuple[Level, ...]) -> tuple[tuple[str, str], ...]:
-    """The fields of draft-ietf-httpapi-ratelimit-headers-11, and the older X-RateLimit-* of the scarcest budget."""
-    policy = ", ".join(
-        f'"{one.budget.policy}";q={one.budget.rate.limit};w={one.budget.rate.window_s}' for one in levels
-    )
-    state = ", ".join(f'"{one.budget.policy}";r={one.remaining};t={one.reset_s}' for one in levels)
-    scarcest = min(levels, key=lambda one: (one.remaining / one.budget.rate.limit, -one.reset_s))
+def fields(states: tuple[QuotaState, ...]) -> tuple[tuple[str, str], ...]:
+    """Return the fields of draft-ietf-httpapi-ratelimit-headers-11, and X-RateLimit-* of the quota with least left."""
+    policy = ", ".join(f'"{one.quota.policy}";q={one.quota.rate.limit};w={one.quota.rate.window_s}' for one in states)
+    state = ", ".join(f'"{one.quota.policy}";r={one.remaining};t={one.reset_s}' for one in states)
+    scarcest = min(states, key=lambda one: (one.remaining / one.quota.rate.limit, -one.reset_s))
     return (
         ("RateLimit-Policy", policy),
         ("RateLimit", state),
-        ("X-RateLimit-Limit", str(scarcest.budget.rate.limit)),
+        ("X-RateLimit-Limit", str(scarcest.quota.rate.limit)),
         ("X-RateLimit-Remaining", str(scarcest.remaining)),
         ("X-RateLimit-Reset", str(scarcest.reset_s)),
     )

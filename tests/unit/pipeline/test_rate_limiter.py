@@ -1,4 +1,4 @@
-"""When a flow is counted, and against which budget."""
+"""When a flow is counted, and against which quota."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from flows import begun, flow, settings
 
 from livegate.pipeline.exchange.record import exchange_of
 from livegate.pipeline.rate_limiter import RateLimiter
-from livegate.pipeline.ratelimit.quotas import Budgets
+from livegate.pipeline.ratelimit.quotas import QuotaChecker
 
 LIMITED = {"rate_limit": {"user": "2/hour", "ip": "3/hour"}}
 
@@ -31,7 +31,7 @@ def test_each_flow_is_counted_once_whatever_hooks_see_it(tmp_path: Path) -> None
     assert ("X-RateLimit-Remaining", "1") in exchange.limit_fields
 
 
-def test_a_body_that_is_streamed_is_counted_with_its_head_and_a_short_one_when_it_has_come(tmp_path: Path) -> None:
+def test_a_streamed_body_is_counted_with_its_head_and_a_short_one_when_complete(tmp_path: Path) -> None:
     limiter, limits = RateLimiter(), settings(tmp_path, **LIMITED)
     assert [ask(limiter, limits, hook="requestheaders") for _ in range(5)] == [200] * 5
     chunked = ("Transfer-Encoding", "chunked")
@@ -51,7 +51,7 @@ def test_a_user_id_counts_only_from_a_trusted_proxy(tmp_path: Path) -> None:
     assert [ask(limiter, limits, ("X-User-ID", str(n)), peer="10.0.0.1") for n in range(2)] == [200, 200]
 
 
-def test_ipv6_clients_of_one_64_share_a_budget(tmp_path: Path) -> None:
+def test_ipv6_clients_of_one_64_share_a_quota(tmp_path: Path) -> None:
     limiter, limits = RateLimiter(), settings(tmp_path, rate_limit={"user": None, "ip": "1/hour"})
     assert [ask(limiter, limits, peer=peer) for peer in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")] == [
         200,
@@ -85,7 +85,7 @@ def test_a_rate_of_a_services_own_is_counted_apart_even_when_it_equals_the_globa
     assert [ask(limiter, limits, host=host) for host in hosts] == [200, 200, 429, 429]
 
 
-def test_without_rates_nothing_is_counted_or_said(tmp_path: Path) -> None:
+def test_without_rates_nothing_is_counted_and_no_fields_are_sent(tmp_path: Path) -> None:
     limiter, free = RateLimiter(), settings(tmp_path, rate_limit={"user": None, "ip": None})
     made = flow()
     exchange = begun(made, free)
@@ -103,12 +103,10 @@ def test_an_unmapped_host_is_counted_by_the_global_rates(tmp_path: Path) -> None
     assert exchange.limit_fields
 
 
-def test_a_store_that_fails_answers_500_and_lets_nothing_through(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Broken(Budgets):
-        def check(self, budgets):
-            raise ConnectionError("the store is gone")
+def test_a_storage_that_raises_responds_500(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(QuotaChecker):
+        def check(self, quotas):
+            raise ConnectionError("the storage is down")
 
     assert ask(RateLimiter(Broken()), settings(tmp_path)) == 500
     assert "RateLimiter.request failed" in caplog.text
@@ -130,7 +128,7 @@ def refused(limiter: RateLimiter, with_settings, *fields, **options):
             return made
 
 
-def test_a_refusal_says_how_long_to_wait_in_every_dialect(tmp_path: Path) -> None:
+def test_a_refusal_says_how_long_to_wait_in_every_field(tmp_path: Path) -> None:
     headers = refused(RateLimiter(), settings(tmp_path, **LIMITED), ("Authorization", "a")).response.headers
     wait = int(headers["Retry-After"])
     assert wait >= 1
@@ -151,7 +149,7 @@ def test_an_allowed_request_has_the_same_fields_but_no_retry_after(tmp_path: Pat
     assert names == ["RateLimit-Policy", "RateLimit", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
 
 
-def test_the_older_fields_tell_of_the_budget_with_the_least_share_left(tmp_path: Path) -> None:
+def test_the_older_fields_describe_the_quota_with_least_left(tmp_path: Path) -> None:
     limiter, limits = RateLimiter(), settings(tmp_path, rate_limit={"user": "100/hour", "ip": "4/hour"})
     made = flow()
     exchange = begun(made, limits)
@@ -160,7 +158,7 @@ def test_the_older_fields_tell_of_the_budget_with_the_least_share_left(tmp_path:
 
 
 @pytest.mark.parametrize(("rates", "reason"), [(("1/hour", "9/hour"), "user"), (("9/hour", "1/hour"), "ip")])
-def test_a_refusal_names_the_budget_that_has_nothing_left(
+def test_a_refusal_names_the_exceeded_quota(
     tmp_path: Path, rates: tuple[str, str], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     limits = settings(tmp_path, rate_limit={"user": rates[0], "ip": rates[1]})
@@ -171,7 +169,7 @@ def test_a_refusal_names_the_budget_that_has_nothing_left(
     assert "CANARY" not in caplog.text
 
 
-def test_a_dry_run_refuses_nobody_says_so_and_takes_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dry_run_refuses_nothing_logs_it_and_counts_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     limiter = RateLimiter()
     limits = settings(tmp_path, rate_limit={"user": "1/hour", "ip": "3/hour", "dry_run": True})
     assert [ask(limiter, limits) for _ in range(5)] == [200] * 5
@@ -180,7 +178,7 @@ def test_a_dry_run_refuses_nobody_says_so_and_takes_no_more(tmp_path: Path, capl
     assert [ask(limiter, real) for _ in range(3)] == [200, 200, 429]
 
 
-def test_what_x_forwarded_for_says_changes_nobodys_budget_from_a_stranger(tmp_path: Path) -> None:
+def test_an_untrusted_x_forwarded_for_does_not_change_the_quota(tmp_path: Path) -> None:
     limiter, limits = RateLimiter(), settings(tmp_path, rate_limit={"user": None, "ip": "1/hour"})
     assert [ask(limiter, limits, ("X-Forwarded-For", f"1.1.1.{number}")) for number in range(3)] == [200, 429, 429]
 
@@ -191,7 +189,7 @@ def test_a_websocket_upgrade_is_one_request(tmp_path: Path) -> None:
     assert [ask(limiter, limits, *upgrade) for _ in range(3)] == [200, 200, 429]
 
 
-def test_sessions_behind_one_address_have_budgets_of_their_own(tmp_path: Path) -> None:
+def test_sessions_of_one_address_have_separate_quotas(tmp_path: Path) -> None:
     limiter, limits = RateLimiter(), settings(tmp_path, rate_limit={"user": "1/hour", "ip": "9/hour"})
     cookies = ("_app_key=one", "_app_key=two", "_app_key=one")
     assert [ask(limiter, limits, ("Cookie", cookie)) for cookie in cookies] == [200, 200, 429]
