@@ -87,3 +87,13 @@ def installed_packages(folder: Path) -> Path:
             command = ["npm", "ci", "--no-audit", "--no-fund"]
             subprocess.run(command, cwd=folder, check=True, timeout=300, capture_output=True)
     return folder / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def nginx() -> str:
+    return require_program("nginx", "apt-get install --no-install-recommends nginx-light")
+
+
+@pytest.fixture(scope="session")
+def haproxy() -> str:
+    return require_program("haproxy", "apt-get install --no-install-recommends haproxy")
