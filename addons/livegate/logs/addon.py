@@ -6,10 +6,10 @@ import logging
 from mitmproxy import ctx
 from mitmproxy.addonmanager import Loader
 
+from livegate.logs import stdout
 from livegate.logs.handler import Gate, is_about_a_request
 from livegate.logs.output import StandardStreams
 from livegate.logs.terminal import VERBOSITIES, Terminal
-from livegate.mitm import stdout
 
 
 class Logs:

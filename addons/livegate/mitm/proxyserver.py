@@ -1,12 +1,15 @@
-"""Reaches into mitmproxy: live connections, the certificate store, and which options the user has set."""
+"""Access to mitmproxy's proxy server: client connections, the streams on them, and the certificate store."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from mitmproxy import connection, ctx, http, optmanager
+from mitmproxy import connection, ctx, http
 from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers.http._events import HttpEvent
 
-from livegate.mitm.layers.events import Abandoned
+
+class Abandoned(HttpEvent):
+    """Event for a stream of the gateway's own layer: fail the flow if it still waits for the backend's response."""
 
 
 def handler_of(client: connection.Client) -> Any:
@@ -76,12 +79,3 @@ def prepare_certificate_store() -> None:
     tlsconfig = ctx.master.addons.get("tlsconfig")
     if tlsconfig is not None and tlsconfig.certstore is None:
         tlsconfig.configure({"confdir"})
-
-
-def was_set(option: str) -> bool:
-    """Whether anybody has set an option, be it to its default (`has_changed` cannot tell that from not at all)."""
-    entry: Any = getattr(ctx.options, "_options", {}).get(option)
-    unset = getattr(optmanager, "unset", None)
-    if unset is None or not hasattr(entry, "value"):
-        return bool(ctx.options.has_changed(option))  # an unknown mitmproxy: the next best answer
-    return entry.value is not unset

@@ -15,7 +15,8 @@ from livegate import mitm
 from livegate.logs.terminal import Terminal
 from livegate.mitm import decoding_limits, fast_validation, hook_table
 from livegate.mitm.layers import handler
-from livegate.mitm.proxyserver import close_client, prepare_certificate_store, was_set
+from livegate.mitm.options import is_set
+from livegate.mitm.proxyserver import close_client, prepare_certificate_store
 from livegate.pipeline.next_layer import BLACK_HOLE
 from livegate.redaction.content_coding import decode
 from livegate.settings import CurrentSettings, Listen, Settings, SettingsError, find_settings_file, load_settings, watch
@@ -196,7 +197,7 @@ class Startup:
     def _make_safe(self) -> None:
         self._refuse_explicit()
         for name, safe in _safe_options():
-            if not was_set(name) and getattr(ctx.options, name) != safe:
+            if not is_set(name) and getattr(ctx.options, name) != safe:
                 ctx.options.update(**{name: safe})
         if "flow_detail" in ctx.options and not ctx.options.has_changed("flow_detail"):
             ctx.options.update(flow_detail=0)  # the access log takes its place; mitmdump's shows whole queries
@@ -204,10 +205,10 @@ class Startup:
     def _refuse_explicit(self) -> None:
         """An unsafe option that the user chose himself ends the start with an error, rather than being overruled."""
         for name, safe in _safe_options():
-            if was_set(name) and getattr(ctx.options, name) != safe:
+            if is_set(name) and getattr(ctx.options, name) != safe:
                 found = getattr(ctx.options, name)
                 logger.error("option %s=%s is unsafe for a gateway, which needs %s: remove it", name, found, safe)
-        if was_set("mode") and not self._modes_are_safe():
+        if is_set("mode") and not self._modes_are_safe():
             logger.error(
                 "mode %s is not the gateway's: it serves as a reverse proxy by its own settings; remove --mode "
                 "(where to listen is `listen` in the settings, or --listen-host and --listen-port)",

@@ -12,7 +12,8 @@ from mitmproxy.test import taddons, tflow
 from livegate import mitm
 from livegate.mitm import compat
 from livegate.mitm.layers.stream import CLOSED_BEFORE_ANSWER
-from livegate.mitm.proxyserver import close_client, prepare_certificate_store, release, was_set
+from livegate.mitm.options import is_set
+from livegate.mitm.proxyserver import close_client, prepare_certificate_store, release
 
 
 def test_the_installed_mitmproxy_has_the_shape_that_livegate_builds_on() -> None:
@@ -91,8 +92,8 @@ def test_a_socket_that_mitmproxy_forgot_is_closed() -> None:
 
 def test_an_option_that_was_set_to_its_default_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     with taddons.context(Proxyserver()) as tctx:
-        assert not was_set("http2")
+        assert not is_set("http2")
         tctx.options.update(http2=True)
-        assert was_set("http2")
+        assert is_set("http2")
         monkeypatch.setattr("livegate.mitm.proxyserver.optmanager", SimpleNamespace())
-        assert not was_set("http2"), "the next best answer where mitmproxy has changed"
+        assert not is_set("http2"), "the next best answer where mitmproxy has changed"

@@ -1,8 +1,32 @@
-"""Events of our own that travel between the gateway's HTTP layers."""
+"""Events between the gateway's HTTP layers, and the HTTP layer as its children see it."""
+
+from typing import Protocol
+from weakref import WeakSet
 
 from mitmproxy import http
+from mitmproxy.connection import Server
 from mitmproxy.proxy import events
+from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http._events import HttpEvent
+
+from livegate.proxy.policy import GatewayPolicy
+
+type DeadlineKey = str | tuple[str, int]
+
+
+class HttpConnection(Protocol):
+    """HTTP on one client connection, as its HTTP/1 parsers, streams and WebSockets see it."""
+
+    policy: GatewayPolicy
+    streams: dict[int, http_layers.HttpStream]
+    used_connections: WeakSet[Server]
+    """Backend connections that have carried a request."""
+
+    def set_deadline(self, key: DeadlineKey, seconds: float) -> None:
+        """Start a timer. A pending one of the same key is replaced."""
+
+    def clear_deadline(self, key: DeadlineKey) -> None:
+        """Cancel a timer, if it is pending."""
 
 
 class HeadOverdue(events.Event):
@@ -19,10 +43,6 @@ class LingerOver(events.Event):
 
 class AnswerOverdue(HttpEvent):
     """To a stream: the backend has not answered in time."""
-
-
-class Abandoned(HttpEvent):
-    """To a stream: nobody shall wait for the backend's answer any longer."""
 
 
 class FlushDue(HttpEvent):

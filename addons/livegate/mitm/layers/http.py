@@ -15,9 +15,9 @@ from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import tls
 
 from livegate.mitm.layers.events import (
-    Abandoned,
     AnswerOverdue,
     BodyOverdue,
+    DeadlineKey,
     FlushDue,
     HeadOverdue,
     LingerOver,
@@ -27,10 +27,10 @@ from livegate.mitm.layers.http1 import GatewayHttp1Client, GatewayHttp1Server
 from livegate.mitm.layers.stream import GatewayStream
 from livegate.mitm.layers.teardown import free
 from livegate.mitm.layers.upstream import GetUpstream, upstream_of
+from livegate.mitm.proxyserver import Abandoned
 from livegate.proxy.policy import GatewayPolicy, Upstream
 
 type Commands = layer.CommandGenerator[None]
-type DeadlineKey = str | tuple[str, int]
 
 
 def _fork(context: Context) -> Context:
@@ -59,17 +59,17 @@ class GatewayHttpLayer(http_layers.HttpLayer):
     def __init__(self, context: Context, policy: GatewayPolicy) -> None:
         super().__init__(context, http_layers.HTTPMode.transparent)
         self.policy = policy
-        self.served: WeakSet[Server] = WeakSet()
-        """Backend connections that have carried a request before."""
+        self.used_connections: WeakSet[Server] = WeakSet()
+        """Backend connections that have carried a request."""
         self._deadlines: dict[DeadlineKey, float] = {}
         self._wakeups: dict[commands.RequestWakeup, float] = {}
 
-    def start(self, key: DeadlineKey, seconds: float) -> None:
-        """Set a time limit; one of the same key is replaced. It ends with `cancel` or with the client's connection."""
+    def set_deadline(self, key: DeadlineKey, seconds: float) -> None:
+        """Start a timer; a pending one of the same key is replaced. It ends with the client's connection."""
         self._deadlines[key] = time.monotonic() + seconds
 
-    def cancel(self, key: DeadlineKey) -> None:
-        """Take a time limit back; it need not be set."""
+    def clear_deadline(self, key: DeadlineKey) -> None:
+        """Cancel a timer, if it is pending."""
         self._deadlines.pop(key, None)
 
     def _handle_event(self, event: events.Event) -> Commands:
@@ -97,7 +97,7 @@ class GatewayHttpLayer(http_layers.HttpLayer):
         """In place of mitmproxy's own, which makes an HTTP connection first that nobody needs and nothing frees."""
         self.policy.http_started(self.context.client)
         self.connections[self.context.client] = GatewayHttp1Server(self.context.fork(), self)
-        self.start("head", self.policy.bounds().keep_alive_s)
+        self.set_deadline("head", self.policy.bounds().keep_alive_s)
         yield from self.event_to_child(self.connections[self.context.client], event)
 
     def _due(self) -> Iterator[DeadlineKey]:

@@ -6,7 +6,7 @@ field itself is removed.
 
 import re
 from logging import WARNING
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h11
 from h11._readers import ChunkedReader
@@ -28,10 +28,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from livegate.mitm.fast_headers import quicken
-from livegate.mitm.layers.events import BodyOverdue, HeadOverdue, InformationalResponse, LingerOver
-
-if TYPE_CHECKING:
-    from livegate.mitm.layers.http import GatewayHttpLayer
+from livegate.mitm.layers.events import BodyOverdue, HeadOverdue, HttpConnection, InformationalResponse, LingerOver
 
 MAX_RESPONSE_HEAD_BYTES = 256 * 1024
 MAX_INTERIM_RESPONSES = 16
@@ -68,7 +65,7 @@ def _body_reader(expected_size: int | None) -> Any:
 class GatewayHttp1Server(_http1.Http1Server):
     """The client's side of the gateway."""
 
-    def __init__(self, context: Context, gateway: "GatewayHttpLayer") -> None:
+    def __init__(self, context: Context, gateway: HttpConnection) -> None:
         super().__init__(context)
         self.gateway = gateway
         self.must_close = False
@@ -84,9 +81,9 @@ class GatewayHttp1Server(_http1.Http1Server):
         else:
             yield from super()._handle_event(event)
             if self.state == self.read_body:
-                self.gateway.start("body", self.gateway.policy.bounds().keep_alive_s)
+                self.gateway.set_deadline("body", self.gateway.policy.bounds().keep_alive_s)
             else:
-                self.gateway.cancel("body")
+                self.gateway.clear_deadline("body")
 
     def _too_far_ahead(self, event: events.DataReceived) -> bool:
         bound = SEND_AHEAD_HEADS * self.gateway.policy.bounds().max_head
@@ -109,7 +106,7 @@ class GatewayHttp1Server(_http1.Http1Server):
 
     def _refuse(self, answer: http.Response) -> Commands:
         """Answer and close without waiting for any flow: what came could not be read."""
-        self.gateway.cancel("head")
+        self.gateway.clear_deadline("head")
         self.state = self.done
         yield commands.SendData(self.conn, self._assembled(answer))
         yield commands.CloseConnection(self.conn)
@@ -130,7 +127,7 @@ class GatewayHttp1Server(_http1.Http1Server):
         elif end is None:
             if not self.head_begun:
                 self.head_begun = True
-                self.gateway.start("head", self.gateway.policy.bounds().request_head_s)
+                self.gateway.set_deadline("head", self.gateway.policy.bounds().request_head_s)
         else:
             yield from self._begin_request(event)
 
@@ -142,7 +139,7 @@ class GatewayHttp1Server(_http1.Http1Server):
 
     def _begin_request(self, event: events.DataReceived) -> Commands:
         self.head_begun = False
-        self.gateway.cancel("head")
+        self.gateway.clear_deadline("head")
         lines = self.buf.maybe_extract_lines() or []
         request: http.Request | None = None
         try:
@@ -248,7 +245,7 @@ class GatewayHttp1Server(_http1.Http1Server):
             yield commands.CloseConnection(self.conn)
         else:
             self.response_done = True
-            self.gateway.start("linger", LINGER_S)
+            self.gateway.set_deadline("linger", LINGER_S)
 
     def mark_done(self, *, request: bool = False, response: bool = False) -> Commands:
         self.request_done = self.request_done or request
@@ -257,16 +254,16 @@ class GatewayHttp1Server(_http1.Http1Server):
             assert self.request is not None
             assert self.response is not None
             if self.must_close and not _http1.should_make_pipe(self.request, self.response):
-                self.gateway.cancel("linger")
+                self.gateway.clear_deadline("linger")
                 self.state = self.done
                 yield commands.CloseConnection(self.conn)
                 return
-            self.gateway.start("head", self.gateway.policy.bounds().keep_alive_s)
+            self.gateway.set_deadline("head", self.gateway.policy.bounds().keep_alive_s)
             if _http1.should_make_pipe(self.request, self.response):
-                self.gateway.cancel("head")
+                self.gateway.clear_deadline("head")
         elif self.response_done:
             self.must_close = True
-            self.gateway.start("linger", LINGER_S)
+            self.gateway.set_deadline("linger", LINGER_S)
         yield from super().mark_done()
 
 

@@ -5,7 +5,6 @@ It adds early answers, body limits, time limits, and one retry on a dead keep-al
 
 import time
 from logging import WARNING
-from typing import TYPE_CHECKING
 
 from mitmproxy import http
 from mitmproxy.net.http import http1, status_codes
@@ -25,14 +24,12 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpResponseHeadersHook
 
-from livegate.mitm.layers.events import Abandoned, AnswerOverdue, FlushDue, InformationalResponse
+from livegate.mitm.layers.events import AnswerOverdue, FlushDue, HttpConnection, InformationalResponse
 from livegate.mitm.layers.teardown import ignore
 from livegate.mitm.layers.upstream import GetUpstream
 from livegate.mitm.layers.websocket import GatewayWebsocketLayer
+from livegate.mitm.proxyserver import Abandoned
 from livegate.proxy.policy import Failure, FailureKind, Plan
-
-if TYPE_CHECKING:
-    from livegate.mitm.layers.http import GatewayHttpLayer
 
 FLUSH_AFTER_S = 0.1
 """How long a body of unknown length is gathered, so that addons may change it, before it is passed on as it comes."""
@@ -60,7 +57,7 @@ type Commands = layer.CommandGenerator[None]
 class GatewayStream(http_layers.HttpStream):
     """The life of one flow."""
 
-    def __init__(self, context: Context, stream_id: int, gateway: "GatewayHttpLayer") -> None:
+    def __init__(self, context: Context, stream_id: int, gateway: HttpConnection) -> None:
         super().__init__(context, stream_id)
         self.gateway = gateway
         self.plan: Plan | None = None
@@ -176,7 +173,7 @@ class GatewayStream(http_layers.HttpStream):
     def _await_answer(self) -> None:
         """The request is on its way, whole: from now on the backend's time counts."""
         if self.awaits_answer and self.plan:
-            self.gateway.start(("answer", self.stream_id), self.plan.answer_s)
+            self.gateway.set_deadline(("answer", self.stream_id), self.plan.answer_s)
 
     @property
     def awaits_answer(self) -> bool:
@@ -204,19 +201,19 @@ class GatewayStream(http_layers.HttpStream):
             yield from self._fail("nobody has routed this request", ErrorCode.CONNECT_FAILED)
             return False
         deadline = ("connect", self.stream_id)
-        self.gateway.start(deadline, self.plan.connect_s)
+        self.gateway.set_deadline(deadline, self.plan.connect_s)
         connection, error = yield GetUpstream.to(self.plan.upstream, self.stream_id)
-        self.gateway.cancel(deadline)
+        self.gateway.clear_deadline(deadline)
         if error:
             yield from self._fail(error, ErrorCode.CONNECT_FAILED)
             return False
-        self.on_used_connection = connection in self.gateway.served
-        self.gateway.served.add(connection)
+        self.on_used_connection = connection in self.gateway.used_connections
+        self.gateway.used_connections.add(connection)
         self.context.server = self.flow.server_conn = connection
         return True
 
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
-        self.gateway.cancel(("answer", self.stream_id))
+        self.gateway.clear_deadline(("answer", self.stream_id))
         if event.response.status_code == status_codes.SWITCHING:
             problem = self.gateway.policy.switching_problem(self.flow, event.response)
             if problem:
@@ -227,7 +224,7 @@ class GatewayStream(http_layers.HttpStream):
         if self.server_state == self.state_consume_response_body and not event.end_stream:
             assert self.flow.response is not None
             if http1.expected_http_body_size(self.flow.request, self.flow.response) in (None, -1):
-                self.gateway.start(("flush", self.stream_id), FLUSH_AFTER_S)
+                self.gateway.set_deadline(("flush", self.stream_id), FLUSH_AFTER_S)
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """Begin to stream a response that has outgrown the buffer; everything else is decided in `requestheaders`."""
@@ -252,8 +249,8 @@ class GatewayStream(http_layers.HttpStream):
         self.server_state = self.state_stream_response_body
 
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
-        self.gateway.cancel(("answer", self.stream_id))
-        self.gateway.cancel(("flush", self.stream_id))
+        self.gateway.clear_deadline(("answer", self.stream_id))
+        self.gateway.clear_deadline(("flush", self.stream_id))
         if self._may_retry(event):
             yield from self._send_again()
             return

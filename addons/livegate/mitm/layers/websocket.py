@@ -6,7 +6,6 @@ raw transports as soon as mitmproxy's readers have nothing left to deliver. TLS 
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mitmproxy import ctx, http
 from mitmproxy.connection import Connection
@@ -15,14 +14,11 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.websocket import WebSocketMessageInjected
 
 from livegate.mitm.layers.detach import RawLeg, is_ready
-from livegate.mitm.layers.events import SocketOutput
+from livegate.mitm.layers.events import HttpConnection, SocketOutput
 from livegate.mitm.layers.handler import GatewayConnectionHandler
 from livegate.mitm.proxyserver import handler_of
 from livegate.websocket.peer import Peer
 from livegate.websocket.relay import Session
-
-if TYPE_CHECKING:
-    from livegate.mitm.layers.http import GatewayHttpLayer
 
 HAND_OVER_EVERY_S = 0.02
 """How often a hand-over is tried while mitmproxy's readers are busy."""
@@ -105,7 +101,7 @@ class GatewayWebsocketLayer(layer.Layer):
     NEEDED_AFTER_END = frozenset({"handler", "_stream_id", "_output", "_in_event"})
     """A message that is held back holds back the end of its socket too, and both legs are told of that then."""
 
-    def __init__(self, context: Context, flow: http.HTTPFlow, gateway: "GatewayHttpLayer", stream_id: int) -> None:
+    def __init__(self, context: Context, flow: http.HTTPFlow, gateway: HttpConnection, stream_id: int) -> None:
         super().__init__(context)
         self.flow = flow
         self._gateway = gateway

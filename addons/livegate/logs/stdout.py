@@ -1,4 +1,4 @@
-"""Where mitmproxy's own addons print: they keep the stream that was standard output when they were made."""
+"""Redirects mitmproxy's own addons, which keep the `sys.stdout` of the time when they were created."""
 
 from collections.abc import Iterable
 from typing import TextIO
@@ -7,12 +7,12 @@ from mitmproxy import ctx
 
 
 def has_terminal_log() -> bool:
-    """Tell whether this tool prints its log; mitmproxy's console has the terminal to itself."""
+    """Return whether mitmproxy prints its log. Its console does not, because it draws on the terminal."""
     return ctx.master.addons.get("termlog") is not None
 
 
 def redirect(replacements: Iterable[tuple[TextIO, TextIO]]) -> None:
-    """Let mitmproxy's log and mitmdump's list of flows print to the second of each pair in place of the first."""
+    """Make mitmproxy's log and mitmdump's flow list print to the second stream of each pair instead of the first."""
     termlog, dumper = ctx.master.addons.get("termlog"), ctx.master.addons.get("dumper")
     for old, new in replacements:
         if termlog is not None and termlog.logger.file is old:
