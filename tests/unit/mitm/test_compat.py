@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import pytest
 from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.addons.tlsconfig import TlsConfig
@@ -12,7 +11,6 @@ from mitmproxy.test import taddons, tflow
 from livegate import mitm
 from livegate.mitm import compat
 from livegate.mitm.layers.stream import CLOSED_BEFORE_ANSWER
-from livegate.mitm.options import is_set
 from livegate.mitm.proxyserver import close_client, prepare_certificate_store, release
 
 
@@ -88,12 +86,3 @@ def test_a_socket_that_mitmproxy_forgot_is_closed() -> None:
             release(client, conn)
     assert closed == ["client"]
     assert transports == {}
-
-
-def test_an_option_that_was_set_to_its_default_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    with taddons.context(Proxyserver()) as tctx:
-        assert not is_set("http2")
-        tctx.options.update(http2=True)
-        assert is_set("http2")
-        monkeypatch.setattr("livegate.mitm.proxyserver.optmanager", SimpleNamespace())
-        assert not is_set("http2"), "the next best answer where mitmproxy has changed"
