@@ -216,7 +216,9 @@ def _long_form(value: Any) -> Any:
     return value if isinstance(value, dict) else {"backend": value}
 
 
-type Service = Annotated[ServiceEntry, BeforeValidator(_long_form, json_schema_input_type=BackendUrl | ServiceEntry)]
+type ServiceOrUrl = Annotated[
+    ServiceEntry, BeforeValidator(_long_form, json_schema_input_type=BackendUrl | ServiceEntry)
+]
 
 
 class ClientTlsSection(Section):
@@ -320,7 +322,7 @@ class SettingsFile(Section):
     """Settings of livegate."""
 
     listen: ListenAddress = _key("127.0.0.1:8080", "Address and port for clients, for plain HTTP and TLS alike.")
-    services: dict[str, Service] = _key(
+    services: dict[str, ServiceOrUrl] = _key(
         {},
         "Backend by host: a host name, a wildcard such as `*.example.com` (any depth; the longest suffix wins), or "
         "`default` for every other host, which otherwise gets 404. Case, port and a trailing dot are ignored.",
