@@ -214,9 +214,7 @@ class Recorder:
     ) -> None:
         """Read a frame of a body; `passed` is when, and whether from the client."""
         at, from_client = passed
-        channels.ahead = ahead
-        note = channels.message(each.frame, size=len(each.data), from_client=from_client, at=at)
-        channels.ahead = None
+        note = channels.message(each.frame, size=len(each.data), from_client=from_client, at=at, ahead=ahead)
         self._tell(FrameSeen(flow, channels, note, each.data, each.text))
 
     def expire(self, now: float) -> None:

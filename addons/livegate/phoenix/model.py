@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from livegate.phoenix.rendered.tree import Tree
+from livegate.phoenix.topics import LIVE_TOPIC
 
 type Outcome = Literal["pending", "ok", "error", "crash", "left", "closed", "noreply", "forgotten"]
 """Of a push: answered ok or with an error; never answered because the channel crashed, was left, or the socket closed;
@@ -117,7 +118,7 @@ class View:
     @property
     def is_live(self) -> bool:
         """Whether it is a LiveView."""
-        return self.topic.startswith("lv:")
+        return self.topic.startswith(LIVE_TOPIC)
 
     @property
     def label(self) -> str:
@@ -337,7 +338,7 @@ class Session:
         """The view of the page itself."""
         first = None
         for topic, view in self.views.items():
-            if topic.startswith("lv:"):
+            if topic.startswith(LIVE_TOPIC):
                 if view.path:
                     return view
                 first = first or view

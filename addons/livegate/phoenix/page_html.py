@@ -7,6 +7,7 @@ from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 from livegate.phoenix.frames import Vsn, vsn_of
+from livegate.phoenix.topics import LIVE_TOPIC
 
 type ClientGeneration = Literal["", "1.0", "1.2"]
 """Of LiveView's JavaScript: unknown, 1.0 or 1.1, 1.2 or later."""
@@ -20,10 +21,6 @@ _CSRF_NAME = re.compile(r"""\sname=["']?csrf-token["'\s>/]""")
 _CONTENT = re.compile(r"""\scontent=(?:"([^"]{1,1024})"|'([^']{1,1024})'|([^"'\s>]{1,1024}))""")
 MAX_METAS = 200
 MAX_QUERY_FIELDS = 200
-
-
-RANDOM_TOPIC = "lv:phx-"
-"""How the topic of a root view begins whose id LiveView has made up, anew for each page load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ def read_page(html: str) -> Markup:
         tag = match.group()
         name, token = _ID.search(tag), _SESSION.search(tag)
         if name is not None:
-            topics.append(f"lv:{html_text.unescape(name.group(1))}")
+            topics.append(f"{LIVE_TOPIC}{html_text.unescape(name.group(1))}")
             tokens.append(html_text.unescape(token.group(1)) if token is not None else "")
         if len(topics) == MAX_VIEWS_OF_A_PAGE:
             break

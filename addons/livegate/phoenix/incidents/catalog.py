@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from livegate.phoenix.formatting import shortened
 from livegate.phoenix.model import Event, Opening, View
+from livegate.phoenix.topics import UPLOAD_TOPIC
 
 type Words = tuple[str, str, str, str]
 """Slug, title, why, what to do."""
@@ -48,7 +49,7 @@ _SHORT_ENOUGH = 20
 
 def crashed(view: View, lost: Iterable[Event], parent: str) -> Words:
     """A channel's process ended abnormally."""
-    if view.topic.startswith("lvu:"):
+    if view.topic.startswith(UPLOAD_TOPIC):
         why = f"The channel process of the upload {_label(view)} ended abnormally (`phx_error`)."
         return "upload-crashed", "Upload channel crashed", why, f"{_LOG}."
     if not view.is_live:
@@ -65,7 +66,7 @@ def crashed_again(view: View, times: int, seconds: float, lost: Iterable[Event],
 
 def refused(view: View, reason: str, response: dict[str, object], opening: Opening, *, navigated: bool) -> Words:
     """The join of a LiveView, a channel or an upload was answered with an error that is no redirect."""
-    if view.topic.startswith("lvu:"):
+    if view.topic.startswith(UPLOAD_TOPIC):
         why = f"The app refused the channel of the upload {_label(view)}: {_said(reason)}."
         return "upload-refused", "Upload refused", why, "Compare `allow_upload` of the LiveView with what was chosen."
     if reason in _BY_PHOENIX:

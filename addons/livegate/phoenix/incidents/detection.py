@@ -10,6 +10,7 @@ from livegate.phoenix.incidents import catalog
 from livegate.phoenix.incidents.catalog import EVENT_TIMEOUT_S, JOIN_TIMEOUT_S, Words
 from livegate.phoenix.incidents.log import IncidentLog
 from livegate.phoenix.model import Event, Healed, Incident, Opening, PageLoad, Session, SocketSeen, View
+from livegate.phoenix.topics import LIVE_TOPIC, UPLOAD_TOPIC
 
 CRASH_LOOP = 3
 CRASH_LOOP_S = 60.0
@@ -120,7 +121,7 @@ class Detector:
 
     def crashed(self, session: Session, view: View, lost: Iterable[Event], at: float) -> None:
         """A channel's process ended abnormally: `phx_error` with the view's current join_ref."""
-        if view.topic.startswith("lvu:") and any(each.is_live and each.state == "crashed" for each in views(session)):
+        if view.topic.startswith(UPLOAD_TOPIC) and _has_crashed_view(session):
             return  # an upload's channel ends with its LiveView, whose crash is told
         main = session.main
         parent = main.label if main is not None and view.is_live and _is_nested(view, main) else ""
@@ -162,7 +163,7 @@ class Detector:
         view = session.views.get(event.topic)
         if event.kind == "join":
             words = catalog.join_late(view, event.topic, waited)
-        elif event.kind in _EVENTS and event.topic.startswith("lv:") and waited >= EVENT_TIMEOUT_S:
+        elif event.kind in _EVENTS and event.topic.startswith(LIVE_TOPIC) and waited >= EVENT_TIMEOUT_S:
             words = catalog.event_late(event, waited)
         else:
             return
@@ -219,9 +220,8 @@ def follow(before: Session, load: PageLoad) -> None:
         load.follows = (before, *earlier)[:MAX_FOLLOWED]
 
 
-def views(session: Session) -> Iterable[View]:
-    """The views and channels of a session."""
-    return session.views.values()
+def _has_crashed_view(session: Session) -> bool:
+    return any(view.is_live and view.state == "crashed" for view in session.views.values())
 
 
 def _is_nested(view: View, main: View) -> bool:

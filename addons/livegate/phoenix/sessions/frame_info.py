@@ -8,6 +8,7 @@ from livegate.phoenix.formatting import seconds_text, shortened, size_text
 from livegate.phoenix.frames import Frame, NotPhoenix
 from livegate.phoenix.model import Event, Session, View
 from livegate.phoenix.rendered.changes import Changes
+from livegate.phoenix.topics import LIVE_TOPIC, UPLOAD_TOPIC
 
 MAX_WHO = 5
 """Names of those present in one sentence."""
@@ -101,7 +102,7 @@ def _label(note: Note) -> str:
     if note.view is not None:
         return shortened(note.view.label)
     topic = note.frame.topic if isinstance(note.frame, Frame) else ""
-    return shortened(topic) if topic not in ("", "lv:") else "a view that was never joined"
+    return shortened(topic) if topic not in ("", LIVE_TOPIC) else "a view that was never joined"
 
 
 def _ref(note: Note) -> str:
@@ -201,7 +202,7 @@ def _crash(note: Note) -> str:
 
 
 def _close(note: Note) -> str:
-    if isinstance(note.frame, Frame) and note.frame.topic.startswith("lvu:"):
+    if isinstance(note.frame, Frame) and note.frame.topic.startswith(UPLOAD_TOPIC):
         return f"upload of {_label(note)} is over"
     if note.earlier:
         return f"{_label(note)} closed (an earlier join)"

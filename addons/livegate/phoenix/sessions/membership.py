@@ -1,29 +1,19 @@
 """Finds the session that a socket is of, from what is joined on it; the rules are those of docs/sessions.md."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from livegate.phoenix.model import Opening, Session, SocketSeen
-from livegate.phoenix.page_html import RANDOM_TOPIC
-from livegate.phoenix.sessions import uploads
-
-if TYPE_CHECKING:
-    from livegate.phoenix.sessions.tracker import Tracker
-
-LIVE = "lv:"
-
-
-def is_view(topic: str) -> bool:
-    """Whether a topic is a LiveView's; the client leaves `lv:` itself for an element that never was one."""
-    return topic.startswith(LIVE) and topic != LIVE
+from livegate.phoenix.sessions.store import SessionStore
+from livegate.phoenix.topics import LIVE_TOPIC, RANDOM_TOPIC, UPLOAD_TOPIC, is_live
 
 
 class Membership:
     """The session of one socket: unknown at first, then guessed or found."""
 
-    def __init__(self, tracker: "Tracker", seen: SocketSeen, opening: Opening, url: str, host: str) -> None:
+    def __init__(self, store: SessionStore, seen: SocketSeen, opening: Opening, url: str, host: str) -> None:
         self.session: Session | None = None
         self.host = host
-        self._tracker = tracker
+        self._store = store
         self._seen = seen
         self._opening = opening
         self._url = url
@@ -32,13 +22,13 @@ class Membership:
 
     def of_join(self, topic: str, payload: dict[str, Any], at: float) -> Session:
         """Return the session of a socket on which a channel is joined."""
-        if not is_view(topic):
+        if not is_live(topic):
             return self.of_push(topic, at) or self._begin(topic, at, channels=True)
         if self.session is None or self._guessed:
             self._found(topic, payload, at)
         session = self._own
         token = payload.get("session")
-        self._tracker.claim(session, topic, token if isinstance(token, str) else None)
+        self._store.claim(session, topic, token if isinstance(token, str) else None)
         return session
 
     def of_push(self, topic: str, at: float) -> Session | None:
@@ -46,33 +36,33 @@ class Membership:
 
         The channel of an upload is never alone: its socket is one of the tab whose CSRF token it was opened with.
         """
-        if self.session is None and (is_view(topic) or topic.startswith(uploads.TOPIC)):
-            number = self._tracker.by_csrf(self._url, self.host)
+        if self.session is None and (is_live(topic) or topic.startswith(UPLOAD_TOPIC)):
+            number = self._store.by_csrf(self._url, self.host)
             if number is not None:
-                self._attach(self._tracker.session(number, at), guessed=True)
+                self._attach(self._store.session(number, at), guessed=True)
         return self.session
 
     def of_frame(self, topic: str, at: float) -> Session:
         """Return the session of a socket whose joins were not seen."""
-        return self.of_push(topic, at) or self._begin(topic, at, channels=not is_view(topic))
+        return self.of_push(topic, at) or self._begin(topic, at, channels=not is_live(topic))
 
     def _found(self, topic: str, payload: dict[str, Any], at: float) -> None:
         """A LiveView tells whose socket it is; what came before it, such as a plain channel, belongs there too."""
-        guessed, tracker = self.session, self._tracker
+        guessed, store = self.session, self._store
         token = payload.get("session")
-        csrf = tracker.by_csrf(self._url, self.host)
-        number = tracker.tab_of_view(topic, token if isinstance(token, str) else None, csrf, self.host)
-        if number is not None and self._is_anothers(tracker.session(number, at), topic, payload):
+        csrf = store.by_csrf(self._url, self.host)
+        number = store.tab_of_view(topic, token if isinstance(token, str) else None, csrf, self.host)
+        if number is not None and self._is_anothers(store.session(number, at), topic, payload):
             number = None
         certain = number is not None or topic.startswith(RANDOM_TOPIC)
         if number is None:
             if guessed is not None and guessed.kind == "tab" and not topic.startswith(RANDOM_TOPIC):
                 return  # another view of the tab that is not known yet
-            session = tracker.new_session(topic.removeprefix(LIVE), at, self.host)
+            session = store.new_session(topic.removeprefix(LIVE_TOPIC), at, self.host)
         else:
-            session = tracker.session(number, at)
-        session.id = session.id or topic.removeprefix(LIVE)
-        tracker.claim_csrf(session, self._url)
+            session = store.session(number, at)
+        session.id = session.id or topic.removeprefix(LIVE_TOPIC)
+        store.claim_csrf(session, self._url)
         if guessed is session:
             self._guessed = not certain
             return
@@ -81,18 +71,18 @@ class Membership:
             return
         self.session, self._guessed = session, not certain
         if len(guessed.sockets) == 1:
-            tracker.merge(guessed, session)
+            store.merge(guessed, session)
             session.opening = self._opening
         else:  # it had sockets before this one, which were found by better evidence than a guess
             guessed.sockets.remove(self._seen)
-            tracker.attach(session, self._seen, self._opening)
+            store.attach(session, self._seen, self._opening)
 
     def _is_anothers(self, session: Session, topic: str, payload: dict[str, Any]) -> bool:
         """Whether a socket is not of the tab that its view's topic or token names.
 
         A tab opens all its sockets with one CSRF token: who has another, or none, has only seen what the tab shows.
         """
-        other = session.csrf is not None and session.csrf != self._tracker.csrf_key(self._url, self.host)
+        other = session.csrf is not None and session.csrf != self._store.csrf_key(self._url, self.host)
         return other or self._is_another_tab(session, topic, payload)
 
     def _is_another_tab(self, session: Session, topic: str, payload: dict[str, Any]) -> bool:
@@ -109,12 +99,12 @@ class Membership:
         return any(socket.closed_at is None and socket is not self._seen for socket in session.sockets)
 
     def _begin(self, topic: str, at: float, *, channels: bool) -> Session:
-        session = self._tracker.new_session(topic.removeprefix(LIVE), at, self.host, channels=channels)
+        session = self._store.new_session(topic.removeprefix(LIVE_TOPIC), at, self.host, channels=channels)
         return self._attach(session, guessed=True)
 
     def _attach(self, session: Session, *, guessed: bool) -> Session:
         self.session, self._guessed = session, guessed
-        self._tracker.attach(session, self._seen, self._opening)
+        self._store.attach(session, self._seen, self._opening)
         return session
 
     @property

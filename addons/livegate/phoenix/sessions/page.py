@@ -8,7 +8,7 @@ from livegate.phoenix.model import Session, View
 from livegate.phoenix.rendered.elements import view_elements
 from livegate.phoenix.rendered.html import MAX_HTML_CHARACTERS
 from livegate.phoenix.rendered.tree import Tree, TreeError
-from livegate.phoenix.sessions.membership import LIVE
+from livegate.phoenix.topics import LIVE_TOPIC
 
 MAX_NESTED = 20
 """So many views within each other are shown."""
@@ -50,7 +50,7 @@ class _Composer:
         """The HTML of a root view in an element with its id; nothing when it was shown within another one."""
         if topic not in self._trees:
             return ""
-        return f'<div id="{html_text.escape(topic.removeprefix(LIVE))}">{self.html(topic, 0)}</div>'
+        return f'<div id="{html_text.escape(topic.removeprefix(LIVE_TOPIC))}">{self.html(topic, 0)}</div>'
 
     def html(self, topic: str, depth: int) -> str:
         shown = self._trees.pop(topic).html()
@@ -61,7 +61,7 @@ class _Composer:
             return shown
         parts, done = [], 0
         for id_, start in view_elements(shown):
-            child = LIVE + id_
+            child = LIVE_TOPIC + id_
             if child in self._trees:
                 parts += [shown[done:start], self.html(child, depth + 1)]
                 done = start

@@ -4,7 +4,8 @@ from typing import Any
 
 from livegate.phoenix.frames import Frame
 from livegate.phoenix.model import Kind, Session, View
-from livegate.phoenix.page_html import RANDOM_TOPIC, path_of
+from livegate.phoenix.page_html import path_of
+from livegate.phoenix.topics import LIVE_TOPIC, RANDOM_TOPIC
 
 _KINDS: dict[str, Kind] = {
     "phx_join": "join",
@@ -25,7 +26,7 @@ def kind_of(event: str) -> Kind:
 
 def is_page(session: Session, topic: str) -> bool:
     """Whether a view is one of the page itself: clients before 1.0 give the page's URL for sticky views as well."""
-    if not topic.startswith("lv:"):
+    if not topic.startswith(LIVE_TOPIC):
         return False
     main = session.main
     return (

@@ -1,140 +1,145 @@
 """What an answer of the server means: a join that is accepted or refused, an event that is answered, a diff."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from livegate.phoenix import frames
 from livegate.phoenix.formatting import shortened
-from livegate.phoenix.model import Event, Session, View
+from livegate.phoenix.incidents.detection import Detector
+from livegate.phoenix.model import Event, Session, SocketSeen, View
 from livegate.phoenix.page_html import place_of
 from livegate.phoenix.rendered.changes import Changes
 from livegate.phoenix.rendered.tree import Tree, TreeError
 from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.sessions.membership import Membership
 from livegate.phoenix.sessions.preparation import Ahead
-from livegate.phoenix.sessions.uploads import TOPIC as UPLOAD_TOPIC
-
-if TYPE_CHECKING:
-    from livegate.phoenix.sessions.socket import Channels
-    from livegate.phoenix.sessions.tracker import Tracker
+from livegate.phoenix.sessions.store import SessionStore
+from livegate.phoenix.topics import UPLOAD_TOPIC
 
 REDIRECTS = ("redirect", "live_redirect")
 
 
-def answered(channels: "Channels", response: dict[str, Any], note: Note, event: Event) -> None:
-    """Note the answer to a push other than a heartbeat; what an earlier join is told changes no page."""
-    if event.kind == "join":
-        _joined(channels, response, note, event)
-        return
-    if event.kind in ("event", "patch"):
-        trip = note.at - event.sent_at
-        channels.seen.trips.append(trip)
-        if channels.session is not None:
-            channels.session.trips.append(trip)
-    if event.topic.startswith(UPLOAD_TOPIC):
-        note.what = "upload"
-        note.detail = event.detail = reason_of(response) if event.outcome == "error" else ""
-        return
-    if "diff" in response:
-        merge(channels, response["diff"], note)
-        event.diff_size = note.diff_size
-        event.paths = len(note.changes.paths) + note.changes.more if note.changes is not None else 0
-    for kind in (*REDIRECTS, "live_patch"):
-        told = response.get(kind)
-        if isinstance(told, dict):
-            flash = " with flash" if told.get("flash") else ""
-            note.detail = event.detail = f"{kind} to {place_of(told.get('to'))}{flash}"
-    if event.outcome == "error" and not note.detail:
+class ReplyReader:
+    """Reads the server's replies and diffs of one socket, and keeps the page of each view."""
+
+    def __init__(self, store: SessionStore, membership: Membership, seen: SocketSeen, detector: Detector) -> None:
+        self.prepared: Ahead | None = None
+        """Result of `read_ahead` for the frame that is being read, if there is one."""
+        self._store = store
+        self._membership = membership
+        self._seen = seen
+        self._detector = detector
+
+    def answered(self, response: dict[str, Any], note: Note, event: Event) -> None:
+        """Note the answer to a push other than a heartbeat; what an earlier join is told changes no page."""
+        if event.kind == "join":
+            self._joined(response, note, event)
+            return
+        if event.kind in ("event", "patch"):
+            trip = note.at - event.sent_at
+            self._seen.trips.append(trip)
+            if self._membership.session is not None:
+                self._membership.session.trips.append(trip)
+        if event.topic.startswith(UPLOAD_TOPIC):
+            note.what = "upload"
+            note.detail = event.detail = reason_of(response) if event.outcome == "error" else ""
+            return
+        if "diff" in response:
+            self.merge(response["diff"], note)
+            event.diff_size = note.diff_size
+            event.paths = len(note.changes.paths) + note.changes.more if note.changes is not None else 0
+        for kind in (*REDIRECTS, "live_patch"):
+            told = response.get(kind)
+            if isinstance(told, dict):
+                flash = " with flash" if told.get("flash") else ""
+                note.detail = event.detail = f"{kind} to {place_of(told.get('to'))}{flash}"
+        if event.outcome == "error" and not note.detail:
+            note.detail = event.detail = reason_of(response)
+        cids, view = response.get("cids"), note.view
+        if event.kind == "destroy" and isinstance(cids, list) and view is not None and view.tree is not None:
+            view.tree.delete_components([cid for cid in cids if isinstance(cid, int)])
+
+    def _joined(self, response: dict[str, Any], note: Note, event: Event) -> None:
+        view, session = note.view, self._membership.session
+        if event.topic.startswith(UPLOAD_TOPIC):
+            note.what = "upload"
+        if event.outcome == "error":
+            self._turned_away(response, note, event)
+            return
+        if not event.topic.startswith(UPLOAD_TOPIC):
+            note.what = "joined"
+        if view is None or note.earlier:
+            return
+        view.state, view.up_at = "up", note.at
+        view.joins += 1
+        version = response.get("liveview_version")
+        view.version = version if isinstance(version, str) else view.version
+        if session is not None:
+            self._detector.joined(session, view, event)
+        if "rendered" in response and session is not None:
+            self._show(view, response["rendered"], note)
+
+    def _turned_away(self, response: dict[str, Any], note: Note, event: Event) -> None:
+        """A join answered with an error: mostly a refusal, but a redirect in `mount` is how apps lead to a login."""
+        view, session = note.view, self._membership.session
         note.detail = event.detail = reason_of(response)
-    cids, view = response.get("cids"), note.view
-    if event.kind == "destroy" and isinstance(cids, list) and view is not None and view.tree is not None:
-        view.tree.delete_components([cid for cid in cids if isinstance(cid, int)])
-
-
-def _joined(channels: "Channels", response: dict[str, Any], note: Note, event: Event) -> None:
-    view, session = note.view, channels.session
-    if event.topic.startswith(UPLOAD_TOPIC):
-        note.what = "upload"
-    if event.outcome == "error":
-        _turned_away(channels, response, note, event)
-        return
-    if not event.topic.startswith(UPLOAD_TOPIC):
-        note.what = "joined"
-    if view is None or note.earlier:
-        return
-    view.state, view.up_at = "up", note.at
-    view.joins += 1
-    version = response.get("liveview_version")
-    view.version = version if isinstance(version, str) else view.version
-    if session is not None:
-        channels.detector.joined(session, view, event)
-    if "rendered" in response and session is not None:
-        _show(channels, view, response["rendered"], note)
-
-
-def _turned_away(channels: "Channels", response: dict[str, Any], note: Note, event: Event) -> None:
-    """A join answered with an error: mostly a refusal, but a redirect in `mount` is how apps lead to a login."""
-    view, session = note.view, channels.session
-    note.detail = event.detail = reason_of(response)
-    if any(isinstance(response.get(kind), dict) for kind in REDIRECTS) or note.detail == "parent_redirect":
-        note.what, event.outcome = "redirected", "ok"
-        if view is not None and not note.earlier:
-            view.state = "left"
-        return
-    note.what = "refused"
-    if note.earlier:
-        return
-    if view is not None:
-        view.state = "refused"
-    channels.seen.refused += 1
-    if session is not None:
-        session.refusals[shortened(note.detail)] += 1
+        if any(isinstance(response.get(kind), dict) for kind in REDIRECTS) or note.detail == "parent_redirect":
+            note.what, event.outcome = "redirected", "ok"
+            if view is not None and not note.earlier:
+                view.state = "left"
+            return
+        note.what = "refused"
+        if note.earlier:
+            return
         if view is not None:
-            channels.detector.join_refused(session, view, event, response)
+            view.state = "refused"
+        self._seen.refused += 1
+        if session is not None:
+            session.refusals[shortened(note.detail)] += 1
+            if view is not None:
+                self._detector.join_refused(session, view, event, response)
 
+    def _show(self, view: View, rendered: object, note: Note) -> None:
+        session = self._membership.session
+        try:
+            tree = _joined_tree(self.prepared, rendered)
+        except TreeError as error:
+            self._store.forget_page(view, str(error))
+            view.tree_problem = str(error)
+            return
+        view.tree, view.tree_problem = tree, None
+        if view.is_named and view.module is not None:
+            self._store.modules.learn_statics(view.tree.root, view.module)
+        else:
+            view.module = self._store.modules.by_statics(view.tree.root) or view.module
+        if session is None:
+            return
+        self._forget_children(session, view)
+        self._store.page_grew(session, view, note.size)
 
-def _show(channels: "Channels", view: View, rendered: object, note: Note) -> None:
-    tracker, session = channels.tracker, channels.session
-    try:
-        tree = _joined_tree(channels.ahead, rendered)
-    except TreeError as error:
-        tracker.forget_page(view, str(error))
-        view.tree_problem = str(error)
-        return
-    view.tree, view.tree_problem = tree, None
-    if view.is_named and view.module is not None:
-        tracker.modules.learn_statics(view.tree.root, view.module)
-    else:
-        view.module = tracker.modules.by_statics(view.tree.root) or view.module
-    if session is None:
-        return
-    _forget_children(tracker, session, view)
-    tracker.page_grew(session, view, note.size)
+    def _forget_children(self, session: Session, view: View) -> None:
+        """With a view that is shown anew go the pages of those that were left: until now the browser showed them."""
+        for other in session.views.values():
+            if other is not view and (other.leaving or other.state == "left") and view.path is not None:
+                self._store.forget_page(other, "the view was left")
 
-
-def _forget_children(tracker: "Tracker", session: Session, view: View) -> None:
-    """With a view that is shown anew go the pages of those that were left: until now the browser showed them."""
-    for other in session.views.values():
-        if other is not view and (other.leaving or other.state == "left") and view.path is not None:
-            tracker.forget_page(other, "the view was left")
-
-
-def merge(channels: "Channels", diff: object, note: Note) -> None:
-    """Merge a diff into the page of the note's view, unless it is of an earlier join."""
-    ahead = channels.ahead if channels.ahead is not None and channels.ahead.source is diff else None
-    note.diff_size = frames.json_size(diff) if ahead is None else ahead.size
-    if channels.session is not None:
-        channels.session.diff_bytes += note.diff_size
-    view = note.view
-    if view is None or view.tree is None or note.earlier:
-        return
-    try:
-        note.changes = _merged(view.tree, ahead, diff)
-    except TreeError as error:
-        channels.tracker.forget_page(view, str(error))
-        return
-    if channels.session is not None:
-        channels.tracker.page_grew(channels.session, view, note.diff_size)
-        if note.changes.unmarked_moves:
-            channels.detector.moved(channels.session, view, note.at)
+    def merge(self, diff: object, note: Note) -> None:
+        """Merge a diff into the page of the note's view, unless it is of an earlier join."""
+        ahead = self.prepared if self.prepared is not None and self.prepared.source is diff else None
+        note.diff_size = frames.json_size(diff) if ahead is None else ahead.size
+        if self._membership.session is not None:
+            self._membership.session.diff_bytes += note.diff_size
+        view = note.view
+        if view is None or view.tree is None or note.earlier:
+            return
+        try:
+            note.changes = _merged(view.tree, ahead, diff)
+        except TreeError as error:
+            self._store.forget_page(view, str(error))
+            return
+        if self._membership.session is not None:
+            self._store.page_grew(self._membership.session, view, note.diff_size)
+            if note.changes.unmarked_moves:
+                self._detector.moved(self._membership.session, view, note.at)
 
 
 def _joined_tree(ahead: Ahead | None, rendered: object) -> Tree:

@@ -5,24 +5,24 @@ earlier join is dropped by the other end, and changes nothing here.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from livegate.phoenix import frames, tokens
 from livegate.phoenix.formatting import shortened, size_text
 from livegate.phoenix.frames import Frame, NotPhoenix, Vsn
 from livegate.phoenix.incidents.detection import Detector
-from livegate.phoenix.model import Event, Kind, Opening, Outcome, Session, SocketSeen, View
+from livegate.phoenix.model import Event, Kind, Opening, Session, SocketSeen, View
 from livegate.phoenix.page_html import path_of, place_of
 from livegate.phoenix.rendered.tree import Tree
-from livegate.phoenix.sessions import replies, uploads
+from livegate.phoenix.sessions import uploads
 from livegate.phoenix.sessions.frame_info import Note, presence_text, sentence_of
-from livegate.phoenix.sessions.membership import LIVE, Membership
+from livegate.phoenix.sessions.membership import Membership
+from livegate.phoenix.sessions.pending import PendingPushes, is_of_join
 from livegate.phoenix.sessions.preparation import Ahead
 from livegate.phoenix.sessions.pushes import described, is_page, kind_of, mounts_again
-
-if TYPE_CHECKING:
-    from livegate.phoenix.sessions.tracker import Tracker
+from livegate.phoenix.sessions.replies import ReplyReader
+from livegate.phoenix.sessions.store import SessionStore
+from livegate.phoenix.topics import LIVE_TOPIC, UPLOAD_TOPIC
 
 MAX_JOINS = 500
 """Of one socket: joins whose late frames are still known for what they are."""
@@ -30,32 +30,25 @@ RECOVERY_S = 1.0
 """LiveView sends the forms that a user had filled in at once when a view has been joined again."""
 _SAID_BY_CLIENT = frozenset({1000, 1001, 1005})
 """Close codes with which a client shows that it was there until then."""
-_ASKS_NOTHING = frozenset({"heartbeat", "leave"})
-"""Kinds of pushes whose answer nobody misses."""
-type Key = tuple[str, str | None]
-"""Topic and ref. V1's replies have no join_ref; refs are counted for the whole socket."""
 
 
 class Channels:
     """What is known of one socket."""
 
     def __init__(
-        self, tracker: "Tracker", seen: SocketSeen, vsn: Vsn | None, opening: Opening, *, url: str = "", host: str = ""
+        self, store: SessionStore, seen: SocketSeen, vsn: Vsn | None, opening: Opening, *, url: str = "", host: str = ""
     ) -> None:
         self.seen = seen
         self.lost: list[Event] = []
         """Once the socket has ended: the pushes that it left without an answer."""
-        self.tracker = tracker
         self.vsn: Vsn = vsn or "2"
-        self.ahead: Ahead | None = None
-        """What was found in the frame that is being read, when it was read ahead."""
-        self._membership = Membership(tracker, seen, opening, url, host)
-        self._pending: OrderedDict[Key, Event] = OrderedDict()
-        self.detector = Detector(tracker.incidents, seen, opening)
+        self.detector = Detector(store.incidents, seen, opening)
+        self._store = store
+        self._membership = Membership(store, seen, opening, url, host)
+        self._pending = PendingPushes(store, self._membership, seen)
+        self._replies = ReplyReader(store, self._membership, seen, self.detector)
         self._joins: OrderedDict[tuple[str, str], View] = OrderedDict()
         """By topic and join_ref: the view that each join of this socket was of."""
-        self._behind_join: set[int] = set()
-        """The identities of heartbeats that wait behind a join: the app answers one after the other."""
 
     @property
     def session(self) -> Session | None:
@@ -72,10 +65,7 @@ class Channels:
         decoded = ahead.decoded if ahead is not None else None
         if decoded is None:
             decoded = frames.decode(data, text=text, from_client=from_client, vsn=self.vsn)
-        self.ahead = ahead
-        note = self.message(decoded, size=len(data), from_client=from_client, at=at)
-        self.ahead = None
-        return note
+        return self.message(decoded, size=len(data), from_client=from_client, at=at, ahead=ahead)
 
     def trees(self) -> dict[str, Tree]:
         """Return copies of the trees of the session, by topic, at no cost."""
@@ -85,26 +75,30 @@ class Channels:
     def skip(self, size: int, *, from_client: bool, at: float) -> Note:
         """Pass over a frame that is not read: no page of the session is known any more."""
         for view in self.session.views.values() if self.session is not None else ():
-            self.tracker.forget_page(
+            self._store.forget_page(
                 view, "a frame was too large to be read, or too many came at once; a join shows it again"
             )
         detail = f"not read: {size_text(size)}, too large or too much at once"
         return Note("other", at, from_client, size, None, self.session, detail=detail, sentence=detail)
 
-    def message(self, decoded: Frame | NotPhoenix, *, size: int, from_client: bool, at: float) -> Note:
+    def message(
+        self, decoded: Frame | NotPhoenix, *, size: int, from_client: bool, at: float, ahead: Ahead | None = None
+    ) -> Note:
         """Read one frame that was decoded already, as those of long-poll are."""
         note = Note("broken", at, from_client, size, decoded, self.session)
         if isinstance(decoded, Frame):
             if from_client:
                 self._from_client(decoded, note)
             else:
+                self._replies.prepared = ahead
                 self._from_server(decoded, note)
+                self._replies.prepared = None
         session = note.session = self.session
         if session is not None:
             session.last_at = at
             session.bytes_in += size if from_client else 0
             session.bytes_out += 0 if from_client else size
-            self.tracker.touch(session)
+            self._store.touch(session)
         self.seen.last_at = at
         note.sentence = sentence_of(note)
         return note
@@ -117,8 +111,8 @@ class Channels:
         self.seen.close_reason, self.seen.closed_by = reason, by
         if "heartbeat" not in reason:  # else the close itself is the incident, and names what was pending
             waited_until = at if by == "client" and code in _SAID_BY_CLIENT else self.seen.last_at
-            self.detector.pending(self.session, self._pending.values(), waited_until)
-        lost = self.lost = self._lose(lambda _: True, "closed")
+            self.detector.pending(self.session, self._pending, waited_until)
+        lost = self.lost = self._pending.fail(lambda _: True, "closed")
         if self.session is not None and not self.session.is_open:
             for view in self.session.views.values():
                 if view.state in ("up", "joining"):
@@ -134,10 +128,8 @@ class Channels:
     def _from_client(self, frame: Frame, note: Note) -> None:
         if frame.topic == "phoenix":
             note.what = "heartbeat"
-            self.detector.heartbeat(self.session, self._pending.values(), note.at)
+            self.detector.heartbeat(self.session, self._pending, note.at)
             note.event = self._remember("heartbeat", frame, note, "heartbeat", "")
-            if any(event.kind == "join" for event in self._pending.values()):
-                self._behind_join.add(id(note.event))
             return
         kind = kind_of(frame.event)
         payload = frame.payload if isinstance(frame.payload, dict) else {}
@@ -148,11 +140,11 @@ class Channels:
             if self._is_outdated(frame, note.view) and kind != "leave":
                 note.what, note.detail = "outdated", f'"{shortened(frame.event)}"'
                 return
-        if frame.topic.startswith(uploads.TOPIC):
+        if frame.topic.startswith(UPLOAD_TOPIC):
             self._upload_push(frame, kind, note)
             return
         if kind == "leave":
-            self.detector.pending(self.session, self._pending.values(), note.at, left=frame.topic)
+            self.detector.pending(self.session, self._pending, note.at, left=frame.topic)
             if note.view is not None and not self._is_outdated(frame, note.view):
                 note.view.leaving = True
         note.what, name, type_ = described(kind, frame, payload, note.view)
@@ -185,7 +177,7 @@ class Channels:
         if view is None or ("redirect" in payload and not again):
             view = View(frame.topic) if view is None else _in_place_of(view)
             self._put_view(session, view)
-        if frame.topic.startswith(uploads.TOPIC):
+        if frame.topic.startswith(UPLOAD_TOPIC):
             upload = uploads.upload_of(session, frame.topic)
             view.name = upload.name if upload is not None else ""
         view.rejoins = again
@@ -202,9 +194,9 @@ class Channels:
 
     def _put_view(self, session: Session, view: View) -> View:
         session.views.pop(view.topic, None)
-        if len(session.views) >= self.tracker.limits.views:
+        if len(session.views) >= self._store.limits.views:
             oldest = session.views.pop(next(iter(session.views)))
-            self.tracker.forget_page(oldest, "too many views of its session are open")
+            self._store.forget_page(oldest, "too many views of its session are open")
         session.views[view.topic] = view
         return view
 
@@ -221,20 +213,20 @@ class Channels:
         is known when anybody has loaded a page of its route before, or by its statics once they come.
         """
         if "redirect" in payload:
-            view.module = view.module if view.rejoins else self.tracker.modules.at(self.host, path)
+            view.module = view.module if view.rejoins else self._store.modules.at(self.host, path)
         elif not view.joins:
             token = payload.get("session")
             read = tokens.read_session(token) if isinstance(token, str) else None
             if read is not None and read.view is not None:
                 view.module, view.is_named = read.view, True
-                self.tracker.modules.learn(self.host, path, read.view)
+                self._store.modules.learn(self.host, path, read.view)
 
     def _view_of_push(self, frame: Frame, kind: Kind, at: float) -> View | None:
         """The view that a push is for; one whose join was not seen is taken for up."""
         known = self._joins.get((frame.topic, frame.join_ref)) if frame.join_ref is not None else None
         if known is not None:
             return known
-        of = self._membership.of_push if kind == "leave" or frame.topic.startswith(uploads.TOPIC) else None
+        of = self._membership.of_push if kind == "leave" or frame.topic.startswith(UPLOAD_TOPIC) else None
         session = of(frame.topic, at) if of is not None else self._membership.of_frame(frame.topic, at)
         if session is None or frame.topic in session.views or kind == "leave":
             return session.views.get(frame.topic) if session is not None else None
@@ -250,13 +242,8 @@ class Channels:
             counts = kind in ("event", "patch")
             session.event_count += counts
             self.seen.events += counts
-            self.tracker.keep_event(session, event)
-        if frame.ref is not None:
-            self._pending[(frame.topic, frame.ref)] = event
-            if len(self._pending) > self.tracker.limits.pending:
-                _, oldest = self._pending.popitem(last=False)
-                oldest.outcome = "forgotten"
-                self._behind_join.discard(id(oldest))
+            self._store.keep_event(session, event)
+        self._pending.add(event)
         return event
 
     def _upload_push(self, frame: Frame, kind: Kind, note: Note) -> None:
@@ -285,11 +272,11 @@ class Channels:
             note.what, note.detail = "outdated", f'"{shortened(frame.event)}"'
         elif frame.event == "phx_error":
             self._crash(frame, note)
-        elif frame.event == "diff" and frame.topic.startswith(LIVE):
+        elif frame.event == "diff" and frame.topic.startswith(LIVE_TOPIC):
             note.what = "diff"
             if self.session is not None:
                 self.session.pushed_diffs += 1
-            replies.merge(self, frame.payload, note)
+            self._replies.merge(frame.payload, note)
         else:
             self._push(frame, note)
 
@@ -316,7 +303,7 @@ class Channels:
 
     def _crash(self, frame: Frame, note: Note) -> None:
         note.what = "crash"
-        lost = self._lose(lambda event: _is_of(event.topic, event.join_ref, frame), "crash")
+        lost = self._pending.fail(lambda event: is_of_join(event, frame), "crash")
         note.detail = ", ".join(f'"{shortened(event.name)}"' for event in lost[:3] if event.kind != "join")
         if note.view is not None and note.view.state != "crashed":
             note.view.state = "crashed"
@@ -329,40 +316,15 @@ class Channels:
     def _closed(self, frame: Frame, note: Note) -> None:
         """A channel is closed: it was left, or the server ended it, or it was joined anew."""
         note.what = "close"
-        of_it = [event for event in self._pending.values() if _is_of(event.topic, event.join_ref, frame)]
-        note.asked = any(event.kind == "leave" for event in of_it)
-        self._lose(lambda event: _is_of(event.topic, event.join_ref, frame) and event.kind != "leave", "left")
+        note.asked = any(event.kind == "leave" for event in self._pending.of_join(frame))
+        self._pending.fail(lambda event: is_of_join(event, frame) and event.kind != "leave", "left")
         view = note.view
         note.earlier = view is not None and (self._is_outdated(frame, view) or not self._is_shown(view))
-        if view is not None and _is_of(view.topic, view.join_ref, frame) and view.state not in ("crashed", "refused"):
+        if view is not None and is_of_join(view, frame) and view.state not in ("crashed", "refused"):
             view.state = "left"
 
-    def _lose(self, which: Callable[[Event], bool], outcome: Outcome) -> list[Event]:
-        """Give up pushes that will not be answered any more; return those whose answer somebody may miss."""
-        lost = [(key, event) for key, event in self._pending.items() if which(event)]
-        missed = []
-        for key, event in lost:
-            del self._pending[key]
-            self._behind_join.discard(id(event))
-            handled = outcome != "crash" or event is not lost[-1][1]  # a channel handles one push after the other
-            event.outcome = "noreply" if handled and self._wants_none(event) else outcome
-            if event.outcome == "noreply":
-                continue
-            missed.append(event)
-            if event.kind not in _ASKS_NOTHING:
-                self.seen.unanswered += 1
-                if self.session is not None:
-                    self.session.unanswered += 1
-        return missed
-
-    def _wants_none(self, event: Event) -> bool:
-        """Whether a push is of a kind that is not known to be answered: LiveView's own always are."""
-        if event.kind != "push" or event.topic.startswith((LIVE, uploads.TOPIC)):
-            return False
-        return not self.tracker.is_ever_answered(self.host, event.topic, event.name)
-
     def _reply(self, frame: Frame, note: Note, *, outdated: bool) -> None:
-        event = self._pending.pop((frame.topic, frame.ref), None)
+        event = self._pending.pop(frame.topic, frame.ref)
         note.what, note.event = "reply", event
         payload = frame.payload if isinstance(frame.payload, dict) else {}
         response = payload.get("response")
@@ -378,35 +340,15 @@ class Channels:
             self._heartbeat(event, note)
             return
         if event.kind == "push":
-            self.tracker.answered(self.host, event.topic, event.name)
-            self._handled_before(event)
+            self._pending.replied(event)
         note.earlier = outdated
-        replies.answered(self, response if isinstance(response, dict) else {}, note, event)
-
-    def _handled_before(self, answered: Event) -> None:
-        """A channel handles its pushes in order: what was sent before one that is answered needed no answer."""
-        if answered.topic.startswith((LIVE, uploads.TOPIC)):
-            return
-        before = [
-            (key, event)
-            for key, event in self._pending.items()
-            if event.topic == answered.topic and event.sent_at <= answered.sent_at and self._wants_none(event)
-        ]
-        for key, event in before:
-            del self._pending[key]
-            event.outcome = "noreply"
+        self._replies.answered(response if isinstance(response, dict) else {}, note, event)
 
     def _heartbeat(self, event: Event, note: Note) -> None:
         note.what = "heartbeat"
-        waited = id(event) in self._behind_join
-        self._behind_join.discard(id(event))
+        waited = self._pending.waited_behind_join(event)
         if self.session is not None and not waited:
             self.session.heartbeats.append(note.at - event.sent_at)
-
-
-def _is_of(topic: str, join_ref: str | None, frame: Frame) -> bool:
-    """Whether a frame of the server is about this join of a channel; V1's do not say which join."""
-    return topic == frame.topic and frame.join_ref in (join_ref, None)
 
 
 def _in_place_of(view: View) -> View:

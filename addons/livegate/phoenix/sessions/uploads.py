@@ -4,16 +4,15 @@ from typing import Any
 
 from livegate.phoenix.formatting import shortened, size_text
 from livegate.phoenix.model import Session, Upload
+from livegate.phoenix.topics import UPLOAD_TOPIC
 
 MAX_UPLOADS = 100
 """Kept of one session."""
-TOPIC = "lvu:"
-"""How the topic of an upload's channel begins; the entry's ref follows."""
 
 
 def upload_of(session: Session | None, topic: str) -> Upload | None:
     """Return the upload that a channel carries, if its `allow_upload` was seen."""
-    return session.uploads.get(topic.removeprefix(TOPIC)) if session is not None else None
+    return session.uploads.get(topic.removeprefix(UPLOAD_TOPIC)) if session is not None else None
 
 
 def requested(session: Session, payload: dict[str, Any]) -> str:

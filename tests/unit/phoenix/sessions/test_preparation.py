@@ -32,7 +32,7 @@ def test_all_of_the_demos_frames_mean_the_same() -> None:
             ahead = read_ahead(data, two.vsn, two.trees()) if text and not up else None
             found = two.frame(data, text=text, from_client=up, at=line["at"], ahead=ahead)
             assert (found.sentence, found.changes) == (expected.sentence, expected.changes)
-            assert two.ahead is None
+            assert two._replies.prepared is None
             if expected.view is not None and expected.view.tree is not None:
                 assert found.view is not None
                 assert found.view.tree is not None

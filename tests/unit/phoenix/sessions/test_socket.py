@@ -13,7 +13,8 @@ from livegate.phoenix.model import MAX_TRIPS, Exchange, Limits, PageLoad, Sessio
 from livegate.phoenix.page_html import path_of, topics_of, vsn_of_url
 from livegate.phoenix.sessions.frame_info import Note
 from livegate.phoenix.sessions.socket import Channels
-from livegate.phoenix.sessions.tracker import MAX_SOCKETS_KEPT, Tracker
+from livegate.phoenix.sessions.store import MAX_SOCKETS_KEPT
+from livegate.phoenix.sessions.tracker import Tracker
 
 TRACES = Path(os.environ.get("LIVEGATE_TRACES") or Path(__file__).parents[5] / "shared" / "traces")
 TOPIC = "lv:phx-1"
