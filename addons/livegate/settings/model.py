@@ -38,7 +38,7 @@ class Service:
     rate_limit: RateLimits
     websocket: WebSocketLimits
     own_user_rate: bool = False
-    """Whether the service sets the rate per user itself, and so is counted apart from the others."""
+    """True if the service sets the rate per user itself, which is then counted for it alone."""
     own_ip_rate: bool = False
 
 

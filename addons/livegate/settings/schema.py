@@ -67,7 +67,7 @@ class Timeouts(Section):
     keep_alive: Duration = _key(
         "75s",
         "Maximum time for a TLS handshake, for the next request on a connection, and for the next part of a request "
-        "body. Beyond: the connection is closed, or 408 within a body.",
+        "body. Beyond: the connection is closed.",
     )
     drain: Duration = _key(
         "10s",
@@ -188,8 +188,8 @@ class FlowHistoryLimits(Section):
     )
     message_bytes: Size = _key(
         "64MiB",
-        "Maximum size of the messages of all open sockets together. Beyond: each history is trimmed to an equal share. "
-        "`websocket.history` limits each socket besides.",
+        "Maximum memory of the messages of all open sockets: their contents, and 2 KiB each. Beyond: each history is "
+        "trimmed to an equal share. `websocket.history` limits each socket besides.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What is written from the schema, and the annotated example beside it: current, valid, and with the true defaults."""
+"""The generated files and the annotated example: current, valid, and with the true defaults."""
 
 import importlib.util
 import re
