@@ -26,7 +26,9 @@ def test_a_match_is_what_a_naive_search_finds(names: list[str], host: str) -> No
     assert HostTable({name: name for name in names}).match(host) == naive(names, host)
 
 
-@pytest.mark.parametrize("host", ["", ".", "..", ".a", ".preview.test", "evilpreview.test", "preview.test", "a" * 10_000])
+@pytest.mark.parametrize(
+    "host", ["", ".", "..", ".a", ".preview.test", "evilpreview.test", "preview.test", "a" * 10_000]
+)
 def test_a_wildcard_matches_nothing_but_names_below_it(host: str) -> None:
     assert HostTable({"*.preview.test": 1}).match(host) is None
 
