@@ -59,18 +59,18 @@ def gateway_addons() -> list[Any]:
     frames = FrameLogger(recorder, redactor)
     metrics = Metrics(current, sockets, recorder.tracker)
     history, drain = History(recorder, redactor), Drain(current, sockets)
-    recorder.on_frame.append(metrics.frame)
-    recorder.on_incident.append(metrics.incident)
+    recorder.on_frame.append(metrics.on_frame)
+    recorder.on_incident.append(metrics.on_incident)
     tracing = Tracing(current, recorder, redactor)
 
     def refused_early(client: Client, refusal: Refusal, size: int) -> None:
-        metrics.refused_early(refusal, size)
+        metrics.refused_before_flow(refusal, size)
         history.refused_before_flow(client.peername[0], refusal)
 
     policy = RequestPolicy(current, sockets, timeouts.http_started, refused_early)
     startup, rates = Startup(current, terminal), BoundedMemoryStorage()
     logs = Logs(terminal, Gate(FreeText(redactor)))
-    startup.on_reload.append(metrics.reloaded)
+    startup.on_reload.append(metrics.on_reload)
     metrics.count_drops(
         {
             "frame-log-lines": lambda: frames.dropped,

@@ -97,7 +97,7 @@ class Hooks:
 
     def __init__(self, folder: Path) -> None:
         self.recorder, redactor = Recorder(), Redactor()
-        self.recorder.on_frame.append(Metrics(CurrentSettings(), Sockets(), self.recorder.tracker).frame)
+        self.recorder.on_frame.append(Metrics(CurrentSettings(), Sockets(), self.recorder.tracker).on_frame)
         watch = History(self.recorder, redactor)
         watch.active = True
         self.inspector, self.logger = LiveViewInspector(self.recorder, redactor), FrameLogger(self.recorder, redactor)

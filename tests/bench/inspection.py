@@ -98,7 +98,7 @@ def cost_of(*, metrics: bool, watch: bool) -> float:
 
 def _observe(recorder: Recorder, redactor: Redactor, *, metrics: bool, watch: bool) -> None:
     if metrics:
-        recorder.on_frame.append(Metrics(CurrentSettings(), Sockets(), recorder.tracker).frame)
+        recorder.on_frame.append(Metrics(CurrentSettings(), Sockets(), recorder.tracker).on_frame)
     watching = History(recorder, redactor)
     watching.active = watch
 

@@ -58,7 +58,7 @@ class BackendProbes:
 
     def _record(self, results: list[tuple[str, bool]]) -> None:
         for service, reached in results:
-            self._metrics.tried(service, reached=reached)
+            self._metrics.record_reachability(service, reached=reached)
 
     async def _probe(self, address: Address, limit: asyncio.Semaphore) -> str:
         known = self._results.get(address)

@@ -161,8 +161,8 @@ def read(
     """Read recorded traffic: what was said, by whom, how long it took, and the page at any moment."""
     from livegate.cli import read as reader
 
-    asked = reader.Asked(log, session, event, slow, payload=payload, frame=frame, html=html, follow=follow)
-    raise typer.Exit(reader.run(asked))
+    options = reader.ReadOptions(log, session, event, slow, payload=payload, frame=frame, html=html, follow=follow)
+    raise typer.Exit(reader.run(options))
 
 
 @app.command(epilog="Example: `livegate top`, `livegate top --url http://gateway.internal:9091 --every 5s`")

@@ -18,7 +18,7 @@ MAX_SESSIONS_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReadOptions:
     """What the command line asks for."""
 
     path: Path
@@ -31,14 +31,14 @@ class Asked:
     follow: bool = False
 
 
-def run(asked: Asked) -> int:
+def run(options: ReadOptions) -> int:
     """Print what is asked for; returns the process's exit status: 1 when it cannot be read, or nothing fits."""
     out = sys.stdout
     if isinstance(out, io.TextIOWrapper):
         out.reconfigure(errors="backslashreplace")  # whatever a terminal's encoding, text from outside stays readable
     contents = Contents()
     try:
-        shown = _print(asked, contents)
+        shown = _print(options, contents)
         if out is not None:
             out.flush()
     except KeyboardInterrupt:
@@ -47,45 +47,45 @@ def run(asked: Asked) -> int:
         _report(problem)
         return 1
     except BrokenPipeError:
-        _give_up_output()
+        _discard_output()
         return 0  # whoever reads has seen enough
     except OSError as problem:
-        _give_up_output()
+        _discard_output()
         _report(f"standard output: {problem.strerror or problem}")
         return 1
     for remark in contents.remarks:
         _report(remark)
     if shown:
         if not contents.liveview:
-            _report(f"{asked.path}: {contents.text()}")
+            _report(f"{options.path}: {contents.text()}")
         return 0
-    _report(f"{asked.path}: {_nothing(asked, contents)}")
-    return 1 if _is_filtered(asked) else 0
+    _report(f"{options.path}: {_no_match(options, contents)}")
+    return 1 if _is_filtered(options) else 0
 
 
-def _print(asked: Asked, contents: Contents) -> int:
+def _print(options: ReadOptions, contents: Contents) -> int:
     """Print what is asked for; returns how many lines were."""
-    wanted = Wanted(asked.session, asked.event, _slow_ms(asked.slow))
-    for name, number in (("--session", asked.session), ("--frame", asked.frame), ("--html", asked.html)):
+    wanted = Wanted(options.session, options.event, _slow_ms(options.slow))
+    for name, number in (("--session", options.session), ("--frame", options.frame), ("--html", options.html)):
         if number is not None and number < 1:
             raise ReadError(f"{name} {number}: numbers begin at 1")
-    lines = reader.read_lines(asked.path, follow=asked.follow and asked.html is None, contents=contents)
-    if asked.html is not None:
-        _write(document(f"{asked.path.name}, line {asked.html}", reader.page_at(lines, asked.html)))
+    lines = reader.read_lines(options.path, follow=options.follow and options.html is None, contents=contents)
+    if options.html is not None:
+        _write(document(f"{options.path.name}, line {options.html}", reader.page_at(lines, options.html)))
         return 1
-    return _print_lines(lines, asked, wanted)
+    return _print_lines(lines, options, wanted)
 
 
-def _print_lines(lines: Iterator[Line], asked: Asked, wanted: Wanted) -> int:
-    payloads = Payloads() if asked.payload or asked.frame is not None else None
+def _print_lines(lines: Iterator[Line], options: ReadOptions, wanted: Wanted) -> int:
+    payloads = Payloads() if options.payload or options.frame is not None else None
     shown = 0
     for line in lines:
         text = payloads.text(line) if payloads is not None else ""
-        if asked.frame not in (None, line["n"]) or not wanted.fits(line):
+        if options.frame not in (None, line["n"]) or not wanted.fits(line):
             continue
-        _write(f"{reader.line_text(line)}\n{text}".rstrip("\n"), at_once=asked.follow)
+        _write(f"{reader.line_text(line)}\n{text}".rstrip("\n"), at_once=options.follow)
         shown += 1
-        if asked.frame is not None:
+        if options.frame is not None:
             break
     return shown
 
@@ -111,22 +111,22 @@ def _slow_ms(text: str | None) -> float | None:
         raise ReadError(f"--slow {text}: expected {error}") from error
 
 
-def _is_filtered(asked: Asked) -> bool:
-    return any(value is not None for value in (asked.session, asked.event, asked.slow, asked.frame))
+def _is_filtered(options: ReadOptions) -> bool:
+    return any(value is not None for value in (options.session, options.event, options.slow, options.frame))
 
 
-def _nothing(asked: Asked, contents: Contents) -> str:
+def _no_match(options: ReadOptions, contents: Contents) -> str:
     """Why nothing was printed."""
-    if not _is_filtered(asked):
+    if not _is_filtered(options):
         return contents.text()
-    options = (("session", asked.session), ("event", asked.event), ("slow", asked.slow), ("frame", asked.frame))
-    given = " ".join(f"--{name} {value}" for name, value in options if value is not None)
+    filters = (("session", options.session), ("event", options.event), ("slow", options.slow), ("frame", options.frame))
+    given = " ".join(f"--{name} {value}" for name, value in filters if value is not None)
     numbers = sorted(contents.sessions)
     named = ", ".join(map(str, numbers[:MAX_SESSIONS_NAMED])) + (" …" if len(numbers) > MAX_SESSIONS_NAMED else "")
     return f"no line fits {given}; it has the sessions {named or 'none'} ({contents.text()})"
 
 
-def _give_up_output() -> None:
+def _discard_output() -> None:
     """Let what could not be written be, also when the interpreter ends."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

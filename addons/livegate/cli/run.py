@@ -64,7 +64,7 @@ def run(ui: str, path: Path | None, settings: Settings, arguments: Sequence[str]
     """Run a tool until it ends; returns the process's exit status."""
     open_missing_descriptors()
     use_uvloop()
-    mode = mode_spec(_listen(arguments, settings.listen))
+    mode = mode_spec(_listen_address(arguments, settings.listen))
     given = ["--mode", mode, "--set", f"gateway_config={path or ''}", *arguments]
     tool, parser, extra = _tool(ui)
     try:
@@ -89,7 +89,7 @@ def run_demo(ui: str, arguments: Sequence[str]) -> int:
         os.environ["GATEWAY_SERVICES"] = f"live.localhost=>{apps.live_url};echo.localhost=>{apps.echo_url}"
         path = find_settings_file(None, os.environ)
         settings = load_settings(path, os.environ)
-        _say_what_to_open(_listen(arguments, settings.listen).port, settings.admin)
+        _print_addresses(_listen_address(arguments, settings.listen).port, settings.admin)
         return run(ui, path, settings, arguments)
 
 
@@ -99,20 +99,20 @@ def _demo_ports() -> tuple[int, int]:
     return int(live), int(echo)
 
 
-def _listen(arguments: Sequence[str], configured: Listen) -> Listen:
+def _listen_address(arguments: Sequence[str], configured: Listen) -> Listen:
     """Where to listen: as configured, but for what the user gave mitmproxy's tool (`-p`, `--listen-host`)."""
     listen = configured
     for argument, following in pairwise([*arguments, ""]):
         name, _, value = argument.partition("=")
-        told = value or following
-        if name in ("-p", "--listen-port") and told.isdecimal():
-            listen = replace(listen, port=int(told))
+        value = value or following
+        if name in ("-p", "--listen-port") and value.isdecimal():
+            listen = replace(listen, port=int(value))
         elif name == "--listen-host":
-            listen = replace(listen, host=told)
+            listen = replace(listen, host=value)
     return listen
 
 
-def _say_what_to_open(port: int, admin: Admin | None) -> None:
+def _print_addresses(port: int, admin: Admin | None) -> None:
     console = Console(highlight=False)
     console.print()
     console.print("[bold]livegate demo[/bold]  open these, and watch the traffic:")

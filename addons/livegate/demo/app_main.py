@@ -44,10 +44,10 @@ def exit_with_parent() -> None:
 
     The kernel closes the pipe even when the parent is killed. The process gets SIGTERM, and GRACE_S later it is ended.
     """
-    threading.Thread(target=_wait, name="wait for parent", daemon=True).start()
+    threading.Thread(target=_wait_for_eof, name="wait for parent", daemon=True).start()
 
 
-def _wait() -> None:
+def _wait_for_eof() -> None:
     while os.read(sys.stdin.fileno(), 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -18,7 +18,7 @@ from pyview.ws_handler import LiveSocketHandler
 
 from livegate.demo import views
 
-MAX_WAITING_FRAMES = 100
+MAX_PENDING_FRAMES = 100
 """Of one view; the socket is read no further while so many wait."""
 MAX_CHANNELS = 100
 """Of one socket, as in Phoenix 1.8.9."""
@@ -39,11 +39,11 @@ class Channel:
         """What the view has to say to its join when it does not want it."""
         self.task: asyncio.Task[None] | None = None
         self._send = send
-        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MAX_WAITING_FRAMES)
+        self._pending: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MAX_PENDING_FRAMES)
 
     async def put(self, message: dict[str, Any]) -> None:
         """Give the view a frame; waits while too many wait already."""
-        await self._waiting.put(message)
+        await self._pending.put(message)
 
     async def end(self) -> None:
         """Stop the view."""
@@ -56,11 +56,11 @@ class Channel:
 
     async def receive(self) -> dict[str, Any]:
         """Return the next message, as ASGI has it."""
-        return await self._waiting.get()
+        return await self._pending.get()
 
     async def receive_text(self) -> str:
         """Return the first message; PyView takes it for the join."""
-        text: str = (await self._waiting.get())["text"]
+        text: str = (await self._pending.get())["text"]
         return text
 
     async def send_text(self, text: str) -> None:
@@ -118,15 +118,15 @@ class PhoenixSocket:
         if len(self._channels) >= MAX_CHANNELS:
             await self._reply(join_ref, ref, topic, {"reason": "too many channels joined"}, "error")
             return
-        if not self._may_come_from(topic, payload):
+        if not self._same_live_session(topic, payload):
             await self._reply(join_ref, ref, topic, {"reason": "unauthorized"}, "error")
             return
         channel = self._channels[topic] = Channel(topic, join_ref, self._send)
-        frame = [join_ref, ref, topic, "phx_join", _of_child(topic, payload)]
+        frame = [join_ref, ref, topic, "phx_join", _child_join(topic, payload)]
         await channel.put({"type": "websocket.receive", "text": json.dumps(frame)})
         channel.task = asyncio.create_task(self._run(channel, ref))
 
-    def _may_come_from(self, topic: str, payload: dict[str, Any]) -> bool:
+    def _same_live_session(self, topic: str, payload: dict[str, Any]) -> bool:
         """Whether a page may be navigated to on the socket: only within one live_session."""
         path = urlsplit(str(payload.get("redirect") or payload.get("url") or "")).path
         wanted = views.live_session_at(path)
@@ -140,7 +140,7 @@ class PhoenixSocket:
             await self._handler.handle(channel)
         except Exception:  # noqa: BLE001 - whatever the view raised; PyView has logged it
             crashed = True
-        self._forget(channel)
+        self._remove(channel)
         join_ref, topic = channel.join_ref, channel.topic
         if not channel.joined:
             refusal = channel.refusal or {"reason": "join crashed" if crashed else "stale"}
@@ -161,15 +161,15 @@ class PhoenixSocket:
 
     async def _end(self, channel: Channel) -> None:
         await channel.end()
-        self._forget(channel)
+        self._remove(channel)
 
-    def _forget(self, channel: Channel) -> None:
+    def _remove(self, channel: Channel) -> None:
         """A view has ended, and with it the uploads beside it."""
         for topic in [topic for topic, each in self._channels.items() if each is channel]:
             del self._channels[topic]
 
 
-def _of_child(topic: str, payload: dict[str, Any]) -> dict[str, Any]:
+def _child_join(topic: str, payload: dict[str, Any]) -> dict[str, Any]:
     """The join of a nested or sticky view as PyView wants it: with an address, and with a CSRF token of its own.
 
     Its signed session, which PyView checks, was in the page or came on this socket: so no foreign page can have it.

@@ -37,13 +37,13 @@ async def echo(connection: ServerConnection) -> None:
     """Send every message back as it came, unless it is a command."""
     try:
         async for message in connection:
-            if not isinstance(message, str) or not await _obeyed(connection, message):
+            if not isinstance(message, str) or not await _run_command(connection, message):
                 await connection.send(message)
     except ConnectionClosed:
         return  # lost or closed under our hands: nobody is left to answer
 
 
-async def _obeyed(connection: ServerConnection, text: str) -> bool:
+async def _run_command(connection: ServerConnection, text: str) -> bool:
     """Do what a command says; False for text that is none, or asks for what the protocol forbids.
 
     `close CODE [REASON]` closes, `drop` cuts TCP without a close frame, `burst N SIZE` sends N messages of SIZE bytes.
@@ -77,7 +77,7 @@ def choose_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> S
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
-def answer(connection: ServerConnection, request: Request) -> Response | None:
+def respond(connection: ServerConnection, request: Request) -> Response | None:
     """Serve the page that talks to the echo; None lets `/ws` become a WebSocket."""
     path = request.path.partition("?")[0]
     if path == "/ws":
@@ -100,7 +100,7 @@ async def run(listener: socket.socket) -> None:
     async with serve(
         echo,
         sock=listener,
-        process_request=answer,
+        process_request=respond,
         select_subprotocol=choose_subprotocol,
         max_size=MAX_MESSAGE_BYTES,
         close_timeout=CLOSE_TIMEOUT_S,

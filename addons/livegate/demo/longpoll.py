@@ -27,7 +27,7 @@ MAX_SESSIONS = 200
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_LINES = 100
 """Of one POST."""
-MAX_WAITING_FRAMES = 1000
+MAX_PENDING_FRAMES = 1000
 """That nobody polls for; then the session is over."""
 
 
@@ -36,29 +36,29 @@ class Session:
 
     def __init__(self, handler: LiveSocketHandler) -> None:
         self.socket = PhoenixSocket(handler, self._send)
-        self.over = False
+        self.overflowed = False
         """Whether more waited for the client than it fetched."""
         self.expiry: asyncio.TimerHandle | None = None
-        self._waiting: deque[str] = deque()
-        self._some = asyncio.Event()
+        self._pending: deque[str] = deque()
+        self._has_frames = asyncio.Event()
 
     async def _send(self, frame: Frame) -> None:
-        if len(self._waiting) >= MAX_WAITING_FRAMES:
-            self.over = True
+        if len(self._pending) >= MAX_PENDING_FRAMES:
+            self.overflowed = True
             return
-        self._waiting.append(json.dumps(frame))
-        self._some.set()
+        self._pending.append(json.dumps(frame))
+        self._has_frames.set()
 
     async def poll(self) -> list[str]:
         """Return what waits, at the latest after the window; then it may be nothing."""
         try:
             async with asyncio.timeout(WINDOW_S):
-                await self._some.wait()
+                await self._has_frames.wait()
         except TimeoutError:
             return []
-        found = list(self._waiting)
-        self._waiting.clear()
-        self._some.clear()
+        found = list(self._pending)
+        self._pending.clear()
+        self._has_frames.clear()
         return found
 
 
@@ -69,33 +69,33 @@ class LongPoll:
         self._handler = handler
         self._sessions: dict[str, Session] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self.route = Route("/live/longpoll", self._answer, methods=["GET", "POST"])
+        self.route = Route("/live/longpoll", self._respond, methods=["GET", "POST"])
 
-    async def _answer(self, request: Request) -> Response:
+    async def _respond(self, request: Request) -> Response:
         tokens = request.query_params.getlist("token")
         token = request.headers.get("x-phoenix-longpoll-token") or (tokens[-1] if tokens else "")
         session = self._sessions.get(token)
-        if session is not None and session.over:
-            self._end(token)
+        if session is not None and session.overflowed:
+            self._end_session(token)
             session = None
         if request.method == "POST":
-            return await self._pushed(request, session)
+            return await self._receive(request, session)
         if session is None:
-            return self._begin()
-        self._polled(token, session)
+            return self._create_session()
+        self._renew(token, session)
         messages = await session.poll()
         status = HTTPStatus.OK if messages else HTTPStatus.NO_CONTENT
         return JSONResponse({"messages": messages, "status": status, "token": token})
 
-    def _begin(self) -> Response:
+    def _create_session(self) -> Response:
         if len(self._sessions) >= MAX_SESSIONS:
             return JSONResponse({"status": HTTPStatus.FORBIDDEN})
         token = f"SFMyNTY.{secrets.token_urlsafe(24)}.{secrets.token_urlsafe(24)}"
         session = self._sessions[token] = Session(self._handler)
-        self._polled(token, session)
+        self._renew(token, session)
         return JSONResponse({"messages": [], "status": HTTPStatus.GONE, "token": token})
 
-    async def _pushed(self, request: Request, session: Session | None) -> Response:
+    async def _receive(self, request: Request, session: Session | None) -> Response:
         if session is None:
             return JSONResponse({"status": HTTPStatus.GONE})
         body = bytearray()
@@ -110,13 +110,13 @@ class LongPoll:
             return Response(status_code=HTTPStatus.BAD_REQUEST)
         return JSONResponse({"status": HTTPStatus.OK})
 
-    def _polled(self, token: str, session: Session) -> None:
+    def _renew(self, token: str, session: Session) -> None:
         """A client is there: its session goes on for a while."""
         if session.expiry is not None:
             session.expiry.cancel()
-        session.expiry = asyncio.get_running_loop().call_later(LIFETIME_S, self._end, token)
+        session.expiry = asyncio.get_running_loop().call_later(LIFETIME_S, self._end_session, token)
 
-    def _end(self, token: str) -> None:
+    def _end_session(self, token: str) -> None:
         session = self._sessions.pop(token, None)
         if session is None:
             return

@@ -18,7 +18,7 @@ from livegate.demo.app_main import READY
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 3.0
-KEPT_LINES = 40
+MAX_LINES = 40
 MAX_LINE_BYTES = 8192
 HOST = "127.0.0.1"
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
@@ -29,9 +29,9 @@ class Output:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.port = 0
-        self.known = threading.Event()
+        self.port_known = threading.Event()
         """Set when the app has said its port, or ended without."""
-        self._last: deque[str] = deque(maxlen=KEPT_LINES)
+        self._last: deque[str] = deque(maxlen=MAX_LINES)
         self._stream = stream
         self._thread = threading.Thread(target=self._read, name="demo output", daemon=True)
         self._thread.start()
@@ -42,10 +42,10 @@ class Output:
                 text = line.decode(errors="replace").rstrip()
                 if text.startswith(READY) and not self.port:
                     self.port = int(text.removeprefix(READY))
-                    self.known.set()
+                    self.port_known.set()
                 else:
                     self._last.append(text)
-        self.known.set()
+        self.port_known.set()
 
     def text(self) -> str:
         """The last lines of an app that has ended."""
@@ -72,7 +72,7 @@ class App:
     def port(self) -> int:
         """Where it listens. For port 0 this waits until a started app has said it; 0 when it never did."""
         if not self._port and self._output is not None:
-            self._output.known.wait(START_TIMEOUT_S)
+            self._output.port_known.wait(START_TIMEOUT_S)
             self._port = self._output.port
         return self._port
 
@@ -103,9 +103,9 @@ class App:
             msg = f"{self._module} was not started"
             raise DemoUnavailableError(msg)
         deadline = time.monotonic() + START_TIMEOUT_S
-        self._output.known.wait(START_TIMEOUT_S)
+        self._output.port_known.wait(START_TIMEOUT_S)
         self._port = self._output.port or self._port
-        if self._output.port and self._answers(deadline - time.monotonic()):
+        if self._output.port and self._is_healthy(deadline - time.monotonic()):
             return
         try:
             status = self._process.wait(0.0 if time.monotonic() >= deadline else STOP_TIMEOUT_S)
@@ -139,7 +139,7 @@ class App:
             self._process.stdin.close()
         self._process = None
 
-    def _answers(self, timeout_s: float) -> bool:
+    def _is_healthy(self, timeout_s: float) -> bool:
         connection: http.client.HTTPConnection
         if "--tls" in self._arguments:
             trusting = ssl._create_unverified_context()  # noqa: S323, SLF001 - our own child, reached over loopback

@@ -86,7 +86,7 @@ def test_a_demo_without_its_libraries_says_what_to_install(monkeypatch: pytest.M
     ],
 )
 def test_where_to_listen_may_be_told_on_the_command_line(arguments: list[str], expected: str) -> None:
-    assert str(run._listen(arguments, Listen("127.0.0.1", 8080))) == expected
+    assert str(run._listen_address(arguments, Listen("127.0.0.1", 8080))) == expected
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from livegate.cli.top import main
-from livegate.cli.top.client import Client, GoneError, Told, TurnedAwayError
+from livegate.cli.top.client import Client, RejectedError, Snapshot, UnavailableError
 from livegate.cli.top.view import BARS, SORTS, State, age, screen, spark
 
 NOW = 100_000.0
@@ -33,7 +33,7 @@ def step(**values: Any) -> dict[str, Any]:
     return usual | values
 
 
-def told(**values: Any) -> Told:
+def told(**values: Any) -> Snapshot:
     overview = {
         "began": NOW - 7260, "draining": False, "sockets": 3, "sessions": 2, "steps": [step(), step(refused={"x": 4}, p95=None)],
         "backends": [
@@ -47,7 +47,7 @@ def told(**values: Any) -> Told:
         {"id": 2, "at": NOW - 5, "kind": "closed", "code": 1000, "by": "client", "service": "live.test", "host": "live.test", "reason": "", "causes": []},
     ]  # fmt: skip
     sessions = values.pop("sessions", [row(1), row(2, state="crashed", p95=1500.0)])
-    return Told("1.2.3", overview | values, sessions, values.pop("incidents", incidents))
+    return Snapshot("1.2.3", overview | values, sessions, values.pop("incidents", incidents))
 
 
 def drawn(state: State, width: int = 80, height: int | None = 24) -> list[str]:
@@ -198,21 +198,21 @@ def answers() -> Iterator[HTTPServer]:
 @pytest.mark.parametrize(
     ("status", "body", "error", "says"),
     [
-        (401, b"{}", TurnedAwayError, "does not know this token"),
+        (401, b"{}", RejectedError, "does not know this token"),
         (
             403,
             b'{"error": "this listener is not called x; add the name to admin.hosts"}',
-            TurnedAwayError,
+            RejectedError,
             "admin.hosts",
         ),
-        (403, b"<html>", TurnedAwayError, "is not livegate's admin listener"),
-        (404, b"{}", TurnedAwayError, "is not livegate's"),
-        (301, b"{}", TurnedAwayError, "is not livegate's"),
-        (200, b"<html>", TurnedAwayError, "is not livegate's"),
-        (200, b"[" * 100_000, TurnedAwayError, "is not livegate's"),
-        (200, b"{}", TurnedAwayError, "is not livegate's"),
-        (200, b"[]", TurnedAwayError, "is not livegate's"),
-        (503, b'{"error": "the gateway has ended"}', GoneError, "has ended"),
+        (403, b"<html>", RejectedError, "is not livegate's admin listener"),
+        (404, b"{}", RejectedError, "is not livegate's"),
+        (301, b"{}", RejectedError, "is not livegate's"),
+        (200, b"<html>", RejectedError, "is not livegate's"),
+        (200, b"[" * 100_000, RejectedError, "is not livegate's"),
+        (200, b"{}", RejectedError, "is not livegate's"),
+        (200, b"[]", RejectedError, "is not livegate's"),
+        (503, b'{"error": "the gateway has ended"}', UnavailableError, "has ended"),
     ],
 )
 def test_what_is_wrong_is_told_apart(
@@ -220,22 +220,22 @@ def test_what_is_wrong_is_told_apart(
 ) -> None:
     Answers.status, Answers.body = status, body
     with pytest.raises(error, match=says):
-        Client(f"127.0.0.1:{answers.server_port}", "token").ask()
+        Client(f"127.0.0.1:{answers.server_port}", "token").fetch()
     assert Answers.seen["Authorization"] == "Bearer token"
 
 
 def test_without_a_token_one_is_asked_for(answers: HTTPServer) -> None:
     Answers.status = 401
-    with pytest.raises(TurnedAwayError, match=r"wants a token.*LIVEGATE_ADMIN_TOKEN"):
-        Client(f"http://127.0.0.1:{answers.server_port}/", None).ask()
+    with pytest.raises(RejectedError, match=r"wants a token.*LIVEGATE_ADMIN_TOKEN"):
+        Client(f"http://127.0.0.1:{answers.server_port}/", None).fetch()
     assert "Authorization" not in Answers.seen
 
 
 def test_nobody_there_is_worth_another_try() -> None:
-    with pytest.raises(GoneError, match="refused"):
-        Client("http://127.0.0.1:1", None).ask()
-    with pytest.raises(GoneError):
-        Client("https://127.0.0.1:1", None).ask()
+    with pytest.raises(UnavailableError, match="refused"):
+        Client("http://127.0.0.1:1", None).fetch()
+    with pytest.raises(UnavailableError):
+        Client("https://127.0.0.1:1", None).fetch()
 
 
 @pytest.mark.parametrize(
@@ -259,11 +259,11 @@ class Scripted:
 
     url = "http://127.0.0.1:9091"
 
-    def __init__(self, *answers: Told | Exception) -> None:
+    def __init__(self, *answers: Snapshot | Exception) -> None:
         self.answers = list(answers)
         self.asked = threading.Event()
 
-    def ask(self) -> Told:
+    def ask(self) -> Snapshot:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if len(self.answers) == 1:
             self.asked.set()
@@ -281,7 +281,7 @@ def terminal() -> tuple[int, Any, Console]:
 @pytest.mark.parametrize("key", [b"q", b"\x04"])
 def test_keys_sort_and_end_and_a_lost_gateway_comes_back(key: bytes) -> None:
     outer, keyboard, console = terminal()
-    client = Scripted(told(), GoneError("connection refused"), GoneError(""), told(draining=True))
+    client = Scripted(told(), UnavailableError("connection refused"), UnavailableError(""), told(draining=True))
     watching = threading.Thread(target=main.watch, args=(client, console, 0.3, keyboard), daemon=True)
     watching.start()
     output = console.file
@@ -298,8 +298,8 @@ def test_keys_sort_and_end_and_a_lost_gateway_comes_back(key: bytes) -> None:
 
 def test_a_gateway_that_turns_away_ends_it() -> None:
     _, keyboard, console = terminal()
-    with pytest.raises(TurnedAwayError, match="no"):
-        main.watch(Scripted(TurnedAwayError("no")), console, 1, keyboard)  # type: ignore[arg-type]
+    with pytest.raises(RejectedError, match="no"):
+        main.watch(Scripted(RejectedError("no")), console, 1, keyboard)  # type: ignore[arg-type]
 
 
 def test_ctrl_c_ends_it_quietly_and_a_keyboard_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +313,7 @@ def test_ctrl_c_ends_it_quietly_and_a_keyboard_is_not_needed(monkeypatch: pytest
 
 def test_no_key_only_waits() -> None:
     began = time.monotonic()
-    assert main._no_key(0.01) == ""
+    assert main._sleep(0.01) == ""
     assert time.monotonic() > began
 
 

@@ -180,7 +180,7 @@ while True: signal.pause()
     app.start()
     child = psutil.Process(app.pid)
     assert app._output is not None
-    assert app._output.known.wait(ENDS_WITHIN_S)
+    assert app._output.port_known.wait(ENDS_WITHIN_S)
     app.stop()
     assert not child.is_running()
 
@@ -193,7 +193,7 @@ def test_an_app_that_prints_without_end_is_never_blocked_by_a_full_pipe(
     with pytest.raises(DemoUnavailableError, match="status 3") as refused:
         app.wait()
     app.stop()
-    assert len(str(refused.value)) < processes.KEPT_LINES * processes.MAX_LINE_BYTES
+    assert len(str(refused.value)) < processes.MAX_LINES * processes.MAX_LINE_BYTES
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])

@@ -32,35 +32,41 @@ UP = {"upgrade": True, "socket_url": True}
 
 FAULTS = [
     # Refused by the gateway
-    (Case(service="a.test", refused="origin-refused", status=403, origin=ORIGIN, **UP), "origin-refused"),
-    (Case(service="a.test", refused="origin-refused", status=403, **UP), "origin-refused"),
-    (Case(refused="rate-limit-user", status=429), "rate-limit"),
-    (Case(refused="rate-limit-ip", status=429), "rate-limit"),
-    (Case(refused="sockets-total", status=503), "too-many-sockets"),
-    (Case(refused="sockets-per-client", status=503), "too-many-sockets"),
-    (Case(refused="unmapped-host", status=404), "host-unknown"),
-    (Case(refused="tls-required", status=426, **UP), "tls-required"),
-    (Case(refused="host-malformed", status=400), "request-malformed"),
-    (Case(refused="upgrade-malformed", status=426, **UP), "upgrade-malformed"),
-    (Case(refused="head-large", status=431), "head-too-large"),
-    (Case(refused="request-line-long", status=414), "head-too-large"),
-    (Case(refused="request-head-slow", status=408), "head-slow"),
-    (Case(refused="body-too-large", status=413), "body-too-large"),
-    (Case(service="a.test", refused="backend-unreachable", status=502), "backend-unreachable"),
-    (Case(service="a.test", refused="timeout-connect", status=504), "backend-unreachable"),
-    (Case(service="a.test", refused="backend-untrusted", status=502), "backend-untrusted"),
-    (Case(refused="timeout-upgrade", status=504), "backend-slow"),
-    (Case(refused="timeout-response", status=504), "backend-slow"),
-    (Case(refused="backend-broken", detail="chose a subprotocol that was not offered", **UP), "handshake-wrong"),
-    (Case(service="a.test", refused="backend-broken", detail="server closed connection", status=502), "backend-broken"),
-    (Case(service="a.test", refused="backend-invalid", status=502), "backend-broken"),
-    (Case(refused="client-gone", status=499, waited=2.6, **UP), "client-gave-up"),
-    (Case(refused="internal-error", status=500), "gateway-failed"),
-    (Case(refused="unrouted", status=500), "gateway-failed"),
+    (Case(service="a.test", refusal_reason="origin-refused", status=403, origin=ORIGIN, **UP), "origin-refused"),
+    (Case(service="a.test", refusal_reason="origin-refused", status=403, **UP), "origin-refused"),
+    (Case(refusal_reason="rate-limit-user", status=429), "rate-limit"),
+    (Case(refusal_reason="rate-limit-ip", status=429), "rate-limit"),
+    (Case(refusal_reason="sockets-total", status=503), "too-many-sockets"),
+    (Case(refusal_reason="sockets-per-client", status=503), "too-many-sockets"),
+    (Case(refusal_reason="unmapped-host", status=404), "host-unknown"),
+    (Case(refusal_reason="tls-required", status=426, **UP), "tls-required"),
+    (Case(refusal_reason="host-malformed", status=400), "request-malformed"),
+    (Case(refusal_reason="upgrade-malformed", status=426, **UP), "upgrade-malformed"),
+    (Case(refusal_reason="head-large", status=431), "head-too-large"),
+    (Case(refusal_reason="request-line-long", status=414), "head-too-large"),
+    (Case(refusal_reason="request-head-slow", status=408), "head-slow"),
+    (Case(refusal_reason="body-too-large", status=413), "body-too-large"),
+    (Case(service="a.test", refusal_reason="backend-unreachable", status=502), "backend-unreachable"),
+    (Case(service="a.test", refusal_reason="timeout-connect", status=504), "backend-unreachable"),
+    (Case(service="a.test", refusal_reason="backend-untrusted", status=502), "backend-untrusted"),
+    (Case(refusal_reason="timeout-upgrade", status=504), "backend-slow"),
+    (Case(refusal_reason="timeout-response", status=504), "backend-slow"),
+    (
+        Case(refusal_reason="backend-broken", failure_detail="chose a subprotocol that was not offered", **UP),
+        "handshake-wrong",
+    ),
+    (
+        Case(service="a.test", refusal_reason="backend-broken", failure_detail="server closed connection", status=502),
+        "backend-broken",
+    ),
+    (Case(service="a.test", refusal_reason="backend-invalid", status=502), "backend-broken"),
+    (Case(refusal_reason="client-gone", status=499, waited_s=2.6, **UP), "client-gave-up"),
+    (Case(refusal_reason="internal-error", status=500), "gateway-failed"),
+    (Case(refusal_reason="unrouted", status=500), "gateway-failed"),
     (Case(code=1011, by="gateway", reason="the gateway failed"), "gateway-failed"),
-    (Case(refused="killed", status=499), "killed"),
+    (Case(refusal_reason="killed", status=499), "killed"),
     (Case(code=1006, by="gateway", reason="killed"), "killed"),
-    (Case(refused="draining", status=503), "gateway-draining"),
+    (Case(refusal_reason="draining", status=503), "gateway-draining"),
     (Case(code=1012, by="gateway", reason="the gateway is being stopped"), "gateway-draining"),
     # Refused by the app
     (Case(service="a.test", status=403, origin=ORIGIN, **UP), "check-origin"),
@@ -92,8 +98,8 @@ FAULTS = [
     (Case(code=1007, by="gateway", reason="text that is not UTF-8"), "protocol"),
     (Case(code=1002, by="gateway", reason="masked frame"), "protocol"),
     (Case(code=1000, by="client", reason="heartbeat timeout"), "heartbeat-lost"),
-    (Case(code=1000, by="backend", socket=quiet(60.0, 0), before=quiet(60.0, 0)), "app-idle"),
-    (Case(code=1002, by="backend", socket=quiet(60.0, 0, 1002), before=quiet(60.0, 0, 1002)), "app-idle"),
+    (Case(code=1000, by="backend", socket=quiet(60.0, 0), previous_socket=quiet(60.0, 0)), "app-idle"),
+    (Case(code=1002, by="backend", socket=quiet(60.0, 0, 1002), previous_socket=quiet(60.0, 0, 1002)), "app-idle"),
     (Case(code=1000, by="backend", socket=quiet(3.0), unanswered=LOST), "app-closed"),
     (Case(code=1005, by="backend", socket=quiet(3.0), unanswered=LOST), "app-closed"),
     (Case(code=1008, by="backend", reason="no token"), "app-policy"),
@@ -140,8 +146,8 @@ def test_every_rule_has_a_fault_and_a_slug_of_its_own() -> None:
         Case(status=403),
         Case(status=101, upgrade=True, socket_url=True),
         Case(status=200, socket_url=True),
-        Case(refused="tls-required", status=308),
-        Case(refused="client-gone", status=499),
+        Case(refusal_reason="tls-required", status=308),
+        Case(refusal_reason="client-gone", status=499),
         Case(code=1000, by="client"),
         Case(code=1001, by="client"),
         Case(code=1005, by="client"),
@@ -151,8 +157,10 @@ def test_every_rule_has_a_fault_and_a_slug_of_its_own() -> None:
         Case(code=1000, by="backend", reason="bye"),
         Case(code=4001, by="backend", reason="logged out"),
         Case(status=400, socket_url=True),  # somebody looks at a socket's URL with a browser
-        Case(refused="client-gone", status=499, waited=0.4, **UP),  # a tab that was closed while it was loading
-        Case(refused="client-gone", status=499, **UP),
+        Case(
+            refusal_reason="client-gone", status=499, waited_s=0.4, **UP
+        ),  # a tab that was closed while it was loading
+        Case(refusal_reason="client-gone", status=499, **UP),
         Case(code=1000, by="client", reason="bye"),
         Case(code=1006, by="gateway", reason="idle", socket=quiet(60.0)),  # a laptop that sleeps
         Case(code=1006, by="gateway", reason="idle", socket=quiet(60.0), unanswered=LOST),
@@ -162,9 +170,9 @@ def test_every_rule_has_a_fault_and_a_slug_of_its_own() -> None:
         Case(code=1002, by="backend", socket=quiet(60.0)),
         Case(code=1002, by="backend"),
         Case(code=1000, by="backend", socket=quiet(60.0, 0)),  # it fell asleep before its first heartbeat
-        Case(code=1000, by="backend", socket=quiet(60.0, 0), before=quiet(1.0, 0)),
-        Case(code=1000, by="backend", socket=quiet(60.0, 0), before=quiet(60.0, 0, 1002)),
-        Case(code=1000, by="backend", socket=quiet(60.0, 1), before=quiet(60.0, 0)),
+        Case(code=1000, by="backend", socket=quiet(60.0, 0), previous_socket=quiet(1.0, 0)),
+        Case(code=1000, by="backend", socket=quiet(60.0, 0), previous_socket=quiet(60.0, 0, 1002)),
+        Case(code=1000, by="backend", socket=quiet(60.0, 1), previous_socket=quiet(60.0, 0)),
         Case(code=1000, by="backend", socket=quiet(3.0)),  # a logout: `disconnect` is broadcast
         Case(code=1005, by="backend", socket=quiet(3.0)),
         Case(code=1001, by="backend"),
@@ -201,17 +209,19 @@ def _is_setting(path: list[str], *, of_service: bool) -> bool:
 
 
 def test_the_setting_and_the_origin_that_help_are_named() -> None:
-    (cause,) = causes_of(Case(service="a.test", refused="origin-refused", status=403, origin=ORIGIN, upgrade=True))
+    (cause,) = causes_of(
+        Case(service="a.test", refusal_reason="origin-refused", status=403, origin=ORIGIN, upgrade=True)
+    )
     assert cause.todo == f"Add `{ORIGIN}` to `services.a.test.websocket.allowed_origins`, or set that to `null`."
     (cause,) = causes_of(Case(service="a.test", status=403, origin=ORIGIN, upgrade=True))
     assert f"Add `{ORIGIN}` to `check_origin`" in cause.todo
     assert "set `services.a.test.origin` to `rewrite`" in cause.todo
-    (cause,) = causes_of(Case(refused="rate-limit-ip"))
+    (cause,) = causes_of(Case(refusal_reason="rate-limit-ip"))
     assert "`rate_limit.ip`" in cause.todo
 
 
 def test_an_origin_that_is_none_is_not_told() -> None:
-    (cause,) = causes_of(Case(refused="origin-refused", origin="<b>`x`"))
+    (cause,) = causes_of(Case(refusal_reason="origin-refused", origin="<b>`x`"))
     assert "<b>" not in cause.why + cause.todo
 
 
@@ -239,7 +249,7 @@ def test_every_reason_for_which_the_gateway_refuses_has_a_cause() -> None:
     slugs |= {"host-missing", "host-repeated", "timeout-upgrade", "sockets-total", "rate-limit-ip"}
     assert len(slugs) > 25
     for slug in slugs - {"upgrade-malformed"}:
-        assert causes_of(Case(refused=slug, upgrade=True, waited=9.0)), slug
+        assert causes_of(Case(refusal_reason=slug, upgrade=True, waited_s=9.0)), slug
     assert slugs >= refusals._MALFORMED
 
 

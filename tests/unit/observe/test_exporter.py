@@ -13,12 +13,12 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from livegate.observe.tracing import exporter
 from livegate.observe.tracing.exporter import SpanExport
-from livegate.observe.tracing.spans import Moment, Span
-from livegate.pipeline.fields.trace_context import Context
+from livegate.observe.tracing.spans import Span, SpanEvent
+from livegate.pipeline.fields.trace_context import SpanContext
 from livegate.settings import TracingSettings
 
 TIMEOUT_S = 20
-OWN, OTHER = Context("a" * 32, "b" * 16), Context("c" * 32, "d" * 16, 3)
+OWN, OTHER = SpanContext("a" * 32, "b" * 16), SpanContext("c" * 32, "d" * 16, 3)
 
 
 def span(name: str = "x", **more: Any) -> Span:
@@ -159,8 +159,8 @@ def test_a_stop_does_not_wait_for_a_collector_that_hangs(export: SpanExport, mon
 
 
 def test_all_of_a_span_arrives(export: SpanExport) -> None:
-    moment = Moment("diff", 5, {"b": 1})
-    export.put(Span("s", OWN, "e" * 16, 1, 9, {"a": "b"}, "server", "why", True, moments=(moment,), links=(OTHER,)))
+    moment = SpanEvent("diff", 5, {"b": 1})
+    export.put(Span("s", OWN, "e" * 16, 1, 9, {"a": "b"}, "server", "why", True, events=(moment,), links=(OTHER,)))
     export.put(span())
     export.start()
     export.stop()

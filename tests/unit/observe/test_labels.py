@@ -86,26 +86,26 @@ def test_a_token_is_no_name(name: str) -> None:
 
 def test_past_the_limit_new_combinations_are_counted_together() -> None:
     sets = LabelSets(3, per_view=2)
-    assert sets.allowed("a", "V", "one", may_grow=True) == ("a", "V", "one")
-    assert sets.allowed("a", "V", "two", may_grow=True) == ("a", "V", "two")
-    assert sets.allowed("a", "V", "three", may_grow=True) == ("a", "V", OTHER)  # the view has no more room
-    assert sets.allowed("b", "W", "one", may_grow=True) == ("b", "W", "one")
-    assert sets.allowed("b", "W", "two", may_grow=True) == ("b", "W", OTHER)  # there is no more room at all
-    assert sets.allowed("b", "X", "one", may_grow=True) == ("b", OTHER, OTHER)
-    assert sets.allowed("a", "V", "two", may_grow=False) == ("a", "V", "two")
+    assert sets.bounded("a", "V", "one", may_grow=True) == ("a", "V", "one")
+    assert sets.bounded("a", "V", "two", may_grow=True) == ("a", "V", "two")
+    assert sets.bounded("a", "V", "three", may_grow=True) == ("a", "V", OTHER)  # the view has no more room
+    assert sets.bounded("b", "W", "one", may_grow=True) == ("b", "W", "one")
+    assert sets.bounded("b", "W", "two", may_grow=True) == ("b", "W", OTHER)  # there is no more room at all
+    assert sets.bounded("b", "X", "one", may_grow=True) == ("b", OTHER, OTHER)
+    assert sets.bounded("a", "V", "two", may_grow=False) == ("a", "V", "two")
 
 
 def test_what_no_backend_has_confirmed_takes_no_room() -> None:
     sets = LabelSets(10, per_view=10)
     for number in range(100_000):
-        assert sets.allowed("a", f"V{number}", f"e{number}", may_grow=False) == ("a", OTHER, OTHER)
+        assert sets.bounded("a", f"V{number}", f"e{number}", may_grow=False) == ("a", OTHER, OTHER)
     assert len(sets) == 0
     assert not sets._events
 
 
 def test_the_room_of_a_route_that_is_gone_is_free_again() -> None:
     sets = LabelSets(1, per_view=1)
-    assert sets.allowed("a", "V", "one", may_grow=True) == ("a", "V", "one")
+    assert sets.bounded("a", "V", "one", may_grow=True) == ("a", "V", "one")
     sets.keep_routes({"b"})
-    assert sets.allowed("b", "V", "one", may_grow=True) == ("b", "V", "one")
-    assert sets.allowed("a", "V", "one", may_grow=True) == ("a", OTHER, OTHER)
+    assert sets.bounded("b", "V", "one", may_grow=True) == ("b", "V", "one")
+    assert sets.bounded("a", "V", "one", may_grow=True) == ("a", OTHER, OTHER)

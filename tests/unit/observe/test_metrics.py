@@ -45,8 +45,8 @@ class Lab:
         self.sockets = Sockets()
         self.recorder = Recorder()
         self.metrics = Metrics(self.current, self.sockets, self.recorder.tracker)
-        self.recorder.on_frame.append(self.metrics.frame)
-        self.recorder.on_incident.append(self.metrics.incident)
+        self.recorder.on_frame.append(self.metrics.on_frame)
+        self.recorder.on_incident.append(self.metrics.on_incident)
         self.metrics.running()
 
     def read(self, **given: Any) -> Settings:
@@ -184,7 +184,7 @@ def test_refusals_and_decisions_of_the_rate_limiter(lab: Lab) -> None:
     flow, exchange = lab.begin(host="nobody.test")
     exchange.refused = "unmapped-host"
     lab.answer(flow, 404)
-    lab.metrics.refused_early(Refusal(431, "Too large.", "head-large"), 90)
+    lab.metrics.refused_before_flow(Refusal(431, "Too large.", "head-large"), 90)
     assert lab.of("gateway_rejected_total", route="app.test", reason="rate-limit-ip") == 1
     assert lab.of("gateway_ratelimit_decisions_total", policy="user", decision="allowed") == 1
     assert lab.of("gateway_ratelimit_decisions_total", policy="ip", decision="refused") == 1
@@ -224,7 +224,7 @@ def test_a_backend_is_down_until_it_is_reached_again(lab: Lab) -> None:
     lab.fail(flow, exchange, UNREACHABLE)
     assert lab.of("gateway_upstream_up", route="app.test") == 0
     assert lab.metrics.unreachable() == {"app.test"}
-    lab.metrics.tried("app.test", reached=True)
+    lab.metrics.record_reachability("app.test", reached=True)
     assert lab.of("gateway_upstream_up", route="app.test") == 1
     assert lab.metrics.unreachable() == frozenset()
     assert lab.of("gateway_upstream_up", route="other.test") is None
@@ -232,7 +232,7 @@ def test_a_backend_is_down_until_it_is_reached_again(lab: Lab) -> None:
 
 def test_nothing_is_said_of_the_backend_of_a_service_that_is_gone(lab: Lab) -> None:
     flow, exchange = lab.begin()
-    lab.metrics.tried("app.test", reached=False)
+    lab.metrics.record_reachability("app.test", reached=False)
     lab.current.value = lab.read(services={"other.test": "http://127.0.0.1:2"})
     assert lab.metrics.unreachable() == frozenset()
     lab.fail(flow, exchange, UNREACHABLE)  # it began before
@@ -275,7 +275,7 @@ def test_a_socket_that_mitmproxys_own_layer_carries_is_counted_alike(
 ) -> None:
     monkeypatch.setattr(mitm, "SHAPE_PROBLEMS", ("something is missing",))
     flow, _ = lab.socket()
-    lab.metrics._open["strange"] = tflow.twebsocketflow()
+    lab.metrics._open_sockets["strange"] = tflow.twebsocketflow()
     assert flow.websocket
     for number in range(4):
         message = WebSocketMessage(Opcode.TEXT, number != 2, b"12345", 0)
@@ -304,7 +304,7 @@ def test_a_socket_whose_end_nobody_tells_leaves_nothing_behind(lab: Lab) -> None
     del flow, session
     gc.collect()
     assert lab.of("gateway_ws_connections", route="app.test") == 0
-    assert len(lab.metrics._open) == len(lab.metrics._under_way) == 0
+    assert len(lab.metrics._open_sockets) == len(lab.metrics._in_flight) == 0
     assert lab.of("gateway_ws_frames_total", route="app.test", direction="up", type="message") == 1000
 
 
@@ -386,7 +386,7 @@ def test_a_frame_of_a_flow_that_is_not_ours_has_no_route(lab: Lab) -> None:
     lab.recorder.on_frame.append(seen.append)
     tab.click("inc")
     strange = FrameSeen(tflow.twebsocketflow(), seen[-1].channels, seen[-1].note, b"", True)
-    lab.metrics.frame(strange)
+    lab.metrics.on_frame(strange)
     labels = {"route": "_unmapped", "view": "DemoWeb.CountLive", "event": "inc"}
     assert lab.of("gateway_liveview_event_duration_seconds_count", **labels) == 1
 
@@ -398,14 +398,14 @@ def test_a_client_that_makes_up_events_and_views_grows_neither_memory_nor_exposi
         tab.click(f"made-up-{number}", status="error")
     assert len(lab.metrics._events) == 2
     for number in range(100_000):
-        labels = lab.metrics._events.allowed("app.test", "DemoWeb.CountLive", f"answered-{number}", may_grow=True)
-        lab.metrics._of(lab.metrics._liveview.events, *labels)
+        labels = lab.metrics._events.bounded("app.test", "DemoWeb.CountLive", f"answered-{number}", may_grow=True)
+        lab.metrics._child(lab.metrics._liveview.event_durations, *labels)
     assert len(lab.metrics._events) == counting.MAX_EVENTS_PER_VIEW
     for number in range(100_000):
-        labels = lab.metrics._events.allowed("app.test", f"View{number}", "click", may_grow=True)
-        lab.metrics._of(lab.metrics._liveview.events, *labels)
+        labels = lab.metrics._events.bounded("app.test", f"View{number}", "click", may_grow=True)
+        lab.metrics._child(lab.metrics._liveview.event_durations, *labels)
     assert len(lab.metrics._events) == counting.MAX_EVENT_LABELS
-    assert len(lab.metrics._made._children) < 700
+    assert len(lab.metrics._instruments._children) < 700
     assert len(lab.text()) < 1_500_000
     tab.click("inc")
     labels = {"route": "app.test", "view": "DemoWeb.CountLive", "event": "inc"}
@@ -421,9 +421,9 @@ def test_a_client_that_makes_up_events_and_views_grows_neither_memory_nor_exposi
 def test_reloads_are_counted_by_result_and_the_last_is_told(lab: Lab) -> None:
     assert lab.of("gateway_config_last_reload_success") == 1
     assert lab.of("gateway_config_reloads_total", result="failure") == 0
-    lab.metrics.reloaded(False)
+    lab.metrics.on_reload(False)
     assert lab.of("gateway_config_last_reload_success") == 0
-    lab.metrics.reloaded(True)
+    lab.metrics.on_reload(True)
     assert lab.of("gateway_config_last_reload_success") == 1
     assert lab.of("gateway_config_reloads_total", result="failure") == 1
     assert lab.of("gateway_config_reloads_total", result="success") == 1
@@ -470,21 +470,21 @@ def test_certificates_tell_when_they_end_as_long_as_they_are_in_the_settings(lab
 def test_a_service_that_is_gone_is_forgotten_at_the_next_but_one_change(lab: Lab) -> None:
     tab = Tab(lab)
     tab.click("inc")
-    lab.metrics.tried("app.test", reached=False)
+    lab.metrics.record_reachability("app.test", reached=False)
     lab.metrics.refresh()
-    children = len(lab.metrics._made._children)
+    children = len(lab.metrics._instruments._children)
     for number in range(50):
         lab.current.value = lab.read(services={f"new-{number}.test": "http://127.0.0.1:2"})
         assert lab.of("gateway_upstream_up", route="app.test") is None
         kept = lab.of("gateway_ws_upgrades_total", route="app.test", outcome="opened")
         assert kept == (1 if number == 0 else None)
-        lab.metrics._of(lab.metrics._http.requests, f"new-{number}.test", "GET", "200").inc()
+        lab.metrics._child(lab.metrics._http.requests, f"new-{number}.test", "GET", "200").inc()
     lab.end(tab.flow)
     lab.current.value = lab.settings
     lab.current.value = lab.settings
     assert len(lab.metrics._events) == 0
     assert "new-" not in lab.text()
-    assert len(lab.metrics._made._children) < children
+    assert len(lab.metrics._instruments._children) < children
 
 
 def test_metrics_made_without_settings_wait_for_them(tmp_path: Path) -> None:
@@ -541,9 +541,9 @@ def test_it_can_be_read_while_it_is_counted(lab: Lab) -> None:
     other = lab.read(services={"x.test": "http://127.0.0.1:9"})
     for number in range(3000):
         route = f"r{number}"
-        lab.metrics._of(lab.metrics._http.requests, route, "GET", "200").inc()
-        lab.metrics._of(lab.metrics._liveview.events, route, "V", "e").observe(0.1)
-        lab.metrics.refused_early(Refusal(431, "", f"reason-{number % 100}"), 1)
+        lab.metrics._child(lab.metrics._http.requests, route, "GET", "200").inc()
+        lab.metrics._child(lab.metrics._liveview.event_durations, route, "V", "e").observe(0.1)
+        lab.metrics.refused_before_flow(Refusal(431, "", f"reason-{number % 100}"), 1)
         if number % 50 == 0:
             lab.metrics.refresh()
             lab.current.value = other if number % 100 else lab.settings

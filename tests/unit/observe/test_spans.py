@@ -10,7 +10,7 @@ from livegate.observe.tracing import spans as module
 from livegate.observe.tracing.spans import LINGER_S, LONG_POLL_QUIET_S, MAX_DIFFS, MAX_OPEN_PUSHES, Span, Spans
 from livegate.phoenix.model import Limits, PageLoad, Transport
 from livegate.phoenix.sessions.tracker import Tracker
-from livegate.pipeline.fields.trace_context import Context, Request, Sampler
+from livegate.pipeline.fields.trace_context import RequestTrace, Sampler, SpanContext
 from livegate.redaction.redactor import Redactor
 
 TOPIC = "lv:phx-1"
@@ -30,18 +30,18 @@ class World:
         self.now = 100.0
         self.sockets = itertools.count(1)
 
-    def page(self, *, request: Request | None = None) -> PageLoad:
+    def page(self, *, request: RequestTrace | None = None) -> PageLoad:
         request = request or self.sampler.request([], [], trusted=False)
         load = PageLoad("/count", 200, self.now, 0.1)
         assert self.tracker.page(HTML, load)
-        self.spans.page(request, load.number, "app.test", "/count", began=self.now, ended=self.now + 0.1)
+        self.spans.start_session(request, load.number, "app.test", "/count", began=self.now, ended=self.now + 0.1)
         self.request(request, number=load.number, is_page=True)
         return load
 
-    def request(self, request: Request, **more: Any) -> None:
-        self.spans.request(request, "GET", {"x": 1}, error=None, began=self.now, ended=self.now + 0.1, **more)
+    def request(self, request: RequestTrace, **more: Any) -> None:
+        self.spans.end_request(request, "GET", {"x": 1}, error=None, began=self.now, ended=self.now + 0.1, **more)
 
-    def open(self, transport: Transport = "websocket", upgrade: Context | None = None) -> "Tab":
+    def open(self, transport: Transport = "websocket", upgrade: SpanContext | None = None) -> "Tab":
         return Tab(self, transport, upgrade)
 
     def named(self, name: str) -> list[Span]:
@@ -49,7 +49,7 @@ class World:
 
 
 class Tab:
-    def __init__(self, world: World, transport: Transport, upgrade: Context | None) -> None:
+    def __init__(self, world: World, transport: Transport, upgrade: SpanContext | None) -> None:
         self.world, self.upgrade = world, upgrade
         url = "/live/websocket?vsn=2.0.0"
         self.channels = world.tracker.open(url, world.now, transport, str(next(world.sockets)))
@@ -58,7 +58,7 @@ class Tab:
         self.world.now += after
         data = json.dumps(frame).encode()
         note = self.channels.frame(data, text=True, from_client=up, at=self.world.now)
-        self.world.spans.frame(note, self.channels.seen, "app.test", self.upgrade)
+        self.world.spans.on_frame(note, self.channels.seen, "app.test", self.upgrade)
 
     def reply(self, ref: str, response: Any, status: str = "ok", topic: str = TOPIC, after: float = 0.5) -> None:
         self.say(False, "4", ref, topic, "phx_reply", {"status": status, "response": response}, after=after)
@@ -72,14 +72,14 @@ class Tab:
 
     def close(self, code: int = 1000) -> None:
         self.channels.close(code, "", "client", self.world.now)
-        self.world.spans.closed(self.channels.seen.id, self.world.now, {"livegate.close.code": code})
+        self.world.spans.end_socket(self.channels.seen.id, self.world.now, {"livegate.close.code": code})
 
 
 def test_a_page_its_sockets_and_their_pushes_are_one_trace() -> None:
     world = World()
-    parent = Context("a" * 32, "b" * 16)
-    load = world.page(request=Request(Context("a" * 32, "c" * 16), parent))
-    upgrade = Context("d" * 32, "e" * 16)
+    parent = SpanContext("a" * 32, "b" * 16)
+    load = world.page(request=RequestTrace(SpanContext("a" * 32, "c" * 16), parent))
+    upgrade = SpanContext("d" * 32, "e" * 16)
     tab = world.open(upgrade=upgrade)
     tab.join()
     tab.click("5")
@@ -88,19 +88,22 @@ def test_a_page_its_sockets_and_their_pushes_are_one_trace() -> None:
     again = world.open()
     again.join()
     again.close()
-    world.spans.end(world.now)
+    world.spans.end_all(world.now)
     (root,) = world.named("liveview.session")
-    assert (root.own.trace_id, root.parent, root.remote_parent) == ("a" * 32, parent.span_id, True)
+    assert (root.context.trace_id, root.parent, root.remote_parent) == ("a" * 32, parent.span_id, True)
     assert (root.start_ns, root.end_ns) == (100 * 10**9, int(world.now * 10**9))
     assert root.attributes["livegate.session"] == load.number
     (page,) = world.named("GET")
-    assert (page.parent, page.remote_parent, page.kind) == (root.own.span_id, False, "server")
+    assert (page.parent, page.remote_parent, page.kind) == (root.context.span_id, False, "server")
     sockets = world.named("liveview.socket")
-    assert [(each.parent, each.links) for each in sockets] == [(root.own.span_id, (upgrade,)), (root.own.span_id, ())]
+    assert [(each.parent, each.links) for each in sockets] == [
+        (root.context.span_id, (upgrade,)),
+        (root.context.span_id, ()),
+    ]
     joins = world.named("liveview.join")
-    assert [each.parent for each in joins] == [each.own.span_id for each in sockets]
+    assert [each.parent for each in joins] == [each.context.span_id for each in sockets]
     (event,) = world.named("liveview.event inc")
-    assert event.parent == sockets[0].own.span_id
+    assert event.parent == sockets[0].context.span_id
     assert event.end_ns - event.start_ns == 500_000_000
     assert dict(event.attributes) == {
         "livegate.service": "app.test",
@@ -115,8 +118,8 @@ def test_a_page_its_sockets_and_their_pushes_are_one_trace() -> None:
         "liveview.event": "inc",
         "liveview.event_type": "click",
     }
-    assert len({span.own.trace_id for span in world.told}) == 1
-    assert len({span.own.span_id for span in world.told}) == len(world.told)
+    assert len({span.context.trace_id for span in world.told}) == 1
+    assert len({span.context.span_id for span in world.told}) == len(world.told)
     assert all(span.error is None for span in world.told)
 
 
@@ -125,12 +128,12 @@ def test_a_session_without_a_page_load_begins_a_trace_and_a_view_that_is_none_do
     chat = world.open()
     chat.say(True, "1", "1", "room:lobby", "phx_join", {})
     chat.close()
-    world.spans.end(world.now)
+    world.spans.end_all(world.now)
     assert world.told == []
     tab = world.open()
     tab.join()
     tab.close()
-    world.spans.end(world.now)
+    world.spans.end_all(world.now)
     (root,) = world.named("liveview.session")
     assert (root.parent, root.attributes["liveview.view"], root.attributes["url.path"]) == (None, "/count", "/count")
 
@@ -154,9 +157,9 @@ def test_the_root_is_told_once_when_the_session_has_been_without_a_socket_for_lo
     late.join()
     late.close()
     world.spans.sweep(world.now + 2 * LINGER_S)
-    world.spans.end(world.now)
+    world.spans.end_all(world.now)
     assert len(world.named("liveview.session")) == 1
-    assert world.named("liveview.socket")[1].parent == root.own.span_id, "it is still of that trace"
+    assert world.named("liveview.socket")[1].parent == root.context.span_id, "it is still of that trace"
 
 
 def test_a_page_that_nobody_joins_is_told_too() -> None:
@@ -189,7 +192,7 @@ def test_a_push_without_a_good_answer_is_an_error(end: Any, outcome: str, error:
     assert (event.error or "").startswith(error or "")
     assert (event.error is None) == (error is None)
     assert "hunter2" not in repr(world.told)
-    world.spans.end(world.now)
+    world.spans.end_all(world.now)
     (root,) = world.named("liveview.session")
     assert root.attributes["liveview.unanswered"] == (outcome in ("crash", "left", "closed"))
     assert root.attributes["liveview.crashes"] == (outcome == "crash")
@@ -203,7 +206,7 @@ def test_diffs_that_come_unasked_are_moments_of_the_socket_the_last_ones() -> No
         tab.say(False, "4", None, TOPIC, "diff", {"0": "2"})
     tab.close()
     (socket,) = world.named("liveview.socket")
-    assert len(socket.moments) == MAX_DIFFS
+    assert len(socket.events) == MAX_DIFFS
     assert socket.attributes["liveview.diffs"] == MAX_DIFFS + 3
     assert socket.attributes["liveview.diff_bytes"] == 9 * (MAX_DIFFS + 3)
 
@@ -249,8 +252,8 @@ def test_nothing_is_told_of_what_is_not_sampled() -> None:
     tab.close()
     lone = World(0.0).open()
     lone.join()
-    world.spans.end(world.now)
-    lone.world.spans.end(0)
+    world.spans.end_all(world.now)
+    lone.world.spans.end_all(0)
     assert (world.told, lone.world.told) == ([], [])
 
 
@@ -258,17 +261,17 @@ def test_a_request_of_a_tab_is_linked_to_its_session_and_others_are_not() -> Non
     world = World()
     load = world.page()
     world.told.clear()
-    parent = Context("a" * 32, "b" * 16)
+    parent = SpanContext("a" * 32, "b" * 16)
     for request, number in (
-        (Request(Context("a" * 32, "c" * 16), parent), load.number),
-        (Request(Context("d" * 32, "e" * 16), None), 77),
-        (Request(Context("d" * 32, "e" * 16), None), None),
+        (RequestTrace(SpanContext("a" * 32, "c" * 16), parent), load.number),
+        (RequestTrace(SpanContext("d" * 32, "e" * 16), None), 77),
+        (RequestTrace(SpanContext("d" * 32, "e" * 16), None), None),
     ):
         world.request(request, number=number)
     first, *others = world.told
     assert (first.parent, first.remote_parent, first.attributes["livegate.session"]) == ("b" * 16, True, load.number)
-    world.spans.end(world.now)
-    assert first.links == (world.named("liveview.session")[0].own,)
+    world.spans.end_all(world.now)
+    assert first.links == (world.named("liveview.session")[0].context,)
     assert [(span.parent, span.links) for span in others] == [(None, ()), (None, ())]
 
 
@@ -286,9 +289,9 @@ def test_sockets_that_end_without_a_word_are_swept() -> None:
     assert len(world.named("liveview.socket")) == 1
     world.spans.sweep(world.now + LONG_POLL_QUIET_S + 1)
     assert [span.attributes["livegate.close.by"] for span in world.named("liveview.socket")] == ["server", "quiet"]
-    world.spans.end(world.now + 200)
+    world.spans.end_all(world.now + 200)
     assert world.named("liveview.socket")[2].attributes["livegate.close.by"] == "still open"
-    world.spans.closed("no such socket", world.now, {})
+    world.spans.end_socket("no such socket", world.now, {})
 
 
 def test_every_table_has_its_bound_and_what_falls_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +309,7 @@ def test_every_table_has_its_bound_and_what_falls_out_is_told(monkeypatch: pytes
     assert len(forgotten) == 2
     assert forgotten[0].error == "forgotten"
     tabs[0].join("lv:phx-1")
-    world.spans.end(world.now)
+    world.spans.end_all(world.now)
     assert len(world.named("liveview.session")) == 4, "one that was forgotten begins anew"
 
 

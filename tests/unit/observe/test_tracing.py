@@ -139,9 +139,9 @@ async def test_a_request_carries_its_own_span_to_the_backend(made: Made) -> None
     exchange.forwarded_at, exchange.answered_at = 1.0, 1.25
     made.addon.response(answered(sent, 503))
     (span,) = made.spans
-    assert sent.request.headers["traceparent"] == f"00-{TRACE}-{span.own.span_id}-01"
+    assert sent.request.headers["traceparent"] == f"00-{TRACE}-{span.context.span_id}-01"
     assert sent.request.headers["tracestate"] == "a=1,b=2"
-    assert (span.name, span.own.trace_id, span.parent, span.remote_parent) == ("GET", TRACE, SPAN, True)
+    assert (span.name, span.context.trace_id, span.parent, span.remote_parent) == ("GET", TRACE, SPAN, True)
     assert span.error == "503"
     told = dict(span.attributes)
     assert str(told.pop("url.path")).startswith("/a/⟪redacted-")
@@ -238,9 +238,9 @@ async def test_a_page_and_its_socket_are_one_trace_and_the_socket_says_how_it_en
     ended = spans["liveview.socket"]
     assert (ended.attributes["livegate.close.code"], ended.attributes["livegate.close.by"]) == (1001, "backend")
     assert ended.end_ns - int(join.timestamp * 10**9) == pytest.approx(10**9, abs=1000)
-    assert ended.links == (spans["upgrade"].own,)
-    assert spans["liveview.session"].own.trace_id == TRACE
-    assert spans["GET"].parent == spans["liveview.session"].own.span_id
+    assert ended.links == (spans["upgrade"].context,)
+    assert spans["liveview.session"].context.trace_id == TRACE
+    assert spans["GET"].parent == spans["liveview.session"].context.span_id
 
 
 async def test_what_is_not_sampled_goes_on_as_it_came(made: Made) -> None:

@@ -50,7 +50,7 @@ class Script:
         self.recorder = Recorder()
         self.watch = History(self.recorder, Redactor())
         self.metrics = Metrics(self.current, Sockets(), self.recorder.tracker)
-        self.recorder.on_incident.append(self.metrics.incident)
+        self.recorder.on_incident.append(self.metrics.on_incident)
         self.watch.active = True
         self.reported: list[Incident] = []
         self.recorder.tracker.incidents.on_incident.append(lambda incident, _: self.reported.append(incident))

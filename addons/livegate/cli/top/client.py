@@ -8,15 +8,15 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-ANSWER_WITHIN_S = 5.0
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
+TIMEOUT_S = 5.0
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 MAX_PAGES = 20
 """Of sessions; a gateway keeps fewer."""
 TOKEN_VARIABLE = "LIVEGATE_ADMIN_TOKEN"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Snapshot:
     """What a gateway has told; the shapes are those of page/openapi.json."""
 
     version: str
@@ -26,11 +26,11 @@ class Told:
     """The last ones, oldest first."""
 
 
-class GoneError(Exception):
+class UnavailableError(Exception):
     """Nobody answers at the moment; it may be well to ask again."""
 
 
-class TurnedAwayError(Exception):
+class RejectedError(Exception):
     """The gateway does not answer this question, however often it is asked. Says what to do."""
 
 
@@ -48,18 +48,18 @@ class Client:
         self._parts, self._port = parts, parts.port
         self._headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
-    def ask(self) -> Told:
+    def fetch(self) -> Snapshot:
         """Ask for everything. Blocks for some seconds at most. Raises GoneError and TurnedAwayError."""
         conn = self._connection()
         try:
             overview = self._get(conn, "/api/v1/overview")
             incidents = self._get(conn, "/api/v1/incidents")["incidents"]
             version = self._get(conn, "/version")["livegate"]
-            return Told(version, overview, self._sessions(conn), incidents)
+            return Snapshot(version, overview, self._sessions(conn), incidents)
         except (OSError, http.client.HTTPException) as error:
-            raise GoneError(_why(error)) from None
+            raise UnavailableError(_why(error)) from None
         except (KeyError, TypeError, AttributeError):
-            raise TurnedAwayError(self._stranger) from None
+            raise RejectedError(self._not_livegate) from None
         finally:
             conn.close()
 
@@ -76,40 +76,38 @@ class Client:
     def _connection(self) -> http.client.HTTPConnection:
         host = self._parts.hostname or ""
         if self._parts.scheme == "http":
-            return http.client.HTTPConnection(host, self._port, timeout=ANSWER_WITHIN_S)
-        return http.client.HTTPSConnection(
-            host, self._port, timeout=ANSWER_WITHIN_S, context=ssl.create_default_context()
-        )
+            return http.client.HTTPConnection(host, self._port, timeout=TIMEOUT_S)
+        return http.client.HTTPSConnection(host, self._port, timeout=TIMEOUT_S, context=ssl.create_default_context())
 
     @property
-    def _stranger(self) -> str:
+    def _not_livegate(self) -> str:
         return f"what answers at {self.url} is not livegate's admin listener (see `admin.listen` of its settings)"
 
     def _get(self, conn: http.client.HTTPConnection, path: str) -> Any:
         conn.request("GET", path, headers=self._headers)
-        answer = conn.getresponse()
-        body = answer.read(MAX_ANSWER_BYTES)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
+        response = conn.getresponse()
+        body = response.read(MAX_RESPONSE_BYTES)
+        if response.status == HTTPStatus.UNAUTHORIZED:
             known = "Authorization" in self._headers
-            raise TurnedAwayError(
+            raise RejectedError(
                 f"{self.url} {'does not know this token' if known else 'wants a token'}: it is admin.token of the "
                 f"gateway's settings; give it by --token or {TOKEN_VARIABLE}"
             )
         try:
-            told = json.loads(body)
+            value = json.loads(body)
         except (ValueError, RecursionError):
-            raise TurnedAwayError(self._stranger) from None
-        if answer.status == HTTPStatus.OK:
-            return told
-        why = str(told.get("error", "")) if isinstance(told, dict) else ""
-        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            raise GoneError(why)
-        if answer.status == HTTPStatus.FORBIDDEN and why:
-            raise TurnedAwayError(f"{self.url}: {why}")
-        raise TurnedAwayError(self._stranger)
+            raise RejectedError(self._not_livegate) from None
+        if response.status == HTTPStatus.OK:
+            return value
+        reason = str(value.get("error", "")) if isinstance(value, dict) else ""
+        if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            raise UnavailableError(reason)
+        if response.status == HTTPStatus.FORBIDDEN and reason:
+            raise RejectedError(f"{self.url}: {reason}")
+        raise RejectedError(self._not_livegate)
 
 
 def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {ANSWER_WITHIN_S:g} s"
+        return f"no answer within {TIMEOUT_S:g} s"
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()

@@ -13,22 +13,22 @@ from typing import TextIO
 from rich.console import Console
 from rich.live import Live
 
-from livegate.cli.top.client import Client, GoneError, Told, TurnedAwayError
+from livegate.cli.top.client import Client, RejectedError, Snapshot, UnavailableError
 from livegate.cli.top.view import SORTS, State, screen
 
-LOOK_EVERY_S = 0.2
+REFRESH_S = 0.2
 """How soon a new size of the terminal is seen."""
 
 
 class Poller:
     """Asks in a thread, so that keys are answered while a gateway is not."""
 
-    def __init__(self, ask: Callable[[], Told], every_s: float) -> None:
-        self.told: Told | None = None
+    def __init__(self, fetch: Callable[[], Snapshot], every_s: float) -> None:
+        self.snapshot: Snapshot | None = None
         self.problem = ""
-        self.refused: TurnedAwayError | None = None
+        self.rejected: RejectedError | None = None
         """Set when there is no use in asking again."""
-        self._ask = ask
+        self._fetch = fetch
         self._every_s = every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="livegate top", daemon=True)
@@ -44,27 +44,27 @@ class Poller:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self.told, self.problem = self._ask(), ""
-            except GoneError as error:
+                self.snapshot, self.problem = self._fetch(), ""
+            except UnavailableError as error:
                 self.problem = str(error) or "no answer"
-            except TurnedAwayError as error:
-                self.refused = error
+            except RejectedError as error:
+                self.rejected = error
                 return
             self._stop.wait(self._every_s)
 
 
 def once(client: Client, console: Console) -> None:
     """Print the screen, as long as it takes. Raises GoneError and TurnedAwayError."""
-    state = State(client.url, time.time(), client.ask(), keys=False)
+    state = State(client.url, time.time(), client.fetch(), keys=False)
     console.print(screen(state, console.width, None))
 
 
 def watch(client: Client, console: Console, every_s: float, keyboard: TextIO) -> None:
     """Show the screen until a person ends it with q or Ctrl-C. Raises TurnedAwayError."""
-    poller = Poller(client.ask, every_s)
+    poller = Poller(client.fetch, every_s)
     poller.start()
     try:
-        with keys_of(keyboard) as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
+        with key_reader(keyboard) as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
             _show(poller, State(client.url, time.time()), pressed, live)
     except KeyboardInterrupt:
         return
@@ -75,15 +75,15 @@ def watch(client: Client, console: Console, every_s: float, keyboard: TextIO) ->
 def _show(poller: Poller, state: State, pressed: Callable[[float], str], live: Live) -> None:
     shown: object = None
     while True:
-        if poller.refused is not None:
-            raise poller.refused
-        state = replace(state, now=time.time(), told=poller.told, problem=poller.problem)
+        if poller.rejected is not None:
+            raise poller.rejected
+        state = replace(state, now=time.time(), snapshot=poller.snapshot, problem=poller.problem)
         size = live.console.size
-        news = (state.told, state.problem, state.sort, size, int(state.now))
-        if news != shown:
+        current = (state.snapshot, state.problem, state.sort, size, int(state.now))
+        if current != shown:
             live.update(screen(state, size.width, size.height), refresh=True)
-            shown = news
-        key = pressed(LOOK_EVERY_S)
+            shown = current
+        key = pressed(REFRESH_S)
         if key in ("q", "Q", "\x03", "\x04"):
             return
         if key in ("s", "S"):
@@ -91,10 +91,10 @@ def _show(poller: Poller, state: State, pressed: Callable[[float], str], live: L
 
 
 @contextlib.contextmanager
-def keys_of(keyboard: TextIO) -> Iterator[Callable[[float], str]]:
+def key_reader(keyboard: TextIO) -> Iterator[Callable[[float], str]]:
     """A function that waits some seconds for a key; without a terminal, or without its control, it only waits."""
     if sys.platform == "win32":
-        yield _no_key
+        yield _sleep
         return
     import termios
     import tty
@@ -103,7 +103,7 @@ def keys_of(keyboard: TextIO) -> Iterator[Callable[[float], str]]:
         descriptor = keyboard.fileno()
         before = termios.tcgetattr(descriptor)
     except (OSError, ValueError, termios.error):
-        yield _no_key
+        yield _sleep
         return
 
     def pressed(seconds: float) -> str:
@@ -118,7 +118,7 @@ def keys_of(keyboard: TextIO) -> Iterator[Callable[[float], str]]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-def _no_key(seconds: float) -> str:
+def _sleep(seconds: float) -> str:
     time.sleep(seconds)
     return ""
 
@@ -131,8 +131,8 @@ def run(client: Client, *, only_once: bool, every_s: float) -> str:
             once(client, console)
         else:
             watch(client, console, every_s, sys.stdin)
-    except TurnedAwayError as problem:
+    except RejectedError as problem:
         return str(problem)
-    except GoneError as problem:
+    except UnavailableError as problem:
         return f"no connection to {client.url}: {problem}; is the gateway running, with `admin` in its settings?"
     return ""

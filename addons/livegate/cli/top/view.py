@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from livegate.cli.top.client import Told
+from livegate.cli.top.client import Snapshot
 from livegate.observe.history.time_series import INTERVAL_S
 from livegate.redaction.printable import printable
 
@@ -44,7 +44,7 @@ class State:
     url: str
     now: float
     """Seconds since 1970."""
-    told: Told | None = None
+    snapshot: Snapshot | None = None
     """What was told last."""
     problem: str = ""
     """Why that is old, or there is nothing; empty when all is well."""
@@ -56,10 +56,10 @@ class State:
 def screen(state: State, width: int, height: int | None) -> RenderableType:
     """The whole screen; with a height of None as long as it takes."""
     parts: list[RenderableType] = [_title(state, width)]
-    told = state.told
-    if told is not None:
-        parts += [Text(""), _numbers(told, width), Text("")]
-        parts += _below(state, told, width, height)
+    snapshot = state.snapshot
+    if snapshot is not None:
+        parts += [Text(""), _numbers(snapshot, width), Text("")]
+        parts += _lower_tables(state, snapshot, width, height)
     elif state.problem:
         parts += [Text(""), Text("Start the gateway with `admin` in its settings, or say --url where it listens.")]
     if state.keys:
@@ -68,33 +68,33 @@ def screen(state: State, width: int, height: int | None) -> RenderableType:
 
 
 def _title(state: State, width: int) -> Text:
-    told = state.told
+    snapshot = state.snapshot
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(" livegate ", "bold black on cyan")
     if state.problem:
         text.append(f"  ● no connection, trying again ({printable(state.problem, 60)})", "bold red")
-    elif told is None:
+    elif snapshot is None:
         text.append("  asking", "dim")
-    elif told.overview["draining"]:
+    elif snapshot.overview["draining"]:
         text.append("  ● draining", "bold yellow")
     else:
-        text.append("  ● up ", "green").append(age(state.now - told.overview["began"]), "bold")
+        text.append("  ● up ", "green").append(age(state.now - snapshot.overview["began"]), "bold")
     where = state.url.partition("://")[2]
-    right = f"{printable(told.version, 20)}  {where}" if told is not None and width >= WIDE else where
+    right = f"{printable(snapshot.version, 20)}  {where}" if snapshot is not None and width >= WIDE else where
     room = width - text.cell_len - len(right)
     if room > 1:
         text.append(" " * room).append(right, "dim")
     return text
 
 
-def _numbers(told: Told, width: int) -> Table:
-    steps = told.overview["steps"]
+def _numbers(snapshot: Snapshot, width: int) -> Table:
+    steps = snapshot.overview["steps"]
     last = steps[-1] if steps else None
     requests = [sum(step["requests"].values()) / INTERVAL_S for step in steps]
     refused = [sum(step["refused"].values()) for step in steps]
     numbers: list[tuple[str, Text, Sequence[float | None]]] = [
-        ("sockets", _plain(told.overview["sockets"]), [sum(step["sockets"].values()) for step in steps]),
-        ("sessions", _plain(told.overview["sessions"]), [step["sessions"] for step in steps]),
+        ("sockets", _plain(snapshot.overview["sockets"]), [sum(step["sockets"].values()) for step in steps]),
+        ("sessions", _plain(snapshot.overview["sessions"]), [step["sessions"] for step in steps]),
         ("req/s", _plain(_rate(requests[-1]) if last else NOTHING), requests),
         (
             "events/s",
@@ -121,10 +121,10 @@ def _numbers(told: Told, width: int) -> Table:
     return table
 
 
-def _below(state: State, told: Told, width: int, height: int | None) -> list[RenderableType]:
+def _lower_tables(state: State, snapshot: Snapshot, width: int, height: int | None) -> list[RenderableType]:
     """Services, sessions, incidents: sessions get the most room, and what they do not need goes to the incidents."""
     services, sessions, incidents = (
-        max(1, len(all_)) for all_ in (told.overview["backends"], told.sessions, told.incidents)
+        max(1, len(all_)) for all_ in (snapshot.overview["backends"], snapshot.sessions, snapshot.incidents)
     )
     blank = 0
     if height is None:
@@ -138,19 +138,19 @@ def _below(state: State, told: Told, width: int, height: int | None) -> list[Ren
         incidents = min(incidents, max(1, room - sessions))
         blank = max(0, room - sessions - incidents)
     return [
-        _services(told, services, width),
+        _services(snapshot, services, width),
         Text(""),
-        _sessions(state, told, sessions, width),
+        _sessions(state, snapshot, sessions, width),
         Text(""),
-        _incidents(state, told, incidents, width),
+        _incidents(state, snapshot, incidents, width),
         *[Text("")] * blank,
     ]
 
 
-def _services(told: Told, most: int, width: int) -> Table:
-    steps = told.overview["steps"]
+def _services(snapshot: Snapshot, most: int, width: int) -> Table:
+    steps = snapshot.overview["steps"]
     last = steps[-1] if steps else {"requests": {}, "sockets": {}}
-    backends = sorted(told.overview["backends"], key=lambda each: each["up"])  # what is down is seen first
+    backends = sorted(snapshot.overview["backends"], key=lambda each: each["up"])  # what is down is seen first
     table = _table(width)
     _column(table, _heading("Services", len(backends), most), ratio=3)
     _column(table, "backend", ratio=3)
@@ -166,8 +166,8 @@ def _services(told: Told, most: int, width: int) -> Table:
     return table
 
 
-def _sessions(state: State, told: Told, most: int, width: int) -> Table:
-    rows = sorted(told.sessions, key=_KEYS[state.sort], reverse=True)
+def _sessions(state: State, snapshot: Snapshot, most: int, width: int) -> Table:
+    rows = sorted(snapshot.sessions, key=_KEYS[state.sort], reverse=True)
     table = _table(width)
     _column(table, _heading("Sessions", len(rows), most), ratio=4)
     _column(table, "view", ratio=3)
@@ -195,12 +195,12 @@ def _sessions(state: State, told: Told, most: int, width: int) -> Table:
     return table
 
 
-def _incidents(state: State, told: Told, most: int, width: int) -> Table:
+def _incidents(state: State, snapshot: Snapshot, most: int, width: int) -> Table:
     table = _table(width)
-    _column(table, _heading("Incidents", len(told.incidents), most), ratio=5)
+    _column(table, _heading("Incidents", len(snapshot.incidents), most), ratio=5)
     _column(table, "what", width=12)
     _column(table, "why", ratio=7)
-    for each in islice(reversed(told.incidents), most):
+    for each in islice(reversed(snapshot.incidents), most):
         ago = Text(f"{age(state.now - each['at']):>6} ago  ", "dim", no_wrap=True, overflow="ellipsis")
         what = {"closed": f"closed {each.get('code')}", "refused": f"refused {each.get('status')}"}.get(
             each["kind"], "LiveView"
@@ -212,7 +212,7 @@ def _incidents(state: State, told: Told, most: int, width: int) -> Table:
             Text(what, "yellow" if causes else "dim"),
             Text(why, "" if causes else "dim"),
         )
-    if not told.incidents:
+    if not snapshot.incidents:
         table.add_row(Text("none", "dim"))
     return table
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from livegate.phoenix.formatting import shortened
 from livegate.phoenix.model import Event, SocketSeen
 
-MAX_NAMED = 3
+MAX_NAMES = 3
 """Events of which a cause tells by name."""
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,253}")
 """What an origin that can be told looks like; it comes from outside."""
@@ -30,9 +30,9 @@ class Case:
 
     service: str = ""
     """As the settings name it; empty for none."""
-    refused: str = ""
+    refusal_reason: str = ""
     """The slug of the gateway's own refusal or failure."""
-    detail: str = ""
+    failure_detail: str = ""
     """The gateway's own words for what a backend did wrong; they may name addresses."""
     status: int | None = None
     """Of the HTTP answer."""
@@ -40,7 +40,7 @@ class Case:
     """Whether it was a WebSocket upgrade."""
     websocket_fields: bool = False
     """Whether the request had fields that only WebSocket upgrades have: `Sec-WebSocket-Key` or `-Version`."""
-    waited: float | None = None
+    waited_s: float | None = None
     """Seconds that a request waited for its answer; None when that is not known."""
     socket_url: bool = False
     """Whether it was for a URL where phoenix.js opens WebSockets: `.../websocket?vsn=...`."""
@@ -57,7 +57,7 @@ class Case:
     reason: str = ""
     socket: SocketSeen | None = None
     """Of a socket that has ended and that carried Phoenix's channels: how its frames went."""
-    before: SocketSeen | None = None
+    previous_socket: SocketSeen | None = None
     """The socket of the same session that had ended last before."""
     heartbeat_pending: bool = False
     """Whether the client's last heartbeat had no answer."""
@@ -74,9 +74,9 @@ class Case:
         return f"`{self.origin}`" if _ORIGIN.fullmatch(self.origin) else "the page's origin"
 
     @property
-    def quiet(self) -> float | None:
+    def idle_s(self) -> float | None:
         """Seconds from the last frame of a socket to its end; None when that is not known."""
-        return quiet_of(self.socket)
+        return idle_seconds(self.socket)
 
 
 class Rule(Protocol):
@@ -109,12 +109,12 @@ def rule(rules: list[Rule]) -> Callable[[Callable[[Case], Words | None]], Rule]:
     return made
 
 
-def quiet_of(socket: SocketSeen | None) -> float | None:
+def idle_seconds(socket: SocketSeen | None) -> float | None:
     """Seconds from the last frame of a socket to its end; None when that is not known."""
     return None if socket is None or socket.closed_at is None else socket.closed_at - socket.last_at
 
 
-def named(events: Iterable[Event]) -> str:
+def names_of(events: Iterable[Event]) -> str:
     """Events by name and view, each once, the latest first: `"save" on CartLive, the join of MenuLive`."""
     found: list[str] = []
     for event in reversed(list(events)):
@@ -123,5 +123,5 @@ def named(events: Iterable[Event]) -> str:
         text = text.replace("`", "'")  # which would be taken for the end of what is to be typed
         if text not in found:
             found.append(text)
-    more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
-    return ", ".join(found[:MAX_NAMED]) + more
+    more = f" and {len(found) - MAX_NAMES} more" if len(found) > MAX_NAMES else ""
+    return ", ".join(found[:MAX_NAMES]) + more

@@ -3,7 +3,7 @@
 from livegate.observe.causes.case import Case, Rule, Words, rule
 
 RULES: list[Rule] = []
-GIVEN_UP_S = 2.0
+GAVE_UP_AFTER_S = 2.0
 """A client that goes away sooner may be a tab that was closed; `longPollFallbackMs` is mostly 2,500."""
 _WHOSE = {"user": "user", "ip": "address"}
 _HANDSHAKE = ("switched ", "answered the upgrade ", "chose ")
@@ -33,7 +33,7 @@ _MALFORMED = frozenset(
 @rule(RULES)
 def origin_refused(case: Case) -> Words | None:
     """The gateway's own list of origins."""
-    if case.refused != "origin-refused":
+    if case.refusal_reason != "origin-refused":
         return None
     setting = case.key("websocket.allowed_origins")
     why = (
@@ -51,9 +51,9 @@ def origin_refused(case: Case) -> Words | None:
 @rule(RULES)
 def rate_limit(case: Case) -> Words | None:
     """HTTP's rate limits; upgrades count as requests."""
-    if not case.refused.startswith("rate-limit-"):
+    if not case.refusal_reason.startswith("rate-limit-"):
         return None
-    policy = case.refused.removeprefix("rate-limit-")
+    policy = case.refusal_reason.removeprefix("rate-limit-")
     return (
         "Rate limit",
         f"More requests than the budget of this {_WHOSE.get(policy, policy)} allows; WebSocket upgrades count.",
@@ -64,9 +64,9 @@ def rate_limit(case: Case) -> Words | None:
 @rule(RULES)
 def too_many_sockets(case: Case) -> Words | None:
     """A bound on open sockets."""
-    if not case.refused.startswith("sockets-"):
+    if not case.refusal_reason.startswith("sockets-"):
         return None
-    bound = case.refused.removeprefix("sockets-").replace("-", "_")
+    bound = case.refusal_reason.removeprefix("sockets-").replace("-", "_")
     where = {"total": "on this gateway", "per_service": "to this service", "per_client": "from this address"}
     return (
         "Too many WebSockets",
@@ -81,7 +81,7 @@ def too_many_sockets(case: Case) -> Words | None:
 @rule(RULES)
 def host_unknown(case: Case) -> Words | None:
     """No service has this Host."""
-    if case.refused != "unmapped-host":
+    if case.refusal_reason != "unmapped-host":
         return None
     return (
         "No service for this Host",
@@ -93,7 +93,7 @@ def host_unknown(case: Case) -> Words | None:
 @rule(RULES)
 def tls_required(case: Case) -> Words | None:
     """A plain WebSocket upgrade where all has to be TLS; other requests are led there by a redirect."""
-    if case.refused != "tls-required" or not case.upgrade:
+    if case.refusal_reason != "tls-required" or not case.upgrade:
         return None
     return (
         "WebSocket without TLS refused",
@@ -105,11 +105,11 @@ def tls_required(case: Case) -> Words | None:
 @rule(RULES)
 def request_malformed(case: Case) -> Words | None:
     """Requests that no backend should have to judge."""
-    if case.refused not in _MALFORMED:
+    if case.refusal_reason not in _MALFORMED:
         return None
     return (
         "Request that is not proper HTTP",
-        f"It was refused as `{case.refused}`, before any backend saw it.",
+        f"It was refused as `{case.refusal_reason}`, before any backend saw it.",
         "Look at what sent it: no browser does. A scanner can be left alone; a client of your own has to be mended.",
     )
 
@@ -117,7 +117,7 @@ def request_malformed(case: Case) -> Words | None:
 @rule(RULES)
 def upgrade_malformed(case: Case) -> Words | None:
     """An upgrade that RFC 6455 section 4.2.1 does not allow."""
-    if case.refused != "upgrade-malformed":
+    if case.refusal_reason != "upgrade-malformed":
         return None
     return (
         "Not a proper WebSocket upgrade",
@@ -132,7 +132,7 @@ def upgrade_malformed(case: Case) -> Words | None:
 @rule(RULES)
 def head_too_large(case: Case) -> Words | None:
     """Bounds of a request's head."""
-    if case.refused not in ("head-large", "request-line-long"):
+    if case.refusal_reason not in ("head-large", "request-line-long"):
         return None
     return (
         "Request head too large",
@@ -144,7 +144,7 @@ def head_too_large(case: Case) -> Words | None:
 @rule(RULES)
 def head_slow(case: Case) -> Words | None:
     """A head that did not come to its end."""
-    if case.refused != "request-head-slow":
+    if case.refusal_reason != "request-head-slow":
         return None
     return (
         "Request head came too slowly",
@@ -156,7 +156,7 @@ def head_slow(case: Case) -> Words | None:
 @rule(RULES)
 def body_too_large(case: Case) -> Words | None:
     """A bound of a request's body."""
-    if case.refused != "body-too-large":
+    if case.refusal_reason != "body-too-large":
         return None
     return (
         "Request body too large",
@@ -168,9 +168,9 @@ def body_too_large(case: Case) -> Words | None:
 @rule(RULES)
 def backend_unreachable(case: Case) -> Words | None:
     """No connection to the backend."""
-    if case.refused not in ("backend-unreachable", "timeout-connect"):
+    if case.refusal_reason not in ("backend-unreachable", "timeout-connect"):
         return None
-    late = case.refused == "timeout-connect"
+    late = case.refusal_reason == "timeout-connect"
     return (
         "Backend not reachable",
         f"No connection came about within {case.key('timeouts.connect')}."
@@ -184,7 +184,7 @@ def backend_unreachable(case: Case) -> Words | None:
 @rule(RULES)
 def backend_untrusted(case: Case) -> Words | None:
     """The backend's certificate."""
-    if case.refused != "backend-untrusted":
+    if case.refusal_reason != "backend-untrusted":
         return None
     return (
         "Backend's certificate not accepted",
@@ -199,9 +199,9 @@ def backend_untrusted(case: Case) -> Words | None:
 @rule(RULES)
 def backend_slow(case: Case) -> Words | None:
     """The backend accepted, and then said nothing."""
-    if case.refused not in ("timeout-response", "timeout-upgrade"):
+    if case.refusal_reason not in ("timeout-response", "timeout-upgrade"):
         return None
-    setting = case.key(f"timeouts.{case.refused.removeprefix('timeout-')}")
+    setting = case.key(f"timeouts.{case.refusal_reason.removeprefix('timeout-')}")
     return (
         "Backend did not answer in time",
         f"It took the request and sent no answer within {setting}.",
@@ -212,11 +212,11 @@ def backend_slow(case: Case) -> Words | None:
 @rule(RULES)
 def handshake_wrong(case: Case) -> Words | None:
     """A 101 that RFC 6455 section 4.1 does not let a client accept; browsers would close it as well."""
-    if case.refused != "backend-broken" or not case.detail.startswith(_HANDSHAKE):
+    if case.refusal_reason != "backend-broken" or not case.failure_detail.startswith(_HANDSHAKE):
         return None
     return (
         "The app's answer to the upgrade is wrong",
-        f"It {case.detail}.",
+        f"It {case.failure_detail}.",
         (
             "Look at the app's WebSocket server, or a proxy between the gateway and the app. Subprotocols and "
             "extensions that were not offered are often made up by such a proxy; see also "
@@ -228,7 +228,7 @@ def handshake_wrong(case: Case) -> Words | None:
 @rule(RULES)
 def backend_broken(case: Case) -> Words | None:
     """The backend's answer ended early or was none."""
-    if case.refused not in ("backend-broken", "backend-invalid") or case.detail.startswith(_HANDSHAKE):
+    if case.refusal_reason not in ("backend-broken", "backend-invalid") or case.failure_detail.startswith(_HANDSHAKE):
         return None
     return (
         "Backend broke the connection",
@@ -243,11 +243,13 @@ def backend_broken(case: Case) -> Words | None:
 @rule(RULES)
 def client_gave_up(case: Case) -> Words | None:
     """The client went away while its upgrade was under way."""
-    if case.refused != "client-gone" or not case.upgrade or case.waited is None or case.waited < GIVEN_UP_S:
+    if case.refusal_reason != "client-gone" or not case.upgrade:
+        return None
+    if case.waited_s is None or case.waited_s < GAVE_UP_AFTER_S:
         return None
     return (
         "Client gave up the upgrade",
-        f"It closed the connection after {case.waited:.1f} s, in which the app had not answered its WebSocket upgrade.",
+        f"It closed the connection after {case.waited_s:.1f} s without a response to its WebSocket upgrade.",
         (
             "See why the app is slow to answer: phoenix.js with "
             "`longPollFallbackMs` goes over to long-poll after that time."
@@ -259,7 +261,7 @@ def client_gave_up(case: Case) -> Words | None:
 def gateway_failed(case: Case) -> Words | None:
     """A fault of the gateway or of an addon."""
     broke_down = (case.by, case.reason) == ("gateway", "the gateway failed")
-    if case.refused not in ("internal-error", "unrouted") and not broke_down:
+    if case.refusal_reason not in ("internal-error", "unrouted") and not broke_down:
         return None
     return (
         "The gateway failed",
@@ -271,7 +273,7 @@ def gateway_failed(case: Case) -> Words | None:
 @rule(RULES)
 def killed(case: Case) -> Words | None:
     """`flow.kill()`, or the key for it in mitmweb."""
-    if case.refused != "killed" and (case.by, case.reason) != ("gateway", "killed"):
+    if case.refusal_reason != "killed" and (case.by, case.reason) != ("gateway", "killed"):
         return None
     return (
         "Flow was killed",
@@ -283,7 +285,7 @@ def killed(case: Case) -> Words | None:
 @rule(RULES)
 def gateway_draining(case: Case) -> Words | None:
     """The gateway itself stops."""
-    if case.refused != "draining" and (case.by, case.reason) != ("gateway", "the gateway is being stopped"):
+    if case.refusal_reason != "draining" and (case.by, case.reason) != ("gateway", "the gateway is being stopped"):
         return None
     return (
         "The gateway was being stopped",

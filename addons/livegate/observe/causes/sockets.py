@@ -1,6 +1,6 @@
 """Causes of WebSockets that ended: by close code, by who closed, and by the gateway's own reasons."""
 
-from livegate.observe.causes.case import Case, Rule, Words, named, quiet_of, rule
+from livegate.observe.causes.case import Case, Rule, Words, idle_seconds, names_of, rule
 from livegate.phoenix.model import SocketSeen
 from livegate.redaction.printable import printable
 from livegate.websocket import close_codes
@@ -24,15 +24,15 @@ _OWN_CODES = (
 """Codes that the gateway closes with on its own account, besides 1012."""
 
 
-def _unanswered(case: Case) -> str:
+def _unanswered_text(case: Case) -> str:
     """Which pushes never had an answer because the socket ended."""
-    names = named(case.unanswered)
+    names = names_of(case.unanswered)
     return f" No answer came to {names}." if names else ""
 
 
-def _stopped_beating(case: Case) -> bool:
+def _heartbeats_stopped(case: Case) -> bool:
     """Whether the client of a Phoenix socket had gone silent, as a laptop that sleeps does: nothing that is wrong."""
-    return case.quiet is not None and case.quiet >= HEARTBEAT_S
+    return case.idle_s is not None and case.idle_s >= HEARTBEAT_S
 
 
 def _quoted(reason: str) -> str:
@@ -82,7 +82,7 @@ def operator_closed(case: Case) -> Words | None:
 @rule(RULES)
 def idle(case: Case) -> Words | None:
     """No byte in either direction."""
-    if (case.by, case.reason) != ("gateway", "idle") or _stopped_beating(case):
+    if (case.by, case.reason) != ("gateway", "idle") or _heartbeats_stopped(case):
         return None
     setting = case.key("websocket.idle")
     beats = "; phoenix.js sends a heartbeat only every 30 s" if case.socket is not None else ""
@@ -158,7 +158,7 @@ def heartbeat_lost(case: Case) -> Words | None:
         return None  # the app had answered it: the client slept, and found its timer before the answer
     return (
         "Heartbeat not answered",
-        f'The client closed the socket and said "{_quoted(case.reason)}".{_unanswered(case)}',
+        f'The client closed the socket and said "{_quoted(case.reason)}".{_unanswered_text(case)}',
         "Look for an app that is overloaded or held by a debugger, or a network that loses packets.",
     )
 
@@ -170,14 +170,15 @@ def app_idle(case: Case) -> Words | None:
     A client that sleeps is cut off in the same way, once; one that never beats is so again and again.
     """
     codes = (close_codes.NORMAL, close_codes.PROTOCOL_ERROR)
-    if case.by != "backend" or case.reason or case.code not in codes or not _never_beat(case.socket):
+    if case.by != "backend" or case.reason or case.code not in codes or not _without_heartbeats(case.socket):
         return None
-    if not _never_beat(case.before) or case.before is None or case.before.close_code != case.code:
+    previous = case.previous_socket
+    if previous is None or not _without_heartbeats(previous) or previous.close_code != case.code:
         return None
     return (
         "The client sends no heartbeats",
         (
-            f"The app closed with {case.code} after {case.quiet or 0.0:.0f} s without a frame, and so it did with the "
+            f"The app closed with {case.code} after {case.idle_s or 0.0:.0f} s without a frame, and so it did with the "
             "socket before; no heartbeat was sent on either."
         ),
         (
@@ -187,8 +188,8 @@ def app_idle(case: Case) -> Words | None:
     )
 
 
-def _never_beat(socket: SocketSeen | None) -> bool:
-    quiet = quiet_of(socket)
+def _without_heartbeats(socket: SocketSeen | None) -> bool:
+    quiet = idle_seconds(socket)
     return socket is not None and quiet is not None and quiet >= IDLE_S and socket.heartbeats == 0
 
 
@@ -196,13 +197,13 @@ def _never_beat(socket: SocketSeen | None) -> bool:
 def app_closed(case: Case) -> Words | None:
     """The app ended a socket while something was pending; without that it is how a `disconnect` at a logout looks."""
     ended = case.by == "backend" and not case.reason and case.code in (close_codes.NORMAL, close_codes.NO_STATUS)
-    if not ended or not case.unanswered or (case.quiet is not None and case.quiet >= IDLE_S):
+    if not ended or not case.unanswered or (case.idle_s is not None and case.idle_s >= IDLE_S):
         return None
     is_view = any(each.topic.startswith("lv:") for each in case.unanswered)
     reload = "; LiveView's client loads the page again" if case.code == close_codes.NORMAL and is_view else ""
     return (
         "The app closed the socket",
-        f"It closed with {case.code} and gave no reason{reload}.{_unanswered(case)}",
+        f"It closed with {case.code} and gave no reason{reload}.{_unanswered_text(case)}",
         (
             "Look at the app's log at this moment, for a `disconnect` that was broadcast, and for a proxy between the "
             "gateway and the app."
@@ -217,7 +218,7 @@ def app_policy(case: Case) -> Words | None:
         return None
     return (
         "The app closed the socket as not allowed",
-        f"It closed with 1008, policy violation.{_unanswered(case)}",
+        f"It closed with 1008, policy violation.{_unanswered_text(case)}",
         "See what the app asks of those who connect, such as a token, and what they may send.",
     )
 
@@ -231,7 +232,7 @@ def backend_lost(case: Case) -> Words | None:
         "Connection to the backend lost",
         (
             "The backend's connection ended without a close frame, as when the app is killed or restarted, or the "
-            f"socket's process dies.{_unanswered(case)}"
+            f"socket's process dies.{_unanswered_text(case)}"
         ),
         "Look at the app's log at this moment.",
     )
@@ -252,7 +253,7 @@ def backend_draining(case: Case) -> Words | None:
     )
     return (
         "The app told its socket to go",
-        f"{why}{_unanswered(case)}",
+        f"{why}{_unanswered_text(case)}",
         f"Nothing, when {meant}; else look at the app's log at this moment.",
     )
 
@@ -266,7 +267,7 @@ def backend_failed(case: Case) -> Words | None:
         return None
     return (
         "The app's socket process failed",
-        f"It closed with 1011, internal error.{_unanswered(case)}",
+        f"It closed with 1011, internal error.{_unanswered_text(case)}",
         "Look at the app's log at this moment; the last frames before the end show what it was sent.",
     )
 
@@ -284,7 +285,7 @@ def too_big_there(case: Case) -> Words | None:
         )
     return (
         "Message too big for the app",
-        f"The app said 1009 to a message of the client.{_unanswered(case)}",
+        f"The app said 1009 to a message of the client.{_unanswered_text(case)}",
         (
             "Raise `max_frame_size` of `websocket:` at the app's `socket` (with Bandit `max_fragmented_message_size` "
             "too), or send less: uploads in chunks."
@@ -299,14 +300,14 @@ def frame_refused(case: Case) -> Words | None:
     if case.by not in ("client", "backend") or case.code not in codes:
         return None
     wordless = case.by == "backend" and case.code == close_codes.PROTOCOL_ERROR and not case.reason
-    if wordless and (case.quiet is None or case.quiet >= IDLE_S):
+    if wordless and (case.idle_s is None or case.idle_s >= IDLE_S):
         return None  # Bandit's idle time-out
     whose = "app" if case.by == "backend" else "client"
     return (
         f"The {whose} could not read a frame",
         (
             f"It closed with {case.code}. The gateway had let all frames through as well-formed: look at compression, "
-            f"an addon that changes messages, or a kind of message that is not expected there.{_unanswered(case)}"
+            f"an addon that changes messages, or a kind of message that is not expected there.{_unanswered_text(case)}"
         ),
         f"Look at the last frames before the end; try {case.key('websocket.compression')} `strip`, and without addons.",
     )

@@ -7,15 +7,15 @@ from livegate.observe.causes.case import Case, Rule, Words, rule
 RULES: list[Rule] = []
 
 
-def _answered(case: Case, first: int, last: int) -> bool:
+def _app_responded(case: Case, first: int, last: int) -> bool:
     """Whether the app itself answered an upgrade, with a status of this range."""
-    return case.upgrade and not case.refused and case.status is not None and first <= case.status <= last
+    return case.upgrade and not case.refusal_reason and case.status is not None and first <= case.status <= last
 
 
 @rule(RULES)
 def check_origin(case: Case) -> Words | None:
     """Phoenix's check_origin answers 403; it lets pass what has no Origin."""
-    if not _answered(case, 403, 403) or not case.vsn_known or not case.origin:
+    if not _app_responded(case, 403, 403) or not case.vsn_known or not case.origin:
         return None
     setting = case.key("origin")
     other = {"rewrite": "drop", "drop": ""}.get(case.origin_policy, "rewrite")
@@ -33,7 +33,7 @@ def check_origin(case: Case) -> Words | None:
 @rule(RULES)
 def connect_refused(case: Case) -> Words | None:
     """A 403 that cannot be for the origin."""
-    if not _answered(case, 403, 403) or not case.vsn_known or case.origin:
+    if not _app_responded(case, 403, 403) or not case.vsn_known or case.origin:
         return None
     return (
         "The app refused the upgrade with 403",
@@ -48,7 +48,7 @@ def connect_refused(case: Case) -> Words | None:
 @rule(RULES)
 def vsn_refused(case: Case) -> Words | None:
     """A serializer that Phoenix does not have."""
-    if not _answered(case, 403, 403) or case.vsn_known:
+    if not _app_responded(case, 403, 403) or case.vsn_known:
         return None
     return (
         "The app does not know the client's protocol version",
@@ -60,7 +60,7 @@ def vsn_refused(case: Case) -> Words | None:
 @rule(RULES)
 def login_wanted(case: Case) -> Words | None:
     """HTTP authentication, which a browser's WebSocket cannot answer to."""
-    if not _answered(case, 401, 401):
+    if not _app_responded(case, 401, 401):
         return None
     return (
         "The app asks for a login at the upgrade",
@@ -72,7 +72,7 @@ def login_wanted(case: Case) -> Words | None:
 @rule(RULES)
 def no_socket_there(case: Case) -> Words | None:
     """The app has nothing at this path."""
-    if not _answered(case, 404, 404):
+    if not _app_responded(case, 404, 404):
         return None
     return (
         "The app has no socket at this path",
@@ -87,7 +87,7 @@ def no_socket_there(case: Case) -> Words | None:
 @rule(RULES)
 def upgrade_redirected(case: Case) -> Words | None:
     """Redirects are not followed by WebSockets."""
-    if not _answered(case, 300, 399):
+    if not _app_responded(case, 300, 399):
         return None
     return (
         "The app answers the upgrade with a redirect",
@@ -102,7 +102,7 @@ def upgrade_redirected(case: Case) -> Words | None:
 @rule(RULES)
 def no_websocket_there(case: Case) -> Words | None:
     """An answer as to any other request."""
-    if not _answered(case, 200, 299):
+    if not _app_responded(case, 200, 299):
         return None
     return (
         "The app does not speak WebSocket there",
@@ -117,7 +117,7 @@ def no_websocket_there(case: Case) -> Words | None:
 @rule(RULES)
 def upgrade_refused_there(case: Case) -> Words | None:
     """All other refusals by the app."""
-    if not _answered(case, 400, 499) or case.status in (401, 403, 404):
+    if not _app_responded(case, 400, 499) or case.status in (401, 403, 404):
         return None
     return (
         "The app refused the upgrade",
@@ -132,7 +132,7 @@ def upgrade_refused_there(case: Case) -> Words | None:
 @rule(RULES)
 def upgrade_failed_there(case: Case) -> Words | None:
     """The app raised, or a proxy before it did not reach it."""
-    if not _answered(case, 500, 599):
+    if not _app_responded(case, 500, 599):
         return None
     return (
         "The app failed at the upgrade",
@@ -145,7 +145,7 @@ def upgrade_failed_there(case: Case) -> Words | None:
 def upgrade_stripped(case: Case) -> Words | None:
     """A socket's URL was asked for without an upgrade, and the app said no."""
     failed = case.status is not None and case.status >= status_codes.BAD_REQUEST
-    if case.upgrade or case.refused or not case.socket_url or not failed or not case.websocket_fields:
+    if case.upgrade or case.refusal_reason or not case.socket_url or not failed or not case.websocket_fields:
         return None
     return (
         "Upgrade lost before the gateway",

@@ -211,7 +211,7 @@ class History:
             lost = unanswered_of(channels.lost)
             before = _previous_socket(session, channels.seen)
             beat = any(each.kind == "heartbeat" for each in channels.lost)
-            case = replace(case, socket=channels.seen, before=before, heartbeat_pending=beat, unanswered=lost)
+            case = replace(case, socket=channels.seen, previous_socket=before, heartbeat_pending=beat, unanswered=lost)
         self.feed.closed(flow, exchange, case, session)
 
 

@@ -88,7 +88,7 @@ class IncidentFeed:
         """A request that never became a flow was refused."""
         facts: Facts = {"service": "", "host": "-", "path": "-", "client": client, "request": ""}
         facts |= {"reason": refusal.reason, "status": refusal.status}
-        self._diagnose("refused", Case(refused=refusal.reason), facts, None, None)
+        self._diagnose("refused", Case(refusal_reason=refusal.reason), facts, None, None)
 
     def closed(self, flow: http.HTTPFlow, exchange: Exchange, case: Case, session: Session | None) -> None:
         """A socket has ended; the case has what is known of it."""
@@ -112,9 +112,9 @@ class IncidentFeed:
                     incident.topic, incident.module, incident.path = main.topic, main.module, main.path
             self._recorder.report(incident, session, flow)
             found.append(incident)
-            if case.refused in _OUTAGE_SLUGS:
+            if case.refusal_reason in _OUTAGE_SLUGS:
                 incident.last_at = at
-                self._outages[case.service, case.refused] = incident
+                self._outages[case.service, case.refusal_reason] = incident
         self._append(kind, facts, found)
 
     def _on_incident(self, seen: IncidentSeen) -> None:
@@ -168,12 +168,12 @@ def _refused_case(flow: http.HTTPFlow, exchange: Exchange, status: int, refused:
     service, request = exchange.service, flow.request
     return Case(
         service=service.name if service is not None else "",
-        refused=refused,
-        detail=exchange.failure_detail,
+        refusal_reason=refused,
+        failure_detail=exchange.failure_detail,
         status=status,
         upgrade=exchange.upgrade,
         websocket_fields="sec-websocket-key" in request.headers or "sec-websocket-version" in request.headers,
-        waited=time.monotonic() - exchange.started,
+        waited_s=time.monotonic() - exchange.started,
         socket_url=is_socket_url(request.path),
         vsn_known="vsn=" not in request.path or vsn_of_url(request.path) is not None,
         origin=request.headers.get("Origin", ""),

@@ -51,42 +51,43 @@ class Metrics:
     """A mitmproxy addon; everything but `text` is for the event loop only."""
 
     def __init__(self, current: CurrentSettings, sockets: Sockets, tracker: Tracker) -> None:
-        made = Instruments()
-        self.registry = made.registry
-        self.lag = made.own.lag
-        self._made, self._of = made, made.of
-        self._http, self._ws, self._liveview, self._own = made.http, made.sockets, made.liveview, made.own
+        instruments = Instruments()
+        self.registry = instruments.registry
+        self.lag = instruments.own.lag
+        self._instruments, self._child = instruments, instruments.child
+        self._http, self._ws = instruments.http, instruments.sockets
+        self._liveview, self._own = instruments.liveview, instruments.own
         self._current = current
         self._sockets = sockets
         self._tracker = tracker
-        self._under_way: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
+        self._in_flight: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
         """Requests by flow id. Weak: one whose end no hook has told of is not counted for ever."""
-        self._open: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
+        self._open_sockets: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
         """WebSockets, likewise."""
         self._events = LabelSets(MAX_EVENT_LABELS, MAX_EVENTS_PER_VIEW)
         self._services: frozenset[str] = frozenset()
         self._unreachable: set[str] = set()
-        self._with_sockets: set[str] = set()
-        self._with_views: set[str] = set()
+        self._socket_routes: set[str] = set()
+        self._view_routes: set[str] = set()
         self._hook_errors: Counter[str] = Counter()
         self._drops: dict[str, Callable[[], int]] = {}
         self._dropped: dict[str, int] = {}
         current.on_change(self._settings_changed)
-        self._begin_at_zero()
+        self._initialize_series()
 
-    def _begin_at_zero(self) -> None:
+    def _initialize_series(self) -> None:
         """Show what alerts watch before it happens first: of a counter that begins with 1 Prometheus sees no rise."""
-        self._own.reload_good.set(1)
+        self._own.last_reload_success.set(1)
         for result in ("success", "failure"):
-            self._of(self._own.reloads, result)
+            self._child(self._own.reloads, result)
         for hook in FLOW_EVENTS:
-            self._of(self._own.hook_errors, hook)
+            self._child(self._own.hook_errors, hook)
 
     def count_drops(self, drops: Mapping[str, Callable[[], int]]) -> None:
         """Tell of what others cannot keep: for each name a function that returns how often it has happened."""
         self._drops.update(drops)
         for what in drops:
-            self._of(self._own.dropped, what)
+            self._child(self._own.dropped, what)
 
     # Hooks for HTTP
 
@@ -97,24 +98,24 @@ class Metrics:
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and not exchange.measured:
-            self._under_way[flow.id] = flow
+            self._in_flight[flow.id] = flow
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and flow.response is not None:
-            self._request(flow, exchange, flow.response.status_code)
+            self._record_request(flow, exchange, flow.response.status_code)
 
     def error(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and flow.websocket is None:
-            self._request(flow, exchange, exchange.failure.status if exchange.failure else 0)
+            self._record_request(flow, exchange, exchange.failure.status if exchange.failure else 0)
 
-    def _request(self, flow: http.HTTPFlow, exchange: Exchange, status: int) -> None:
+    def _record_request(self, flow: http.HTTPFlow, exchange: Exchange, status: int) -> None:
         if exchange.measured:  # an early answer, and then the client went away before its body had come
             return
         exchange.measured = True
-        self._under_way.pop(flow.id, None)
-        route, of = route_of(exchange), self._of
+        self._in_flight.pop(flow.id, None)
+        route, of = route_of(exchange), self._child
         of(self._http.requests, route, method_label(flow.request.method), status_label(status)).inc()
         of(self._http.durations, route).observe(time.monotonic() - exchange.started)
         up, down = body_sizes(flow, exchange)
@@ -123,27 +124,27 @@ class Metrics:
         if down:
             of(self._http.bytes, route, "down").inc(down)
         if exchange.forwarded_at is not None and exchange.answered_at is not None:
-            of(self._http.upstream, route).observe(exchange.answered_at - exchange.forwarded_at)
-            self.tried(route, reached=True)
+            of(self._http.upstream_durations, route).observe(exchange.answered_at - exchange.forwarded_at)
+            self.record_reachability(route, reached=True)
         if exchange.refused:
             of(self._http.rejected, route, reason_label(exchange.refused)).inc()
         elif exchange.failure is not None:
-            self._failure(route, exchange.failure)
+            self._record_failure(route, exchange.failure)
         for policy, decision in exchange.limit_decisions:
             of(self._http.decisions, policy, decision).inc()
         if exchange.upgrade and status != status_codes.SWITCHING:
             of(self._ws.upgrades, route, "refused" if exchange.refused else "failed").inc()
 
-    def _failure(self, route: str, failure: Refusal) -> None:
-        self._of(self._http.failures, route, reason_label(failure.reason)).inc()
+    def _record_failure(self, route: str, failure: Refusal) -> None:
+        self._child(self._http.failures, route, reason_label(failure.reason)).inc()
         if failure.reason in _UNREACHABLE:
-            self.tried(route, reached=False)
+            self.record_reachability(route, reached=False)
 
-    def refused_early(self, refusal: Refusal, size: int) -> None:
+    def refused_before_flow(self, refusal: Refusal, size: int) -> None:
         """A request that never became a flow; its answer had a body of so many bytes."""
-        self._of(self._http.requests, UNMAPPED, "other", status_label(refusal.status)).inc()
-        self._of(self._http.rejected, UNMAPPED, reason_label(refusal.reason)).inc()
-        self._of(self._http.bytes, UNMAPPED, "down").inc(size)
+        self._child(self._http.requests, UNMAPPED, "other", status_label(refusal.status)).inc()
+        self._child(self._http.rejected, UNMAPPED, reason_label(refusal.reason)).inc()
+        self._child(self._http.bytes, UNMAPPED, "down").inc(size)
 
     # Hooks for WebSockets; there is none for messages, which their sessions count
 
@@ -152,108 +153,108 @@ class Metrics:
         if exchange is None:
             return
         route = route_of(exchange)
-        self._open[flow.id] = flow
-        self._of(self._ws.upgrades, route, "opened").inc()
-        if route not in self._with_sockets:
-            self._begin_sockets(route)
+        self._open_sockets[flow.id] = flow
+        self._child(self._ws.upgrades, route, "opened").inc()
+        if route not in self._socket_routes:
+            self._initialize_socket_series(route)
 
-    def _begin_sockets(self, route: str) -> None:
+    def _initialize_socket_series(self, route: str) -> None:
         """As `_begin_at_zero`, for a route that has WebSockets now."""
-        self._with_sockets.add(route)
+        self._socket_routes.add(route)
         for by in ("client", "backend"):
-            self._of(self._ws.closes, route, "1006", by)
+            self._child(self._ws.closes, route, "1006", by)
         for direction in ("up", "down"):
-            self._of(self._ws.bytes, route, direction)
+            self._child(self._ws.bytes, route, direction)
             for kind in ("message", "control"):
-                self._of(self._ws.frames, route, direction, kind)
+                self._child(self._ws.frames, route, direction, kind)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
-        if exchange is None or flow.websocket is None or self._open.pop(flow.id, None) is None:
+        if exchange is None or flow.websocket is None or self._open_sockets.pop(flow.id, None) is None:
             return
         route, report = route_of(exchange), report_of(exchange, flow.websocket)
         passed: Passed = Counter()
         _add_passed(passed, route, exchange, _of_report(report))
         self._count_frames(passed)
-        self._of(self._ws.closes, route, close_label(flow.websocket.close_code), report.closed_by).inc()
-        self._of(self._ws.durations, route).observe(time.monotonic() - exchange.started)
+        self._child(self._ws.closes, route, close_label(flow.websocket.close_code), report.closed_by).inc()
+        self._child(self._ws.durations, route).observe(time.monotonic() - exchange.started)
 
     def _count_frames(self, passed: Passed) -> None:
         for (route, place), amount in passed.items():
             direction = "up" if place < _DOWN else "down"
             match place % _DOWN:
                 case 0:
-                    self._of(self._ws.frames, route, direction, "message").inc(amount)
+                    self._child(self._ws.frames, route, direction, "message").inc(amount)
                 case 1:
-                    self._of(self._ws.frames, route, direction, "control").inc(amount)
+                    self._child(self._ws.frames, route, direction, "control").inc(amount)
                 case _:
-                    self._of(self._ws.bytes, route, direction).inc(amount)
+                    self._child(self._ws.bytes, route, direction).inc(amount)
 
     # LiveView
 
-    def frame(self, seen: FrameSeen) -> None:
+    def on_frame(self, seen: FrameSeen) -> None:
         """A frame of a LiveView session was understood."""
         note, event = seen.note, seen.note.event
         if note.what in _INCIDENTS:
-            self._of(self._liveview.incidents, _route(seen.flow), note.what).inc()
+            self._child(self._liveview.incidents, _route(seen.flow), note.what).inc()
         elif note.what == "joined":
-            self._joined(_route(seen.flow), again=note.view is not None and note.view.rejoins)
+            self._record_join(_route(seen.flow), again=note.view is not None and note.view.rejoins)
         if event is None or note.from_client or event.kind not in _TIMED or event.answered_at is None:
             return
         module = note.view.module if note.view is not None else None
         # Only what a backend has answered well is a name of its own: anybody can make up views and events.
-        labels = self._events.allowed(
+        labels = self._events.bounded(
             _route(seen.flow), view_label(module), event_label(event.kind, event.name), may_grow=event.outcome == "ok"
         )
-        self._of(self._liveview.events, *labels).observe(max(0.0, event.answered_at - event.sent_at))
-        self._of(self._liveview.diff_bytes, *labels).inc(event.diff_size)
+        self._child(self._liveview.event_durations, *labels).observe(max(0.0, event.answered_at - event.sent_at))
+        self._child(self._liveview.diff_bytes, *labels).inc(event.diff_size)
 
-    def incident(self, seen: IncidentSeen) -> None:
+    def on_incident(self, seen: IncidentSeen) -> None:
         """An incident was reported."""
         route = _route(seen.flow) if seen.flow is not None else UNMAPPED
-        self._of(self._liveview.found, route, reason_label(seen.incident.slug)).inc()
+        self._child(self._liveview.causes, route, reason_label(seen.incident.slug)).inc()
 
-    def _joined(self, route: str, *, again: bool) -> None:
-        if route not in self._with_views:
-            self._with_views.add(route)
+    def _record_join(self, route: str, *, again: bool) -> None:
+        if route not in self._view_routes:
+            self._view_routes.add(route)
             for kind in (*_INCIDENTS, "rejoin"):
-                self._of(self._liveview.incidents, route, kind)
+                self._child(self._liveview.incidents, route, kind)
         if again:
-            self._of(self._liveview.incidents, route, "rejoin").inc()
+            self._child(self._liveview.incidents, route, "rejoin").inc()
 
     # What others tell
 
-    def reloaded(self, good: bool) -> None:
+    def on_reload(self, good: bool) -> None:
         """The settings were read again."""
-        self._of(self._own.reloads, "success" if good else "failure").inc()
-        self._own.reload_good.set(int(good))
+        self._child(self._own.reloads, "success" if good else "failure").inc()
+        self._own.last_reload_success.set(int(good))
 
     def unreachable(self) -> frozenset[str]:
         """The services whose backends could not be reached the last time that was tried."""
         return frozenset(self._unreachable)
 
-    def tried(self, route: str, *, reached: bool) -> None:
+    def record_reachability(self, route: str, *, reached: bool) -> None:
         """A service's backend was reached, or not."""
         if route in self._services:  # else it is gone, and nobody would ever try again
-            self._of(self._http.upstream_up, route).set(int(reached))
+            self._child(self._http.upstream_up, route).set(int(reached))
             (self._unreachable.discard if reached else self._unreachable.add)(route)
 
     def _settings_changed(self, settings: Settings) -> None:
         """Forget the services that are gone since the last but one change: the last has sockets that still end."""
         services = frozenset(service.name for service in settings.services)
         routes = services | self._services | {UNMAPPED}
-        self._made.keep_routes(routes)
+        self._instruments.keep_routes(routes)
         self._events.keep_routes(routes)
-        self._with_sockets &= routes
-        self._with_views &= routes
+        self._socket_routes &= routes
+        self._view_routes &= routes
         self._unreachable &= services
         for gone in self._services - services:
-            self._made.remove(self._http.upstream_up, gone)
+            self._instruments.remove(self._http.upstream_up, gone)
         self._services = services
-        for (name,) in self._made.labels_of(self._own.expiry):
-            self._made.remove(self._own.expiry, name)
+        for (name,) in self._instruments.labels_of(self._own.expiry):
+            self._instruments.remove(self._own.expiry, name)
         for certificate in settings.tls.certificates:
-            self._of(self._own.expiry, certificate.pattern).set(certificate.not_after)
+            self._child(self._own.expiry, certificate.pattern).set(certificate.not_after)
 
     # For whoever reads them
 
@@ -264,35 +265,35 @@ class Metrics:
             exchange = exchange_of(session.flow)
             if exchange is not None:
                 _add_passed(passed, route_of(exchange), exchange, _of_session(session))
-        for flow in list(self._open.values()) if mitm.SHAPE_PROBLEMS else ():
+        for flow in list(self._open_sockets.values()) if mitm.SHAPE_PROBLEMS else ():
             exchange = exchange_of(flow)
             if exchange is not None and flow.websocket is not None:
                 _add_passed(passed, route_of(exchange), exchange, _of_messages(exchange, flow.websocket))
         self._count_frames(passed)
-        self._gauge(self._ws.open, self._open)
-        self._gauge(self._http.in_flight, self._under_way)
+        self._set_gauge(self._ws.open, self._open_sockets)
+        self._set_gauge(self._http.in_flight, self._in_flight)
         states = Counter(each.is_open for each in self._tracker.sessions.values() if each.kind == "tab")
-        self._of(self._liveview.sessions, "open").set(states[True])
-        self._of(self._liveview.sessions, "closed").set(states[False])
+        self._child(self._liveview.sessions, "open").set(states[True])
+        self._child(self._liveview.sessions, "closed").set(states[False])
         self._own.connections.set(open_connections())
         for hook, count in hook_errors.items():
-            self._of(self._own.hook_errors, hook).inc(count - self._hook_errors[hook])
+            self._child(self._own.hook_errors, hook).inc(count - self._hook_errors[hook])
             self._hook_errors[hook] = count
         for what, drops in self._drops.items():
             count, before = drops(), self._dropped.get(what, 0)
-            self._of(self._own.dropped, what).inc(count - before)
+            self._child(self._own.dropped, what).inc(count - before)
             self._dropped[what] = count
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format 0.0.4. Safe in any thread: each metric locks its table of children."""
         return generate_latest(self.registry)
 
-    def _gauge(self, gauge: object, flows: Mapping[str, http.HTTPFlow]) -> None:
+    def _set_gauge(self, gauge: object, flows: Mapping[str, http.HTTPFlow]) -> None:
         """Set a gauge to the number of flows of each route."""
         now = Counter(_route(flow) for flow in list(flows.values()))
-        shown = {labels[0] for labels in self._made.labels_of(gauge)}
+        shown = {labels[0] for labels in self._instruments.labels_of(gauge)}
         for route in shown.union(self._services, now):
-            self._of(gauge, route).set(now[route])
+            self._child(gauge, route).set(now[route])
 
 
 def route_of(exchange: Exchange) -> str:

@@ -46,7 +46,7 @@ class HttpInstruments:
             buckets=BUCKETS,
             registry=registry,
         )
-        self.upstream = Histogram(
+        self.upstream_durations = Histogram(
             "gateway_upstream_duration_seconds",
             "From the backend being asked to the head of its answer.",
             [ROUTE],
@@ -104,7 +104,7 @@ class LiveViewInstruments:
     """Of LiveView sessions."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.events = Histogram(
+        self.event_durations = Histogram(
             "gateway_liveview_event_duration_seconds",
             "Round trips of LiveView events, patches and joins.",
             [ROUTE, "view", "event"],
@@ -123,7 +123,7 @@ class LiveViewInstruments:
             [ROUTE, "kind"],
             registry=registry,
         )
-        self.found = Counter(
+        self.causes = Counter(
             "gateway_incidents",
             "Incidents by cause: crashes, refused joins, lost sockets, refused requests; see docs/causes.md.",
             [ROUTE, "cause"],
@@ -143,7 +143,7 @@ class OwnInstruments:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.connections = Gauge("gateway_connections", "Open connections of clients.", registry=registry)
         self.reloads = Counter("gateway_config_reloads", "Reloads of the settings.", ["result"], registry=registry)
-        self.reload_good = Gauge(
+        self.last_reload_success = Gauge(
             "gateway_config_last_reload_success",
             "1 when the settings were good when they were read last, 0 when the ones before stay in force.",
             registry=registry,
@@ -177,7 +177,7 @@ class Instruments:
         GCCollector(registry=self.registry)
         self._children: dict[tuple[Any, ...], Any] = {}
 
-    def of(self, metric: Any, *labels: str) -> Any:
+    def child(self, metric: Any, *labels: str) -> Any:
         """A metric's child; prometheus-client's own look-up takes three times as long."""
         key = (metric, *labels)
         child = self._children.get(key)
@@ -196,7 +196,7 @@ class Instruments:
 
     def keep_routes(self, routes: Container[str]) -> None:
         """Let go of all that was counted for other routes."""
-        of_no_route = {self.http.decisions, self.liveview.sessions, *vars(self.own).values()}
+        without_route = {self.http.decisions, self.liveview.sessions, *vars(self.own).values()}
         for metric, *labels in list(self._children):
-            if metric not in of_no_route and labels[0] not in routes:
+            if metric not in without_route and labels[0] not in routes:
                 self.remove(metric, *labels)

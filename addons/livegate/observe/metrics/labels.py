@@ -19,7 +19,7 @@ _MODULE = re.compile(r"[A-Z][A-Za-z0-9_]{0,63}(\.[A-Z][A-Za-z0-9_]{0,63}){0,9}")
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _FIRST_STATUS, _LAST_STATUS = 100, 599
 _FIRST_CODE, _LAST_CODE = 1000, 1015
-_FOR_LIBRARIES, _FOR_APPLICATIONS, _CODES_END = 3000, 4000, 5000
+_LIBRARY_CODES, _APPLICATION_CODES, _END_OF_CODES = 3000, 4000, 5000
 
 
 def method_label(method: str) -> str:
@@ -38,8 +38,8 @@ def close_label(code: int | None) -> str:
         return "1006"
     if _FIRST_CODE <= code <= _LAST_CODE:
         return str(code)
-    if _FOR_LIBRARIES <= code < _CODES_END:
-        return "3xxx" if code < _FOR_APPLICATIONS else "4xxx"
+    if _LIBRARY_CODES <= code < _END_OF_CODES:
+        return "3xxx" if code < _APPLICATION_CODES else "4xxx"
     return OTHER
 
 
@@ -87,7 +87,7 @@ class LabelSets:
     def __len__(self) -> int:
         return len(self._known)
 
-    def allowed(self, route: str, view: str, event: str, *, may_grow: bool) -> tuple[str, str, str]:
+    def bounded(self, route: str, view: str, event: str, *, may_grow: bool) -> tuple[str, str, str]:
         """These labels while there is room for them, else with `_other` for the event, else for the view as well.
 
         A new combination is only taken in when `may_grow`, which is for what a backend has confirmed.

@@ -16,7 +16,7 @@ from livegate.observe.metrics.labels import METHODS
 from livegate.observe.tracing.exporter import SpanExport
 from livegate.observe.tracing.spans import Span, Spans, Value
 from livegate.pipeline.exchange.record import Exchange, awaiting_backend, exchange_of, report_of
-from livegate.pipeline.fields.trace_context import Request, Sampler
+from livegate.pipeline.fields.trace_context import RequestTrace, Sampler
 from livegate.redaction.printable import printable
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, Settings, TracingSettings
@@ -27,18 +27,18 @@ MAX_PATH_CHARACTERS = 500
 _PARENT, _STATE = b"traceparent", b"tracestate"
 _NAMES = frozenset({_PARENT, _STATE})
 _LENGTHS = frozenset(map(len, _NAMES))
-_PLACE = "livegate_trace"
+_FLOW_TRACE = "livegate_trace"
 """Attribute of a flow: its Traced."""
 
 
-class Traced:
+class FlowTrace:
     """What tracing knows of a flow."""
 
-    __slots__ = ("is_page", "number", "request")
+    __slots__ = ("is_page", "request", "session")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: RequestTrace) -> None:
         self.request = request
-        self.number: int | None = None
+        self.session: int | None = None
         """Of the session that it is of."""
         self.is_page = False
         """Whether that session began with it."""
@@ -58,25 +58,25 @@ class TraceContext(Idling):
         exchange = awaiting_backend(flow)
         if exchange is None or self.sampler is None:
             return
-        request = self.begin(flow, exchange, self.sampler).request
+        request = self.start_trace(flow, exchange, self.sampler).request
         if not request.recorded:
             return  # it goes on as though there were no tracing
         fields = [field for field in flow.request.headers.fields if field[0].lower() not in _NAMES]
-        fields.append((_PARENT, request.own.traceparent.encode()))
+        fields.append((_PARENT, request.context.traceparent.encode()))
         if request.tracestate:
             fields.append((_STATE, request.tracestate.encode()))
         flow.request.headers.fields = tuple(fields)
 
     @staticmethod
-    def begin(flow: http.HTTPFlow, exchange: Exchange, sampler: Sampler) -> Traced:
+    def start_trace(flow: http.HTTPFlow, exchange: Exchange, sampler: Sampler) -> FlowTrace:
         """The flow's place in a trace, by what its client sent."""
         parents: list[str] = []
         states: list[str] = []
         for name, value in flow.request.headers.fields:
             if len(name) in _LENGTHS and (known := name.lower()) in _NAMES:
                 (parents if known == _PARENT else states).append(value.decode("latin-1"))
-        traced = Traced(sampler.request(parents, states, trusted=exchange.peer_trusted))
-        setattr(flow, _PLACE, traced)
+        traced = FlowTrace(sampler.request(parents, states, trusted=exchange.peer_trusted))
+        setattr(flow, _FLOW_TRACE, traced)
         return traced
 
 
@@ -85,7 +85,7 @@ class Tracing(Idling):
 
     def __init__(self, current: CurrentSettings, recorder: Recorder, redactor: Redactor) -> None:
         self.context = TraceContext()
-        self._lost = 0
+        self._dropped_before = 0
         self._current = current
         self._recorder = recorder
         self._redactor = redactor
@@ -101,7 +101,7 @@ class Tracing(Idling):
     @property
     def dropped(self) -> int:
         """Spans that did not reach a collector, since the start."""
-        return self._lost + (self._export.dropped if self._export is not None else 0)
+        return self._dropped_before + (self._export.dropped if self._export is not None else 0)
 
     # Life
 
@@ -110,101 +110,101 @@ class Tracing(Idling):
             self._apply(self._current.value)
 
     def done(self) -> None:
-        export = self._switch_off()
+        export = self._disable()
         if export is not None:
             export.stop()
 
     def _apply(self, settings: Settings) -> None:
-        wanted = settings.tracing if settings.tracing is not None and settings.tracing.sample > 0 else None
-        if wanted is None:
-            self._stop_soon(self._switch_off())
+        tracing = settings.tracing if settings.tracing is not None and settings.tracing.sample > 0 else None
+        if tracing is None:
+            self._stop_in_background(self._disable())
         elif self._spans is None or self._export is None:
-            self._switch_on(wanted)
+            self._enable(tracing)
         else:
-            self._change(self._spans, self._export, wanted)
+            self._reconfigure(self._spans, self._export, tracing)
 
-    def _switch_on(self, wanted: TracingSettings) -> None:
-        self._export = export = SpanExport(wanted)
+    def _enable(self, settings: TracingSettings) -> None:
+        self._export = export = SpanExport(settings)
         export.start()
-        sampler = self.context.sampler = Sampler(wanted.sample)
-        self._spans = Spans(sampler, self._redactor, self._put)
-        self._recorder.on_frame.append(self._frame)
-        self._recorder.on_exchange.append(self._exchange)
+        sampler = self.context.sampler = Sampler(settings.sample)
+        self._spans = Spans(sampler, self._redactor, self._export_span)
+        self._recorder.on_frame.append(self._on_frame)
+        self._recorder.on_exchange.append(self._on_exchange)
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep(self._spans), name="livegate tracing")
         table_of(ctx.master.addons).forget()
 
-    def _change(self, spans: Spans, export: SpanExport, wanted: TracingSettings) -> None:
+    def _reconfigure(self, spans: Spans, export: SpanExport, settings: TracingSettings) -> None:
         """What is under way goes on, to another collector if need be; another sample is for what begins from now on."""
-        spans.sampler.ratio = wanted.sample
-        if export.settings.model_copy(update={"sample": wanted.sample}) != wanted:
-            self._export = SpanExport(wanted)
+        spans.sampler.ratio = settings.sample
+        if export.settings.model_copy(update={"sample": settings.sample}) != settings:
+            self._export = SpanExport(settings)
             self._export.start()
-            self._stop_soon(export)
+            self._stop_in_background(export)
 
-    def _switch_off(self) -> SpanExport | None:
+    def _disable(self) -> SpanExport | None:
         """Tell of all that is under way; returns what sends that."""
         spans, export = self._spans, self._export
         if spans is None or self._sweeping is None:
             return None
-        spans.end(time.time())
+        spans.end_all(time.time())
         self._sweeping.cancel()
-        self._recorder.on_frame.remove(self._frame)
-        self._recorder.on_exchange.remove(self._exchange)
+        self._recorder.on_frame.remove(self._on_frame)
+        self._recorder.on_exchange.remove(self._on_exchange)
         self._spans = self._export = self._sweeping = self.context.sampler = None
         table_of(ctx.master.addons).forget()
         return export
 
-    def _stop_soon(self, export: SpanExport | None) -> None:
+    def _stop_in_background(self, export: SpanExport | None) -> None:
         """Let it send what it has, and the event loop go on meanwhile."""
         if export is not None:
             retain(asyncio.ensure_future(self._stop(export)))
 
     async def _stop(self, export: SpanExport) -> None:
         await asyncio.to_thread(export.stop)
-        self._lost += export.dropped
+        self._dropped_before += export.dropped
 
     async def _sweep(self, spans: Spans) -> None:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             spans.sweep(time.time())
 
-    def _put(self, span: Span) -> None:
+    def _export_span(self, span: Span) -> None:
         if self._export is not None:
             self._export.put(span)
 
     # What the inspector tells
 
-    def _frame(self, seen: FrameSeen) -> None:
-        exchange, traced = exchange_of(seen.flow), _traced(seen.flow)
+    def _on_frame(self, seen: FrameSeen) -> None:
+        exchange, traced = exchange_of(seen.flow), _trace_of(seen.flow)
         if exchange is None or self._spans is None:
             return  # of a file that was loaded
-        upgrade = traced.request.own if traced is not None and traced.request.recorded else None
-        self._spans.frame(seen.note, seen.channels.seen, route_of(exchange), upgrade)
+        upgrade = traced.request.context if traced is not None and traced.request.recorded else None
+        self._spans.on_frame(seen.note, seen.channels.seen, route_of(exchange), upgrade)
 
-    def _exchange(self, seen: ExchangeSeen) -> None:
-        traced = _traced(seen.flow)
+    def _on_exchange(self, seen: ExchangeSeen) -> None:
+        traced = _trace_of(seen.flow)
         if traced is not None:
-            traced.number, traced.is_page = seen.number, seen.page is not None
+            traced.session, traced.is_page = seen.number, seen.page is not None
 
     # Hooks
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and flow.response is not None:
-            self._request(flow, exchange, flow.response.status_code, exchange.refused)
+            self._end_request(flow, exchange, flow.response.status_code, exchange.refused)
 
     def error(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and flow.websocket is None:
             failure = exchange.failure
-            self._request(flow, exchange, failure.status if failure else 0, failure.reason if failure else "lost")
+            self._end_request(flow, exchange, failure.status if failure else 0, failure.reason if failure else "lost")
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         exchange, websocket, channels = exchange_of(flow), flow.websocket, channels_of(flow)
         if exchange is None or websocket is None or channels is None or self._spans is None:
             return
         report = report_of(exchange, websocket)
-        told: dict[str, Value] = {
+        attributes: dict[str, Value] = {
             "livegate.close.code": websocket.close_code or 1006,
             "livegate.close.by": report.closed_by,
             "livegate.close.reason": self._spans.text(websocket.close_reason or ""),
@@ -213,40 +213,40 @@ class Tracing(Idling):
             "livegate.bytes.up": report.bytes_in,
             "livegate.bytes.down": report.bytes_out,
         }
-        self._spans.closed(channels.seen.id, websocket.timestamp_end or time.time(), told)
+        self._spans.end_socket(channels.seen.id, websocket.timestamp_end or time.time(), attributes)
 
-    def _request(self, flow: http.HTTPFlow, exchange: Exchange, status: int, reason: str) -> None:
+    def _end_request(self, flow: http.HTTPFlow, exchange: Exchange, status: int, reason: str) -> None:
         spans, sampler = self._spans, self.context.sampler
         if spans is None or sampler is None:
             return
-        traced = _traced(flow)
+        traced = _trace_of(flow)
         if traced is None:
             if exchange.forwarded_at is not None:
                 return  # it went to its backend before tracing was switched on
-            traced = TraceContext.begin(flow, exchange, sampler)
+            traced = TraceContext.start_trace(flow, exchange, sampler)
         service, path = route_of(exchange), flow.request.path.partition("?")[0]
-        began, ended = flow.request.timestamp_start, _ended(flow)
-        if traced.is_page and traced.number is not None:
-            spans.page(traced.request, traced.number, service, path, began=began, ended=ended)
+        began, ended = flow.request.timestamp_start, _end_time(flow)
+        if traced.is_page and traced.session is not None:
+            spans.start_session(traced.request, traced.session, service, path, began=began, ended=ended)
         known = flow.request.method in METHODS
         error = reason or str(status) if status >= status_codes.INTERNAL_SERVER_ERROR or not status else None
-        spans.request(
+        spans.end_request(
             traced.request,
             flow.request.method if known else "HTTP",
-            self._attributes(flow, exchange, flow.request.method if known else "_OTHER", status, reason),
+            self._request_attributes(flow, exchange, flow.request.method if known else "_OTHER", status, reason),
             error=error,
             began=began,
             ended=ended,
-            number=traced.number,
+            number=traced.session,
             is_page=traced.is_page,
         )
 
-    def _attributes(
+    def _request_attributes(
         self, flow: http.HTTPFlow, exchange: Exchange, method: str, status: int, reason: str
     ) -> dict[str, Value]:
         path = self._redactor.string(flow.request.path.partition("?")[0])
         service = route_of(exchange)
-        told: dict[str, Value] = {
+        attributes: dict[str, Value] = {
             "http.request.method": method,
             "url.path": printable(path, MAX_PATH_CHARACTERS),
             "url.scheme": exchange.scheme,
@@ -257,18 +257,18 @@ class Tracing(Idling):
             "livegate.request_id": exchange.request_id,
         }
         if status:
-            told["http.response.status_code"] = status
+            attributes["http.response.status_code"] = status
         if reason or status >= status_codes.INTERNAL_SERVER_ERROR:
-            told["error.type"] = reason or str(status)
+            attributes["error.type"] = reason or str(status)
         if exchange.forwarded_at is not None and exchange.answered_at is not None:
-            told["livegate.backend.seconds"] = round(exchange.answered_at - exchange.forwarded_at, 6)
-        return told
+            attributes["livegate.backend.seconds"] = round(exchange.answered_at - exchange.forwarded_at, 6)
+        return attributes
 
 
-def _traced(flow: http.HTTPFlow) -> Traced | None:
-    return vars(flow).get(_PLACE)
+def _trace_of(flow: http.HTTPFlow) -> FlowTrace | None:
+    return vars(flow).get(_FLOW_TRACE)
 
 
-def _ended(flow: http.HTTPFlow) -> float:
+def _end_time(flow: http.HTTPFlow) -> float:
     response = flow.response
     return (response.timestamp_end if response is not None else None) or time.time()

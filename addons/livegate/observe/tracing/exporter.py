@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from livegate import __version__
 from livegate.observe.tracing.spans import Span
-from livegate.pipeline.fields.trace_context import Context
+from livegate.pipeline.fields.trace_context import SpanContext
 from livegate.redaction.printable import printable
 from livegate.settings import TracingSettings
 
@@ -134,21 +134,22 @@ def _shut_down(exporter: "SpanExporter") -> None:
 
 def _readable(span: Span, resource: "Resource") -> "ReadableSpan":
     """A span as OpenTelemetry's SDK has it."""
+    from opentelemetry import trace
     from opentelemetry.sdk.trace import Event, ReadableSpan
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+    from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TraceFlags
 
-    def context(of: Context, *, remote: bool = False) -> SpanContext:
-        return SpanContext(int(of.trace_id, 16), int(of.span_id, 16), remote, TraceFlags(of.flags))
+    def context(own: SpanContext, *, remote: bool = False) -> trace.SpanContext:
+        return trace.SpanContext(int(own.trace_id, 16), int(own.span_id, 16), remote, TraceFlags(own.flags))
 
-    parent = Context(span.own.trace_id, span.parent) if span.parent is not None else None
+    parent = SpanContext(span.context.trace_id, span.parent) if span.parent is not None else None
     return ReadableSpan(
         name=span.name,
-        context=context(span.own),
+        context=context(span.context),
         parent=context(parent, remote=span.remote_parent) if parent is not None else None,
         resource=resource,
         attributes=span.attributes,
-        events=[Event(each.name, each.attributes, each.at_ns) for each in span.moments],
+        events=[Event(each.name, each.attributes, each.at_ns) for each in span.events],
         links=[Link(context(each)) for each in span.links],
         kind=SpanKind.SERVER if span.kind == "server" else SpanKind.INTERNAL,
         instrumentation_scope=InstrumentationScope("livegate", __version__),

@@ -32,7 +32,7 @@ def random_hex(size: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class SpanContext:
     """A span in its trace. Both identifiers are lower-case hexadecimal digits."""
 
     trace_id: str
@@ -50,7 +50,7 @@ class Context:
         return f"00-{self.trace_id}-{self.span_id}-{self.flags & (SAMPLED | RANDOM):02x}"
 
 
-def read_traceparent(lines: Sequence[str]) -> Context | None:
+def read_traceparent(lines: Sequence[str]) -> SpanContext | None:
     """Return the span that sent a request, or None unless there is exactly one well-formed traceparent.
 
     A version above 00 may have more parts, which are ignored; version ff is invalid (sections 3.2.2.1 and 4.3).
@@ -58,7 +58,7 @@ def read_traceparent(lines: Sequence[str]) -> Context | None:
     found = _TRACEPARENT.fullmatch(lines[0]) if len(lines) == 1 else None
     if found is None or (found["version"] == "00" and found["more"] is not None):
         return None
-    return Context(found["trace"], found["span"], int(found["flags"], 16))
+    return SpanContext(found["trace"], found["span"], int(found["flags"], 16))
 
 
 def new_traceparent() -> str:
@@ -85,11 +85,11 @@ def is_sampled(trace_id: str, ratio: float, salt: int = 0) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RequestTrace:
     """Trace context of one request: the span that will be recorded for it, and its parent."""
 
-    own: Context
-    parent: Context | None
+    context: SpanContext
+    parent: SpanContext | None
     """Span that the client sent."""
     tracestate: str = ""
     """The client's tracestate, which the backend gets."""
@@ -97,7 +97,7 @@ class Request:
     @property
     def recorded(self) -> bool:
         """Return whether the span is exported."""
-        return self.own.sampled
+        return self.context.sampled
 
 
 class Sampler:
@@ -108,7 +108,7 @@ class Sampler:
         self._random_hex = random_hex
         self._salt = int(random_hex(SPAN_ID_BYTES), 16)
 
-    def request(self, parents: Sequence[str], states: Sequence[str], *, trusted: bool) -> Request:
+    def request(self, parents: Sequence[str], states: Sequence[str], *, trusted: bool) -> RequestTrace:
         """Return the trace context of a new request, from its traceparent and tracestate fields.
 
         A trusted client's sampled flag is obeyed. Other clients' traces are continued too, but the salted ratio
@@ -116,16 +116,16 @@ class Sampler:
         """
         parent = read_traceparent(parents)
         if parent is None:
-            return Request(self.begin(), None)
+            return RequestTrace(self.new_trace(), None)
         sampled = parent.sampled if trusted else is_sampled(parent.trace_id, self.ratio, self._salt)
         flags = (parent.flags & RANDOM) | (SAMPLED if sampled else 0)
-        own = Context(parent.trace_id, self.span_id(), flags)
-        return Request(own, parent, read_tracestate(states))
+        own = SpanContext(parent.trace_id, self.span_id(), flags)
+        return RequestTrace(own, parent, read_tracestate(states))
 
-    def begin(self) -> Context:
+    def new_trace(self) -> SpanContext:
         """Return the first span of a new trace."""
         trace_id = self._random_hex(TRACE_ID_BYTES)
-        return Context(trace_id, self.span_id(), SAMPLED if is_sampled(trace_id, self.ratio) else 0)
+        return SpanContext(trace_id, self.span_id(), SAMPLED if is_sampled(trace_id, self.ratio) else 0)
 
     def span_id(self) -> str:
         """Return the identifier of a new span."""

@@ -197,7 +197,7 @@ def asked(
     """The status, output and errors of `livegate read`, in this process."""
     path = tmp_path / name
     path.write_bytes(content)
-    status = read_command.run(read_command.Asked(path, **options))
+    status = read_command.run(read_command.ReadOptions(path, **options))
     out, error = capsys.readouterr()
     return status, out, error.replace(f"{path}", name)
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livegate.pipeline.fields.trace_context import (
-    Context,
     Sampler,
+    SpanContext,
     is_sampled,
     new_traceparent,
     read_traceparent,
@@ -27,7 +27,7 @@ def hexes(size: int) -> st.SearchStrategy[str]:
 @given(hexes(32).filter(lambda text: text.strip("0")), hexes(16).filter(lambda text: text.strip("0")), hexes(2))
 def test_a_well_formed_traceparent_is_read_and_written(trace: str, span: str, flags: str) -> None:
     found = read_traceparent([f"00-{trace}-{span}-{flags}"])
-    assert found == Context(trace, span, int(flags, 16))
+    assert found == SpanContext(trace, span, int(flags, 16))
     assert found.sampled == (int(flags, 16) % 2 == 1)
     again = read_traceparent([found.traceparent])
     assert again is not None
@@ -66,7 +66,9 @@ def test_two_fields_are_ignored_and_a_newer_version_may_have_more_parts() -> Non
     assert read_traceparent([]) is None
     assert read_traceparent([GOOD, GOOD]) is None
     assert (
-        read_traceparent([f"cc{GOOD[2:]}"]) == read_traceparent([f"01{GOOD[2:]}-what-comes"]) == Context(TRACE, SPAN, 1)
+        read_traceparent([f"cc{GOOD[2:]}"])
+        == read_traceparent([f"01{GOOD[2:]}-what-comes"])
+        == SpanContext(TRACE, SPAN, 1)
     )
 
 
@@ -126,8 +128,8 @@ def test_a_request_without_a_good_traceparent_begins_a_trace() -> None:
     for parents in ([], ["nonsense"], [GOOD, GOOD]):
         request = sampler(1).request(parents, ["a=1"], trusted=True)
         assert (request.parent, request.tracestate, request.recorded) == (None, "", True)
-        assert request.own.trace_id not in (TRACE, "0" * 32)
-        assert request.own.traceparent.endswith("-01")
+        assert request.context.trace_id not in (TRACE, "0" * 32)
+        assert request.context.traceparent.endswith("-01")
 
 
 def test_only_a_trusted_clients_sampled_flag_counts() -> None:
@@ -138,9 +140,9 @@ def test_only_a_trusted_clients_sampled_flag_counts() -> None:
     assert not none.request(sampled, [], trusted=False).recorded
     assert all_.request(unsampled, ["a=1"], trusted=False).recorded
     request = all_.request([f"{GOOD[:-2]}03"], ["a=1"], trusted=False)
-    assert (request.own.trace_id, request.parent, request.tracestate) == (TRACE, Context(TRACE, SPAN, 3), "a=1")
-    assert request.own.traceparent.endswith("-03"), "the random flag is kept"
-    assert request.own.span_id != SPAN
+    assert (request.context.trace_id, request.parent, request.tracestate) == (TRACE, SpanContext(TRACE, SPAN, 3), "a=1")
+    assert request.context.traceparent.endswith("-03"), "the random flag is kept"
+    assert request.context.span_id != SPAN
 
 
 def test_an_untrusted_client_cannot_choose_a_trace_that_is_always_recorded() -> None:
