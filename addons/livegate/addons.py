@@ -41,6 +41,7 @@ from livegate.pipeline.rate_limiter import RateLimiter
 from livegate.pipeline.ratelimit.memory_storage import BoundedMemoryStorage
 from livegate.pipeline.ratelimit.quotas import QuotaChecker
 from livegate.pipeline.router import DomainRouter
+from livegate.pipeline.safe_options import SafeOptions
 from livegate.pipeline.startup import Startup
 from livegate.pipeline.streaming import Streaming
 from livegate.pipeline.websocket_admission import WebSockets
@@ -86,6 +87,7 @@ def gateway_addons() -> list[Any]:
     )
     state = GatewayState(current, sockets, drain=drain, history=history, metrics=metrics, redactor=redactor)
     return [
+        SafeOptions(),
         startup,
         Transport(policy, current.ready),
         Certificates(current),

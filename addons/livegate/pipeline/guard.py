@@ -2,13 +2,13 @@
 
 from mitmproxy import http
 from mitmproxy.net.http import http1
-from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate.http1 import request_head, upgrade
 from livegate.http1.refusal import Refusal
 from livegate.pipeline.exchange.record import Exchange, begin
 from livegate.pipeline.exchange.responses import refuse
 from livegate.pipeline.fail_closed import fail_closed
+from livegate.pipeline.reverse_mode import is_reverse
 from livegate.settings import CurrentSettings
 
 NOT_OURS = Refusal(400, "This is not a forward proxy.", "not-a-gateway-connection", close=True)
@@ -41,7 +41,7 @@ class Guard:
         refuse(flow, NO_TUNNELS or NOT_OURS)
 
     def _judge(self, flow: http.HTTPFlow, exchange: Exchange) -> Refusal | None:
-        if not isinstance(flow.client_conn.proxy_mode, ReverseMode):
+        if not is_reverse(flow.client_conn):
             return NOT_OURS
         data, fields = flow.request.data, flow.request.headers.fields
         target = data.scheme + b"://" + data.authority + data.path if data.authority else data.path

@@ -7,17 +7,15 @@ from mitmproxy import connection, exceptions
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import layer, server_hooks, tunnel
 from mitmproxy.proxy.layers import ClientTLSLayer, modes
-from mitmproxy.proxy.mode_specs import ReverseMode
 
 from livegate import mitm
 from livegate.mitm.layers.http import GatewayHttpLayer
 from livegate.mitm.proxyserver import release
+from livegate.pipeline.reverse_mode import BLACK_HOLE, is_reverse
 from livegate.proxy.policy import GatewayPolicy
 
 logger = logging.getLogger(__name__)
 
-BLACK_HOLE = ("livegate.invalid", 1)
-"""Target of the reverse mode: a name that RFC 6761 says will never exist. A request that no code routed goes there."""
 TLS_HANDSHAKE_RECORD = 0x16
 TLS_RECORD_PREFIX_BYTES = 3
 
@@ -30,7 +28,7 @@ class Transport:
         self._serving = serving
 
     async def client_connected(self, client: connection.Client) -> None:
-        if not isinstance(client.proxy_mode, ReverseMode):
+        if not is_reverse(client):
             client.error = "livegate serves as a reverse proxy only"
             return
         # mitmproxy listens before its addons have started; a request then would find no certificate store, and the
@@ -61,7 +59,7 @@ class Transport:
         nextlayer.layer = stack[0]
 
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
-        if not isinstance(data.client.proxy_mode, ReverseMode):
+        if not is_reverse(data.client):
             data.server.error = "livegate serves as a reverse proxy only"
         elif data.server.address is None or data.server.address[0] == BLACK_HOLE[0]:
             data.server.error = "no service is configured for this request"

@@ -13,7 +13,7 @@ from livegate.addons import gateway_addons
 from livegate.cli import run
 from livegate.cli.app import app
 from livegate.demo import processes
-from livegate.pipeline.startup import mode_spec
+from livegate.pipeline.reverse_mode import mode_spec
 from livegate.settings import Listen
 
 POLICY = {
@@ -46,7 +46,7 @@ async def test_the_addons_stand_in_the_order_of_a_requests_way() -> None:
         "AccessLog",
     ]
     assert [name for name in names if name in order] == order
-    assert names[0] == "Startup"
+    assert names[:2] == ["SafeOptions", "Startup"]
 
 
 async def test_every_policy_hook_fails_closed() -> None:
