@@ -18,7 +18,7 @@ from livegate.inspect.markers import MARKERS
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.redaction_addon import InspectSettings, RedactionOption
 from livegate.logs.addon import Logs
-from livegate.logs.handler import Gate
+from livegate.logs.handler import RedactingHandler
 from livegate.logs.terminal import Terminal
 from livegate.observe.history.addon import History
 from livegate.observe.metrics.addon import Metrics
@@ -45,7 +45,7 @@ from livegate.pipeline.safe_options import SafeOptions
 from livegate.pipeline.startup import Startup
 from livegate.pipeline.streaming import Streaming
 from livegate.pipeline.websocket_admission import WebSockets
-from livegate.redaction.log_text import FreeText
+from livegate.redaction.log_text import LogTextRedactor
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets
@@ -70,7 +70,7 @@ def gateway_addons() -> list[Any]:
 
     policy = RequestPolicy(current, sockets, timeouts.http_started, refused_early)
     startup, rates = Startup(current, terminal), BoundedMemoryStorage()
-    logs = Logs(terminal, Gate(FreeText(redactor)))
+    logs = Logs(terminal, RedactingHandler(LogTextRedactor(redactor)))
     startup.on_reload.append(metrics.on_reload)
     metrics.count_drops(
         {

@@ -17,7 +17,7 @@ from livegate.inspect.tabs import host_of
 from livegate.phoenix.longpoll import Answer, Poll, Polled, is_longpoll, parse_answer, parse_request
 from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import Tracker
-from livegate.redaction.content_coding import content_of
+from livegate.redaction.content_coding import decoded_body
 
 MAX_LONGPOLLS = 1000
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -85,7 +85,7 @@ class LongPolls:
         parts = urlsplit(request.path)
         if not is_longpoll(request.path):
             return None
-        body = content_of(request, MAX_BODY_BYTES) or b""
+        body = decoded_body(request, MAX_BODY_BYTES) or b""
         poll = parse_request(request.method, parts.query, body, request.headers.get("content-type"))
         if not isinstance(poll, Poll):
             return None
@@ -111,7 +111,9 @@ class LongPolls:
             socket.in_flight -= 1
             socket.last_at = max(socket.last_at, at)
         unread = asked.poll.frames if not early else ()
-        answer = parse_answer(content_of(response, MAX_BODY_BYTES) or b"", asked.poll.vsn or "2") if response else None
+        answer = (
+            parse_answer(decoded_body(response, MAX_BODY_BYTES) or b"", asked.poll.vsn or "2") if response else None
+        )
         if not isinstance(answer, Answer):
             return None
         if answer.status == status_codes.GONE and answer.token is not None:

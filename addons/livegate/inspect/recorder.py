@@ -15,7 +15,7 @@ from msgspec import Struct
 from livegate.inspect.longpoll import Answered, LongPolls
 from livegate.inspect.reading_thread import LARGE_BYTES, Later
 from livegate.inspect.tabs import Visits, host_of
-from livegate.logs.context import belongs_to
+from livegate.logs.context import set_session
 from livegate.phoenix.frames import Frame, Vsn, decode
 from livegate.phoenix.longpoll import Polled
 from livegate.phoenix.model import Exchange, Incident, Limits, PageLoad, Session
@@ -24,7 +24,7 @@ from livegate.phoenix.sessions.frame_info import Note
 from livegate.phoenix.sessions.preparation import Ahead, of_frame, read_ahead
 from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import Tracker
-from livegate.redaction.content_coding import content_of
+from livegate.redaction.content_coding import decoded_body
 
 NOTE = "livegate_note"
 """Attribute of a WebSocketMessage: what it meant."""
@@ -156,7 +156,7 @@ class Recorder:
         kept = session or load
         if kept is not None:
             self.tracker.keep_exchange(kept.exchanges, found)
-            belongs_to(flow, kept.number)
+            set_session(flow, kept.number)
         seen = ExchangeSeen(flow, found, kept.number if kept is not None else None, page, polled)
         for listener in self.on_exchange:
             listener(seen)
@@ -167,7 +167,7 @@ class Recorder:
         response = flow.response
         if response is None or "html" not in response.headers.get("content-type", ""):
             return None
-        content = content_of(response, MAX_PAGE_BYTES)
+        content = decoded_body(response, MAX_PAGE_BYTES)
         if content is None or PAGE_MARK not in content:
             return None
         path = path_of(flow.request.path) or "/"
@@ -182,12 +182,12 @@ class Recorder:
         self._flow = flow
         asked = self._longpolls.request(flow)
         if asked is not None and asked.socket is not None:
-            belongs_to(flow, Tab(asked.socket.channels))
+            set_session(flow, Tab(asked.socket.channels))
             self._frames(flow, asked.socket.channels, asked.poll.frames, asked.at, from_client=True)
         self._flow = None
 
     def _answered(self, flow: http.HTTPFlow, polled: Answered) -> None:
-        belongs_to(flow, Tab(polled.channels))
+        set_session(flow, Tab(polled.channels))
         sent_at = flow.request.timestamp_end or flow.request.timestamp_start
         self._frames(flow, polled.channels, polled.unread, sent_at, from_client=True)
         self._frames(flow, polled.channels, polled.frames, polled.at, from_client=False)
@@ -293,7 +293,7 @@ class Recorder:
                 flow.request.path, _opened_at(flow), id_=flow.id, cookie=cookie, host=host_of(flow), vsn=vsn
             )
             following = Following(channels)
-            belongs_to(flow, following)
+            set_session(flow, following)
         elif not message.from_client and flow.websocket is not None and len(flow.websocket.messages) < STRANGE_FRAMES:
             return None  # who joins speaks first; an app may greet
         setattr(flow, FOLLOWING, following)

@@ -10,8 +10,8 @@ from livegate.inspect.frame_log.addon import FrameLogger
 from livegate.inspect.recorder import Recorder
 from livegate.mitm import decoding_limits, display
 from livegate.redaction.content_coding import decode
-from livegate.redaction.flows import Hiding
-from livegate.redaction.redactor import FIELDS, RedactionRules, Redactor
+from livegate.redaction.flows import FlowRedactor
+from livegate.redaction.redactor import SECRET_FIELDS, RedactionRules, Redactor
 from livegate.settings import CurrentSettings, Settings
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class RedactionSwitch:
             display.uninstall()
             logger.warning("%s is off: passwords, cookies and tokens are shown and stored as they are", name)
         elif not mitm.SHAPE_PROBLEMS:
-            display.install(Hiding(self._redactor))
+            display.install(FlowRedactor(self._redactor))
 
     def done(self) -> None:
         # While mitmproxy exits, other addons still write after this hook: a HAR file, for one.
@@ -73,6 +73,8 @@ class InspectSettings(RedactionSwitch):
     def _apply(self, settings: Settings) -> None:
         inspect = settings.inspect
         self._recorder.tracker.keep(inspect.sessions)
-        self._redactor.use(RedactionRules(FIELDS.union(inspect.redact_fields), key=self._redactor.rules.key))
+        self._redactor.set_rules(
+            RedactionRules(SECRET_FIELDS.union(inspect.redact_fields), key=self._redactor.rules.key)
+        )
         self._switch(inspect.redact, "inspect.redact")
         self._frames.write_to(inspect.frame_log)

@@ -7,7 +7,7 @@ from mitmproxy import ctx
 from mitmproxy.addonmanager import Loader
 
 from livegate.logs import stdout
-from livegate.logs.handler import Gate, is_about_a_request
+from livegate.logs.handler import RedactingHandler, is_about_a_request
 from livegate.logs.output import StandardStreams
 from livegate.logs.terminal import VERBOSITIES, Terminal
 
@@ -15,9 +15,9 @@ from livegate.logs.terminal import VERBOSITIES, Terminal
 class Logs:
     """Puts the gate in front of mitmproxy's log handlers, and takes it away again."""
 
-    def __init__(self, terminal: Terminal, gate: Gate) -> None:
+    def __init__(self, terminal: Terminal, handler: RedactingHandler) -> None:
         self._terminal = terminal
-        self._gate = gate
+        self._handler = handler
         self._streams = StandardStreams(terminal.missing_text)
 
     @property
@@ -28,18 +28,18 @@ class Logs:
     @property
     def suppressed(self) -> int:
         """How many lines were not written because there were too many of their kind."""
-        return self._gate.throttle.suppressed
+        return self._handler.throttle.suppressed
 
     def load(self, loader: Loader) -> None:
         del loader
-        self._gate.install()
+        self._handler.install()
         check = ctx.master.addons.get("errorcheck")
         if check is not None:  # any error during mitmproxy's start ends it; a backend that is down is none of those
-            check.logger.addFilter(_no_request)
+            check.logger.addFilter(_is_about_no_request)
 
     def configure(self, updated: set[str]) -> None:
         if not updated.isdisjoint(VERBOSITIES):
-            self._terminal.set_least_level()
+            self._terminal.update_logger_level()
 
     def take_over_streams(self) -> None:
         """From now on a thread writes what this process prints; not in mitmproxy's console, which draws on it."""
@@ -48,16 +48,16 @@ class Logs:
 
     def running(self) -> None:
         self.take_over_streams()
-        self._gate.use(asyncio.get_running_loop())
+        self._handler.set_event_loop(asyncio.get_running_loop())
 
     def done(self) -> None:
-        self._gate.uninstall()
+        self._handler.uninstall()
         if ctx.master.should_exit.is_set():  # what mitmproxy still has to say comes in the same form
-            self._terminal.end()
+            self._terminal.stop_buffering()
         else:
             self._terminal.restore()
-            stdout.redirect(self._streams.give_back())
+            stdout.redirect(self._streams.restore())
 
 
-def _no_request(record: logging.LogRecord) -> bool:
+def _is_about_no_request(record: logging.LogRecord) -> bool:
     return not is_about_a_request(record)

@@ -38,7 +38,7 @@ def about(flow: http.HTTPFlow, kind: str = "") -> dict[str, Any]:
     return {FLOW: flow, KIND: kind}
 
 
-def belongs_to(flow: http.HTTPFlow, tab: Tab | int) -> None:
+def set_session(flow: http.HTTPFlow, tab: Tab | int) -> None:
     """The inspector has found out whose flow this is: a session's number, or what will know it."""
     setattr(flow, _TAB, tab)
 

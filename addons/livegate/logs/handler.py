@@ -17,25 +17,25 @@ from livegate.logs.context import FLOW, KIND, request_id_of, session_of
 from livegate.logs.throttle import Kind, Summary, Throttle
 from livegate.redaction.printable import escaped
 
-TREES = ("livegate", "mitmproxy")
-ASKED_FOR = frozenset({"livegate.access", "livegate.liveview"})
+ROOT_LOGGERS = ("livegate", "mitmproxy")
+UNTHROTTLED_LOGGERS = frozenset({"livegate.access", "livegate.liveview"})
 """Loggers whose lines are made without secrets, and are all wanted: one a request, and what `liveview_log` shows."""
-TO_THE_OPERATOR = frozenset({"mitmproxy.tools.web.master", "mitmproxy.tools.web.webaddons"})
+UNREDACTED_LOGGERS = frozenset({"mitmproxy.tools.web.master", "mitmproxy.tools.web.webaddons"})
 """Loggers that tell whoever has started mitmweb where it is, with the token that opens it; nothing of the traffic."""
 MAX_MESSAGE_CHARACTERS = 4096
 MAX_TRACEBACK_CHARACTERS = 16_384
 MAX_KIND_CHARACTERS = 300
-_READ_FACTOR = 4
+_SEARCH_FACTOR = 4
 """So much more of a text is looked through for secrets before it is cut: half a secret is not recognized."""
-_ALL_VALUE = "%s"
+_BARE_TEMPLATE = "%s"
 """A template that says nothing by itself: such a line's kind is what it says."""
 
-type Clean = Callable[[str, http.HTTPFlow | None], str]
+type Redact = Callable[[str, http.HTTPFlow | None], str]
 """Takes secrets out of a text that is about a flow, or about none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """What a line says; `line_of` finds it on a record that has passed the gate."""
 
     message: str
@@ -57,37 +57,37 @@ class Line:
 _LINE = "livegate_line"
 
 
-def line_of(record: logging.LogRecord) -> Line | None:
+def log_line_of(record: logging.LogRecord) -> LogLine | None:
     """What a record says, if it has passed the gate."""
     return vars(record).get(_LINE)
 
 
 def is_about_a_request(record: logging.LogRecord) -> bool:
     """Whether a line that has passed the gate is about a request that came through the gateway."""
-    line = line_of(record)
+    line = log_line_of(record)
     return line is not None and line.request_id is not None
 
 
-class Gate(logging.Handler):
+class RedactingHandler(logging.Handler):
     """Takes the lines of the trees and hands them to the root logger's handlers. Any thread may log."""
 
-    def __init__(self, clean: Clean, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, redact: Redact, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self.throttle = Throttle()
-        self._clean = clean
+        self._redact = redact
         self._clock = clock
         self._root = logging.getLogger()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._armed = False
+        self._timer_pending = False
 
     def install(self) -> None:
         """From now on every line of the trees comes here, and here only."""
-        for name in TREES:
+        for name in ROOT_LOGGERS:
             logger = logging.getLogger(name)
             logger.addHandler(self)
             logger.propagate = False
 
-    def use(self, loop: asyncio.AbstractEventLoop) -> None:
+    def set_event_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """The event loop on which to say, when their time has come, what was held back."""
         self._loop = loop
 
@@ -95,19 +95,19 @@ class Gate(logging.Handler):
         """Say what was held back, and leave the loggers as they were."""
         with self._locked():
             self._loop = None
-            self._summarize(self.throttle.all_over(self._clock()))
-        for name in TREES:
+            self._summarize(self.throttle.expire_all(self._clock()))
+        for name in ROOT_LOGGERS:
             logger = logging.getLogger(name)
             logger.removeHandler(self)
             logger.propagate = True
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Take a record. What is written for each request takes the short way, without the lock."""
-        if record.name not in ASKED_FOR:
+        if record.name not in UNTHROTTLED_LOGGERS:
             return bool(super().handle(record))
         flow: http.HTTPFlow | None = vars(record).pop(FLOW, None)
         if flow is not None:
-            setattr(record, _LINE, Line(record.getMessage(), "", request_id_of(flow), session_of(flow)))
+            setattr(record, _LINE, LogLine(record.getMessage(), "", request_id_of(flow), session_of(flow)))
         self._root.callHandlers(record)
         return True
 
@@ -115,34 +115,34 @@ class Gate(logging.Handler):
         """Hand a record on, or hold it back."""
         flow: http.HTTPFlow | None = vars(record).pop(FLOW, None)  # a record may be kept; a flow shall not be for that
         window = None
-        if _is_limited(record):
+        if _is_throttled(record):
             now = self._clock()
-            self._summarize(self.throttle.over(now))
+            self._summarize(self.throttle.expire(now))
             window = self.throttle.admit(_kind(record), now)
             if window is None:
-                self._arm()
+                self._schedule_timer()
                 return
-        line = self._line(record, flow)
+        line = self._log_line(record, flow)
         if window is not None and not window.example:
             window.example = line.message
-        self._pass_on(record, line)
+        self._forward(record, line)
 
-    def _line(self, record: logging.LogRecord, flow: http.HTTPFlow | None) -> Line:
-        said = _message(record)[: MAX_MESSAGE_CHARACTERS * _READ_FACTOR]
-        message = escaped(said if record.name in TO_THE_OPERATOR else self._clean(said, flow))
+    def _log_line(self, record: logging.LogRecord, flow: http.HTTPFlow | None) -> LogLine:
+        said = _message(record)[: MAX_MESSAGE_CHARACTERS * _SEARCH_FACTOR]
+        message = escaped(said if record.name in UNREDACTED_LOGGERS else self._redact(said, flow))
         if len(message) > MAX_MESSAGE_CHARACTERS:
             message = f"{message[:MAX_MESSAGE_CHARACTERS]}…"
         ids = (request_id_of(flow), session_of(flow)) if flow is not None else (None, None)
-        return Line(message, self._traceback(record, flow), *ids)
+        return LogLine(message, self._traceback(record, flow), *ids)
 
     def _traceback(self, record: logging.LogRecord, flow: http.HTTPFlow | None) -> str:
         if not record.exc_info:
             return ""
         text = logging.Formatter().formatException(record.exc_info)
-        lines = self._clean(text[-MAX_TRACEBACK_CHARACTERS * _READ_FACTOR :], flow).splitlines()
+        lines = self._redact(text[-MAX_TRACEBACK_CHARACTERS * _SEARCH_FACTOR :], flow).splitlines()
         return "\n".join(map(escaped, lines))[-MAX_TRACEBACK_CHARACTERS:]
 
-    def _pass_on(self, record: logging.LogRecord, line: Line) -> None:
+    def _forward(self, record: logging.LogRecord, line: LogLine) -> None:
         record.msg, record.args = line.text, None
         record.exc_info = record.exc_text = None
         setattr(record, _LINE, line)
@@ -153,27 +153,27 @@ class Gate(logging.Handler):
             name, level, _ = each.kind
             message = f"{each.count} more like this in {each.seconds:.1f} s: {each.example}"
             record = logging.LogRecord(name, level, "", 0, "", None, None)
-            self._pass_on(record, Line(message, suppressed=each.count))
+            self._forward(record, LogLine(message, suppressed=each.count))
 
-    def _arm(self) -> None:
+    def _schedule_timer(self) -> None:
         """Let the event loop look when something is due."""
-        if self._loop is None or self._armed:
+        if self._loop is None or self._timer_pending:
             return
-        self._armed = True
+        self._timer_pending = True
         with contextlib.suppress(RuntimeError):  # the loop has ended; what was held back is said at the end
-            self._loop.call_soon_threadsafe(self._wait)
+            self._loop.call_soon_threadsafe(self._start_timer)
 
-    def _wait(self) -> None:
+    def _start_timer(self) -> None:
         with self._locked():
-            due = self.throttle.due
-            self._armed = due is not None and self._loop is not None
+            due = self.throttle.next_expiry
+            self._timer_pending = due is not None and self._loop is not None
             if due is not None and self._loop is not None:
-                self._loop.call_later(max(0.0, due - self._clock()), self._look)
+                self._loop.call_later(max(0.0, due - self._clock()), self._on_timer)
 
-    def _look(self) -> None:
+    def _on_timer(self) -> None:
         with self._locked():
-            self._summarize(self.throttle.over(self._clock()))
-        self._wait()
+            self._summarize(self.throttle.expire(self._clock()))
+        self._start_timer()
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -185,7 +185,7 @@ class Gate(logging.Handler):
             self.release()
 
 
-def _is_limited(record: logging.LogRecord) -> bool:
+def _is_throttled(record: logging.LogRecord) -> bool:
     """Whether a line is counted: debug lines were asked for, and mitmproxy's milder ones are one a connection."""
     if record.name.startswith("mitmproxy"):
         return record.levelno >= logging.WARNING
@@ -194,8 +194,8 @@ def _is_limited(record: logging.LogRecord) -> bool:
 
 def _kind(record: logging.LogRecord) -> Kind:
     template = str(record.msg)
-    what = (_message(record) if template == _ALL_VALUE else template)[:MAX_KIND_CHARACTERS]
-    return record.name, record.levelno, f"{what} {vars(record).get(KIND, '')}"
+    subject = (_message(record) if template == _BARE_TEMPLATE else template)[:MAX_KIND_CHARACTERS]
+    return record.name, record.levelno, f"{subject} {vars(record).get(KIND, '')}"
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -20,7 +20,7 @@ MAX_QUEUED_BYTES = 4 * 1024 * 1024
 """Of text that waits to be written; what comes when it is full is dropped."""
 MAX_WRITE_BYTES = 64 * 1024
 """That leave in one write: the capacity of a pipe."""
-AT_EXIT_S = 2.0
+EXIT_TIMEOUT_S = 2.0
 """How long the end of the process waits for all that is still queued, on both streams together."""
 MISSING = "%d lines of the log could not be written before this one"
 
@@ -51,18 +51,18 @@ class Output(io.TextIOBase):
         self._missing_text = missing_text
         self._on_loss = on_loss
         self._max_bytes = max_bytes
-        self._changed = threading.Condition()
+        self._condition = threading.Condition()
         self._queue: deque[bytes | _Gap] = deque()
         self._queued_bytes = 0
-        self._begun = ""
+        self._partial_line = ""
         """The start of a line whose end is still to come."""
-        self._failed = 0
+        self._unreported = 0
         """How many lines the operating system has not taken since the last that it took."""
-        self._in_mid_line = False
+        self._mid_line = False
         self._writing = False
         self._idle = False
         self._loss_reported = False
-        self._closing = self._stopping = False
+        self._exiting = self._stopping = False
         self._thread = threading.Thread(target=self._run, name="livegate output", daemon=True)
         self._thread.start()
 
@@ -86,9 +86,9 @@ class Output(io.TextIOBase):
     def write(self, text: str) -> int:
         """Queue text, or count its lines when the queue is full. Never waits; returns the length of the text."""
         reason = ""
-        with self._changed:
-            self._begun += text
-            if "\n" in text or len(self._begun) > MAX_WRITE_BYTES:
+        with self._condition:
+            self._partial_line += text
+            if "\n" in text or len(self._partial_line) > MAX_WRITE_BYTES:
                 reason = self._enqueue()
         if reason:
             self._report(reason)
@@ -96,33 +96,33 @@ class Output(io.TextIOBase):
 
     def flush(self) -> None:
         """Queue the start of a line. Does not wait for the descriptor, except as the process ends."""
-        with self._changed:
-            if self._begun:
+        with self._condition:
+            if self._partial_line:
                 self._enqueue(all_of_it=True)
-        if self._closing:
-            self.drain(AT_EXIT_S)
+        if self._exiting:
+            self.drain(EXIT_TIMEOUT_S)
 
     def drain(self, seconds: float) -> bool:
         """Wait until all is written, so long at most; returns whether it is."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._queue and not self._writing, max(0.0, seconds))
+        with self._condition:
+            return self._condition.wait_for(lambda: not self._queue and not self._writing, max(0.0, seconds))
 
     def end(self, seconds: float) -> None:
         """Write what is queued, waiting so long at most, and end the thread when that is done."""
         self.flush()
         self.drain(seconds)
-        with self._changed:
+        with self._condition:
             self._stopping = True
-            self._changed.notify_all()
+            self._condition.notify_all()
 
-    def close_soon(self) -> None:
+    def wait_on_flush(self) -> None:
         """From now on `flush` waits: it is the interpreter's last one."""
-        self._closing = True
+        self._exiting = True
 
     def _enqueue(self, *, all_of_it: bool = False) -> str:
         """Move complete lines to the queue; returns why they were dropped, or nothing."""
-        lines, rest = (self._begun, "") if all_of_it else _split(self._begun)
-        self._begun = rest
+        lines, rest = (self._partial_line, "") if all_of_it else _split(self._partial_line)
+        self._partial_line = rest
         data = lines.encode(self.encoding, "backslashreplace")
         if self._queued_bytes + len(data) > self._max_bytes:
             count = _lines_in(data)
@@ -142,7 +142,7 @@ class Output(io.TextIOBase):
     def _notify(self) -> None:
         if self._idle:
             self._idle = False
-            self._changed.notify_all()
+            self._condition.notify_all()
 
     def _report(self, reason: str) -> None:
         if not self._loss_reported:
@@ -155,25 +155,25 @@ class Output(io.TextIOBase):
     def _run(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             self.original.flush()  # what was printed before this stream took its place
-        while self._wait():
-            with self._changed:
-                data, missing = self._next()
-            self._put(data, missing)
+        while self._wait_for_batch():
+            with self._condition:
+                data, missing = self._take_batch()
+            self._write_batch(data, missing)
 
-    def _wait(self) -> bool:
+    def _wait_for_batch(self) -> bool:
         """Wait for something to write; returns whether there is any, which is not so once it shall end."""
-        with self._changed:
+        with self._condition:
             self._writing = False
             while not self._queue:
                 self._idle = True
-                self._changed.notify_all()
+                self._condition.notify_all()
                 if self._stopping:
                     return False
-                self._changed.wait()
+                self._condition.wait()
             self._writing, self._idle = True, False
         return True
 
-    def _next(self) -> tuple[bytes, int]:
+    def _take_batch(self) -> tuple[bytes, int]:
         """Take lines from the queue; returns them, and how many are missing before them."""
         missing = 0
         pieces: list[bytes] = []
@@ -191,25 +191,25 @@ class Output(io.TextIOBase):
         self._queued_bytes -= size
         return b"".join(pieces), missing
 
-    def _put(self, data: bytes, missing: int) -> None:
+    def _write_batch(self, data: bytes, missing: int) -> None:
         """Write lines, after one that says how many are missing, if any are."""
-        missing += self._failed
+        missing += self._unreported
         remark = self._missing_text(missing) if missing else ""
-        before = (("\n" if self._in_mid_line else "") + remark).encode(self.encoding, "backslashreplace")
+        before = (("\n" if self._mid_line else "") + remark).encode(self.encoding, "backslashreplace")
         everything, written = before + data, 0
         try:
             while written < len(everything):
                 written += self._write_some(everything[written : written + MAX_WRITE_BYTES])
         except OSError as error:
             if written:
-                self._in_mid_line = everything[written - 1 : written] != b"\n"
+                self._mid_line = everything[written - 1 : written] != b"\n"
             count = _lines_in(data[max(0, written - len(before)) :])
-            self._failed = count + (missing if written < len(before) else 0)
-            with self._changed:
+            self._unreported = count + (missing if written < len(before) else 0)
+            with self._condition:
                 self.lost += count
             self._report(error.strerror or type(error).__name__)
         else:
-            self._in_mid_line, self._failed = not everything.endswith(b"\n"), 0
+            self._mid_line, self._unreported = not everything.endswith(b"\n"), 0
             self._loss_reported = self._loss_reported and not data
 
     def _write_some(self, data: bytes) -> int:
@@ -257,55 +257,55 @@ class StandardStreams:
     @property
     def lost(self) -> int:
         """How many lines could not be written since the streams were taken over."""
-        return sum(stream.lost for stream in self._taken())
+        return sum(stream.lost for stream in self._outputs())
 
     def take_over(self) -> list[tuple[TextIO, TextIO]]:
         """Take the streams' places; returns each original with what stands in its place.
 
         A stream that somebody else has put there, or that has no file descriptor, is left alone.
         """
-        if self._taken():
+        if self._outputs():
             return []
         error, out = sys.stderr, sys.stdout
-        if _is_original(error, sys.__stderr__):
+        if _is_same_stream(error, sys.__stderr__):
             self.error = Output(error, self._missing_text)
             sys.stderr = cast("TextIO", self.error)
-        if _is_original(out, sys.__stdout__):
+        if _is_same_stream(out, sys.__stdout__):
             self.out = Output(out, self._missing_text, on_loss=_report_on_stderr)
             sys.stdout = cast("TextIO", self.out)
-        taken = self._taken()
+        taken = self._outputs()
         if taken:
-            atexit.register(self._at_exit)
+            atexit.register(self._flush_at_exit)
         return [(stream.original, cast("TextIO", stream)) for stream in taken]
 
-    def give_back(self) -> list[tuple[TextIO, TextIO]]:
+    def restore(self) -> list[tuple[TextIO, TextIO]]:
         """Put the originals back, after what is queued; returns each that was taken over with its original."""
-        taken = self._taken()
-        self._end_all()
+        taken = self._outputs()
+        self._end_outputs()
         for name, stream in (("stdout", self.out), ("stderr", self.error)):
             if stream is not None and getattr(sys, name) is stream:
                 setattr(sys, name, stream.original)
         self.out = self.error = None
-        atexit.unregister(self._at_exit)
+        atexit.unregister(self._flush_at_exit)
         return [(cast("TextIO", stream), stream.original) for stream in taken]
 
-    def _taken(self) -> list[Output]:
+    def _outputs(self) -> list[Output]:
         return [stream for stream in (self.out, self.error) if stream is not None]
 
-    def _end_all(self) -> None:
-        deadline = time.monotonic() + AT_EXIT_S
-        for stream in self._taken():
+    def _end_outputs(self) -> None:
+        deadline = time.monotonic() + EXIT_TIMEOUT_S
+        for stream in self._outputs():
             stream.end(deadline - time.monotonic())
 
-    def _at_exit(self) -> None:
-        deadline = time.monotonic() + AT_EXIT_S
-        for stream in self._taken():
+    def _flush_at_exit(self) -> None:
+        deadline = time.monotonic() + EXIT_TIMEOUT_S
+        for stream in self._outputs():
             stream.flush()
             if stream.drain(deadline - time.monotonic()):
-                stream.close_soon()
+                stream.wait_on_flush()
 
 
-def _is_original(stream: object, original: object) -> bool:
+def _is_same_stream(stream: object, original: object) -> bool:
     return stream is not None and stream is original
 
 
@@ -319,7 +319,7 @@ def open_missing_descriptors() -> None:
 
     Otherwise the next file or socket gets its number, and whatever prints writes into that.
     """
-    for descriptor in _closed():
+    for descriptor in _closed_descriptors():
         opened = os.open(os.devnull, os.O_RDWR)
         if opened != descriptor:
             os.dup2(opened, descriptor)
@@ -332,7 +332,7 @@ def open_missing_descriptors() -> None:
             setattr(sys, f"__{name}__", made)
 
 
-def _closed() -> Iterator[int]:
+def _closed_descriptors() -> Iterator[int]:
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)

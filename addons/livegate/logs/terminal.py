@@ -13,7 +13,7 @@ from mitmproxy import ctx, log
 from mitmproxy.utils import human
 
 from livegate.lenient_json import json_bytes
-from livegate.logs.handler import MAX_TRACEBACK_CHARACTERS, line_of
+from livegate.logs.handler import MAX_TRACEBACK_CHARACTERS, log_line_of
 from livegate.logs.output import MISSING
 from livegate.redaction.printable import printable
 
@@ -21,7 +21,7 @@ CONNECTION_LOGGER = "mitmproxy.proxy.server"
 """mitmproxy's lines for every connection that is opened or closed; the access log says more in less."""
 WATCH_LOGGER = "watchfiles"
 """Says at level debug, twice a second, that no file has changed."""
-TREE = "livegate"
+ROOT_LOGGER = "livegate"
 _VERBOSITY = {"debug": "debug", "info": "info", "warning": "warn", "error": "error"}
 VERBOSITIES = ("termlog_verbosity", "console_eventlog_verbosity")
 """Options that say what a terminal shows; no tool has them both."""
@@ -51,15 +51,15 @@ class JsonLines(log.MitmLogHandler):
         super().__init__()  # type: ignore[no-untyped-call]  # mitmproxy's base is untyped
         self._lines: list[str] = []
         """What is still to be written, which the event loop has been asked for."""
-        self._ending = False
+        self._unbuffered = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's line."""
         self._lines.append(f"{self.line(record)}\n")
-        if self._ending or record.levelno >= logging.WARNING or not self._soon():
+        if self._unbuffered or record.levelno >= logging.WARNING or not self._schedule_flush():
             self.flush()
 
-    def _soon(self) -> bool:
+    def _schedule_flush(self) -> bool:
         if len(self._lines) == 1:
             try:
                 asyncio.get_running_loop().call_soon(self.flush)
@@ -76,9 +76,9 @@ class JsonLines(log.MitmLogHandler):
                     sys.stdout.write("".join(lines))
                     sys.stdout.flush()
 
-    def end(self) -> None:
+    def stop_buffering(self) -> None:
         """The event loop is about to end: from now on every line is written at once."""
-        self._ending = True
+        self._unbuffered = True
         self.flush()
 
     def uninstall(self) -> None:
@@ -94,13 +94,13 @@ class JsonLines(log.MitmLogHandler):
             "logger": record.name,
         }
         fields: dict[str, object] | None = vars(record).get("livegate_fields")
-        entry |= _said(record) if fields is None else fields
+        entry |= _message_fields(record) if fields is None else fields
         client = vars(record).get("client")
         if client:  # mitmproxy's lines about a connection
             entry["client"] = human.format_address(client)
-        told = {name: value for name, value in entry.items() if value is not None}
-        line = json_bytes(told)
-        return line.decode() if line.isascii() else json.dumps(told)  # which any terminal can write
+        present = {name: value for name, value in entry.items() if value is not None}
+        line = json_bytes(present)
+        return line.decode() if line.isascii() else json.dumps(present)  # which any terminal can write
 
 
 def _time(created: float) -> str:
@@ -113,16 +113,16 @@ def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _said(record: logging.LogRecord) -> dict[str, object]:
+def _message_fields(record: logging.LogRecord) -> dict[str, object]:
     """What a line says when it is not one of the access log."""
-    line = line_of(record)
+    line = log_line_of(record)
     if line is not None:
         ids = {"request_id": line.request_id, "session": line.session}
         return {"message": line.message, **ids, "suppressed": line.suppressed, "traceback": line.traceback or None}
-    said: dict[str, object] = {"message": printable(record.getMessage())}
+    fields: dict[str, object] = {"message": printable(record.getMessage())}
     if record.exc_info:
-        said["traceback"] = logging.Formatter().formatException(record.exc_info)[-MAX_TRACEBACK_CHARACTERS:]
-    return said
+        fields["traceback"] = logging.Formatter().formatException(record.exc_info)[-MAX_TRACEBACK_CHARACTERS:]
+    return fields
 
 
 class Terminal:
@@ -130,7 +130,7 @@ class Terminal:
 
     def __init__(self) -> None:
         self._json_lines: JsonLines | None = None
-        self._level_was_set: str | None = None
+        self._level_set: str | None = None
         self._settings: LogSettings | None = None
 
     def apply(self, settings: LogSettings) -> None:
@@ -138,14 +138,14 @@ class Terminal:
         self._settings = settings
         logging.getLogger(WATCH_LOGGER).setLevel(logging.WARNING)
         if ctx.master.addons.get("termlog") is None:
-            self.set_least_level()
+            self.update_logger_level()
             return  # mitmproxy's console has the terminal to itself, and shows the lines in its own log
         quiet = settings.level != "debug"
         logging.getLogger(CONNECTION_LOGGER).setLevel(logging.WARNING if quiet else logging.NOTSET)
         self._set_verbosity(_VERBOSITY[settings.level])
-        self.set_least_level()
+        self.update_logger_level()
         if settings.format == "text":
-            self._back_to_text()
+            self._use_text()
             return
         if self._json_lines is None:
             self._show_text(False)
@@ -153,12 +153,12 @@ class Terminal:
             self._json_lines.install()
         self._json_lines.setLevel(settings.level.upper())
 
-    def set_least_level(self) -> None:
+    def update_logger_level(self) -> None:
         """Have debug lines made only while somebody sees them: mitmproxy lets all through, up to what shows them."""
         seen = {getattr(ctx.options, option) for option in VERBOSITIES if option in ctx.options}
         if self._settings is not None:
             seen.add(self._settings.level)
-        logging.getLogger(TREE).setLevel(logging.DEBUG if "debug" in seen else logging.INFO)
+        logging.getLogger(ROOT_LOGGER).setLevel(logging.DEBUG if "debug" in seen else logging.INFO)
 
     def missing_text(self, count: int) -> str:
         """The line, in the form in force, that stands where others could not be written. Any thread may ask."""
@@ -167,17 +167,17 @@ class Terminal:
         text = form.line(record) if form is not None else log.MitmFormatter(colorize=False).format(record)
         return f"{text}\n"
 
-    def end(self) -> None:
+    def stop_buffering(self) -> None:
         """The process is about to end; its last lines come in the same form."""
         if self._json_lines is not None:
-            self._json_lines.end()
+            self._json_lines.stop_buffering()
 
     def restore(self) -> None:
         """Back to mitmproxy's own text and levels."""
-        logging.getLogger(TREE).setLevel(logging.NOTSET)
-        self._back_to_text()
+        logging.getLogger(ROOT_LOGGER).setLevel(logging.NOTSET)
+        self._use_text()
 
-    def _back_to_text(self) -> None:
+    def _use_text(self) -> None:
         if self._json_lines is not None:
             self._json_lines.uninstall()
             self._json_lines = None
@@ -186,10 +186,10 @@ class Terminal:
     def _set_verbosity(self, level: str) -> None:
         """Follow the settings, unless the user chose a verbosity on the command line (`-q`, `-v`)."""
         options = ctx.options
-        chosen = options.has_changed("termlog_verbosity") and options.termlog_verbosity != self._level_was_set
+        chosen = options.has_changed("termlog_verbosity") and options.termlog_verbosity != self._level_set
         if not chosen:
             options.update(termlog_verbosity=level)
-            self._level_was_set = level
+            self._level_set = level
 
     def _show_text(self, shown: bool) -> None:
         terminal = ctx.master.addons.get("termlog")

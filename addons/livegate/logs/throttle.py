@@ -1,4 +1,4 @@
-"""How many log lines of one kind are written, sans-io: the first few of a while, the others are counted; see `Gate`."""
+"""How many log lines of one kind are written, sans-io: the first few of a while, the others are counted; see `RedactingHandler`."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ type Kind = tuple[str, int, str]
 class Window:
     """A kind's while: it begins with a line and lasts `WINDOW_S`."""
 
-    began: float
+    started_at: float
     written: int = 0
-    held: int = 0
+    suppressed: int = 0
     """Lines that were not written."""
     example: str = ""
     """What the first line said; set by whoever wrote it."""
@@ -54,33 +54,35 @@ class Throttle:
         if window.written < self._lines:
             window.written += 1
             return window
-        window.held += 1
+        window.suppressed += 1
         self.suppressed += 1
         return None
 
-    def over(self, now: float) -> list[Summary]:
+    def expire(self, now: float) -> list[Summary]:
         """End the windows that are over, and the oldest ones when there are too many kinds."""
         found: list[Summary] = []
         windows = self._windows
         while windows:
             kind, window = next(iter(windows.items()))
-            if now < window.began + self._window_s and len(windows) <= self._max_kinds:
+            if now < window.started_at + self._window_s and len(windows) <= self._max_kinds:
                 break
             del windows[kind]
-            found += _summary(kind, window, now)
+            found += _summaries(kind, window, now)
         return found
 
-    def all_over(self, now: float) -> list[Summary]:
+    def expire_all(self, now: float) -> list[Summary]:
         """End every window."""
-        found = [summary for kind, window in self._windows.items() for summary in _summary(kind, window, now)]
+        found = [summary for kind, window in self._windows.items() for summary in _summaries(kind, window, now)]
         self._windows.clear()
         return found
 
     @property
-    def due(self) -> float | None:
+    def next_expiry(self) -> float | None:
         """When something will have to be said; None when no line is held back."""
-        return next((window.began + self._window_s for window in self._windows.values() if window.held), None)
+        return next(
+            (window.started_at + self._window_s for window in self._windows.values() if window.suppressed), None
+        )
 
 
-def _summary(kind: Kind, window: Window, now: float) -> list[Summary]:
-    return [Summary(kind, window.held, now - window.began, window.example)] if window.held else []
+def _summaries(kind: Kind, window: Window, now: float) -> list[Summary]:
+    return [Summary(kind, window.suppressed, now - window.started_at, window.example)] if window.suppressed else []

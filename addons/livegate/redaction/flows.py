@@ -5,14 +5,14 @@ from typing import Any
 
 from mitmproxy import http
 
-from livegate.redaction.content_coding import TooLargeError, decode, decoded
+from livegate.redaction.content_coding import TooLargeError, decode, decode_or_none
 from livegate.redaction.http import MAX_BODY_BYTES, HttpRedactor
 from livegate.redaction.redactor import Redactor
 
 type Field = tuple[bytes, bytes]
 
 
-class Hiding:
+class FlowRedactor:
     """What `livegate.mitm.display` asks."""
 
     def __init__(self, redactor: Redactor) -> None:
@@ -50,11 +50,11 @@ class Hiding:
         content = message.get("content")
         if content:
             kind = by_name.get(b"content-type", b"").decode("latin-1")
-            plain = decoded(content, by_name.get(b"content-encoding", b"").decode("latin-1"), MAX_BODY_BYTES)
+            plain = decode_or_none(content, by_name.get(b"content-encoding", b"").decode("latin-1"), MAX_BODY_BYTES)
             found = (
                 self._http.body(plain, kind)
                 if plain is not None
-                else _unread(content, by_name.get(b"content-encoding", b"").decode("latin-1"))
+                else _unsearchable(content, by_name.get(b"content-encoding", b"").decode("latin-1"))
             )
             if found != plain:
                 message["content"] = found
@@ -107,9 +107,11 @@ class Hiding:
     def download(self, message: http.Message) -> bytes:
         """The decoded body of a message."""
         content, coding = message.raw_content or b"", message.headers.get("content-encoding", "")
-        plain = decoded(content, coding, MAX_BODY_BYTES)
+        plain = decode_or_none(content, coding, MAX_BODY_BYTES)
         return (
-            _unread(content, coding) if plain is None else self._http.body(plain, message.headers.get("content-type"))
+            _unsearchable(content, coding)
+            if plain is None
+            else self._http.body(plain, message.headers.get("content-type"))
         )
 
     def field(self, name: str, value: str) -> str:
@@ -121,7 +123,7 @@ class Hiding:
         return self._redactor.frame(data)
 
 
-def _unread(content: bytes, coding: str) -> bytes:
+def _unsearchable(content: bytes, coding: str) -> bytes:
     """What stands for a body that nobody can look into for secrets: it does not decode, or it is too long."""
     try:
         decode(content, coding, MAX_BODY_BYTES)

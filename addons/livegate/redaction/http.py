@@ -6,9 +6,9 @@ import re
 from livegate.redaction.redactor import Redactor
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-_URLS = frozenset({"location", "referer", "content-location", "refresh", "link"})
+_URL_FIELDS = frozenset({"location", "referer", "content-location", "refresh", "link"})
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
-_WHOLE = frozenset({"x-phoenix-authtoken", "x-phoenix-longpoll-token", "x-user-id"})
+_SECRET_FIELDS = frozenset({"x-phoenix-authtoken", "x-phoenix-longpoll-token", "x-user-id"})
 _PART_NAME = re.compile(rb"""name="([^"]*)\"""", re.IGNORECASE)
 
 
@@ -26,19 +26,19 @@ class HttpRedactor:
         if lower == "set-cookie":
             first, semicolon, attributes = value.partition(";")
             key, equals, secret = first.partition("=")
-            return f"{key}{equals}{redactor.mark(secret)}{semicolon}{attributes}"
+            return f"{key}{equals}{redactor.placeholder(secret)}{semicolon}{attributes}"
         if lower in _CREDENTIALS:
             scheme, space, secret = value.partition(" ")
-            return f"{scheme}{space}{redactor.mark(secret)}" if space else redactor.mark(value)
-        if lower in _WHOLE or redactor.is_secret(lower):
-            return redactor.mark(value)
-        if lower in _URLS:
+            return f"{scheme}{space}{redactor.placeholder(secret)}" if space else redactor.placeholder(value)
+        if lower in _SECRET_FIELDS or redactor.is_secret(lower):
+            return redactor.placeholder(value)
+        if lower in _URL_FIELDS:
             return redactor.url(value)
         return redactor.text(value)
 
     def _cookie(self, cookie: str) -> str:
         name, equals, secret = cookie.partition("=")
-        return f"{name}={self.redactor.mark(secret)}" if equals else self.redactor.tokens(cookie)
+        return f"{name}={self.redactor.placeholder(secret)}" if equals else self.redactor.tokens(cookie)
 
     def path(self, path: str) -> str:
         """A request's target."""
@@ -85,7 +85,7 @@ class HttpRedactor:
         value = body.removesuffix(b"\r\n")
         text = value.decode("utf-8", "surrogateescape")
         if self.redactor.is_secret(name[1].decode("utf-8", "replace")):
-            found = self.redactor.mark(text)
+            found = self.redactor.placeholder(text)
         elif b"filename=" in head:
             return part
         else:

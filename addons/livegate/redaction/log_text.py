@@ -16,7 +16,7 @@ MAX_FORM_BYTES = 64 * 1024
 _BEARER = "bearer.phx."
 
 
-class FreeText:
+class LogTextRedactor:
     """Replaces what looks like a secret, and every secret that the flow itself carries, word for word."""
 
     def __init__(self, redactor: Redactor) -> None:
@@ -26,22 +26,22 @@ class FreeText:
     def __call__(self, text: str, flow: http.HTTPFlow | None) -> str:
         """The text without secrets. Takes time in proportion to the text and to the flow's head; not for hot paths."""
         if flow is not None:
-            found = {value for value in islice(self._carried(flow), MAX_VALUES) if len(value) >= MIN_CHARACTERS}
+            found = {value for value in islice(self._secrets_of(flow), MAX_VALUES) if len(value) >= MIN_CHARACTERS}
             for value in sorted(found, key=len, reverse=True):
                 if value in text:
-                    text = text.replace(value, self._redactor.mark(value))
+                    text = text.replace(value, self._redactor.placeholder(value))
         return self._redactor.text(text)
 
-    def _carried(self, flow: http.HTTPFlow) -> Iterator[str]:
+    def _secrets_of(self, flow: http.HTTPFlow) -> Iterator[str]:
         for message in (flow.request, flow.response):
             for name, value in message.headers.items(multi=True) if message is not None else ():
-                yield from self._in_field(name.lower(), value)
+                yield from self._secrets_in_field(name.lower(), value)
         query = urlsplit(flow.request.path).query if "?" in flow.request.path else ""
         for pair in query.split("&"):
-            yield from _both(pair.partition("=")[2])
-        yield from self._in_form(flow.request)
+            yield from _raw_and_decoded(pair.partition("=")[2])
+        yield from self._secrets_in_form(flow.request)
 
-    def _in_field(self, name: str, value: str) -> Iterator[str]:
+    def _secrets_in_field(self, name: str, value: str) -> Iterator[str]:
         if name == "cookie":
             yield from (cookie.partition("=")[2].strip() for cookie in value.split(";"))
         elif name == "set-cookie":
@@ -52,7 +52,7 @@ class FreeText:
             yield value
             yield value.partition(" ")[2].strip()
 
-    def _in_form(self, request: http.Request) -> Iterator[str]:
+    def _secrets_in_form(self, request: http.Request) -> Iterator[str]:
         content = request.raw_content
         if not content or len(content) > MAX_FORM_BYTES:
             return
@@ -61,9 +61,9 @@ class FreeText:
         for pair in content.decode("utf-8", "replace").split("&"):
             name, _, value = pair.partition("=")
             if self._redactor.is_secret(name):
-                yield from _both(value)
+                yield from _raw_and_decoded(value)
 
 
-def _both(value: str) -> tuple[str, str]:
+def _raw_and_decoded(value: str) -> tuple[str, str]:
     """As it was sent, and as an app sees it."""
     return value, unquote_plus(value)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-type Mark = Callable[[str], str]
+type Replace = Callable[[str], str]
 type IsSecret = Callable[[str], bool]
 
 MAX_TAG_CHARACTERS = 4000
@@ -19,20 +19,20 @@ _DATA = re.compile(r"""(\bdata-(?:phx-session|phx-static|csrf)=["'])([^"'<>]*)""
 _OPEN_VALUE = re.compile(r"""\b(?:value|content)=["']$""", re.IGNORECASE)
 
 
-def redacted_markup(text: str, is_secret: IsSecret, mark: Mark) -> str:
+def redact_markup(text: str, is_secret: IsSecret, replace: Replace) -> str:
     """Return HTML, or a piece of it, with marks in place of the values of secret fields."""
 
     def tag(match: re.Match[str]) -> str:
         name = _NAME.search(match[0])
         if name is None or not is_secret(name[1]):
             return match[0]
-        return _VALUE.sub(lambda value: f"{value[1]}{mark(value[2])}", match[0])
+        return _VALUE.sub(lambda value: f"{value[1]}{replace(value[2])}", match[0])
 
-    return _DATA.sub(lambda match: f"{match[1]}{mark(match[2])}", _TAG.sub(tag, text))
+    return _DATA.sub(lambda match: f"{match[1]}{replace(match[2])}", _TAG.sub(tag, text))
 
 
-def secret_dynamics(
-    statics: Sequence[Any], dynamics: Mapping[str, Any], is_secret: IsSecret, mark: Mark
+def redact_dynamics(
+    statics: Sequence[Any], dynamics: Mapping[str, Any], is_secret: IsSecret, replace: Replace
 ) -> dict[str, str]:
     """Return the dynamics of a rendered tree's node that are values of secret fields, redacted, by number.
 
@@ -48,9 +48,9 @@ def secret_dynamics(
         name = _NAME.search(tail) if tail else None
         if name is not None and is_secret(name[1]):
             if _OPEN_VALUE.search(tail):
-                found[str(number)] = mark(value)
+                found[str(number)] = replace(value)
             else:
-                shown = _VALUE.sub(lambda match: f"{match[1]}{mark(match[2])}", value)
+                shown = _VALUE.sub(lambda match: f"{match[1]}{replace(match[2])}", value)
                 if shown != value:
                     found[str(number)] = shown
         tail = _open_tag(tail + value)

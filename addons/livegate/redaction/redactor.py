@@ -12,15 +12,15 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, unquote_plus, urlsplit
 
-from livegate.redaction.markup import redacted_markup, secret_dynamics
+from livegate.redaction.markup import redact_dynamics, redact_markup
 
-FIELDS = frozenset(
+SECRET_FIELDS = frozenset(
     {"password", "passwd", "pwd", "passphrase", "token", "secret", "secrets", "card", "cvc", "cvv", "iban", "ssn"}
     | {"otp", "pin", "pincode", "apikey", "authorization", "credential", "credentials", "csrf", "accesskey"}
     | {"privatekey", "signature"}
 )
 """Words that make the value of a field a secret: `user[password]`, `cardNumber`, `x-api-key`."""
-QUERY = frozenset({"code", "key", "sig", "state", "sid", "auth"})
+SECRET_QUERY_NAMES = frozenset({"code", "key", "sig", "state", "sid", "auth"})
 """Further names that do in the query of a URL."""
 OPAQUE_KEYS = frozenset({"session", "static", "flash"})
 """Keys of a LiveView join whose values are signed tokens, in whatever form a server writes them."""
@@ -34,7 +34,7 @@ MAX_NAMES = 10_000
 """Whose answer is remembered."""
 MAX_NAME_CHARACTERS = 200
 
-_MARK = re.compile(r"⟪redacted-\d+-chars-[0-9a-f]{6}⟫")
+_PLACEHOLDER = re.compile(r"⟪redacted-\d+-chars-[0-9a-f]{6}⟫")
 """Without anything that means something in a URL, a form, JSON or HTML, so that it stays one piece in all of them."""
 _TOKENS = re.compile(
     r"(?<![\w-])SFMyNTY\.[\w-]{4,}(?:\.[\w-]*)?"  # Phoenix.Token, Plug.Session
@@ -52,10 +52,10 @@ _URL = re.compile(r"""(?:https?|wss?)://[^\s"'<>]+|(?<![^\s"'(=<>])/[^\s?"'<>]*\
 _SEPARATORS = b"_-. []"
 _NEEDLES = ('"session"', '"static"', '"flash"', "sfmynty", "eyj", "bearer", "basic", "\\u", "%")
 """What there must be in a text, lower case and without separators, for it to hold a secret; or one of the words."""
-_PLACES = re.compile(r"/[\w-]{40}|//[^/\s\"]{0,200}@")
+_PATH_OR_CREDENTIALS = re.compile(r"/[\w-]{40}|//[^/\s\"]{0,200}@")
 _URL_STARTS = ("http://", "https://", "ws://", "wss://", "/")
 _LONG_SEGMENT = re.compile(r"(?<=/)(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{40,}(?=[/?#\s\"'<>)]|$)")
-MAX_HARMLESS, MAX_HARMLESS_CHARACTERS = 4096, 64
+MAX_KNOWN_CLEAN, MAX_KNOWN_CLEAN_CHARACTERS = 4096, 64
 """How many texts that hold no secret are known, and how long one may be."""
 
 
@@ -68,9 +68,9 @@ def holds_token(text: str) -> bool:
 class RedactionRules:
     """What is a secret, and the key of the hashes (made anew for each process)."""
 
-    fields: frozenset[str] = FIELDS
+    fields: frozenset[str] = SECRET_FIELDS
     """Words, lower case, without separators."""
-    query: frozenset[str] = QUERY
+    query: frozenset[str] = SECRET_QUERY_NAMES
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
 
@@ -79,9 +79,9 @@ class Redactor:
 
     def __init__(self, rules: RedactionRules | None = None) -> None:
         self.enabled = True
-        self.use(rules or RedactionRules())
+        self.set_rules(rules or RedactionRules())
 
-    def use(self, rules: RedactionRules) -> None:
+    def set_rules(self, rules: RedactionRules) -> None:
         """Go by other rules from now on."""
         self.rules = rules
         shortest = sorted(rules.fields, key=len)
@@ -90,23 +90,23 @@ class Redactor:
             *_NEEDLES,
         ]
         self._names: dict[str, bool] = {}
-        self._harmless: set[str] = set()
+        self._known_clean: set[str] = set()
         """Short texts that hold no secret; the same ones come again and again, as names and paths do."""
 
-    def is_clean(self, text: str) -> bool:
+    def has_no_secrets(self, text: str) -> bool:
         """Whether a text certainly holds no secret; the quick way out for nearly all of them."""
-        harmless = self._harmless  # before the rules are asked: another thread may be about to change them
+        harmless = self._known_clean  # before the rules are asked: another thread may be about to change them
         if text in harmless:
             return True
-        if not self._looks_clean(text):
+        if not self._contains_no_needle(text):
             return False
-        if len(text) <= MAX_HARMLESS_CHARACTERS:
-            if len(harmless) >= MAX_HARMLESS:
+        if len(text) <= MAX_KNOWN_CLEAN_CHARACTERS:
+            if len(harmless) >= MAX_KNOWN_CLEAN:
                 harmless.clear()
             harmless.add(text)
         return True
 
-    def _looks_clean(self, text: str) -> bool:
+    def _contains_no_needle(self, text: str) -> bool:
         # Bytes are quicker to translate than a text, a text is quicker to search.
         compact = text.encode("utf-8", "replace").lower().translate(None, _SEPARATORS).decode("latin-1")
         for needle in self._needles:
@@ -114,18 +114,18 @@ class Redactor:
                 return False
         if "=" in text and ("?" in text or "&" in text):
             return False  # a query, where more names are those of secrets
-        return "/" not in text or _PLACES.search(text) is None
+        return "/" not in text or _PATH_OR_CREDENTIALS.search(text) is None
 
-    def mark(self, value: str) -> str:
+    def placeholder(self, value: str) -> str:
         """What stands for a secret."""
-        if not value or not self.enabled or _MARK.fullmatch(value):
+        if not value or not self.enabled or _PLACEHOLDER.fullmatch(value):
             return value
         digest = hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=self.rules.key, digest_size=HASH_BYTES)
         return f"⟪redacted-{len(value)}-chars-{digest.hexdigest()}⟫"
 
     def is_secret(self, name: str) -> bool:
         """Whether a field of this name holds a secret: by its words, alone or two together."""
-        names = self._names  # as with `_harmless`
+        names = self._names  # as with `_known_clean`
         known = names.get(name)
         if known is None:
             words = [word.lower() for word in _WORDS.findall(unquote_plus(name))]
@@ -147,7 +147,7 @@ class Redactor:
 
     def markup(self, text: str) -> str:
         """HTML, or a piece of it, without the values of secret fields."""
-        return redacted_markup(text, self.is_secret, self.mark)
+        return redact_markup(text, self.is_secret, self.placeholder)
 
     def json(self, value: Any) -> Any:
         """A JSON value without its secrets; what holds none is the same object."""
@@ -177,7 +177,7 @@ class Redactor:
             statics = templates.get(str(statics))
         if not isinstance(statics, list):
             return
-        found |= secret_dynamics(statics, found, self.is_secret, self.mark)
+        found |= redact_dynamics(statics, found, self.is_secret, self.placeholder)
         keyed, rows = found.get("k"), found.get("d")
         if isinstance(keyed, dict):
             entries = {key: each for key, each in keyed.items() if isinstance(each, dict)}
@@ -188,35 +188,37 @@ class Redactor:
             found["d"] = [self._row(statics, row) if isinstance(row, list) else row for row in rows]
 
     def _entry(self, statics: list[Any], entry: dict[str, Any]) -> dict[str, Any]:
-        hidden = secret_dynamics(statics, entry, self.is_secret, self.mark)
+        hidden = redact_dynamics(statics, entry, self.is_secret, self.placeholder)
         return entry | hidden if hidden else entry
 
     def _row(self, statics: list[Any], row: list[Any]) -> list[Any]:
-        hidden = secret_dynamics(statics, {str(at): each for at, each in enumerate(row)}, self.is_secret, self.mark)
+        hidden = redact_dynamics(
+            statics, {str(at): each for at, each in enumerate(row)}, self.is_secret, self.placeholder
+        )
         return [hidden.get(str(at), each) for at, each in enumerate(row)] if hidden else row
 
     def _field(self, key: str, value: Any, depth: int, templates: Any = None) -> Any:
         if self.is_secret(key):
-            return self._all(value, depth)
+            return self._redact_all(value, depth)
         if key in OPAQUE_KEYS and isinstance(value, str) and len(value) >= MIN_OPAQUE_CHARACTERS:
-            return self.mark(value)
+            return self.placeholder(value)
         return self._json(value, depth + 1, templates)
 
-    def _all(self, value: Any, depth: int) -> Any:
+    def _redact_all(self, value: Any, depth: int) -> Any:
         """Everything below the name of a secret is one."""
         if depth > MAX_DEPTH:
             return "⟪nested too deeply⟫"
         if isinstance(value, dict):
-            return {key: self._all(item, depth + 1) for key, item in value.items()}
+            return {key: self._redact_all(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._all(item, depth + 1) for item in value]
+            return [self._redact_all(item, depth + 1) for item in value]
         if value is None or isinstance(value, bool):
             return value
-        return self.mark(str(value))
+        return self.placeholder(str(value))
 
     def string(self, text: str) -> str:
         """A text within JSON: a form, a URL, or words that may hold tokens."""
-        if self.is_clean(text):
+        if self.has_no_secrets(text):
             return text
         if text.startswith(_URL_STARTS):
             return self.url(text)
@@ -228,7 +230,7 @@ class Redactor:
         """A URL-encoded form, or a query."""
         fields = text.split("&", MAX_FORM_FIELDS)
         more = fields[MAX_FORM_FIELDS:]  # nobody reads them all: what is beyond is hidden whole
-        return "&".join([*map(self._pair, fields[:MAX_FORM_FIELDS]), *map(self.mark, more)])
+        return "&".join([*map(self._pair, fields[:MAX_FORM_FIELDS]), *map(self.placeholder, more)])
 
     def _pair(self, pair: str, *, query: bool = False) -> str:
         name, equals, value = pair.partition("=")
@@ -236,7 +238,7 @@ class Redactor:
             return self.tokens(pair)
         lower = unquote_plus(name).strip("_").lower()
         if self.is_secret(name) or (query and lower in self.rules.query):
-            return f"{name}={self.mark(unquote_plus(value))}" if not _MARK.fullmatch(value) else pair
+            return f"{name}={self.placeholder(unquote_plus(value))}" if not _PLACEHOLDER.fullmatch(value) else pair
         plain = unquote_plus(value)
         redacted = self.string(plain) if plain != pair else plain
         if redacted == plain:
@@ -250,12 +252,12 @@ class Redactor:
             credentials, at, host = parts.netloc.rpartition("@")
         except ValueError:
             return self.tokens(text)
-        path = self.tokens(_LONG_SEGMENT.sub(lambda match: self.mark(match[0]), parts.path))
+        path = self.tokens(_LONG_SEGMENT.sub(lambda match: self.placeholder(match[0]), parts.path))
         query = "&".join(self._pair(pair, query=True) for pair in parts.query.split("&", MAX_FORM_FIELDS))
         fragment = "&".join(self._pair(pair, query=True) for pair in parts.fragment.split("&", MAX_FORM_FIELDS))
         if at:
             user, colon, password = credentials.partition(":")
-            host = f"{user}{colon}{self.mark(password)}@{host}"
+            host = f"{user}{colon}{self.placeholder(password)}@{host}"
         start = f"{parts.scheme}:" if parts.scheme else ""
         start += f"//{host}" if parts.netloc else ""
         query_part = f"?{query}" if query else ""
@@ -263,18 +265,18 @@ class Redactor:
 
     def tokens(self, text: str) -> str:
         """Free text: what looks like a token, wherever it stands."""
-        return _TOKENS.sub(lambda match: self.mark(match[0]), text)
+        return _TOKENS.sub(lambda match: self.placeholder(match[0]), text)
 
     def text(self, text: str) -> str:
         """Free text: tokens, URLs, what is long and random in a path, and pairs of a secret name and its value."""
-        if self.is_clean(text):
+        if self.has_no_secrets(text):
             return text
         found = self.markup(text) if "<" in text else text
         found = _URL.sub(lambda match: self.url(match[0]), found)
-        found = _LONG_SEGMENT.sub(lambda match: self.mark(match[0]), found)
+        found = _LONG_SEGMENT.sub(lambda match: self.placeholder(match[0]), found)
         found = _QUOTED_PAIR.sub(self._quoted, found)
         found = _PAIR.sub(
-            lambda match: f"{match[1]}={self.mark(match[2])}" if self.is_secret(match[1]) else match[0], found
+            lambda match: f"{match[1]}={self.placeholder(match[2])}" if self.is_secret(match[1]) else match[0], found
         )
         return self.tokens(found)
 
@@ -282,12 +284,12 @@ class Redactor:
         if not self.is_secret(match[2]) or not match[4]:
             return match[0]
         start = match.start(4) - match.start()
-        return f"{match[0][:start]}{self.mark(match[4])}{match[3]}"
+        return f"{match[0][:start]}{self.placeholder(match[4])}{match[3]}"
 
     def frame(self, data: bytes) -> bytes:
         """A WebSocket's text message: JSON or not. The same bytes when there is nothing to hide."""
         text = data.decode("utf-8", "replace")
-        if self.is_clean(text):
+        if self.has_no_secrets(text):
             return data
         try:
             value = json.loads(text)

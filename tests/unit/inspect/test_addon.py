@@ -30,7 +30,7 @@ from livegate.inspect.recorder import Recorder
 from livegate.logs.context import EVICTED_MESSAGES
 from livegate.logs.context import session_of as session_number
 from livegate.mitm import display
-from livegate.redaction.flows import Hiding
+from livegate.redaction.flows import FlowRedactor
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog
 
@@ -697,7 +697,7 @@ def test_a_body_that_cannot_be_looked_into_is_not_shown() -> None:
     assert flow.response
     flow.response.headers["Content-Encoding"] = "gzip"
     flow.response.raw_content = b"not gzip"
-    state = Hiding(Redactor()).state(flow.get_state())
+    state = FlowRedactor(Redactor()).state(flow.get_state())
     assert state["response"]["content"] == "⟪8 bytes, in which no secrets can be looked for⟫".encode()
 
 

@@ -12,8 +12,14 @@ import pytest
 from mitmproxy import http, log
 from mitmproxy.test import tflow
 
-from livegate.logs.context import EXCHANGE, FLOW, about, belongs_to, session_of
-from livegate.logs.handler import MAX_MESSAGE_CHARACTERS, MAX_TRACEBACK_CHARACTERS, Gate, is_about_a_request, line_of
+from livegate.logs.context import EXCHANGE, FLOW, about, session_of, set_session
+from livegate.logs.handler import (
+    MAX_MESSAGE_CHARACTERS,
+    MAX_TRACEBACK_CHARACTERS,
+    RedactingHandler,
+    is_about_a_request,
+    log_line_of,
+)
 from livegate.logs.terminal import JsonLines
 from livegate.logs.throttle import LINES, WINDOW_S
 
@@ -49,8 +55,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def gate(clock: Clock) -> Iterator[Gate]:
-    made = Gate(lambda text, flow: text.replace("CANARY", "*" if flow is None else "flow's"), clock)
+def gate(clock: Clock) -> Iterator[RedactingHandler]:
+    made = RedactingHandler(lambda text, flow: text.replace("CANARY", "*" if flow is None else "flow's"), clock)
     made.install()
     root, level = logging.getLogger(), logging.getLogger().level
     root.setLevel(logging.DEBUG)
@@ -75,10 +81,10 @@ def flow() -> http.HTTPFlow:
 
 
 def test_the_ids_stand_at_the_end_of_the_text_and_are_fields_of_the_json(
-    gate: Gate, seen: Seen, flow: http.HTTPFlow
+    gate: RedactingHandler, seen: Seen, flow: http.HTTPFlow
 ) -> None:
     logger.warning("refused %s", "x", extra=about(flow))
-    belongs_to(flow, 7)
+    set_session(flow, 7)
     logger.warning("refused %s", "y", extra=about(flow))
     logger.warning("of none")
     assert seen.texts == ["refused x request=id1", "refused y request=id1 session=7", "of none"]
@@ -90,20 +96,20 @@ def test_the_ids_stand_at_the_end_of_the_text_and_are_fields_of_the_json(
 
 def test_a_session_that_is_found_out_later_is_told_later(flow: http.HTTPFlow) -> None:
     tab = SimpleNamespace(number=None)
-    belongs_to(flow, tab)
+    set_session(flow, tab)
     assert session_of(flow) is None
     tab.number = 3
     assert session_of(flow) == 3
     assert session_of(flow.copy()) is None, "nothing of it is copied or saved"
 
 
-def test_flows_of_nobody_have_no_ids(gate: Gate, seen: Seen) -> None:
+def test_flows_of_nobody_have_no_ids(gate: RedactingHandler, seen: Seen) -> None:
     logger.warning("x", extra=about(tflow.tflow()))
     assert seen.texts == ["x"]
 
 
 def test_secrets_and_control_characters_are_taken_out_of_message_and_exception(
-    gate: Gate, seen: Seen, flow: http.HTTPFlow
+    gate: RedactingHandler, seen: Seen, flow: http.HTTPFlow
 ) -> None:
     try:
         raise ValueError("CANARY\x1b[2J\nsecond")
@@ -119,7 +125,7 @@ def test_secrets_and_control_characters_are_taken_out_of_message_and_exception(
     assert not any("CANARY" in text.replace('("CANARY', "") for text in seen.texts)
 
 
-def test_the_address_of_mitmweb_is_told_with_the_token_that_opens_it(gate: Gate, seen: Seen) -> None:
+def test_the_address_of_mitmweb_is_told_with_the_token_that_opens_it(gate: RedactingHandler, seen: Seen) -> None:
     for name in ("mitmproxy.tools.web.master", "mitmproxy.tools.web.webaddons"):
         logging.getLogger(name).info("Web server listening at http://127.0.0.1:8081/?token=CANARY")
         assert seen.texts[-1] == "Web server listening at http://127.0.0.1:8081/?token=CANARY"
@@ -127,7 +133,9 @@ def test_the_address_of_mitmweb_is_told_with_the_token_that_opens_it(gate: Gate,
     assert seen.texts[-1] == "token=*"
 
 
-def test_long_messages_and_tracebacks_are_cut_and_what_is_cut_off_is_no_secret(gate: Gate, seen: Seen) -> None:
+def test_long_messages_and_tracebacks_are_cut_and_what_is_cut_off_is_no_secret(
+    gate: RedactingHandler, seen: Seen
+) -> None:
     long = "x" * (MAX_MESSAGE_CHARACTERS - 3) + "CANARY" + "y" * 100_000
     try:
         raise ValueError(long)
@@ -139,12 +147,14 @@ def test_long_messages_and_tracebacks_are_cut_and_what_is_cut_off_is_no_secret(g
     assert len(entry["traceback"]) == MAX_TRACEBACK_CHARACTERS
 
 
-def test_a_line_whose_values_do_not_fit_is_written_and_raises_nothing(gate: Gate, seen: Seen) -> None:
+def test_a_line_whose_values_do_not_fit_is_written_and_raises_nothing(gate: RedactingHandler, seen: Seen) -> None:
     logger.warning("%d of %s", "CANARY")  # noqa: PLE1206 - that is the point
     assert seen.texts == ["%d of %s (its values do not fit: TypeError)"]
 
 
-def test_the_eleventh_of_a_kind_is_held_back_and_told_with_the_next_line(gate: Gate, seen: Seen, clock: Clock) -> None:
+def test_the_eleventh_of_a_kind_is_held_back_and_told_with_the_next_line(
+    gate: RedactingHandler, seen: Seen, clock: Clock
+) -> None:
     for index in range(LINES + 5):
         logger.warning("failed %d", index)
     logger.warning("other")
@@ -158,7 +168,7 @@ def test_the_eleventh_of_a_kind_is_held_back_and_told_with_the_next_line(gate: G
 
 
 def test_a_kind_of_its_own_is_not_held_back_by_another_of_the_same_template(
-    gate: Gate, seen: Seen, flow: http.HTTPFlow
+    gate: RedactingHandler, seen: Seen, flow: http.HTTPFlow
 ) -> None:
     for index in range(LINES + 1):
         logger.error("%d failed", index, extra=about(flow, "a.test"))
@@ -167,7 +177,7 @@ def test_a_kind_of_its_own_is_not_held_back_by_another_of_the_same_template(
     assert seen.texts[-1].startswith("99 failed")
 
 
-def test_a_line_that_is_all_value_is_of_no_kind(gate: Gate, seen: Seen) -> None:
+def test_a_line_that_is_all_value_is_of_no_kind(gate: RedactingHandler, seen: Seen) -> None:
     for index in range(3 * LINES):
         logger.error("%s", f"problem {index}")
     for _ in range(3 * LINES):
@@ -175,8 +185,8 @@ def test_a_line_that_is_all_value_is_of_no_kind(gate: Gate, seen: Seen) -> None:
     assert len(seen.texts) == 4 * LINES
 
 
-def test_what_somebody_asked_for_is_never_held_back(gate: Gate, seen: Seen, flow: http.HTTPFlow) -> None:
-    belongs_to(flow, 4)
+def test_what_somebody_asked_for_is_never_held_back(gate: RedactingHandler, seen: Seen, flow: http.HTTPFlow) -> None:
+    set_session(flow, 4)
     quiet = ("livegate.access", "livegate.liveview", "mitmproxy.proxy.server")
     for _ in range(3 * LINES):
         for name in quiet:
@@ -192,12 +202,12 @@ def test_what_somebody_asked_for_is_never_held_back(gate: Gate, seen: Seen, flow
 
 
 async def test_what_was_held_back_is_told_in_time_by_the_event_loop(
-    gate: Gate, seen: Seen, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    gate: RedactingHandler, seen: Seen, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = asyncio.get_running_loop()
     later: list[tuple[float, Any]] = []
     monkeypatch.setattr(loop, "call_later", lambda delay, call, *args: later.append((delay, call)))
-    gate.use(loop)
+    gate.set_event_loop(loop)
 
     def flood() -> None:
         for _ in range(LINES + 2):
@@ -222,16 +232,18 @@ async def test_what_was_held_back_is_told_in_time_by_the_event_loop(
     assert len(later) == 2, "no timer without anything to tell"
 
 
-async def test_what_was_held_back_is_told_at_the_end_and_a_closed_loop_is_no_trouble(gate: Gate, seen: Seen) -> None:
+async def test_what_was_held_back_is_told_at_the_end_and_a_closed_loop_is_no_trouble(
+    gate: RedactingHandler, seen: Seen
+) -> None:
     ended = asyncio.new_event_loop()
     ended.close()
-    gate.use(ended)
+    gate.set_event_loop(ended)
     for _ in range(LINES + 1):
         logger.warning("failed")
     gate.uninstall()
     assert seen.texts[-1] == "1 more like this in 0.0 s: failed"
     logger.warning("as before")
     assert seen.texts[-1] == "as before"
-    assert line_of(seen.records[-1]) is None
-    gate._wait()
-    assert not gate._armed
+    assert log_line_of(seen.records[-1]) is None
+    gate._start_timer()
+    assert not gate._timer_pending

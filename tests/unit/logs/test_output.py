@@ -195,7 +195,7 @@ def test_a_line_without_end_is_not_kept_for_ever(pipes: list[Pipe]) -> None:
     pipes.append(pipe)
     for _ in range(10):
         pipe.output.write("x" * 20_000)
-    assert len(pipe.output._begun) <= output.MAX_WRITE_BYTES
+    assert len(pipe.output._partial_line) <= output.MAX_WRITE_BYTES
     assert pipe.output.lost > 0
 
 
@@ -237,7 +237,7 @@ def test_the_streams_are_taken_over_and_given_back(monkeypatch: pytest.MonkeyPat
         assert streams.take_over() == []
         print("out")
         print("error", file=sys.stderr)
-        given = streams.give_back()
+        given = streams.restore()
         assert [old for _, old in given] == [standard["stdout"][1], standard["stderr"][1]]
         assert sys.stdout is standard["stdout"][1]
         assert os.read(standard["stdout"][0], 100) == b"out\n"
@@ -250,12 +250,12 @@ def test_what_goes_wrong_with_the_log_is_said_on_standard_error(monkeypatch: pyt
         streams.take_over()
         os.close(standard["stdout"][0])
         print("lost")
-        streams._at_exit()
+        streams._flush_at_exit()
         print("at the very end")
         sys.stdout.flush()
         assert os.read(standard["stderr"][0], 200) == b"livegate: the log cannot be written: Broken pipe\n"
         assert streams.lost == 2
-        streams.give_back()
+        streams.restore()
 
 
 def test_streams_of_somebody_else_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,13 +264,13 @@ def test_streams_of_somebody_else_are_left_alone(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stderr", None)
     streams = StandardStreams(missing)
     assert streams.take_over() == []
-    assert streams.give_back() == []
+    assert streams.restore() == []
     assert sys.stdout is own
 
 
 def test_streams_that_the_process_was_started_without_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[int] = []
-    monkeypatch.setattr(output, "_closed", lambda: iter(opened))
+    monkeypatch.setattr(output, "_closed_descriptors", lambda: iter(opened))
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
         monkeypatch.setattr(sys, f"__{name}__", None)

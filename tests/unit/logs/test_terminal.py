@@ -15,7 +15,7 @@ from mitmproxy.test import taddons, tflow
 
 from livegate.logs.addon import Logs
 from livegate.logs.context import EXCHANGE, about
-from livegate.logs.handler import Gate
+from livegate.logs.handler import RedactingHandler
 from livegate.logs.terminal import CONNECTION_LOGGER, WATCH_LOGGER, JsonLines, Terminal
 from livegate.pipeline import access_log
 from livegate.settings import Log
@@ -41,7 +41,7 @@ class Tool:
     def __init__(self, context: Any, out: io.StringIO) -> None:
         self.context, self.out = context, out
         self.terminal = Terminal()
-        self.logs = Logs(self.terminal, Gate(lambda text, flow: text))
+        self.logs = Logs(self.terminal, RedactingHandler(lambda text, flow: text))
         context.master.addons.add(self.logs)
         self.logs.running()
 
@@ -128,7 +128,7 @@ async def test_lines_leave_together_at_the_end_of_a_turn_and_bad_news_at_once() 
         await asyncio.to_thread(logger.info, "from a thread without an event loop")
         assert said() == ["from a thread without an event loop"]
         logger.info("five")
-        tool.terminal.end()
+        tool.terminal.stop_buffering()
         logger.info("six")
         assert said() == ["five", "six"]
 
@@ -222,9 +222,9 @@ async def test_the_console_keeps_its_terminal_and_debug_lines_are_made_for_its_l
         terminal.apply(Log(format="json"))
         assert not logger.isEnabledFor(logging.DEBUG)
         context.options.update(console_eventlog_verbosity="debug")
-        terminal.set_least_level()
+        terminal.update_logger_level()
         assert logger.isEnabledFor(logging.DEBUG)
-        logs = Logs(terminal, Gate(lambda text, flow: text))
+        logs = Logs(terminal, RedactingHandler(lambda text, flow: text))
         context.master.addons.add(logs)
         logs.done()
 

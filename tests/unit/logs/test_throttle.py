@@ -16,9 +16,9 @@ def test_the_first_ten_of_a_window_are_written_and_the_others_counted() -> None:
     throttle = Throttle()
     assert written(throttle, A, [100 + index / 10 for index in range(13)]) == [True] * 10 + [False] * 3
     assert throttle.suppressed == 3
-    assert throttle.over(109.9) == []
-    assert throttle.over(110.0) == [Summary(A, 3, 10.0, "")]
-    assert throttle.over(110.0) == []
+    assert throttle.expire(109.9) == []
+    assert throttle.expire(110.0) == [Summary(A, 3, 10.0, "")]
+    assert throttle.expire(110.0) == []
     assert throttle.suppressed == 3
 
 
@@ -27,33 +27,33 @@ def test_kinds_are_counted_apart_by_logger_level_and_template() -> None:
     kinds = [A, B, (A[0], logging.ERROR, A[2]), ("livegate.c", A[1], A[2]), (A[0], A[1], "other")]
     for kind in kinds:
         assert written(throttle, kind, [0, 0]) == [True, False]
-    assert [summary.kind for summary in throttle.all_over(1)] == kinds
+    assert [summary.kind for summary in throttle.expire_all(1)] == kinds
 
 
 def test_a_new_window_begins_with_the_next_line() -> None:
     throttle = Throttle(lines=2)
     assert written(throttle, A, [0, 0, 0]) == [True, True, False]
-    assert throttle.over(50) == [Summary(A, 1, 50, "")]
+    assert throttle.expire(50) == [Summary(A, 1, 50, "")]
     assert written(throttle, A, [50, 51, 52]) == [True, True, False]
-    assert throttle.over(59) == []
-    assert throttle.over(60) == [Summary(A, 1, 10, "")]
+    assert throttle.expire(59) == []
+    assert throttle.expire(60) == [Summary(A, 1, 10, "")]
 
 
 def test_windows_without_a_held_line_end_in_silence() -> None:
     throttle = Throttle()
     assert written(throttle, A, [0, 1]) == [True, True]
-    assert throttle.due is None
-    assert throttle.over(10) == []
-    assert throttle.all_over(10) == []
+    assert throttle.next_expiry is None
+    assert throttle.expire(10) == []
+    assert throttle.expire_all(10) == []
 
 
 def test_it_tells_when_something_is_due() -> None:
     throttle = Throttle(lines=1)
     throttle.admit(A, 1)
     written(throttle, B, [2, 3])
-    assert throttle.due == 12
+    assert throttle.next_expiry == 12
     throttle.admit(A, 4)
-    assert throttle.due == 11
+    assert throttle.next_expiry == 11
 
 
 def test_a_summary_has_the_example_that_was_set() -> None:
@@ -62,8 +62,8 @@ def test_a_summary_has_the_example_that_was_set() -> None:
     assert window is not None
     window.example = "a 1"
     throttle.admit(A, 0)
-    assert throttle.all_over(2) == [Summary(A, 1, 2, "a 1")]
-    assert throttle.all_over(2) == []
+    assert throttle.expire_all(2) == [Summary(A, 1, 2, "a 1")]
+    assert throttle.expire_all(2) == []
 
 
 def test_the_table_of_kinds_is_bounded_and_loses_no_count() -> None:
@@ -71,8 +71,8 @@ def test_the_table_of_kinds_is_bounded_and_loses_no_count() -> None:
     told = 0
     for index in range(1000):
         kind = ("x", logging.WARNING, str(index))
-        told += sum(summary.count for summary in throttle.over(0))
+        told += sum(summary.count for summary in throttle.expire(0))
         assert written(throttle, kind, [0, 0, 0]) == [True, False, False]
         assert len(throttle._windows) <= 101
-    told += sum(summary.count for summary in throttle.all_over(1))
+    told += sum(summary.count for summary in throttle.expire_all(1))
     assert told == throttle.suppressed == 2000

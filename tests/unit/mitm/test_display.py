@@ -13,7 +13,7 @@ from mitmproxy.tools.console import common, flowview
 from mitmproxy.tools.web import app
 
 from livegate.mitm import display
-from livegate.redaction.flows import Hiding
+from livegate.redaction.flows import FlowRedactor
 from livegate.redaction.redactor import Redactor
 
 CANARY = "CANARYcanary0123456789"
@@ -21,7 +21,7 @@ CANARY = "CANARYcanary0123456789"
 
 @pytest.fixture
 def hidden() -> Iterator[None]:
-    display.install(Hiding(Redactor()))
+    display.install(FlowRedactor(Redactor()))
     yield
     display.uninstall()
 
@@ -87,7 +87,7 @@ def test_a_tool_that_is_not_known_is_left_alone_with_a_warning(
 
     monkeypatch.setattr(owner, name, other)
     with caplog.at_level(logging.WARNING):
-        display.install(Hiding(Redactor()))
+        display.install(FlowRedactor(Redactor()))
     try:
         assert getattr(owner, name) is other
         assert f"secrets are not hidden in {tool}, this mitmproxy is not known" in caplog.text

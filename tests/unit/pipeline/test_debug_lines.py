@@ -7,7 +7,7 @@ import pytest
 from flows import begun, flow, settings
 from mitmproxy import http
 
-from livegate.logs.context import FLOW, belongs_to
+from livegate.logs.context import FLOW, set_session
 from livegate.pipeline.access_log import AccessLog
 from livegate.pipeline.fields.diff import describe
 from livegate.pipeline.headers import Headers
@@ -75,7 +75,7 @@ def test_the_access_log_has_the_session_and_no_token_of_a_path(
     token = "SFMyNTY.g2gDbQAAAAVDQU5BUlluBgA.CANARYcanary0123456789"
     made = flow(path=f"/users/reset/{token}/edit")
     begun(made, settings(tmp_path))
-    belongs_to(made, 12)
+    set_session(made, 12)
     made.response = http.Response.make(200)
     AccessLog(Redactor()).response(made)
     assert " session=12" in caplog.messages[0]

@@ -4,7 +4,7 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import tflow
 
-from livegate.redaction.log_text import FreeText
+from livegate.redaction.log_text import LogTextRedactor
 from livegate.redaction.redactor import Redactor
 
 CANARY = "CANARYcanary0123456789"
@@ -31,7 +31,7 @@ def flow(method: str = "GET", path: str = "/", body: bytes = b"", **fields: str)
     ],
 )
 def test_a_secret_that_the_flow_carries_is_found_word_for_word(carrier: http.HTTPFlow) -> None:
-    found = FreeText(Redactor())(f"cannot read '{CANARY}', nor {CANARY}", carrier)
+    found = LogTextRedactor(Redactor())(f"cannot read '{CANARY}', nor {CANARY}", carrier)
     assert CANARY not in found
     assert found.startswith("cannot read '⟪redacted-22-chars-")
 
@@ -40,20 +40,20 @@ def test_the_answers_cookies_are_secrets_too() -> None:
     carrier = flow()
     assert carrier.response
     carrier.response.headers["Set-Cookie"] = f"a={CANARY}; Path=/; SameSite=Strict"
-    found = FreeText(Redactor())(f"bad {CANARY} Strict", carrier)
+    found = LogTextRedactor(Redactor())(f"bad {CANARY} Strict", carrier)
     assert CANARY not in found
     assert found.endswith(" Strict")
 
 
 def test_what_looks_like_a_secret_is_found_without_a_flow() -> None:
-    free_text = FreeText(Redactor())
+    free_text = LogTextRedactor(Redactor())
     found = free_text(f"token={CANARY} of SFMyNTY.{CANARY}.x at http://a.test/?sid={CANARY}", None)
     assert CANARY not in found
     assert free_text("502 backend-broken: nothing came", None) == "502 backend-broken: nothing came"
 
 
 def test_short_and_harmless_values_stay_and_other_bodies_are_not_read() -> None:
-    free_text = FreeText(Redactor())
+    free_text = LogTextRedactor(Redactor())
     assert free_text("a=1, b, json", flow(path="/?v=1&w=b", Cookie="c=json")) == "a=1, b, json"
     json_body = flow("POST", "/", f'{{"password": "{CANARY}"}}'.encode(), Content_Type="application/json")
     assert CANARY in free_text(CANARY, json_body)
@@ -69,6 +69,6 @@ def test_a_flow_without_an_answer_is_no_trouble_and_a_redactor_that_is_off_chang
     carrier = flow(Cookie=f"a={CANARY}")
     carrier.response = None
     redactor = Redactor()
-    assert CANARY not in FreeText(redactor)(CANARY, carrier)
+    assert CANARY not in LogTextRedactor(redactor)(CANARY, carrier)
     redactor.enabled = False
-    assert FreeText(redactor)(CANARY, carrier) == CANARY
+    assert LogTextRedactor(redactor)(CANARY, carrier) == CANARY

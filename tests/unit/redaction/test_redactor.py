@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from livegate.redaction import redactor as redactor_module
 from livegate.redaction.http import HttpRedactor
-from livegate.redaction.redactor import FIELDS, RedactionRules, Redactor
+from livegate.redaction.redactor import SECRET_FIELDS, RedactionRules, Redactor
 
 CANARY = "CANARYcanary0123456789"
 TOKEN = f"SFMyNTY.{CANARY}.{CANARY}"
@@ -39,11 +39,11 @@ def test_no_secrets_name(redactor: Redactor, name: str) -> None:
 
 
 def test_equal_secrets_look_equal_and_others_do_not(redactor: Redactor) -> None:
-    assert redactor.mark("abc") == redactor.mark("abc") != redactor.mark("abd")
-    assert redactor.mark("abc").startswith("⟪redacted-3-chars-")
-    assert Redactor().mark("abc") != redactor.mark("abc"), "the key is another in every process"
-    assert redactor.mark("") == ""
-    assert redactor.mark(redactor.mark("abc")) == redactor.mark("abc")
+    assert redactor.placeholder("abc") == redactor.placeholder("abc") != redactor.placeholder("abd")
+    assert redactor.placeholder("abc").startswith("⟪redacted-3-chars-")
+    assert Redactor().placeholder("abc") != redactor.placeholder("abc"), "the key is another in every process"
+    assert redactor.placeholder("") == ""
+    assert redactor.placeholder(redactor.placeholder("abc")) == redactor.placeholder("abc")
 
 
 @pytest.mark.parametrize("before", ["", "to ", "join CountLive ", '"'])
@@ -92,7 +92,7 @@ def test_what_holds_no_secret_is_the_same_object(redactor: Redactor) -> None:
 
 def test_redaction_can_be_switched_off_and_given_more_names(redactor: Redactor) -> None:
     assert redactor.json({"shoesize": "42"}) == {"shoesize": "42"}
-    redactor.use(RedactionRules(FIELDS | {"shoesize"}))
+    redactor.set_rules(RedactionRules(SECRET_FIELDS | {"shoesize"}))
     assert "42" not in str(redactor.json({"shoe_size": "42"})["shoe_size"])[:11]
     redactor.enabled = False
     assert redactor.json({"password": "x"}) == {"password": "x"}
@@ -245,7 +245,7 @@ def test_what_was_harmless_is_looked_at_again_by_other_rules() -> None:
     redactor = Redactor()
     text = "shoesize=forty-two"
     assert redactor.text(text) == redactor.text(text) == text
-    redactor.use(RedactionRules(fields=FIELDS | {"shoesize"}))
+    redactor.set_rules(RedactionRules(fields=SECRET_FIELDS | {"shoesize"}))
     assert "forty-two" not in redactor.text(text)
 
 
@@ -253,7 +253,7 @@ def test_harmless_texts_are_known_up_to_a_bound(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(redactor_module, "MAX_HARMLESS", 3)
     redactor = Redactor()
     for number in range(10):
-        assert redactor.is_clean(f"text {number}")
-        assert len(redactor._harmless) <= 3
-    assert redactor.is_clean("x" * (redactor_module.MAX_HARMLESS_CHARACTERS + 1))
-    assert all(len(each) <= redactor_module.MAX_HARMLESS_CHARACTERS for each in redactor._harmless)
+        assert redactor.has_no_secrets(f"text {number}")
+        assert len(redactor._known_clean) <= 3
+    assert redactor.has_no_secrets("x" * (redactor_module.MAX_KNOWN_CLEAN_CHARACTERS + 1))
+    assert all(len(each) <= redactor_module.MAX_KNOWN_CLEAN_CHARACTERS for each in redactor._known_clean)

@@ -20,7 +20,7 @@ from livegate.phoenix.page_html import is_socket_url
 from livegate.phoenix.sessions.page import page_of
 from livegate.phoenix.sessions.socket import Channels
 from livegate.pipeline.exchange.record import Exchange, exchange_of, report_of
-from livegate.redaction.content_coding import content_of
+from livegate.redaction.content_coding import decoded_body
 from livegate.redaction.redactor import Redactor
 
 MAX_RECORDED_BYTES = 64 * 1024 * 1024
@@ -115,7 +115,7 @@ class History:
         """Note how the page of a session looks."""
         exchange, response = exchange_of(flow), flow.response
         if exchange is not None and response is not None:
-            html = content_of(response, MAX_PAGE_BYTES) or b""
+            html = decoded_body(response, MAX_PAGE_BYTES) or b""
             self.stylesheets.add_page(number, route_of(exchange), flow.request.path, html)
 
     def _track(self, session: Session, flow: http.HTTPFlow) -> None:

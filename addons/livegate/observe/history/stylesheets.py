@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 from mitmproxy import http
 
 from livegate.phoenix.page_html import path_of
-from livegate.redaction.content_coding import content_of
+from livegate.redaction.content_coding import decoded_body
 
 MAX_SHEET_BYTES = 512 * 1024
 """Of one stylesheet as it is sent, and again as it is shown."""
@@ -81,7 +81,7 @@ class StylesheetCache:
 
 def page_style(sheets: list[http.Response], html: Attributes, body: Attributes) -> dict[str, Any]:
     """The same as plain values; takes as long as inflating the sheets takes."""
-    texts = [content_of(sheet, MAX_SHEET_BYTES) or b"" for sheet in sheets]
+    texts = [decoded_body(sheet, MAX_SHEET_BYTES) or b"" for sheet in sheets]
     return {"css": b"\n".join(texts).decode("utf-8", "replace"), "html": html, "body": body}
 
 
