@@ -1,4 +1,4 @@
-"""How many log lines of one kind are written, sans-io: the first few of a while, the others are counted; see `RedactingHandler`."""
+"""Throttle of log lines by kind, sans-io: the first lines of a window are written, the others counted."""
 
 from collections import OrderedDict
 from dataclasses import dataclass

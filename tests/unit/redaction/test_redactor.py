@@ -250,7 +250,7 @@ def test_what_was_harmless_is_looked_at_again_by_other_rules() -> None:
 
 
 def test_harmless_texts_are_known_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redactor_module, "MAX_HARMLESS", 3)
+    monkeypatch.setattr(redactor_module, "MAX_KNOWN_CLEAN", 3)
     redactor = Redactor()
     for number in range(10):
         assert redactor.has_no_secrets(f"text {number}")
