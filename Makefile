@@ -10,7 +10,7 @@ help:
 	@echo "make demo     start the demo apps and the gateway in mitmweb in front of them"
 	@echo "make run      run the gateway with configs/gateway.yaml"
 	@echo "make test     all tests (chromium, node and npm are used when they are there)"
-	@echo "make check    ruff, ruff format, mypy --strict"
+	@echo "make check    ruff, ruff format, mypy --strict, import contracts"
 	@echo "make bench    speed beside nginx, HAProxy and plain mitmdump, on this machine (ARGS=--quick for a glance)"
 	@echo "make bench-frames  what it costs to understand a LiveView frame"
 	@echo "make bench-page  what WebSockets lose while the admin page is open"
@@ -44,6 +44,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: install
 	$(BIN)/python -m tests.bench $(ARGS)
