@@ -25,17 +25,17 @@ from livegate.observe.metrics.addon import Metrics
 from livegate.observe.metrics.loop_lag import LoopLag
 from livegate.observe.tracing.addon import Tracing
 from livegate.pipeline.access_log import AccessLog
-from livegate.pipeline.backend_recovery import Recoveries
+from livegate.pipeline.backend_recovery import BackendRecovery
 from livegate.pipeline.certificates import Certificates
 from livegate.pipeline.client_identity import ClientIdentity
 from livegate.pipeline.drain import Drain
 from livegate.pipeline.errors import Errors
 from livegate.pipeline.flow_history import FlowHistory
 from livegate.pipeline.guard import Guard
-from livegate.pipeline.handshake_timeout import Timeouts
+from livegate.pipeline.handshake_timeout import HandshakeTimeout
 from livegate.pipeline.headers import Headers
 from livegate.pipeline.https_redirect import HttpsRedirect
-from livegate.pipeline.next_layer import Transport
+from livegate.pipeline.next_layer import GatewayNextLayer
 from livegate.pipeline.policy import RequestPolicy
 from livegate.pipeline.rate_limiter import RateLimiter
 from livegate.pipeline.ratelimit.memory_storage import BoundedMemoryStorage
@@ -44,7 +44,7 @@ from livegate.pipeline.router import DomainRouter
 from livegate.pipeline.safe_options import SafeOptions
 from livegate.pipeline.startup import Startup
 from livegate.pipeline.streaming import Streaming
-from livegate.pipeline.websocket_admission import WebSockets
+from livegate.pipeline.websocket_admission import WebSocketAdmission
 from livegate.redaction.log_text import LogTextRedactor
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings
@@ -54,7 +54,7 @@ from livegate.websocket.registry import Sockets
 def gateway_addons() -> list[Any]:
     """Make a fresh set of the gateway's addons, in pipeline order."""
     current = CurrentSettings()
-    terminal, timeouts = Terminal(), Timeouts(current)
+    terminal, timeouts = Terminal(), HandshakeTimeout(current)
     sockets = Sockets()
     recorder, redactor = Recorder(), Redactor()
     frames = FrameLogger(recorder, redactor)
@@ -89,14 +89,14 @@ def gateway_addons() -> list[Any]:
     return [
         SafeOptions(),
         startup,
-        Transport(policy, current.ready),
+        GatewayNextLayer(policy, current.ready),
         Certificates(current),
         Guard(current),
         drain,
         ClientIdentity(),
         RateLimiter(QuotaChecker(rates)),
         DomainRouter(),
-        WebSockets(current, sockets),
+        WebSocketAdmission(current, sockets),
         HttpsRedirect(),
         tracing.context,
         Headers(),
@@ -104,7 +104,7 @@ def gateway_addons() -> list[Any]:
         Streaming(),
         LiveViewInspector(recorder, redactor),
         Errors(),
-        Recoveries(current),
+        BackendRecovery(current),
         AccessLog(redactor),
         LiveViewCommands(recorder, redactor),
         frames,

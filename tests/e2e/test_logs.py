@@ -32,14 +32,14 @@ FORM = {"type": "form", "event": "swap", "value": f"user%5Bpassword%5D={CANARY}1
 CLUMSY = """
 from livegate.pipeline import headers
 
-sort = headers._sorted
+sort = headers._partition
 
 def sort_or_fail(fields, *, trusted):
     if any(b"boom" in value for _, value in fields):
         raise ValueError(f"cannot sort {fields}")
     return sort(fields, trusted=trusted)
 
-headers._sorted = sort_or_fail
+headers._partition = sort_or_fail
 
 class Clumsy:
     def request(self, flow):

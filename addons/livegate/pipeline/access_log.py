@@ -8,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
 
 from livegate.logs.context import session_of
-from livegate.pipeline.exchange.record import Exchange, body_sizes, exchange_of, report_of
+from livegate.pipeline.exchange.record import Exchange, body_sizes, exchange_of, socket_stats
 from livegate.redaction.printable import printable
 from livegate.redaction.redactor import Redactor
 
@@ -50,18 +50,18 @@ class AccessLog:
             **self._place(flow, exchange),
             "status": status,
             "duration_ms": _milliseconds(exchange.started, time.monotonic()),
-            "backend_ms": _milliseconds(exchange.forwarded_at, exchange.answered_at),
+            "backend_ms": _milliseconds(exchange.forwarded_at, exchange.response_started_at),
             "bytes_in": bytes_in,
             "bytes_out": bytes_out,
             "route": exchange.service.name if exchange.service else None,
             "client": str(exchange.client),
             "request_id": exchange.request_id,
             "session": session_of(flow),
-            "reason": exchange.refused or (exchange.failure.reason if exchange.failure else None),
+            "reason": exchange.refusal_reason or (exchange.failure.reason if exchange.failure else None),
         }
 
     def _websocket_fields(self, flow: http.HTTPFlow, exchange: Exchange, websocket: WebSocketData) -> Fields:
-        report = report_of(exchange, websocket)
+        report = socket_stats(exchange, websocket)
         return {
             "method": "WEBSOCKET",
             **self._place(flow, exchange),

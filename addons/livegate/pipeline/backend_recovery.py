@@ -15,25 +15,25 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Trouble:
+class _Outage:
     since: float
     failed: int = 0
 
 
-class Recoveries:
+class BackendRecovery:
     """Counts what failed at a service's backend since its last answer; at most one entry a service."""
 
     def __init__(self, current: CurrentSettings) -> None:
-        self._troubles: dict[str, _Trouble] = {}
+        self._outages: dict[str, _Outage] = {}
         current.on_change(self._settings_changed)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
-        if not self._troubles:
+        if not self._outages:
             return
         exchange = exchange_of(flow)
-        if exchange is None or exchange.service is None or exchange.answered_at is None:
+        if exchange is None or exchange.service is None or exchange.response_started_at is None:
             return
-        trouble = self._troubles.pop(exchange.service.name, None)
+        trouble = self._outages.pop(exchange.service.name, None)
         if trouble is not None:
             logger.warning(
                 "the backend of %s answers again: %d request(s) had failed in %.1f s (backend %s)",
@@ -48,10 +48,10 @@ class Recoveries:
         exchange = exchange_of(flow)
         if exchange is None or exchange.service is None or exchange.failure is None:
             return
-        if exchange.failure.status >= status_codes.BAD_GATEWAY and exchange.answered_at is None:
-            trouble = self._troubles.setdefault(exchange.service.name, _Trouble(time.monotonic()))
+        if exchange.failure.status >= status_codes.BAD_GATEWAY and exchange.response_started_at is None:
+            trouble = self._outages.setdefault(exchange.service.name, _Outage(time.monotonic()))
             trouble.failed += 1
 
     def _settings_changed(self, settings: Settings) -> None:
         names = {service.name for service in settings.services}
-        self._troubles = {name: trouble for name, trouble in self._troubles.items() if name in names}
+        self._outages = {name: trouble for name, trouble in self._outages.items() if name in names}

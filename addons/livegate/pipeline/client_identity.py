@@ -25,11 +25,11 @@ class ClientIdentity:
             return
         headers = flow.request.headers
         trusted = exchange.settings.trusted_proxies
-        exchange.client = client_behind(exchange.peer, headers.get_all("X-Forwarded-For"), trusted)
+        exchange.client = client_address(exchange.peer, headers.get_all("X-Forwarded-For"), trusted)
         exchange.scheme = forwarded_scheme(headers.get_all("X-Forwarded-Proto")) or exchange.scheme
 
 
-def client_behind(peer: Address, forwarded_for: Sequence[str], trusted: tuple[Network, ...]) -> Address:
+def client_address(peer: Address, forwarded_for: Sequence[str], trusted: tuple[Network, ...]) -> Address:
     """The right-most address of X-Forwarded-For that is not a trusted proxy's own.
 
     An entry that is no address ends the walk: what stands left of it may be anybody's invention, so the last trusted

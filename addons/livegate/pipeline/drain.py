@@ -21,9 +21,9 @@ from livegate.websocket.registry import Sockets
 
 logger = logging.getLogger(__name__)
 
-SPREAD = 0.6
+CLOSE_SHARE = 0.6
 """The part of the drain time over which sockets are closed; the rest is for their answers."""
-LOOK_EVERY_S = 0.05
+POLL_EVERY_S = 0.05
 STOPPING = Refusal(503, "The gateway is being stopped.", "draining", (("Retry-After", "1"),), close=True)
 
 
@@ -36,7 +36,7 @@ class Drain:
     def __init__(self, current: CurrentSettings, sockets: Sockets) -> None:
         self._current = current
         self._sockets = sockets
-        self._hurry = asyncio.Event()
+        self._stop_now = asyncio.Event()
         self.draining = False
 
     @fail_closed
@@ -54,19 +54,19 @@ class Drain:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._hurry.set)
+                loop.add_signal_handler(number, self._stop_now.set)
         servers = ctx.master.addons.get("proxyserver").servers
         await servers.update([])
         close_idle_clients()
-        polls = _end_polls(within_s=SPREAD * seconds)
-        count = self._sockets.close_all(SERVICE_RESTART, "the gateway is being stopped", within_s=SPREAD * seconds)
+        polls = _end_polls(within_s=CLOSE_SHARE * seconds)
+        count = self._sockets.close_all(SERVICE_RESTART, "the gateway is being stopped", within_s=CLOSE_SHARE * seconds)
         if open_connections():
             text = "stopping: %d WebSocket(s) to close, %d long-poll(s) to end, at most %gs (again to end at once)"
             logger.info(text, count, polls, seconds)
         try:
             async with asyncio.timeout(seconds):
-                while open_connections() and not self._hurry.is_set():  # noqa: ASYNC110 - mitmproxy tells nobody
-                    await asyncio.sleep(LOOK_EVERY_S)
+                while open_connections() and not self._stop_now.is_set():  # noqa: ASYNC110 - mitmproxy tells nobody
+                    await asyncio.sleep(POLL_EVERY_S)
         except TimeoutError:
             logger.warning("stopped with %d connection(s) still open", open_connections())
 

@@ -8,7 +8,7 @@ from mitmproxy import http
 from livegate.http1.refusal import Refusal
 from livegate.logs.context import about
 from livegate.pipeline.exchange.record import exchange_of
-from livegate.pipeline.exchange.responses import CLIENT_GONE_STATUS, fail
+from livegate.pipeline.exchange.responses import CLIENT_CLOSED_STATUS, fail
 from livegate.redaction.printable import printable
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Errors:
 
 def _level(failure: Refusal) -> int:
     """Return INFO if the client left or the gateway stops, WARNING for client errors and time-outs, else ERROR."""
-    if failure.status in (CLIENT_GONE_STATUS, HTTPStatus.SERVICE_UNAVAILABLE):
+    if failure.status in (CLIENT_CLOSED_STATUS, HTTPStatus.SERVICE_UNAVAILABLE):
         return logging.INFO
     server_error = failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR and failure.status != HTTPStatus.GATEWAY_TIMEOUT
     return logging.ERROR if server_error else logging.WARNING
@@ -48,7 +48,7 @@ def _level(failure: Refusal) -> int:
 
 def _unforeseen(flow: http.HTTPFlow) -> Refusal:
     if flow.error is not None and flow.error.msg == flow.error.KILLED_MESSAGE:
-        return Refusal(CLIENT_GONE_STATUS, "The flow was killed.", "killed")
+        return Refusal(CLIENT_CLOSED_STATUS, "The flow was killed.", "killed")
     if flow.response is None:
         return Refusal(400, "The request is malformed.", "request-malformed", close=True)
     return Refusal(502, "The service sent an invalid response.", "backend-invalid")

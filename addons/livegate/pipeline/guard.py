@@ -5,7 +5,7 @@ from mitmproxy.net.http import http1
 
 from livegate.http1 import request_head, upgrade
 from livegate.http1.refusal import Refusal
-from livegate.pipeline.exchange.record import Exchange, begin
+from livegate.pipeline.exchange.record import Exchange, start_exchange
 from livegate.pipeline.exchange.responses import refuse
 from livegate.pipeline.fail_closed import fail_closed
 from livegate.pipeline.reverse_mode import is_reverse
@@ -25,8 +25,8 @@ class Guard:
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if not flow.live or flow.response is not None:
             return
-        exchange = begin(flow, self._current.value)
-        exchange.wants_close = http1.connection_close(flow.request.http_version, flow.request.headers)
+        exchange = start_exchange(flow, self._current.value)
+        exchange.close_connection = http1.connection_close(flow.request.http_version, flow.request.headers)
         if flow.error is not None:
             return  # mitmproxy has refused it already; the record is for the log
         refusal = self._judge(flow, exchange)

@@ -8,7 +8,7 @@ from livegate.mitm.proxyserver import close_client
 from livegate.settings import CurrentSettings
 
 
-class Timeouts:
+class HandshakeTimeout:
     """Give a client's connection `keep_alive` seconds to reach HTTP, its TLS handshake included."""
 
     def __init__(self, current: CurrentSettings) -> None:

@@ -52,7 +52,7 @@ END_TO_END = frozenset(
     }
 )
 """Fields that `Connection` cannot nominate for removal."""
-SET_BY_US = frozenset(
+REGENERATED = frozenset(
     {
         b"host",
         b"x-request-id",
@@ -74,8 +74,8 @@ _X_FORWARDED = b"x-forwarded-"
 _PROTECTED = END_TO_END | FORWARDING
 _PROTECTED_PREFIXES = (b"sec-websocket-", _X_FORWARDED)
 _SENSITIVE = HOP_BY_HOP | _PROTECTED
-_TAKEN_OUT = HOP_BY_HOP | SET_BY_US | {EXTENSIONS}
-_TAKEN_OUT_OF_ANSWERS = HOP_BY_HOP | {b"alt-svc", b"x-request-id"}
+_REMOVED = HOP_BY_HOP | REGENERATED | {EXTENSIONS}
+_REMOVED_FROM_RESPONSES = HOP_BY_HOP | {b"alt-svc", b"x-request-id"}
 
 type Field = tuple[bytes, bytes]
 type Fields = Sequence[Field]
@@ -89,7 +89,7 @@ class Headers:
         exchange = awaiting_backend(flow)
         if exchange is None or exchange.service is None:
             return
-        kept, taken_out = _sorted(flow.request.headers.fields, trusted=exchange.peer_trusted)
+        kept, taken_out = _partition(flow.request.headers.fields, trusted=exchange.peer_trusted)
         fields = [
             (b"Host", _host(exchange, exchange.service).encode()),
             *_with_origin(kept, exchange, exchange.service),
@@ -99,33 +99,33 @@ class Headers:
             *_upgrade(taken_out, exchange, exchange.service),
         ]
         if logger.isEnabledFor(logging.DEBUG):
-            _tell_changes(flow, "request", flow.request.headers.fields, fields)
+            _log_field_changes(flow, "request", flow.request.headers.fields, fields)
         flow.request.headers = quick_headers(fields)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
-        if exchange is None or exchange.refused or flow.response is None:
+        if exchange is None or exchange.refusal_reason or flow.response is None:
             return
-        exchange.answered_at = time.monotonic()
-        fields = _answer_fields(flow.response, exchange, flow.request)
+        exchange.response_started_at = time.monotonic()
+        fields = _response_fields(flow.response, exchange, flow.request)
         if logger.isEnabledFor(logging.DEBUG):
-            _tell_changes(flow, "answer", flow.response.headers.fields, fields)
+            _log_field_changes(flow, "answer", flow.response.headers.fields, fields)
         flow.response.headers = quick_headers(fields)
 
 
-def _tell_changes(flow: http.HTTPFlow, what: str, before: Fields, after: Fields) -> None:
+def _log_field_changes(flow: http.HTTPFlow, what: str, before: Fields, after: Fields) -> None:
     """For the log at level debug: which fields are not as they came."""
     changes = diff.describe(before, after)
     logger.debug("header fields of the %s: %s", what, changes or "unchanged", extra=about(flow))
 
 
-def _sorted(fields: Fields, *, trusted: bool) -> tuple[list[Field], dict[bytes, list[bytes]]]:
+def _partition(fields: Fields, *, trusted: bool) -> tuple[list[Field], dict[bytes, list[bytes]]]:
     """The fields of a request that go on as they are, and the values of those that end here or are made anew."""
     kept: list[Field] = []
     taken_out: dict[bytes, list[bytes]] = {}
     for field in fields:
         name = field[0].lower()
-        if name in _TAKEN_OUT:
+        if name in _REMOVED:
             taken_out.setdefault(name, []).append(field[1])
         elif name in FORWARDING or name.startswith(_X_FORWARDED):
             if trusted:
@@ -225,15 +225,15 @@ def _trace(taken_out: dict[bytes, list[bytes]]) -> list[Field]:
     ]
 
 
-def _answer_fields(response: http.Response, exchange: Exchange, request: http.Request) -> list[Field]:
+def _response_fields(response: http.Response, exchange: Exchange, request: http.Request) -> list[Field]:
     fields = response.headers.fields
-    dropped = _TAKEN_OUT_OF_ANSWERS | _nominated(value for name, value in fields if name.lower() == b"connection")
+    dropped = _REMOVED_FROM_RESPONSES | _nominated(value for name, value in fields if name.lower() == b"connection")
     if request.http_version == "HTTP/1.0":
         dropped |= {b"transfer-encoding"}  # which HTTP/1.0 does not know: the end of the connection ends the body
     kept = [field for field in fields if field[0].lower() not in dropped]
     if response.status_code == status_codes.SWITCHING:
         kept += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
-    elif exchange.wants_close:
+    elif exchange.close_connection:
         kept.append((b"Connection", b"close"))
     own_legacy = any(name.lower().startswith(b"x-ratelimit-") for name, _ in kept)
     limits = [

@@ -20,7 +20,7 @@ TLS_HANDSHAKE_RECORD = 0x16
 TLS_RECORD_PREFIX_BYTES = 3
 
 
-class Transport:
+class GatewayNextLayer:
     """Choose the layers of a connection; refuse what did not come in, or would not go out, by the gateway's way."""
 
     def __init__(self, policy: GatewayPolicy, serving: asyncio.Event) -> None:

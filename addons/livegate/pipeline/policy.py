@@ -14,9 +14,9 @@ from livegate.logs.context import about
 from livegate.mitm.hook_table import table_of
 from livegate.pipeline.access_log import Fields, write
 from livegate.pipeline.exchange.failures import refusal_for
-from livegate.pipeline.exchange.record import ANSWER, SocketReport, exchange_of
+from livegate.pipeline.exchange.record import EARLY_RESPONSE, SocketStats, exchange_of
 from livegate.pipeline.exchange.responses import fail, make_response
-from livegate.pipeline.streaming import copy_of_response
+from livegate.pipeline.streaming import tap_response
 from livegate.proxy.policy import ConnectionBounds, Failure, Plan, Upstream
 from livegate.redaction.printable import printable
 from livegate.settings import CurrentSettings, MessageHistoryLimits, Service
@@ -44,7 +44,7 @@ class RequestPolicy:
         self._current = current
         self._sockets = sockets
         self._shelf = Shelf(0)
-        self._refused_early = refused_early
+        self._refused_before_flow = refused_early
         self.http_started = http_started
 
     def bounds(self) -> ConnectionBounds:
@@ -59,22 +59,22 @@ class RequestPolicy:
         limits = self._current.value.limits
         rule = request_head.head_refusal if complete else request_head.unfinished_head_refusal
         refusal = rule(head, max_bytes=limits.head, max_headers=limits.headers)
-        return self._without_flow(client, refusal, head) if refusal else None
+        return self._refuse_before_flow(client, refusal, head) if refusal else None
 
     def head_timed_out(self, client: Client, head: bytes) -> http.Response:
         seconds = self._current.value.timeouts.request_head
         message = f"The request's head did not arrive within {seconds:g} s."
-        return self._without_flow(client, Refusal(408, message, "request-head-slow", close=True), head)
+        return self._refuse_before_flow(client, Refusal(408, message, "request-head-slow", close=True), head)
 
     def refuse_unreadable(self, client: Client, request: http.Request | None, head: bytes) -> http.Response:
         refusal = Refusal(400, "The request is malformed.", "request-malformed", close=True)
         if request is None:
-            return self._without_flow(client, refusal, head)
+            return self._refuse_before_flow(client, refusal, head)
         answer = make_response(None, refusal, request_head.request_target(head))
-        setattr(request, ANSWER, answer)
+        setattr(request, EARLY_RESPONSE, answer)
         return answer
 
-    def _without_flow(self, client: Client, refusal: Refusal, head: bytes) -> http.Response:
+    def _refuse_before_flow(self, client: Client, refusal: Refusal, head: bytes) -> http.Response:
         """Answer and log a request that never became a flow."""
         answer = make_response(None, refusal, request_head.request_target(head))
         size = len(answer.raw_content or b"")
@@ -89,7 +89,7 @@ class RequestPolicy:
             "reason": refusal.reason,
         }
         write(fields)
-        self._refused_early(client, refusal, size)
+        self._refused_before_flow(client, refusal, size)
         return answer
 
     def plan(self, flow: http.HTTPFlow) -> Plan | None:
@@ -99,7 +99,7 @@ class RequestPolicy:
         service, limits = exchange.service, exchange.settings.limits
         exchange.forwarded_at = time.monotonic()
         if logger.isEnabledFor(logging.DEBUG):
-            _tell_where(flow, service)
+            _log_destination(flow, service)
         return Plan(
             upstream=_upstream(flow, service),
             connect_s=service.timeouts.connect,
@@ -148,7 +148,7 @@ class RequestPolicy:
         self._sockets.ended(session)
         exchange, client, server = exchange_of(session.flow), session.client, session.server
         if exchange is not None:
-            exchange.socket = SocketReport(
+            exchange.socket = SocketStats(
                 messages_in=client.messages,
                 messages_out=server.messages,
                 bytes_in=client.bytes,
@@ -172,8 +172,8 @@ class RequestPolicy:
 
     def failure_answer(self, flow: http.HTTPFlow | None, status: int) -> http.Response:
         exchange = exchange_of(flow) if flow is not None else None
-        if exchange is not None and exchange.failure_answer is not None:
-            return exchange.failure_answer
+        if exchange is not None and exchange.failure_response is not None:
+            return exchange.failure_response
         message = (
             "The request is malformed."
             if status < HTTPStatus.INTERNAL_SERVER_ERROR
@@ -189,7 +189,7 @@ class RequestPolicy:
 
     def stream_response(self, flow: http.HTTPFlow) -> bool | Callable[[bytes], bytes]:
         exchange = exchange_of(flow)
-        return True if exchange is None else copy_of_response(exchange)
+        return True if exchange is None else tap_response(exchange)
 
 
 def _kept_after_end() -> MessageHistoryLimits | None:
@@ -214,7 +214,7 @@ def _upstream(flow: http.HTTPFlow, service: Service) -> Upstream:
     )
 
 
-def _tell_where(flow: http.HTTPFlow, service: Service) -> None:
+def _log_destination(flow: http.HTTPFlow, service: Service) -> None:
     """For the log at level debug: where a request goes, and as whose."""
     request = flow.request
     logger.debug(

@@ -14,7 +14,7 @@ from livegate.pipeline.fail_closed import fail_closed
 from livegate.pipeline.ratelimit.keys import address_key, user_key
 from livegate.pipeline.ratelimit.quotas import Decision, Quota, QuotaChecker, QuotaState
 from livegate.pipeline.router import service_for
-from livegate.pipeline.streaming import will_stream_request
+from livegate.pipeline.streaming import should_stream_request
 from livegate.settings import RateLimits
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class RateLimiter:
     @fail_closed
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         exchange = awaiting_backend(flow)
-        if exchange is not None and will_stream_request(flow, exchange):
+        if exchange is not None and should_stream_request(flow, exchange):
             self._count(flow, exchange)
 
     @fail_closed
@@ -41,9 +41,9 @@ class RateLimiter:
             self._count(flow, exchange)
 
     def _count(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
-        if exchange.counted:
+        if exchange.rate_limit_checked:
             return
-        exchange.counted = True
+        exchange.rate_limit_checked = True
         limits = _limits(exchange)
         quotas = _quotas(flow, exchange, limits)
         if not quotas:

@@ -23,7 +23,7 @@ class Streaming:
         if length is not None and length > limits.body:
             message = f"The request body is {length} bytes long; at most {limits.body} are allowed."
             refuse(flow, Refusal(413, message, "body-too-large"))
-        elif will_stream_request(flow, exchange):
+        elif should_stream_request(flow, exchange):
             exchange.streams_request = True
             exchange.request_copy = BoundedCopy(limits.stream_above)
             flow.request.stream = exchange.request_copy
@@ -35,10 +35,10 @@ class Streaming:
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
-        if exchange is None or exchange.refused or flow.response is None or flow.response.stream:
+        if exchange is None or exchange.refusal_reason or flow.response is None or flow.response.stream:
             return
-        if comes_at_length(flow.response, exchange):
-            flow.response.stream = copy_of_response(exchange)
+        if should_stream_response(flow.response, exchange):
+            flow.response.stream = tap_response(exchange)
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
@@ -52,7 +52,7 @@ def content_length(headers: http.Headers) -> int | None:
     return int(value) if value.isascii() and value.isdigit() and len(value) <= MAX_LENGTH_DIGITS else None
 
 
-def will_stream_request(flow: http.HTTPFlow, exchange: Exchange) -> bool:
+def should_stream_request(flow: http.HTTPFlow, exchange: Exchange) -> bool:
     """Whether a request body will be passed on as it arrives: longer than `stream_above`, or of unknown length."""
     if "transfer-encoding" in flow.request.headers:
         return True
@@ -60,7 +60,7 @@ def will_stream_request(flow: http.HTTPFlow, exchange: Exchange) -> bool:
     return length is not None and length > exchange.settings.limits.stream_above
 
 
-def comes_at_length(response: http.Response, exchange: Exchange) -> bool:
+def should_stream_response(response: http.Response, exchange: Exchange) -> bool:
     """Whether a response is known from its head to be long or endless: Server-Sent Events, or over `stream_above`."""
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "text/event-stream":
@@ -69,7 +69,7 @@ def comes_at_length(response: http.Response, exchange: Exchange) -> bool:
     return length is not None and length > exchange.settings.limits.stream_above
 
 
-def copy_of_response(exchange: Exchange) -> BoundedCopy:
+def tap_response(exchange: Exchange) -> BoundedCopy:
     """What `flow.response.stream` shall be for a response that is passed on as it comes."""
     exchange.response_copy = BoundedCopy(exchange.settings.limits.stream_above)
     return exchange.response_copy

@@ -17,7 +17,7 @@ REMOVED_WITHIN_S = 2.0
 """Over how long the sockets of a service that was removed are closed."""
 
 
-class WebSockets:
+class WebSocketAdmission:
     """Refuse upgrades that may not be: 403 for a strange origin, 503 when there are too many sockets."""
 
     def __init__(self, current: CurrentSettings, sockets: Sockets) -> None:

@@ -40,7 +40,7 @@ async def test_the_addons_stand_in_the_order_of_a_requests_way() -> None:
         "RateLimiter",
         "DomainRouter",
         "Headers",
-        "Timeouts",
+        "HandshakeTimeout",
         "Streaming",
         "Errors",
         "AccessLog",

@@ -26,7 +26,7 @@ from livegate.observe.history.incidents import MAX_ENTRIES
 from livegate.observe.metrics import addon as counting
 from livegate.observe.metrics.addon import Metrics
 from livegate.observe.metrics.labels import OTHER
-from livegate.pipeline.exchange.record import BoundedCopy, Exchange, SocketReport
+from livegate.pipeline.exchange.record import BoundedCopy, Exchange, SocketStats
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, Settings
 from livegate.websocket.registry import Sockets
@@ -113,7 +113,7 @@ def test_an_answered_request_is_counted_timed_and_measured(lab: Lab) -> None:
     assert lab.of("gateway_requests_in_flight", route="app.test") == 1
     flow.request.content = b"12345"
     exchange.started = time.monotonic() - 0.3
-    exchange.forwarded_at, exchange.answered_at = 10.0, 10.02
+    exchange.forwarded_at, exchange.response_started_at = 10.0, 10.02
     lab.answer(flow, 201, b"answer!")
     assert lab.of("gateway_requests_in_flight", route="app.test") == 0
     assert lab.of("gateway_requests_total", route="app.test", method="POST", code="201") == 1
@@ -145,7 +145,7 @@ def test_no_body_follows_the_answer_to_a_head_request(lab: Lab) -> None:
 def test_what_was_refused_before_the_router_is_still_the_services(lab: Lab) -> None:
     for host, route in (("app.test", "app.test"), ("nobody.test", "_unmapped"), ("", "_unmapped")):
         flow, exchange = lab.begin(host=host)
-        exchange.service, exchange.refused = None, "draining"
+        exchange.service, exchange.refusal_reason = None, "draining"
         lab.answer(flow, 503)
         counted = lab.of("gateway_rejected_total", route=route, reason="draining")
         assert counted == (2 if host == "" else 1)
@@ -153,7 +153,7 @@ def test_what_was_refused_before_the_router_is_still_the_services(lab: Lab) -> N
 
 def test_a_request_is_counted_once_though_an_error_follows_its_answer(lab: Lab) -> None:
     flow, exchange = lab.begin()
-    exchange.refused = "body-too-large"
+    exchange.refusal_reason = "body-too-large"
     lab.answer(flow, 413)
     lab.fail(flow, exchange, Refusal(499, "It went away.", "client-gone"))
     lab.metrics.requestheaders(flow)
@@ -178,11 +178,11 @@ def test_failures_are_counted_by_reason(lab: Lab) -> None:
 
 def test_refusals_and_decisions_of_the_rate_limiter(lab: Lab) -> None:
     flow, exchange = lab.begin()
-    exchange.upgrade, exchange.refused = True, "rate-limit-ip"
+    exchange.upgrade, exchange.refusal_reason = True, "rate-limit-ip"
     exchange.limit_decisions = (("user", "allowed"), ("ip", "refused"))
     lab.answer(flow, 429)
     flow, exchange = lab.begin(host="nobody.test")
-    exchange.refused = "unmapped-host"
+    exchange.refusal_reason = "unmapped-host"
     lab.answer(flow, 404)
     lab.metrics.refused_before_flow(Refusal(431, "Too large.", "head-large"), 90)
     assert lab.of("gateway_rejected_total", route="app.test", reason="rate-limit-ip") == 1
@@ -255,7 +255,7 @@ def test_a_socket_is_counted_while_it_is_open_and_once_it_has_ended(lab: Lab) ->
     assert lab.of("gateway_ws_bytes_total", route="app.test", direction="up") == 30
     assert lab.of("gateway_ws_bytes_total", route="app.test", direction="down") == 0
     lab.sockets.ended(session)
-    exchange.socket = SocketReport(5, 7, 50, 70, 3, 1, "backend", 0)
+    exchange.socket = SocketStats(5, 7, 50, 70, 3, 1, "backend", 0)
     lab.end(flow, 4123)
     lab.end(flow, 4123)
     assert lab.of("gateway_ws_connections", route="app.test") == 0
@@ -503,7 +503,7 @@ def test_no_label_holds_anything_that_a_client_sent(lab: Lab) -> None:
         exchange = flows.begun(flow, lab.settings, host=host)
         lab.metrics.requestheaders(flow)
         exchange.limit_decisions = (("ip", "refused"),)
-        exchange.refused = "Canary: canary.test"
+        exchange.refusal_reason = "Canary: canary.test"
         lab.answer(flow, 799, b"canary")
         flow = flows.flow(*sent, host=host, **given)
         exchange = flows.begun(flow, lab.settings, host=host)

@@ -136,7 +136,7 @@ async def test_a_request_carries_its_own_span_to_the_backend(made: Made) -> None
     exchange = begun(sent, made.current.value)
     made.addon.context.requestheaders(sent)
     Headers().requestheaders(sent)
-    exchange.forwarded_at, exchange.answered_at = 1.0, 1.25
+    exchange.forwarded_at, exchange.response_started_at = 1.0, 1.25
     made.addon.response(answered(sent, 503))
     (span,) = made.spans
     assert sent.request.headers["traceparent"] == f"00-{TRACE}-{span.context.span_id}-01"
@@ -162,7 +162,7 @@ async def test_a_request_carries_its_own_span_to_the_backend(made: Made) -> None
 async def test_what_is_refused_or_lost_is_told_with_its_reason(made: Made) -> None:
     made.addon.running()
     refused = flow(method="BREW")
-    begun(refused, made.current.value).refused = "unmapped-host"
+    begun(refused, made.current.value).refusal_reason = "unmapped-host"
     made.addon.response(answered(refused, 404))
     lost, gone, unknown = flow(), flow(), flow()
     begun(lost, made.current.value).failure = Refusal(502, "x", "backend-unreachable")

@@ -7,8 +7,8 @@ from flows import begun, flow, settings
 from mitmproxy import http
 
 from livegate.http1.refusal import Refusal
-from livegate.pipeline.backend_recovery import Recoveries
-from livegate.pipeline.exchange.failures import CLIENT_GONE
+from livegate.pipeline.backend_recovery import BackendRecovery
+from livegate.pipeline.exchange.failures import CLIENT_CLOSED
 from livegate.settings import CurrentSettings
 
 DOWN = Refusal(502, "x", "backend-unreachable")
@@ -19,18 +19,20 @@ class Lab:
     def __init__(self, tmp_path: Path) -> None:
         self.tmp_path = tmp_path
         self.current = CurrentSettings(settings(tmp_path, services=SERVICES))
-        self.addon = Recoveries(self.current)
+        self.addon = BackendRecovery(self.current)
 
-    def fails(self, failure: Refusal | None = DOWN, host: str = "a.test", answered_at: float | None = None) -> None:
+    def fails(
+        self, failure: Refusal | None = DOWN, host: str = "a.test", response_started_at: float | None = None
+    ) -> None:
         made = flow(host=host)
         exchange = begun(made, self.current.value, host=host)
-        exchange.failure, exchange.answered_at = failure, answered_at
+        exchange.failure, exchange.response_started_at = failure, response_started_at
         self.addon.error(made)
 
     def answers(self, host: str = "a.test", *, itself: bool = True) -> None:
         made = flow(host=host)
         made.response = http.Response.make(200)
-        begun(made, self.current.value, host=host).answered_at = 1.0 if itself else None
+        begun(made, self.current.value, host=host).response_started_at = 1.0 if itself else None
         self.addon.responseheaders(made)
 
 
@@ -54,9 +56,9 @@ def test_it_is_told_once_with_what_had_failed(lab: Lab, caplog: pytest.LogCaptur
 
 
 def test_a_clients_own_failures_and_answers_that_broke_off_are_none(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    lab.fails(CLIENT_GONE)
+    lab.fails(CLIENT_CLOSED)
     lab.fails(None)
-    lab.fails(answered_at=1.0)
+    lab.fails(response_started_at=1.0)
     lab.addon.error(flow())
     lab.fails(host="unknown.test")
     lab.answers()
@@ -71,4 +73,4 @@ def test_a_service_that_is_no_more_is_forgotten(lab: Lab, caplog: pytest.LogCapt
     lab.fails()
     lab.fails(host="b.test")
     lab.current.value = settings(lab.tmp_path, services={"b.test": SERVICES["b.test"]})
-    assert list(lab.addon._troubles) == ["b.test"]
+    assert list(lab.addon._outages) == ["b.test"]

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from livegate.pipeline.client_identity import (
     ClientIdentity,
-    client_behind,
+    client_address,
     forwarded_scheme,
     parse_hop,
     rate_limit_address,
 )
-from livegate.pipeline.exchange.record import awaiting_backend, begin, peer_address
+from livegate.pipeline.exchange.record import awaiting_backend, peer_address, start_exchange
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("2001:db8::/32"))
 PEER = ip_address("10.0.0.1")
@@ -41,12 +41,12 @@ PEER = ip_address("10.0.0.1")
     ],
 )
 def test_the_client_is_the_right_most_untrusted_address(forwarded_for: list[str], expected: str) -> None:
-    assert client_behind(PEER, forwarded_for, TRUSTED) == ip_address(expected)
+    assert client_address(PEER, forwarded_for, TRUSTED) == ip_address(expected)
 
 
 @given(st.lists(st.text(max_size=50), max_size=5))
 def test_no_header_makes_the_walk_fail(forwarded_for: list[str]) -> None:
-    client_behind(PEER, forwarded_for, TRUSTED)
+    client_address(PEER, forwarded_for, TRUSTED)
     forwarded_scheme(forwarded_for)
 
 
@@ -83,7 +83,7 @@ def test_a_trusted_proxy_is_believed_and_a_stranger_is_not(tmp_path: Path) -> No
 def test_a_request_id_is_kept_only_from_a_trusted_peer_and_only_when_safe(tmp_path: Path) -> None:
     with_proxy = settings(tmp_path, trusted_proxies=["10.0.0.0/8"])
     good = "a-good.request_id~of+20/chars="
-    assert begin(flow(("X-Request-Id", good), peer="10.0.0.1"), with_proxy).request_id == good
+    assert start_exchange(flow(("X-Request-Id", good), peer="10.0.0.1"), with_proxy).request_id == good
     for peer, *ids in (
         ("192.0.2.1", good),
         ("10.0.0.1", "short"),
@@ -92,7 +92,7 @@ def test_a_request_id_is_kept_only_from_a_trusted_peer_and_only_when_safe(tmp_pa
         ("10.0.0.1", good, good),
     ):
         made = flow(*(("X-Request-Id", one) for one in ids), peer=peer)
-        assert begin(made, with_proxy).request_id not in ids
+        assert start_exchange(made, with_proxy).request_id not in ids
 
 
 def test_addresses_of_a_peer_are_plain(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from mitmproxy import http
 
 from livegate.logs.context import FLOW
 from livegate.pipeline.errors import Errors
-from livegate.pipeline.exchange.failures import CLIENT_GONE, refusal_for
+from livegate.pipeline.exchange.failures import CLIENT_CLOSED, refusal_for
 from livegate.proxy.policy import Failure, FailureKind
 
 
@@ -68,7 +68,7 @@ def test_flows_of_others_are_not_logged(caplog: pytest.LogCaptureFixture) -> Non
 
 def test_a_client_that_left_is_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = flow()
-    begun(made, settings(tmp_path)).failure = CLIENT_GONE
+    begun(made, settings(tmp_path)).failure = CLIENT_CLOSED
     made.error = mitmproxy_flow.Error("x")
     Errors().error(made)
     assert caplog.text == ""

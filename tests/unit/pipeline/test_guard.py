@@ -82,7 +82,7 @@ def test_a_parsed_request_is_judged_even_if_nobody_saw_its_bytes(guard: Guard, n
     assert made.response.headers["Connection"] == ("Upgrade, close" if status == 426 else "close")
     exchange = exchange_of(made)
     assert exchange is not None
-    assert (exchange.refused, exchange.authority, exchange.upgrade) == (reason, "", False)
+    assert (exchange.refusal_reason, exchange.authority, exchange.upgrade) == (reason, "", False)
 
 
 @pytest.mark.parametrize("mode", ["regular", "upstream:http://127.0.0.1:1", "socks5", "transparent"])
@@ -94,7 +94,7 @@ def test_a_connection_of_another_mode_gets_no_further(guard: Guard, mode: str) -
     assert made.response is not None
     assert made.response.status_code == 400
     assert exchange is not None
-    assert exchange.refused == "not-a-gateway-connection"
+    assert exchange.refusal_reason == "not-a-gateway-connection"
 
 
 def test_a_good_request_goes_on_as_it_came(guard: Guard) -> None:
@@ -104,7 +104,7 @@ def test_a_good_request_goes_on_as_it_came(guard: Guard) -> None:
     exchange = exchange_of(made)
     assert made.response is None
     assert exchange is not None
-    assert (exchange.authority, exchange.upgrade, exchange.refused) == ("APP.test:8080", False, "")
+    assert (exchange.authority, exchange.upgrade, exchange.refusal_reason) == ("APP.test:8080", False, "")
     assert (made.request.headers.fields, made.request.path) == (before, "/a?b=c")
 
 
@@ -138,17 +138,17 @@ def test_an_upgrade_to_something_else_is_an_ordinary_request(guard: Guard) -> No
 
 
 @pytest.mark.parametrize(
-    ("version", "connection", "wants_close"),
+    ("version", "connection", "close_connection"),
     [("HTTP/1.1", "close", True), ("HTTP/1.1", "keep-alive", False), ("HTTP/1.0", "", True)],
 )
 def test_a_client_that_wants_its_connection_closed_is_remembered(
-    guard: Guard, version: str, connection: str, wants_close: bool
+    guard: Guard, version: str, connection: str, close_connection: bool
 ) -> None:
     made = flow(*([("Connection", connection)] if connection else []), version=version)
     guard.requestheaders(made)
     exchange = exchange_of(made)
     assert exchange is not None
-    assert exchange.wants_close is wants_close
+    assert exchange.close_connection is close_connection
 
 
 @pytest.mark.parametrize("why", ["replayed or loaded", "answered"])

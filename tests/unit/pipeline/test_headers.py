@@ -102,7 +102,7 @@ def test_no_fields_make_the_rewrite_fail_and_host_stays_one(tmp_path_factory, fi
 
 def test_an_answer_of_the_gateway_itself_is_left_alone(tmp_path: Path) -> None:
     made = flow()
-    begun(made, settings(tmp_path)).refused = "unmapped-host"
+    begun(made, settings(tmp_path)).refusal_reason = "unmapped-host"
     made.response = http.Response.make(404, b"", {"Connection": "close"})
     Headers().responseheaders(made)
     assert made.response.headers["Connection"] == "close"
@@ -305,7 +305,7 @@ def answered(tmp_path: Path, *fields: tuple[bytes, bytes], status: int = 200, ve
     made.response = http.Response.make(status)
     made.response.headers = http.Headers(fields)
     Headers().responseheaders(made)
-    assert exchange.answered_at is not None
+    assert exchange.response_started_at is not None
     return [field for field in made.response.headers.fields if field != (b"X-Request-Id", b"ours")]
 
 
@@ -343,7 +343,7 @@ def test_a_101_says_upgrade_and_nothing_else_of_this_hop(tmp_path: Path) -> None
 
 
 def test_a_client_that_wants_to_close_is_told_so(tmp_path: Path) -> None:
-    assert answered(tmp_path, (b"Connection", b"keep-alive"), wants_close=True) == [(b"Connection", b"close")]
+    assert answered(tmp_path, (b"Connection", b"keep-alive"), close_connection=True) == [(b"Connection", b"close")]
 
 
 LIMIT_FIELDS = (("RateLimit", '"user";r=1;t=1'), ("X-RateLimit-Limit", "5"))
@@ -368,4 +368,4 @@ def test_a_flow_without_an_answer_is_left_alone(tmp_path: Path) -> None:
     made = flow()
     exchange = begun(made, settings(tmp_path))
     Headers().responseheaders(made)
-    assert exchange.answered_at is None
+    assert exchange.response_started_at is None

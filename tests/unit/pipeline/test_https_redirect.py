@@ -35,7 +35,7 @@ def test_a_plain_request_is_sent_to_the_same_place_over_tls(
     assert made.response is not None
     assert (made.response.status_code, made.response.reason) == (308, "Permanent Redirect")
     assert made.response.headers["Location"] == location
-    assert exchange.refused == "tls-required"
+    assert exchange.refusal_reason == "tls-required"
 
 
 def test_options_star_is_sent_to_the_server_as_a_whole(redirecting: Settings) -> None:

@@ -25,8 +25,8 @@ from livegate.mitm.layers.http import GatewayHttpLayer
 from livegate.pipeline.access_log import AccessLog, render
 from livegate.pipeline.exchange.record import MAX_COPY_BYTES, BoundedCopy, exchange_of
 from livegate.pipeline.guard import Guard
-from livegate.pipeline.handshake_timeout import Timeouts
-from livegate.pipeline.next_layer import Transport
+from livegate.pipeline.handshake_timeout import HandshakeTimeout
+from livegate.pipeline.next_layer import GatewayNextLayer
 from livegate.pipeline.policy import RequestPolicy
 from livegate.pipeline.router import DomainRouter
 from livegate.pipeline.streaming import Streaming
@@ -229,10 +229,10 @@ def connection(mode: str = "reverse:http://livegate.invalid:1") -> Context:
     return Context(client, options.Options())
 
 
-def transport(tmp_path: Path) -> Transport:
+def transport(tmp_path: Path) -> GatewayNextLayer:
     current = CurrentSettings(settings(tmp_path))
     current.ready.set()
-    return Transport(
+    return GatewayNextLayer(
         RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None), current.ready
     )
 
@@ -249,7 +249,7 @@ async def test_a_client_of_another_mode_is_turned_away(tmp_path: Path) -> None:
 
 async def test_a_client_waits_until_the_gateway_serves(tmp_path: Path) -> None:
     current = CurrentSettings(settings(tmp_path))
-    gate = Transport(
+    gate = GatewayNextLayer(
         RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None), current.ready
     )
     waiting = asyncio.create_task(gate.client_connected(connection().client))
@@ -388,7 +388,7 @@ async def test_a_connection_that_never_reaches_http_is_closed(tmp_path: Path, mo
         done.set()
 
     monkeypatch.setattr("livegate.pipeline.handshake_timeout.close_client", close)
-    timeouts = Timeouts(CurrentSettings(settings(tmp_path, timeouts={"keep_alive": "10ms"})))
+    timeouts = HandshakeTimeout(CurrentSettings(settings(tmp_path, timeouts={"keep_alive": "10ms"})))
     silent, quick, gone, refused = (connection().client for _ in range(4))
     refused.error = "refused"
     for client in (silent, quick, gone, refused):
@@ -398,4 +398,4 @@ async def test_a_connection_that_never_reaches_http_is_closed(tmp_path: Path, mo
     await asyncio.wait_for(done.wait(), 5)
     assert closed == [silent]
     assert timeouts._timers == {}
-    Timeouts(CurrentSettings()).client_connected(silent)
+    HandshakeTimeout(CurrentSettings()).client_connected(silent)

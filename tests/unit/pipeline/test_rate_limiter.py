@@ -163,7 +163,7 @@ def test_a_refusal_names_the_exceeded_quota(
 ) -> None:
     limits = settings(tmp_path, rate_limit={"user": rates[0], "ip": rates[1]})
     made = refused(RateLimiter(), limits, ("Authorization", "CANARY"))
-    assert exchange_of(made).refused == f"rate-limit-{reason}"
+    assert exchange_of(made).refusal_reason == f"rate-limit-{reason}"
     assert b"Rate limit exceeded" in made.response.content
     assert re.search(rf"refused: {reason} rate limit 1/hour, .*service app\.test \(key [0-9a-f]{{12}}\)", caplog.text)
     assert "CANARY" not in caplog.text
@@ -202,4 +202,4 @@ def test_a_saved_flow_is_never_counted(tmp_path: Path) -> None:
     made.live = False
     limiter.requestheaders(made)
     limiter.request(made)
-    assert not exchange.counted
+    assert not exchange.rate_limit_checked

@@ -7,7 +7,7 @@ import pytest
 from flows import begun, flow, settings
 from mitmproxy import http
 
-from livegate.pipeline.exchange.record import begin, exchange_of
+from livegate.pipeline.exchange.record import exchange_of, start_exchange
 from livegate.pipeline.guard import Guard
 from livegate.pipeline.router import DomainRouter, service_for
 from livegate.settings import CurrentSettings, Settings
@@ -70,7 +70,7 @@ def test_an_unmapped_host_is_404_and_stays_at_the_black_hole(mapped: Settings, h
     assert made.response.status_code == 404
     assert json.loads(made.response.content or b"")["error"] == f"Service not found for host: {host}"
     assert exchange is not None
-    assert (exchange.service, exchange.refused) == (None, "unmapped-host")
+    assert (exchange.service, exchange.refusal_reason) == (None, "unmapped-host")
     assert made.request.host == "livegate.invalid"
 
 
@@ -88,7 +88,7 @@ def test_a_refused_request_is_not_routed(mapped: Settings) -> None:
 
 
 def test_a_record_without_a_host_belongs_to_no_service(mapped: Settings) -> None:
-    assert service_for(begin(flow(), mapped)) is None
+    assert service_for(start_exchange(flow(), mapped)) is None
 
 
 def test_a_service_that_was_chosen_before_is_kept(mapped: Settings) -> None:

@@ -7,7 +7,7 @@ from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import tflow
 
-from livegate.pipeline.exchange.record import Exchange, begin
+from livegate.pipeline.exchange.record import Exchange, start_exchange
 from livegate.settings import Settings
 from livegate.settings.load import load_settings
 
@@ -56,7 +56,7 @@ def flow(
 
 def begun(made: http.HTTPFlow, with_settings: Settings, *, host: str = "app.test") -> Exchange:
     """The flow's record, as the guard leaves it."""
-    exchange = begin(made, with_settings)
+    exchange = start_exchange(made, with_settings)
     exchange.authority = host
     exchange.service = with_settings.routes.match(host.partition(":")[0])
     return exchange

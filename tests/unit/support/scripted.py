@@ -20,7 +20,7 @@ from livegate.inspect.recorder import Recorder
 from livegate.observe.history.addon import History
 from livegate.observe.metrics.addon import Metrics
 from livegate.phoenix.model import Incident
-from livegate.pipeline.exchange.record import SocketReport
+from livegate.pipeline.exchange.record import SocketStats
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings
 from livegate.websocket.registry import Sockets
@@ -134,7 +134,7 @@ class Script:
     def do_refused(self, slug: str, status: str) -> None:
         """The gateway itself refuses a request."""
         flow = self._flow("GET", "/")
-        flows.begun(flow, self.current.value).refused = slug
+        flows.begun(flow, self.current.value).refusal_reason = slug
         self._answer(flow, int(status))
 
     def do_failed(self, slug: str, status: str) -> None:
@@ -171,7 +171,7 @@ class Script:
         flow.websocket.closed_by_client = by == "client"
         flow.websocket.timestamp_end = self.now
         exchange = flows.begun(flow, self.current.value)
-        exchange.socket = SocketReport(0, 0, 0, 0, 0, 0, by, 0)
+        exchange.socket = SocketStats(0, 0, 0, 0, 0, 0, by, 0)
         self.recorder.closed(flow)
         self.watch.websocket_end(flow)
         self.socket.open = False

@@ -19,7 +19,7 @@ from livegate.phoenix.model import Incident, Session, SocketSeen
 from livegate.phoenix.page_html import is_socket_url
 from livegate.phoenix.sessions.page import page_of
 from livegate.phoenix.sessions.socket import Channels
-from livegate.pipeline.exchange.record import Exchange, exchange_of, report_of
+from livegate.pipeline.exchange.record import Exchange, exchange_of, socket_stats
 from livegate.redaction.content_coding import decoded_body
 from livegate.redaction.redactor import Redactor
 
@@ -160,7 +160,7 @@ class History:
         response = flow.response
         if exchange is None or response is None:
             return
-        self._record_request(flow, exchange, response.status_code, exchange.refused)
+        self._record_request(flow, exchange, response.status_code, exchange.refusal_reason)
         if self.active and response.headers.get("content-type", "").startswith("text/css"):
             self.stylesheets.add_stylesheet(route_of(exchange), flow.request.path, response)
 
@@ -175,7 +175,7 @@ class History:
         self.time_series.current.requests[service] += 1
         failed_upgrade = exchange.upgrade and status != status_codes.SWITCHING
         stripped = status >= status_codes.BAD_REQUEST and is_socket_url(flow.request.path)
-        if exchange.answered_at is not None and not refused:
+        if exchange.response_started_at is not None and not refused:
             self.feed.backend_reached(exchange.service.name if exchange.service is not None else "")
         left = refused == "client-gone" and not exchange.upgrade  # a tab was closed, a poll or a page given up
         if left or not (refused or failed_upgrade or stripped):
@@ -192,7 +192,7 @@ class History:
         exchange, websocket = exchange_of(flow), flow.websocket
         if exchange is None or websocket is None:
             return
-        by = report_of(exchange, websocket).closed_by
+        by = socket_stats(exchange, websocket).closed_by
         code = websocket.close_code or 1006
         self.time_series.add_close(code, by)
         self._record_close(flow, exchange, channels_of(flow), (code, by, websocket.close_reason or ""))

@@ -27,7 +27,14 @@ from livegate.observe.metrics.labels import (
     view_label,
 )
 from livegate.phoenix.sessions.tracker import Tracker
-from livegate.pipeline.exchange.record import Exchange, FramesCounted, SocketReport, body_sizes, exchange_of, report_of
+from livegate.pipeline.exchange.record import (
+    Exchange,
+    FramesCounted,
+    SocketStats,
+    body_sizes,
+    exchange_of,
+    socket_stats,
+)
 from livegate.pipeline.router import service_for
 from livegate.settings import CurrentSettings, Settings
 from livegate.websocket.registry import Sockets
@@ -97,7 +104,7 @@ class Metrics:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
-        if exchange is not None and not exchange.measured:
+        if exchange is not None and not exchange.metrics_recorded:
             self._in_flight[flow.id] = flow
 
     def response(self, flow: http.HTTPFlow) -> None:
@@ -111,9 +118,9 @@ class Metrics:
             self._record_request(flow, exchange, exchange.failure.status if exchange.failure else 0)
 
     def _record_request(self, flow: http.HTTPFlow, exchange: Exchange, status: int) -> None:
-        if exchange.measured:  # an early answer, and then the client went away before its body had come
+        if exchange.metrics_recorded:  # an early answer, and then the client went away before its body had come
             return
-        exchange.measured = True
+        exchange.metrics_recorded = True
         self._in_flight.pop(flow.id, None)
         route, of = route_of(exchange), self._child
         of(self._http.requests, route, method_label(flow.request.method), status_label(status)).inc()
@@ -123,17 +130,17 @@ class Metrics:
             of(self._http.bytes, route, "up").inc(up)
         if down:
             of(self._http.bytes, route, "down").inc(down)
-        if exchange.forwarded_at is not None and exchange.answered_at is not None:
-            of(self._http.upstream_durations, route).observe(exchange.answered_at - exchange.forwarded_at)
+        if exchange.forwarded_at is not None and exchange.response_started_at is not None:
+            of(self._http.upstream_durations, route).observe(exchange.response_started_at - exchange.forwarded_at)
             self.record_reachability(route, reached=True)
-        if exchange.refused:
-            of(self._http.rejected, route, reason_label(exchange.refused)).inc()
+        if exchange.refusal_reason:
+            of(self._http.rejected, route, reason_label(exchange.refusal_reason)).inc()
         elif exchange.failure is not None:
             self._record_failure(route, exchange.failure)
         for policy, decision in exchange.limit_decisions:
             of(self._http.decisions, policy, decision).inc()
         if exchange.upgrade and status != status_codes.SWITCHING:
-            of(self._ws.upgrades, route, "refused" if exchange.refused else "failed").inc()
+            of(self._ws.upgrades, route, "refused" if exchange.refusal_reason else "failed").inc()
 
     def _record_failure(self, route: str, failure: Refusal) -> None:
         self._child(self._http.failures, route, reason_label(failure.reason)).inc()
@@ -172,7 +179,7 @@ class Metrics:
         exchange = exchange_of(flow)
         if exchange is None or flow.websocket is None or self._open_sockets.pop(flow.id, None) is None:
             return
-        route, report = route_of(exchange), report_of(exchange, flow.websocket)
+        route, report = route_of(exchange), socket_stats(exchange, flow.websocket)
         passed: Passed = Counter()
         _add_passed(passed, route, exchange, _of_report(report))
         self._count_frames(passed)
@@ -334,7 +341,7 @@ def _of_messages(exchange: Exchange, websocket: WebSocketData) -> FramesCounted:
     return up, pings, up_bytes, down, pongs, down_bytes
 
 
-def _of_report(report: SocketReport) -> FramesCounted:
+def _of_report(report: SocketStats) -> FramesCounted:
     return (
         report.messages_in,
         report.controls_in,

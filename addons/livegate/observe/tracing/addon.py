@@ -15,7 +15,7 @@ from livegate.observe.metrics.addon import route_of
 from livegate.observe.metrics.labels import METHODS
 from livegate.observe.tracing.exporter import SpanExport
 from livegate.observe.tracing.spans import Span, Spans, Value
-from livegate.pipeline.exchange.record import Exchange, awaiting_backend, exchange_of, report_of
+from livegate.pipeline.exchange.record import Exchange, awaiting_backend, exchange_of, socket_stats
 from livegate.pipeline.fields.trace_context import RequestTrace, Sampler
 from livegate.redaction.printable import printable
 from livegate.redaction.redactor import Redactor
@@ -191,7 +191,7 @@ class Tracing(Idling):
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and flow.response is not None:
-            self._end_request(flow, exchange, flow.response.status_code, exchange.refused)
+            self._end_request(flow, exchange, flow.response.status_code, exchange.refusal_reason)
 
     def error(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
@@ -203,7 +203,7 @@ class Tracing(Idling):
         exchange, websocket, channels = exchange_of(flow), flow.websocket, channels_of(flow)
         if exchange is None or websocket is None or channels is None or self._spans is None:
             return
-        report = report_of(exchange, websocket)
+        report = socket_stats(exchange, websocket)
         attributes: dict[str, Value] = {
             "livegate.close.code": websocket.close_code or 1006,
             "livegate.close.by": report.closed_by,
@@ -260,8 +260,8 @@ class Tracing(Idling):
             attributes["http.response.status_code"] = status
         if reason or status >= status_codes.INTERNAL_SERVER_ERROR:
             attributes["error.type"] = reason or str(status)
-        if exchange.forwarded_at is not None and exchange.answered_at is not None:
-            attributes["livegate.backend.seconds"] = round(exchange.answered_at - exchange.forwarded_at, 6)
+        if exchange.forwarded_at is not None and exchange.response_started_at is not None:
+            attributes["livegate.backend.seconds"] = round(exchange.response_started_at - exchange.forwarded_at, 6)
         return attributes
 
 

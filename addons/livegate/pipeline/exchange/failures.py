@@ -4,10 +4,10 @@ from livegate.http1.refusal import Refusal
 from livegate.pipeline.exchange.record import Exchange
 from livegate.proxy.policy import Failure, FailureKind
 
-CLIENT_GONE = Refusal(499, "The client went away before it was answered.", "client-gone")
+CLIENT_CLOSED = Refusal(499, "The client went away before it was answered.", "client-gone")
 """nginx's own status for it; nothing is sent, it only stands in the log."""
 
-_GIVEN_UP = ("connection cancelled", "client disconnected")
+_CANCELLED = ("connection cancelled", "client disconnected")
 """What mitmproxy says of a connect that it has ended itself, as when the client leaves meanwhile."""
 _BY_KIND = {
     FailureKind.REQUEST_TOO_LARGE: Refusal(413, "The request body is larger than allowed.", "body-too-large"),
@@ -16,15 +16,15 @@ _BY_KIND = {
 }
 
 
-def _given_up(message: str) -> bool:
-    return message.lower().startswith(_GIVEN_UP)
+def _is_cancelled(message: str) -> bool:
+    return message.lower().startswith(_CANCELLED)
 
 
 def refusal_for(failure: Failure, exchange: Exchange) -> Refusal:  # noqa: PLR0911 - a table of cases
     """Choose status, words and slug for a failed exchange (RFC 9110 sections 15.6.3 and 15.6.5 for 502 and 504)."""
-    given_up = failure.kind is FailureKind.CONNECT_FAILED and _given_up(failure.message) and not exchange.timed_out
+    given_up = failure.kind is FailureKind.CONNECT_FAILED and _is_cancelled(failure.message) and not exchange.timed_out
     if failure.kind is FailureKind.CLIENT_DISCONNECTED or given_up:
-        return CLIENT_GONE
+        return CLIENT_CLOSED
     if failure.kind in _BY_KIND:
         return _BY_KIND[failure.kind]
     host = exchange.authority or "this host"

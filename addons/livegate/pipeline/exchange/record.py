@@ -25,7 +25,7 @@ type Network = IPv4Network | IPv6Network
 type FramesCounted = tuple[int, int, int, int, int, int]
 """Of a WebSocket: messages, control frames and bytes from the client, then the same from the backend."""
 
-ANSWER = "livegate_answer"
+EARLY_RESPONSE = "livegate_answer"
 """Attribute of a request that was answered before it became a flow: with what."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=-]{20,200}")
 """What a trusted peer's X-Request-Id must look like to be kept (the bounds of Plug.RequestId)."""
@@ -55,7 +55,7 @@ class BoundedCopy:
 
 
 @dataclass(frozen=True, slots=True)
-class SocketReport:
+class SocketStats:
     """What went through a WebSocket, and who ended it."""
 
     messages_in: int
@@ -91,19 +91,19 @@ class Exchange(Struct, weakref=True, kw_only=True):
     """Where the request goes (set by the router)."""
     upgrade: bool = False
     """Whether this is a well-formed WebSocket opening handshake (set by the guard)."""
-    wants_close: bool = False
+    close_connection: bool = False
     """Whether the client wants its connection closed afterwards (set by the guard; the field itself is removed)."""
     streams_request: bool = False
     """Whether the request body is passed on as it arrives (set by Streaming)."""
-    measured: bool = False
+    metrics_recorded: bool = False
     """Whether the metrics have counted what became of it; they count each request once."""
-    counted: bool = False
+    rate_limit_checked: bool = False
     """Whether the rate limiter has counted this flow; it counts each once."""
     limit_decisions: tuple[tuple[str, str], ...] = ()
     """Of each budget: its policy, and `allowed`, `refused` or `would_refuse`."""
     limit_fields: tuple[tuple[str, str], ...] = ()
     """Rate limit header fields that the answer shall carry."""
-    refused: str = ""
+    refusal_reason: str = ""
     """The slug of the refusal when the gateway itself answered; empty otherwise."""
     timed_out: str = ""
     """`connect`, `upgrade` or `response` when that time ran out."""
@@ -111,7 +111,7 @@ class Exchange(Struct, weakref=True, kw_only=True):
     """Whether it was sent a second time, after a dead keep-alive connection."""
     failure: Refusal | None = None
     """What the client was told when the exchange failed (status 499: it had gone, and was told nothing)."""
-    failure_answer: http.Response | None = None
+    failure_response: http.Response | None = None
     """The answer for `failure`, unless it is too late for one."""
     failure_detail: str = ""
     """The cause of the failure for the log; it may name addresses."""
@@ -123,20 +123,20 @@ class Exchange(Struct, weakref=True, kw_only=True):
     """What client and backend have agreed on for permessage-deflate."""
     frames_counted: FramesCounted = (0, 0, 0, 0, 0, 0)
     """What of a WebSocket's traffic the metrics have counted so far."""
-    socket: SocketReport | None = None
+    socket: SocketStats | None = None
     """What became of a WebSocket, once it has ended."""
     forwarded_at: float | None = None
     """When the request was handed to the backend."""
-    answered_at: float | None = None
+    response_started_at: float | None = None
     """When the head of the backend's answer arrived."""
     started: float = field(default_factory=time.monotonic)
 
 
-def begin(flow: http.HTTPFlow, settings: Settings) -> Exchange:
+def start_exchange(flow: http.HTTPFlow, settings: Settings) -> Exchange:
     """Start the record of a flow. Called once a flow, by the first addon that sees it."""
     peer = peer_address(flow)
     trusted = is_trusted(peer, settings.trusted_proxies)
-    answered: http.Response | None = getattr(flow.request, ANSWER, None)
+    answered: http.Response | None = getattr(flow.request, EARLY_RESPONSE, None)
     exchange = Exchange(
         settings=settings,
         request_id=answered.headers["X-Request-Id"] if answered else _request_id(flow, trusted=trusted),
@@ -144,7 +144,7 @@ def begin(flow: http.HTTPFlow, settings: Settings) -> Exchange:
         peer_trusted=trusted,
         client=peer,
         scheme="https" if flow.client_conn.tls else "http",
-        failure_answer=answered,
+        failure_response=answered,
     )
     setattr(flow, EXCHANGE, exchange)
     return exchange
@@ -155,13 +155,13 @@ def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
     return getattr(flow, EXCHANGE, None)
 
 
-def report_of(exchange: Exchange, websocket: WebSocketData) -> SocketReport:
+def socket_stats(exchange: Exchange, websocket: WebSocketData) -> SocketStats:
     """The report on a socket that has ended; one that mitmproxy's own layer has carried still has every message."""
     if exchange.socket is not None:
         return exchange.socket
     sizes_in = [len(message.content) for message in websocket.messages if message.from_client]
     sizes_out = [len(message.content) for message in websocket.messages if not message.from_client]
-    return SocketReport(
+    return SocketStats(
         messages_in=len(sizes_in),
         messages_out=len(sizes_out),
         bytes_in=sum(sizes_in),
@@ -179,7 +179,7 @@ def body_sizes(flow: http.HTTPFlow, exchange: Exchange) -> tuple[int, int]:
     size_in = copy_in.size if copy_in else len(flow.request.raw_content or b"")
     if copy_out:
         return size_in, copy_out.size
-    answer = exchange.failure_answer or flow.response
+    answer = exchange.failure_response or flow.response
     if answer is None or flow.request.method == "HEAD":
         return size_in, 0
     return size_in, len(answer.raw_content or b"")

@@ -15,7 +15,7 @@ from livegate.http1.refusal import Refusal
 from livegate.phoenix.longpoll import is_longpoll
 from livegate.pipeline.exchange.record import Exchange, exchange_of, new_request_id
 
-CLIENT_GONE_STATUS = 499
+CLIENT_CLOSED_STATUS = 499
 """nginx's status for a client that closed its connection. It is logged and never sent."""
 LONGPOLL_STATUS = 500
 """`status` in the body of a response to a long-poll request, whatever the HTTP status.
@@ -48,7 +48,7 @@ def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
     """Respond to a flow with a refusal. No backend receives the request."""
     exchange = exchange_of(flow)
     if exchange is not None:
-        exchange.refused = refusal.reason
+        exchange.refusal_reason = refusal.reason
     flow.request.stream = False
     flow.response = make_response(flow, refusal)
 
@@ -75,7 +75,7 @@ def make_response(flow: http.HTTPFlow | None, refusal: Refusal, target: str = ""
         ("X-Request-Id", request_id),
         *(exchange.limit_fields if exchange is not None else ()),
         *refusal.headers,
-        *_connection(refusal, closing=refusal.close or (exchange is not None and exchange.wants_close)),
+        *_connection(refusal, closing=refusal.close or (exchange is not None and exchange.close_connection)),
     ]
     return _response(refusal.status, fields, body)
 
@@ -87,9 +87,9 @@ def fail(flow: http.HTTPFlow, exchange: Exchange, failure: Refusal, detail: str)
     """
     exchange.failure = failure
     exchange.failure_detail = detail.partition(_ADVICE)[0]
-    started = exchange.refused or flow.websocket or (flow.response is not None and flow.response.stream)
-    if exchange.failure_answer is None and not started and failure.status != CLIENT_GONE_STATUS:
-        exchange.failure_answer = make_response(flow, failure)
+    started = exchange.refusal_reason or flow.websocket or (flow.response is not None and flow.response.stream)
+    if exchange.failure_response is None and not started and failure.status != CLIENT_CLOSED_STATUS:
+        exchange.failure_response = make_response(flow, failure)
     return failure
 
 
