@@ -188,7 +188,7 @@ async def _tick(gaps: list[float]) -> None:
 
 
 async def _read(hooks: Hooks) -> None:
-    unread = hooks.recorder.unread(hooks.flow)
+    unread = hooks.recorder.pending_reads(hooks.flow)
     if unread is not None:
         await unread
 

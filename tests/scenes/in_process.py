@@ -20,7 +20,7 @@ from mitmproxy.websocket import WebSocketData, WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
 from livegate.inspect.addon import LiveViewInspector
-from livegate.inspect.recorder import FrameSeen, Recorder
+from livegate.inspect.recorder import ObservedFrame, Recorder
 from livegate.phoenix.model import Session
 from livegate.phoenix.sessions.frame_info import Note
 from scenes.recording import GOING_AWAY, SESSION_COOKIE, USER_AGENT, Step, scene
@@ -102,7 +102,7 @@ class Player:
         if step.kind in steps:
             steps[step.kind](step)
 
-    def _seen(self, seen: FrameSeen) -> None:
+    def _seen(self, seen: ObservedFrame) -> None:
         self._played.notes.setdefault(self._line, []).append(seen.note)
 
     def _call(self, flow: http.HTTPFlow, *hooks: str) -> None:

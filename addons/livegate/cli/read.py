@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from livegate.inspect.files import reader
-from livegate.inspect.files.payloads import Payloads
-from livegate.inspect.files.reader import Contents, Line, ReadError, Wanted
+from livegate.inspect.files.payloads import PayloadFormatter
+from livegate.inspect.files.reader import Contents, Line, LineFilter, ReadError
 from livegate.inspect.session_documents import document
 from livegate.settings.units import duration
 
@@ -53,11 +53,11 @@ def run(options: ReadOptions) -> int:
         _discard_output()
         _report(f"standard output: {problem.strerror or problem}")
         return 1
-    for remark in contents.remarks:
+    for remark in contents.warnings:
         _report(remark)
     if shown:
         if not contents.liveview:
-            _report(f"{options.path}: {contents.text()}")
+            _report(f"{options.path}: {contents.summary()}")
         return 0
     _report(f"{options.path}: {_no_match(options, contents)}")
     return 1 if _is_filtered(options) else 0
@@ -65,7 +65,7 @@ def run(options: ReadOptions) -> int:
 
 def _print(options: ReadOptions, contents: Contents) -> int:
     """Print what is asked for; returns how many lines were."""
-    wanted = Wanted(options.session, options.event, _slow_ms(options.slow))
+    wanted = LineFilter(options.session, options.event, _slow_ms(options.slow))
     for name, number in (("--session", options.session), ("--frame", options.frame), ("--html", options.html)):
         if number is not None and number < 1:
             raise ReadError(f"{name} {number}: numbers begin at 1")
@@ -76,14 +76,14 @@ def _print(options: ReadOptions, contents: Contents) -> int:
     return _print_lines(lines, options, wanted)
 
 
-def _print_lines(lines: Iterator[Line], options: ReadOptions, wanted: Wanted) -> int:
-    payloads = Payloads() if options.payload or options.frame is not None else None
+def _print_lines(lines: Iterator[Line], options: ReadOptions, wanted: LineFilter) -> int:
+    payloads = PayloadFormatter() if options.payload or options.frame is not None else None
     shown = 0
     for line in lines:
-        text = payloads.text(line) if payloads is not None else ""
-        if options.frame not in (None, line["n"]) or not wanted.fits(line):
+        text = payloads.format(line) if payloads is not None else ""
+        if options.frame not in (None, line["n"]) or not wanted.matches(line):
             continue
-        _write(f"{reader.line_text(line)}\n{text}".rstrip("\n"), at_once=options.follow)
+        _write(f"{reader.format_line(line)}\n{text}".rstrip("\n"), at_once=options.follow)
         shown += 1
         if options.frame is not None:
             break
@@ -118,12 +118,12 @@ def _is_filtered(options: ReadOptions) -> bool:
 def _no_match(options: ReadOptions, contents: Contents) -> str:
     """Why nothing was printed."""
     if not _is_filtered(options):
-        return contents.text()
+        return contents.summary()
     filters = (("session", options.session), ("event", options.event), ("slow", options.slow), ("frame", options.frame))
     given = " ".join(f"--{name} {value}" for name, value in filters if value is not None)
     numbers = sorted(contents.sessions)
     named = ", ".join(map(str, numbers[:MAX_SESSIONS_NAMED])) + (" …" if len(numbers) > MAX_SESSIONS_NAMED else "")
-    return f"no line fits {given}; it has the sessions {named or 'none'} ({contents.text()})"
+    return f"no line fits {given}; it has the sessions {named or 'none'} ({contents.summary()})"
 
 
 def _discard_output() -> None:

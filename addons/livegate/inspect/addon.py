@@ -9,11 +9,11 @@ from collections.abc import Awaitable
 from mitmproxy import contentviews, ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 
-from livegate.inspect.comments import Comments
+from livegate.inspect.comments import FlowComments
 from livegate.inspect.contentview import HeartbeatContentview, LiveViewContentview
-from livegate.inspect.incident_log import IncidentLines
+from livegate.inspect.incident_log import IncidentLogger
 from livegate.inspect.longpoll_comments import comment_on
-from livegate.inspect.recorder import FOLLOWING, FrameSeen, Recorder, channels_of
+from livegate.inspect.recorder import TRACKING, ObservedFrame, Recorder, channels_of
 from livegate.inspect.text import event_line
 from livegate.logs.context import about
 from livegate.mitm.hook_table import contained
@@ -25,7 +25,7 @@ logger = logging.getLogger("livegate.liveview")
 
 WEB_COLUMNS = ["tls", "icon", "path", "comment", "method", "status", "size", "time"]
 """Of mitmweb: its own, and the comment that says what a session is up to."""
-_AT_ONCE = frozenset({"crash", "refused", "redirected", "joined"})
+_COMMENTED_AT_ONCE = frozenset({"crash", "refused", "redirected", "joined"})
 _SHOWN = {"events": frozenset({"reply", "joined", "redirected", "refused", "crash"}), "frames": None}
 _COLOURS = {"crash": "31;1", "refused": "31", "reply": "32", "joined": "36", "redirected": "36", "heartbeat": "2"}
 EXPIRE_EVERY_S = 5.0
@@ -39,9 +39,9 @@ class LiveViewInspector:
     def __init__(self, recorder: Recorder | None = None, redactor: Redactor | None = None) -> None:
         self.recorder = recorder or Recorder()
         self.redactor = redactor or Redactor()
-        self.recorder.on_frame.append(self._tell)
-        self._comments = Comments(self.redactor)
-        self._lines = IncidentLines(self.recorder, self.redactor)
+        self.recorder.on_frame.append(self._on_frame)
+        self._comments = FlowComments(self.redactor)
+        self._lines = IncidentLogger(self.recorder, self.redactor)
         self._colour = sys.stdout.isatty()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -94,12 +94,12 @@ class LiveViewInspector:
             self.recorder.exchange(flow)
 
     def websocket_message(self, flow: http.HTTPFlow) -> None:
-        if vars(flow).get(FOLLOWING) is not False and flow.websocket is not None and flow.websocket.messages:
+        if vars(flow).get(TRACKING) is not False and flow.websocket is not None and flow.websocket.messages:
             self.recorder.message(flow, flow.websocket.messages[-1])
 
     def websocket_end(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """Tell of the end when all that came before it has been read, which may still be under way."""
-        unread = self.recorder.unread(flow)
+        unread = self.recorder.pending_reads(flow)
         if unread is None:
             self._end(flow)
             return None
@@ -112,22 +112,22 @@ class LiveViewInspector:
     @contained
     def _end(self, flow: http.HTTPFlow) -> None:
         channels = self.recorder.closed(flow)
-        self._comments.last(flow, channels)
+        self._comments.write_final(flow, channels)
 
-    def _tell(self, seen: FrameSeen) -> None:
+    def _on_frame(self, seen: ObservedFrame) -> None:
         flow, note = seen.flow, seen.note
         session = note.session
         if flow.websocket is None:
             comment_on(flow, note, self.redactor)
         elif session is not None:
-            if note.what in _AT_ONCE:
+            if note.what in _COMMENTED_AT_ONCE:
                 self._comments.write(flow, seen.channels)
             else:
-                self._comments.soon(flow, seen.channels)
+                self._comments.schedule(flow, seen.channels)
         if ctx.options.liveview_log != "off":
-            self._print(flow, note)
+            self._log_frame(flow, note)
 
-    def _print(self, flow: http.HTTPFlow, note: Note) -> None:
+    def _log_frame(self, flow: http.HTTPFlow, note: Note) -> None:
         shown = _SHOWN[ctx.options.liveview_log]
         if shown is not None and (note.what not in shown or (note.event is not None and note.event.kind not in _TIMED)):
             return

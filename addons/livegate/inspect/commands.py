@@ -63,7 +63,7 @@ class LiveViewCommands:
                 and wanted.get("path", "") in _path(session)
             )
 
-        found = tables.last_of(self._all(), wanted.get("last"), matches)
+        found = tables.last_matching(self._sessions(), wanted.get("last"), matches)
         if not found:
             return [f"no session{' matches' if wanted else ' yet'}"]
         return self._table(SESSION_COLUMNS, [_session_row(session) for session in found], RIGHT)
@@ -78,7 +78,7 @@ class LiveViewCommands:
         wanted = tables.filters(filters, EVENT_FILTERS)
         kind = tables.one_of("filter kind", wanted["kind"], KINDS) if "kind" in wanted else None
         outcome = tables.one_of("filter outcome", wanted["outcome"], OUTCOMES) if "outcome" in wanted else None
-        slow = tables.seconds("filter slow", wanted["slow"], "slow=200ms") if "slow" in wanted else None
+        slow = tables.duration_s("filter slow", wanted["slow"], "slow=200ms") if "slow" in wanted else None
 
         def matches(event: Event) -> bool:
             return (
@@ -89,7 +89,7 @@ class LiveViewCommands:
                 and wanted.get("view") in (None, event.view)
             )
 
-        events = tables.last_of(list(found.events), wanted.get("last"), matches)
+        events = tables.last_matching(list(found.events), wanted.get("last"), matches)
         if not events:
             return [f"session {found.number} has no event{' that matches' if wanted else 's yet'}"]
         gone = [f"({found.events_dropped:,} earlier ones are no longer kept)"] if found.events_dropped else []
@@ -98,10 +98,10 @@ class LiveViewCommands:
     @command.command("liveview.slow")
     def slow(self, milliseconds: str = "", *others: str) -> Sequence[str]:
         """Events of all sessions by view and name whose p95 is at least so many milliseconds, the slowest first."""
-        least = tables.seconds("milliseconds", milliseconds, "liveview.slow 200")
-        tables.none_left(others, "liveview.slow")
+        least = tables.duration_s("milliseconds", milliseconds, "liveview.slow 200")
+        tables.reject_extra(others, "liveview.slow")
         found: dict[tuple[str, str], list[float]] = {}
-        for session in self._all():
+        for session in self._sessions():
             for key, trips in session.timings().items():
                 found.setdefault(key, []).extend(trips)
         rows = sorted(((percentile(trips, 0.95) or 0.0, key, trips) for key, trips in found.items()), reverse=True)
@@ -124,14 +124,14 @@ class LiveViewCommands:
     def html(self, session: str = "", *others: str) -> str:
         """The page of a session as it is now, as an HTML document."""
         found = self._session(session, "liveview.html 3")
-        tables.none_left(others, "liveview.html")
+        tables.reject_extra(others, "liveview.html")
         return self._redactor.text(page_of(found))
 
     @command.command("liveview.export")
     def export(self, session: str = "", path: types.Path = types.Path(""), *others: str) -> str:  # noqa: B008 - a str
         """Write a session to a file: .json all that is known, .csv its events, .html the page."""
         found = self._session(session, "liveview.export 3 out.json")
-        tables.none_left(others, "liveview.export")
+        tables.reject_extra(others, "liveview.export")
         if not path:
             raise exceptions.CommandError("path is missing; for example: liveview.export 3 out.json (or .csv, .html)")
         target = Path(path)
@@ -155,19 +155,19 @@ class LiveViewCommands:
             raise exceptions.CommandError(f"path {target}: {error.strerror}") from error
         return f"wrote {what} to {target}: {size_text(len(data))}"
 
-    def _all(self) -> list[Session]:
+    def _sessions(self) -> list[Session]:
         return sorted(self._recorder.tracker.sessions.values(), key=lambda session: session.number)
 
     def _session(self, given: str, example: str) -> Session:
-        number = tables.whole_number("session", given, example)
-        for session in self._all():
+        number = tables.positive_integer("session", given, example)
+        for session in self._sessions():
             if session.number == number:
                 return session
-        known = ", ".join(str(session.number) for session in self._all()[-20:])
+        known = ", ".join(str(session.number) for session in self._sessions()[-20:])
         raise exceptions.CommandError(f"there is no session {number}; known are: {known or 'none'}")
 
     def _table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> list[str]:
-        return [self._redactor.text(line) for line in tables.lines_of(columns, rows, right)]
+        return [self._redactor.text(line) for line in tables.format_table(columns, rows, right)]
 
 
 def _path(session: Session) -> str:

@@ -8,29 +8,29 @@ from livegate.logs.context import evicted_text
 from livegate.phoenix.sessions.socket import Channels
 from livegate.redaction.redactor import Redactor
 
-SOON_S = 0.5
+DELAY_S = 0.5
 """So long after something has happened on a socket its comment says so, and all that happened meanwhile."""
 WRITTEN = "livegate_comment"
 """Attribute of a flow: the comment that was written last, to know it from a user's own."""
 
 
-class Comments:
-    """Writes comments, at most one in `SOON_S` a flow, and the last word always; a user's own comment and mark stay."""
+class FlowComments:
+    """Comments of socket flows, written at most once in DELAY_S a flow. A comment or marker of the user stays."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._due: dict[str, Channels] = {}
+        self._pending: dict[str, Channels] = {}
         """By the flow's id: of which socket a comment is to be written soon."""
 
-    def soon(self, flow: http.HTTPFlow, channels: Channels) -> None:
-        """Write the comment of a flow within `SOON_S`: something happened on its socket."""
-        if flow.id not in self._due:
-            ctx.master.event_loop.call_later(SOON_S, self._write_due, flow)
-        self._due[flow.id] = channels
+    def schedule(self, flow: http.HTTPFlow, channels: Channels) -> None:
+        """Write the comment of a flow within `DELAY_S`: something happened on its socket."""
+        if flow.id not in self._pending:
+            ctx.master.event_loop.call_later(DELAY_S, self._write_due, flow)
+        self._pending[flow.id] = channels
 
-    def last(self, flow: http.HTTPFlow, channels: Channels | None) -> None:
+    def write_final(self, flow: http.HTTPFlow, channels: Channels | None) -> None:
         """Write the last comment of a flow: its socket has ended."""
-        self._due.pop(flow.id, None)
+        self._pending.pop(flow.id, None)
         if channels is not None:
             self.write(flow, channels)
 
@@ -48,7 +48,7 @@ class Comments:
             flow.marked = marker
 
     def _write_due(self, flow: http.HTTPFlow) -> None:
-        channels = self._due.pop(flow.id, None)
+        channels = self._pending.pop(flow.id, None)
         if channels is not None:
             self.write(flow, channels)
             ctx.master.addons.trigger(hooks.UpdateHook([flow]))

@@ -68,7 +68,7 @@ def _note(metadata: Metadata) -> Note | None:
     if message is None or not isinstance(flow, http.HTTPFlow):
         return None
     note = recorder.note_of(message)
-    if note is None and not recorder.is_followed(flow):
+    if note is None and not recorder.is_classified(flow):
         recorder.replay(flow)
         note = recorder.note_of(message)
     return note

@@ -6,7 +6,7 @@ import sys
 from mitmproxy import ctx, http
 
 from livegate.inspect.markers import UNANSWERED, WARNING, marker_for_incident
-from livegate.inspect.recorder import IncidentSeen, Recorder
+from livegate.inspect.recorder import ObservedIncident, Recorder
 from livegate.logs.context import about
 from livegate.phoenix.formatting import shortened
 from livegate.redaction.redactor import Redactor
@@ -17,25 +17,25 @@ terminal = logging.getLogger("livegate.liveview")
 _LOST_COLOUR = "31"
 
 
-class IncidentLines:
+class IncidentLogger:
     """Writes of each incident as it is reported; of refused requests other lines of the gateway's tell already."""
 
     def __init__(self, recorder: Recorder, redactor: Redactor) -> None:
         self._redactor = redactor
         self._colour = sys.stdout.isatty()
-        recorder.on_incident.append(self._reported)
+        recorder.on_incident.append(self._log)
 
-    def _reported(self, seen: IncidentSeen) -> None:
+    def _log(self, seen: ObservedIncident) -> None:
         incident, flow = seen.incident, seen.flow
         if flow is None or incident.kind == "refused":
             return
         if ctx.options.liveview_log == "events":
-            self._lost(seen, flow)
+            self._log_lost_events(seen, flow)
         text = self._redactor.text(incident.text)
         logger.warning("%s · %s", incident.slug, text, extra=about(flow, incident.slug))
-        _mark(flow, incident.slug)
+        _set_marker(flow, incident.slug)
 
-    def _lost(self, seen: IncidentSeen, flow: http.HTTPFlow) -> None:
+    def _log_lost_events(self, seen: ObservedIncident, flow: http.HTTPFlow) -> None:
         """The events that get no answer: no reply prints them."""
         incident = seen.incident
         number = f"[{incident.session}] " if incident.session is not None else ""
@@ -45,7 +45,7 @@ class IncidentLines:
             terminal.info("%s", f"\x1b[{_LOST_COLOUR}m{line}\x1b[0m" if self._colour else line, extra=about(flow))
 
 
-def _mark(flow: http.HTTPFlow, slug: str) -> None:
+def _set_marker(flow: http.HTTPFlow, slug: str) -> None:
     """Mark a flow, unless a person, or something as bad, has marked it before."""
     if flow.marked in ("", UNANSWERED, WARNING):
         flow.marked = marker_for_incident(slug)

@@ -24,14 +24,14 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 """Of one exchange, inflated; a longer one is not understood."""
 CLOSED_GONE = 3410
 """What phoenix.js takes the end of a long-poll session for."""
-QUIET_S = 15.0
+IDLE_TIMEOUT_S = 15.0
 """So long without a request Phoenix keeps a long-poll session: 1.5 times `window_ms`, which is 10 s by default."""
-POLL = "livegate_poll"
+REQUEST = "livegate_poll"
 """Attribute of a flow: the request of a long-poll client that it is."""
 
 
 @dataclass(slots=True, eq=False)
-class LongPoll:
+class LongPollSocket:
     """One long-poll socket."""
 
     channels: Channels
@@ -41,17 +41,17 @@ class LongPoll:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LongPollRequest:
     """A request of a long-poll client."""
 
     poll: Poll
-    socket: LongPoll | None
+    socket: LongPollSocket | None
     """None when it has no token, or one that is not known."""
     at: float
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class LongPollExchange:
     """An exchange of a long-poll socket that is over."""
 
     channels: Channels
@@ -62,24 +62,24 @@ class Answered:
     """That stands in the answer's body."""
     opened: bool = False
     """Whether the socket began with it."""
-    ended: Channels | None = None
+    replaced: Channels | None = None
     """The socket before, which was gone."""
-    unread: tuple[Polled, ...] = ()
+    request_frames: tuple[Polled, ...] = ()
     """What the client sent, where the request could not be read before its answer came."""
 
 
-class LongPolls:
+class LongPollTracker:
     """The long-poll sockets that are open, by the token that the server gave them."""
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
         self._secret = os.urandom(16)
-        self._by_token: OrderedDict[bytes, LongPoll] = OrderedDict()
+        self._by_token: OrderedDict[bytes, LongPollSocket] = OrderedDict()
 
-    def request(self, flow: http.HTTPFlow) -> Asked | None:
+    def request(self, flow: http.HTTPFlow) -> LongPollRequest | None:
         """Read a request with its body; None when it is none of this transport."""
-        known = vars(flow).get(POLL)
-        if isinstance(known, Asked):
+        known = vars(flow).get(REQUEST)
+        if isinstance(known, LongPollRequest):
             return known
         request = flow.request
         parts = urlsplit(request.path)
@@ -91,17 +91,17 @@ class LongPolls:
             return None
         at = request.timestamp_end or request.timestamp_start
         socket = self._by_token.get(self._key(_token(request)))
-        asked = Asked(poll, socket, at)
-        setattr(flow, POLL, asked)
+        asked = LongPollRequest(poll, socket, at)
+        setattr(flow, REQUEST, asked)
         if socket is not None:
             self._by_token.move_to_end(self._key(_token(request)))
             socket.in_flight += 1
             socket.last_at = max(socket.last_at, at)
         return asked
 
-    def answer(self, flow: http.HTTPFlow) -> Answered | None:
+    def response(self, flow: http.HTTPFlow) -> LongPollExchange | None:
         """Read the answer to a request, or note that there was none; None when it is of no socket that is known."""
-        early = isinstance(vars(flow).get(POLL), Asked)
+        early = isinstance(vars(flow).get(REQUEST), LongPollRequest)
         asked = self.request(flow)
         if asked is None:
             return None
@@ -117,25 +117,25 @@ class LongPolls:
         if not isinstance(answer, Answer):
             return None
         if answer.status == status_codes.GONE and answer.token is not None:
-            return self._opened(flow, answer, at)
+            return self._open_session(flow, answer, at)
         if socket is None and answer.status in (status_codes.OK, status_codes.NO_CONTENT) and asked.poll.has_token:
-            socket = self._begin(flow, _token(flow.request), at)  # it was opened before anybody looked
+            socket = self._open_socket(flow, _token(flow.request), at)  # it was opened before anybody looked
             unread = asked.poll.frames
         if socket is None:
             return None
-        self._note_status(socket, asked, answer.status)
-        return Answered(socket.channels, answer.frames, at, answer.status, unread=unread)
+        self._apply_status(socket, asked, answer.status)
+        return LongPollExchange(socket.channels, answer.frames, at, answer.status, request_frames=unread)
 
-    def _opened(self, flow: http.HTTPFlow, answer: Answer, at: float) -> Answered:
+    def _open_session(self, flow: http.HTTPFlow, answer: Answer, at: float) -> LongPollExchange:
         """A session begins, or has to begin again."""
         before = self._by_token.pop(self._key(_token(flow.request)), None)
         ended = before.channels if before is not None and before.channels.seen.closed_at is None else None
         if ended is not None:
             ended.close(CLOSED_GONE, "the long-poll session is gone", "backend", at)
-        socket = self._begin(flow, answer.token or "", at)
-        return Answered(socket.channels, answer.frames, at, answer.status, opened=True, ended=ended)
+        socket = self._open_socket(flow, answer.token or "", at)
+        return LongPollExchange(socket.channels, answer.frames, at, answer.status, opened=True, replaced=ended)
 
-    def _note_status(self, socket: LongPoll, asked: Asked, status: int) -> None:
+    def _apply_status(self, socket: LongPollSocket, asked: LongPollRequest, status: int) -> None:
         channels = socket.channels
         if status in (status_codes.OK, status_codes.NO_CONTENT):
             if channels.seen.closed_at is not None:
@@ -150,13 +150,15 @@ class LongPolls:
         gone = [
             socket.channels
             for socket in self._by_token.values()
-            if socket.in_flight <= 0 and now - socket.last_at > QUIET_S and socket.channels.seen.closed_at is None
+            if socket.in_flight <= 0
+            and now - socket.last_at > IDLE_TIMEOUT_S
+            and socket.channels.seen.closed_at is None
         ]
         for channels in gone:
-            channels.close(None, f"no request for {QUIET_S:g} s", "client", now)
+            channels.close(None, f"no request for {IDLE_TIMEOUT_S:g} s", "client", now)
         return gone
 
-    def _begin(self, flow: http.HTTPFlow, token: str, at: float) -> LongPoll:
+    def _open_socket(self, flow: http.HTTPFlow, token: str, at: float) -> LongPollSocket:
         request = flow.request
         channels = self._tracker.open(
             request.path,
@@ -166,7 +168,7 @@ class LongPolls:
             cookie="cookie" in request.headers,
             host=host_of(flow),
         )
-        socket = self._by_token[self._key(token)] = LongPoll(channels, at)
+        socket = self._by_token[self._key(token)] = LongPollSocket(channels, at)
         if len(self._by_token) > MAX_LONGPOLLS:
             _, oldest = self._by_token.popitem(last=False)
             oldest.channels.close(None, "forgotten", "gateway", at)

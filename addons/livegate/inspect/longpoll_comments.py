@@ -9,7 +9,7 @@ from livegate.redaction.redactor import Redactor
 COMMENTED = "livegate_poll_comment"
 """Attribute of a flow: what its comment was made of, so that one that a user has written stays."""
 _MARKERS = {"crash": CRASHED, "refused": REFUSED}
-_GRAVE = ("heartbeat", "crash", "refused")
+_SEVERITY = ("heartbeat", "crash", "refused")
 """From the least to the gravest; all others stand between the first two."""
 
 
@@ -18,7 +18,7 @@ def comment_on(flow: http.HTTPFlow, note: Note, redactor: Redactor) -> None:
     sentence, grade, count, text = vars(flow).get(COMMENTED, ("", -1, 0, ""))
     if flow.comment != text:
         return  # a user's own
-    rank = _GRAVE.index(note.what) + (note.what != "heartbeat") if note.what in _GRAVE else 1
+    rank = _SEVERITY.index(note.what) + (note.what != "heartbeat") if note.what in _SEVERITY else 1
     if rank > grade:
         sentence, grade = f"{'▲' if note.from_client else '▼'} {redactor.text(note.sentence)}", rank
     more = f" · and {count} more" if count else ""

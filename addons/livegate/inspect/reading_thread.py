@@ -14,9 +14,9 @@ from livegate.phoenix.sessions.preparation import Ahead
 
 LARGE_BYTES = 32 * 1024
 """Reading a longer frame may take more than some milliseconds; of a shorter one the way through a thread would."""
-MAX_WAITING_BYTES = 32 * 1024 * 1024
+MAX_PENDING_BYTES = 32 * 1024 * 1024
 """Of one session: frames that wait behind one that is being read."""
-MAX_ALL_WAITING_BYTES = 128 * 1024 * 1024
+MAX_TOTAL_PENDING_BYTES = 128 * 1024 * 1024
 SWITCH_INTERVAL_S = 0.001
 """After so long the event loop gets the interpreter back from the reading thread; Python waits for 5 ms."""
 
@@ -40,7 +40,7 @@ class _Queue:
     done: list[asyncio.Future[None]] = field(default_factory=list)
 
 
-class Later:
+class ReadingThread:
     """The frames that are read in a thread, and those that wait behind them, by session. For one event loop."""
 
     def __init__(self) -> None:
@@ -50,33 +50,33 @@ class Later:
         self._size = 0
         self._thread: concurrent.futures.ThreadPoolExecutor | None = None
 
-    def is_behind(self, owner: object) -> bool:
+    def has_pending(self, owner: object) -> bool:
         """Whether a frame of this owner has to wait for others."""
         return bool(self._queues) and id(owner) in self._queues
 
     @staticmethod
-    def takes(size: int) -> bool:
+    def accepts(size: int) -> bool:
         """Whether a frame of the server is one for the thread; none is without an event loop."""
-        return size > LARGE_BYTES and _loop() is not None
+        return size > LARGE_BYTES and _running_loop() is not None
 
-    def put(self, owner: object, size: int, prepare: Prepare | None, apply: Apply, skip: Apply) -> None:
+    def enqueue(self, owner: object, size: int, prepare: Prepare | None, apply: Apply, skip: Apply) -> None:
         """Read a frame at its turn: what `prepare` returns in the thread, then `apply` on the loop with its find.
 
         `owner` is whose frames are to stay in order. Past the bounds it is `skip` that is called, at the same turn.
         """
         queue = self._queues.setdefault(id(owner), _Queue(owner))
-        if queue.jobs and (queue.size + size > MAX_WAITING_BYTES or self._size + size > MAX_ALL_WAITING_BYTES):
+        if queue.jobs and (queue.size + size > MAX_PENDING_BYTES or self._size + size > MAX_TOTAL_PENDING_BYTES):
             self.skipped += 1
             prepare, apply = None, skip
         queue.jobs.append(_Job(size, prepare, apply))
         queue.size += size
         self._size += size
         if len(queue.jobs) == 1:
-            self._work(queue)
+            self._process(queue)
 
-    def when_read(self, owner: object) -> asyncio.Future[None] | None:
+    def drained(self, owner: object) -> asyncio.Future[None] | None:
         """Return what is done when nothing of this owner waits any more; None when nothing does."""
-        queue, loop = self._queues.get(id(owner)), _loop()
+        queue, loop = self._queues.get(id(owner)), _running_loop()
         if queue is None or loop is None:
             return None
         done = loop.create_future()
@@ -88,41 +88,43 @@ class Later:
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _work(self, queue: _Queue) -> None:
+    def _process(self, queue: _Queue) -> None:
         """Go through a queue up to the next frame for the thread."""
         while queue.jobs:
             job = queue.jobs[0]
             if job.prepare is not None:
-                self._start(queue, job.prepare)
+                self._submit(queue, job.prepare)
                 return
-            self._finish(queue, job, None)
+            self._apply_next(queue, job, None)
         del self._queues[id(queue.owner)]
         for done in queue.done:
             if not done.done():
                 done.set_result(None)
 
-    def _start(self, queue: _Queue, prepare: Prepare) -> None:
+    def _submit(self, queue: _Queue, prepare: Prepare) -> None:
         loop = asyncio.get_running_loop()
         if self._thread is None:
             sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
             self._thread = concurrent.futures.ThreadPoolExecutor(1, "livegate frames")
         self._thread.submit(prepare()).add_done_callback(
-            lambda found: None if loop.is_closed() else loop.call_soon_threadsafe(self._prepared, queue, found)
+            lambda found: None if loop.is_closed() else loop.call_soon_threadsafe(self._on_prepared, queue, found)
         )
 
-    def _prepared(self, queue: _Queue, found: concurrent.futures.Future[Ahead]) -> None:
+    def _on_prepared(self, queue: _Queue, found: concurrent.futures.Future[Ahead]) -> None:
         ahead = None if found.cancelled() or found.exception() is not None else found.result()
-        self._finish(queue, queue.jobs[0], ahead)  # without it the frame is read on the loop, and tells what is wrong
-        self._work(queue)
+        self._apply_next(
+            queue, queue.jobs[0], ahead
+        )  # without it the frame is read on the loop, and tells what is wrong
+        self._process(queue)
 
-    def _finish(self, queue: _Queue, job: _Job, ahead: Ahead | None) -> None:
+    def _apply_next(self, queue: _Queue, job: _Job, ahead: Ahead | None) -> None:
         queue.jobs.popleft()
         queue.size -= job.size
         self._size -= job.size
         job.apply(ahead)
 
 
-def _loop() -> asyncio.AbstractEventLoop | None:
+def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

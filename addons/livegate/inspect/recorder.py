@@ -12,9 +12,9 @@ from mitmproxy.net.http import status_codes
 from mitmproxy.websocket import WebSocketMessage
 from msgspec import Struct
 
-from livegate.inspect.longpoll import Answered, LongPolls
-from livegate.inspect.reading_thread import LARGE_BYTES, Later
-from livegate.inspect.tabs import Visits, host_of
+from livegate.inspect.longpoll import LongPollExchange, LongPollTracker
+from livegate.inspect.reading_thread import LARGE_BYTES, ReadingThread
+from livegate.inspect.tabs import TabMatcher, host_of
 from livegate.logs.context import set_session
 from livegate.phoenix.frames import Frame, Vsn, decode
 from livegate.phoenix.longpoll import Polled
@@ -28,25 +28,25 @@ from livegate.redaction.content_coding import decoded_body
 
 NOTE = "livegate_note"
 """Attribute of a WebSocketMessage: what it meant."""
-FOLLOWING = "livegate_following"
-"""Attribute of a flow: a Following, or False for a socket that is not Phoenix's."""
-STRANGE_FRAMES = 8
+TRACKING = "livegate_following"
+"""Attribute of a flow: a FlowTracking, or False for a socket that is not Phoenix's."""
+MAX_UNDECODABLE = 8
 """So many frames at the start that are none of Phoenix's, and the socket is taken for another's."""
-FULL_NOTES = 100
+DETAILED_FRAMES = 100
 """Of one socket: so many of the last frames keep all that they changed, those before only their sentence."""
-ALL_FULL_NOTES = 5000
+MAX_DETAILED_FRAMES = 5000
 """Of all sockets together, likewise."""
-MAX_FULL_BYTES = 4 * 1024 * 1024
+MAX_DETAILED_BYTES = 4 * 1024 * 1024
 """Of the frames of those notes: one that was read may take thirty times its bytes."""
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 """Longer text frames are not read: decoding one alone would hold the loop for too long."""
 MAX_PAGE_BYTES = 2 * 1024 * 1024
 MAX_JOIN_BYTES = 256 * 1024
 """Of a first message that is looked at; a join carries three tokens of at most 64 KiB."""
-PAGE_MARK = b"data-phx-session"
+PAGE_MARKER = b"data-phx-session"
 
 
-class FrameSeen(Struct, frozen=True, gc=False):
+class ObservedFrame(Struct, frozen=True, gc=False):
     """A frame that was understood, and its bytes."""
 
     flow: http.HTTPFlow
@@ -57,7 +57,7 @@ class FrameSeen(Struct, frozen=True, gc=False):
     text: bool
 
 
-class ExchangeSeen(Struct, frozen=True, gc=False):
+class ObservedExchange(Struct, frozen=True, gc=False):
     """An HTTP exchange of a browser tab."""
 
     flow: http.HTTPFlow
@@ -66,11 +66,11 @@ class ExchangeSeen(Struct, frozen=True, gc=False):
     """Of the session, as far as it is known."""
     page: PageLoad | None = None
     """When it was a page with LiveViews."""
-    polled: Answered | None = None
+    polled: LongPollExchange | None = None
     """When it was one of the long-poll transport."""
 
 
-class IncidentSeen(Struct, frozen=True, gc=False):
+class ObservedIncident(Struct, frozen=True, gc=False):
     """An incident, at its moment."""
 
     incident: Incident
@@ -94,15 +94,15 @@ class Tab:
         return session.number if session is not None else None
 
 
-class Following(Tab):
+class FlowTracking(Tab):
     """A flow whose frames are understood."""
 
-    __slots__ = ("recent", "strange")
+    __slots__ = ("recent", "undecodable")
 
     def __init__(self, channels: Channels) -> None:
         super().__init__(channels)
-        self.recent: deque[Note] = deque(maxlen=FULL_NOTES)
-        self.strange = 0
+        self.recent: deque[Note] = deque(maxlen=DETAILED_FRAMES)
+        self.undecodable = 0
 
 
 class Recorder:
@@ -110,19 +110,19 @@ class Recorder:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.tracker = Tracker(limits)
-        self.on_frame: list[Callable[[FrameSeen], None]] = []
-        self.on_exchange: list[Callable[[ExchangeSeen], None]] = []
-        self.on_gone: list[Callable[[Channels], None]] = []
+        self.on_frame: list[Callable[[ObservedFrame], None]] = []
+        self.on_exchange: list[Callable[[ObservedExchange], None]] = []
+        self.on_longpoll_end: list[Callable[[Channels], None]] = []
         """Called with a long-poll socket that had no request for too long."""
-        self.on_incident: list[Callable[[IncidentSeen], None]] = []
+        self.on_incident: list[Callable[[ObservedIncident], None]] = []
         self._flow: http.HTTPFlow | None = None
-        self._later = Later()
+        self._reading = ReadingThread()
         """What is being read: incidents that are found meanwhile are about it."""
-        self.tracker.incidents.on_incident.append(self._incident)
-        self._full: deque[Note] = deque()
-        self._full_bytes = 0
-        self._longpolls = LongPolls(self.tracker)
-        self._visits = Visits(self.tracker)
+        self.tracker.incidents.on_incident.append(self._notify_incident)
+        self._detailed: deque[Note] = deque()
+        self._detailed_bytes = 0
+        self._longpolls = LongPollTracker(self.tracker)
+        self._tabs = TabMatcher(self.tracker)
 
     # Incidents
 
@@ -132,32 +132,32 @@ class Recorder:
         self.tracker.incidents.report(incident, session)
         self._flow = None
 
-    def _incident(self, incident: Incident, session: Session | None) -> None:
-        seen = IncidentSeen(incident, session, self._flow)
+    def _notify_incident(self, incident: Incident, session: Session | None) -> None:
+        seen = ObservedIncident(incident, session, self._flow)
         for listener in self.on_incident:
             listener(seen)
 
     # HTTP
 
-    def exchange(self, flow: http.HTTPFlow) -> ExchangeSeen | None:
+    def exchange(self, flow: http.HTTPFlow) -> ObservedExchange | None:
         """An exchange is over, with an answer or an error; returns None when it is of no tab that is known."""
         self._flow = flow
         load = page = self._page(flow)
-        polled = self._longpolls.answer(flow) if page is None else None
+        polled = self._longpolls.response(flow) if page is None else None
         if polled is not None:
-            self._answered(flow, polled)
+            self._read_longpoll_response(flow, polled)
         elif load is None:
-            load = self._visits.of(flow)
+            load = self._tabs.page_load_for(flow)
         session = polled.channels.session if polled is not None else None
         if load is None and polled is None:
             self._flow = None
             return None
-        found = _exchange(flow)
+        found = _http_exchange(flow)
         kept = session or load
         if kept is not None:
             self.tracker.keep_exchange(kept.exchanges, found)
             set_session(flow, kept.number)
-        seen = ExchangeSeen(flow, found, kept.number if kept is not None else None, page, polled)
+        seen = ObservedExchange(flow, found, kept.number if kept is not None else None, page, polled)
         for listener in self.on_exchange:
             listener(seen)
         self._flow = None  # or it would be kept from being freed
@@ -168,13 +168,13 @@ class Recorder:
         if response is None or "html" not in response.headers.get("content-type", ""):
             return None
         content = decoded_body(response, MAX_PAGE_BYTES)
-        if content is None or PAGE_MARK not in content:
+        if content is None or PAGE_MARKER not in content:
             return None
         path = path_of(flow.request.path) or "/"
-        load = PageLoad(path, response.status_code, flow.request.timestamp_start, _seconds(flow), host=host_of(flow))
+        load = PageLoad(path, response.status_code, flow.request.timestamp_start, _duration_s(flow), host=host_of(flow))
         if not self.tracker.page(content.decode("utf-8", "replace"), load):
             return None
-        self._visits.remember(flow, load)
+        self._tabs.page_loaded(flow, load)
         return load
 
     def request(self, flow: http.HTTPFlow) -> None:
@@ -183,31 +183,31 @@ class Recorder:
         asked = self._longpolls.request(flow)
         if asked is not None and asked.socket is not None:
             set_session(flow, Tab(asked.socket.channels))
-            self._frames(flow, asked.socket.channels, asked.poll.frames, asked.at, from_client=True)
+            self._read_frames(flow, asked.socket.channels, asked.poll.frames, asked.at, from_client=True)
         self._flow = None
 
-    def _answered(self, flow: http.HTTPFlow, polled: Answered) -> None:
+    def _read_longpoll_response(self, flow: http.HTTPFlow, polled: LongPollExchange) -> None:
         set_session(flow, Tab(polled.channels))
         sent_at = flow.request.timestamp_end or flow.request.timestamp_start
-        self._frames(flow, polled.channels, polled.unread, sent_at, from_client=True)
-        self._frames(flow, polled.channels, polled.frames, polled.at, from_client=False)
+        self._read_frames(flow, polled.channels, polled.request_frames, sent_at, from_client=True)
+        self._read_frames(flow, polled.channels, polled.frames, polled.at, from_client=False)
         if polled.status == status_codes.FORBIDDEN and flow.request.method == "POST":
             origin = flow.request.headers.get("origin", "")
             polled.channels.detector.posts_refused(polled.channels.session, origin, polled.at)
 
-    def _frames(
+    def _read_frames(
         self, flow: http.HTTPFlow, channels: Channels, polled: tuple[Polled, ...], at: float, *, from_client: bool
     ) -> None:
         for each in polled:
             size, session = len(each.data), channels.session
-            large = size > LARGE_BYTES and not from_client and self._later.takes(size)
+            large = size > LARGE_BYTES and not from_client and self._reading.accepts(size)
             read = partial(self._read_polled, flow, channels, each, (at, from_client))
-            if session is None or not (large or self._later.is_behind(session)):
+            if session is None or not (large or self._reading.has_pending(session)):
                 read(None)
                 continue
             ahead = partial(of_frame, each.frame)
             prepare = (lambda ahead=ahead: partial(ahead, channels.trees())) if large else None
-            self._later.put(session, size, prepare, read, read)
+            self._reading.enqueue(session, size, prepare, read, read)
 
     def _read_polled(
         self, flow: http.HTTPFlow, channels: Channels, each: Polled, passed: tuple[float, bool], ahead: Ahead | None
@@ -215,33 +215,33 @@ class Recorder:
         """Read a frame of a body; `passed` is when, and whether from the client."""
         at, from_client = passed
         note = channels.message(each.frame, size=len(each.data), from_client=from_client, at=at, ahead=ahead)
-        self._tell(FrameSeen(flow, channels, note, each.data, each.text))
+        self._notify_frame(ObservedFrame(flow, channels, note, each.data, each.text))
 
     def expire(self, now: float) -> None:
         """End the long-poll sockets that have had no request for too long."""
         for channels in self._longpolls.expire(now):
-            for listener in self.on_gone:
+            for listener in self.on_longpoll_end:
                 listener(channels)
 
     # WebSockets
 
     def message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> Note | None:
         """A message went by; returns what it meant, or None on a socket that is not Phoenix's."""
-        following = vars(flow).get(FOLLOWING)
+        following = vars(flow).get(TRACKING)
         if following is None:
-            following = self._first(flow, message)
+            following = self._classify(flow, message)
         if not following:
             return None
         channels = following.channels
         size = len(message.content)
-        if size > MAX_FRAME_BYTES and message.is_text and not self._later.is_behind(channels.session):
+        if size > MAX_FRAME_BYTES and message.is_text and not self._reading.has_pending(channels.session):
             return self._skip(flow, channels, message)
         large = LARGE_BYTES < size <= MAX_FRAME_BYTES and message.is_text and not message.from_client
-        large = large and self._later.takes(size)
-        if channels.session is None or not (large or self._later.is_behind(channels.session)):
+        large = large and self._reading.accepts(size)
+        if channels.session is None or not (large or self._reading.has_pending(channels.session)):
             return self._read(flow, following, message, None)
         content, skip = message.content, lambda _: self._skip(flow, channels, message)
-        self._later.put(
+        self._reading.enqueue(
             channels.session,
             size,
             (lambda: partial(read_ahead, content, channels.vsn, channels.trees())) if large else None,
@@ -254,15 +254,17 @@ class Recorder:
         """Note that a message was not read: it is too large, or too much waits before it."""
         note = channels.skip(len(message.content), from_client=message.from_client, at=message.timestamp)
         setattr(message, NOTE, note)
-        self._tell(FrameSeen(flow, channels, note, message.content, message.is_text))
+        self._notify_frame(ObservedFrame(flow, channels, note, message.content, message.is_text))
         return note
 
-    def unread(self, flow: http.HTTPFlow) -> asyncio.Future[None] | None:
+    def pending_reads(self, flow: http.HTTPFlow) -> asyncio.Future[None] | None:
         """Return what is done when all messages of a socket have been read; None when they are."""
         channels = channels_of(flow)
-        return self._later.when_read(channels.session) if channels is not None else None
+        return self._reading.drained(channels.session) if channels is not None else None
 
-    def _read(self, flow: http.HTTPFlow, following: Following, message: WebSocketMessage, ahead: Ahead | None) -> Note:
+    def _read(
+        self, flow: http.HTTPFlow, following: FlowTracking, message: WebSocketMessage, ahead: Ahead | None
+    ) -> Note:
         self._flow, channels, recent = flow, following.channels, following.recent
         note: Note = channels.frame(
             message.content,
@@ -273,30 +275,30 @@ class Recorder:
         )
         self._flow = None
         if note.what == "broken" and channels.session is None:
-            following.strange += 1
-            if following.strange >= STRANGE_FRAMES:
-                setattr(flow, FOLLOWING, False)  # whoever speaks there, it is not Phoenix
-        if len(recent) == FULL_NOTES:
+            following.undecodable += 1
+            if following.undecodable >= MAX_UNDECODABLE:
+                setattr(flow, TRACKING, False)  # whoever speaks there, it is not Phoenix
+        if len(recent) == DETAILED_FRAMES:
             recent[0].shorten()
         recent.append(note)
         setattr(message, NOTE, note)
-        self._tell(FrameSeen(flow, channels, note, message.content, message.is_text))
+        self._notify_frame(ObservedFrame(flow, channels, note, message.content, message.is_text))
         return note
 
-    def _first(self, flow: http.HTTPFlow, message: WebSocketMessage) -> Following | Literal[False] | None:
+    def _classify(self, flow: http.HTTPFlow, message: WebSocketMessage) -> FlowTracking | Literal[False] | None:
         """Look at one of a socket's first messages: only now is it worth any memory. None when it decides nothing."""
-        following: Following | Literal[False] = False
+        following: FlowTracking | Literal[False] = False
         vsn = vsn_of_join(message.content) if message.is_text and message.from_client else None
         if vsn is not None or is_phoenix(flow):
             cookie = "cookie" in flow.request.headers
             channels = self.tracker.open(
                 flow.request.path, _opened_at(flow), id_=flow.id, cookie=cookie, host=host_of(flow), vsn=vsn
             )
-            following = Following(channels)
+            following = FlowTracking(channels)
             set_session(flow, following)
-        elif not message.from_client and flow.websocket is not None and len(flow.websocket.messages) < STRANGE_FRAMES:
+        elif not message.from_client and flow.websocket is not None and len(flow.websocket.messages) < MAX_UNDECODABLE:
             return None  # who joins speaks first; an app may greet
-        setattr(flow, FOLLOWING, following)
+        setattr(flow, TRACKING, following)
         return following
 
     def closed(self, flow: http.HTTPFlow) -> Channels | None:
@@ -314,18 +316,20 @@ class Recorder:
     @property
     def skipped(self) -> int:
         """Frames that were not read, because more came than could be read."""
-        return self._later.skipped
+        return self._reading.skipped
 
     def close(self) -> None:
         """Read nothing more that waits."""
-        self._later.close()
+        self._reading.close()
 
-    def _tell(self, seen: FrameSeen) -> None:
-        self._full.append(seen.note)
-        self._full_bytes += seen.note.size
-        while len(self._full) > ALL_FULL_NOTES or (self._full_bytes > MAX_FULL_BYTES and self._full):
-            oldest = self._full.popleft()
-            self._full_bytes -= oldest.size
+    def _notify_frame(self, seen: ObservedFrame) -> None:
+        self._detailed.append(seen.note)
+        self._detailed_bytes += seen.note.size
+        while len(self._detailed) > MAX_DETAILED_FRAMES or (
+            self._detailed_bytes > MAX_DETAILED_BYTES and self._detailed
+        ):
+            oldest = self._detailed.popleft()
+            self._detailed_bytes -= oldest.size
             oldest.shorten()
         for listener in self.on_frame:
             listener(seen)
@@ -350,14 +354,14 @@ def is_phoenix(flow: http.HTTPFlow) -> bool:
     return flow.request.path.partition("?")[0].endswith("/websocket")
 
 
-def is_followed(flow: http.HTTPFlow) -> bool:
+def is_classified(flow: http.HTTPFlow) -> bool:
     """Whether it is known of a WebSocket if it is one of Phoenix's."""
-    return vars(flow).get(FOLLOWING) is not None
+    return vars(flow).get(TRACKING) is not None
 
 
 def channels_of(flow: http.HTTPFlow) -> Channels | None:
     """The channels of a flow that is being recorded."""
-    following = vars(flow).get(FOLLOWING)
+    following = vars(flow).get(TRACKING)
     return following.channels if following else None
 
 
@@ -377,18 +381,18 @@ def replay(flow: http.HTTPFlow) -> Recorder:
     return recorder
 
 
-def _seconds(flow: http.HTTPFlow) -> float:
+def _duration_s(flow: http.HTTPFlow) -> float:
     response = flow.response
     ended = (response.timestamp_end or response.timestamp_start) if response is not None else None
     return max(0.0, (ended or time.time()) - flow.request.timestamp_start)
 
 
-def _exchange(flow: http.HTTPFlow) -> Exchange:
+def _http_exchange(flow: http.HTTPFlow) -> Exchange:
     request, response = flow.request, flow.response
     status = response.status_code if response is not None else None
     size = len(response.raw_content or b"") if response is not None else 0
     path = path_of(request.path) or "/"
-    return Exchange(flow.id, request.timestamp_start, request.method, path, status, _seconds(flow), size)
+    return Exchange(flow.id, request.timestamp_start, request.method, path, status, _duration_s(flow), size)
 
 
 def _opened_at(flow: http.HTTPFlow) -> float:

@@ -12,7 +12,7 @@ MAX_CELL = 60
 GAP = "  "
 
 
-def lines_of(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> list[str]:
+def format_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> list[str]:
     """Lay out rows under their headings, columns aligned, the last one as long as it is; `right` are aligned so."""
     cells = [list(headings), *([_cut(value) for value in row[:-1]] + [row[-1]] for row in rows)]
     widths = [max(cell_len(row[index]) for row in cells) for index in range(len(headings) - 1)]
@@ -44,7 +44,7 @@ def filters(given: Sequence[str], allowed: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def whole_number(what: str, text: object, example: str) -> int:
+def positive_integer(what: str, text: object, example: str) -> int:
     """Read a number from 1. Raises CommandError that names what it is of."""
     given = str(text).strip()
     if not (given.isascii() and given.isdecimal()) or not int(given[:18]) > 0 or len(given) > 18:  # noqa: PLR2004
@@ -53,7 +53,7 @@ def whole_number(what: str, text: object, example: str) -> int:
     return int(given)
 
 
-def seconds(what: str, text: object, example: str) -> float:
+def duration_s(what: str, text: object, example: str) -> float:
     """Read a duration in seconds; a bare number is milliseconds. Raises CommandError that names what it is of."""
     given = str(text).strip()
     if given == "0":
@@ -74,15 +74,15 @@ def one_of(what: str, text: str, allowed: Sequence[str]) -> str:
     return text
 
 
-def none_left(given: Sequence[str], what: str) -> None:
+def reject_extra(given: Sequence[str], what: str) -> None:
     """Raise CommandError when there are more arguments than a command takes."""
     if given:
         raise exceptions.CommandError(f"{what} takes no further argument, such as {given[0]!r}")
 
 
-def last_of[T](items: Sequence[T], count: str | None, matches: Callable[[T], bool]) -> list[T]:
+def last_matching[T](items: Sequence[T], count: str | None, matches: Callable[[T], bool]) -> list[T]:
     """The last so many of the items that match; all that match when no count is given."""
     found = [item for item in items if matches(item)]
     if count is None:
         return found
-    return found[-whole_number("filter last", count, "last=20") :]
+    return found[-positive_integer("filter last", count, "last=20") :]

@@ -17,21 +17,21 @@ from livegate.phoenix.model import PageLoad, Session
 from livegate.phoenix.page_html import is_socket_url
 from livegate.phoenix.sessions.tracker import Tracker
 
-MAX_PLACES = 1000
+MAX_CLIENTS = 1000
 MAX_BROWSERS = 50
 """At one address with one User-Agent."""
 MAX_PAGES = 20
 """Of one browser at one host."""
 MAX_COOKIES = 50
-MAX_VALUES = 3
-LOOP_S = 60.0
+MAX_COOKIE_VALUES = 3
+RELOAD_LOOP_S = 60.0
 """Page loads that follow each other so soon may be a loop; LiveView waits up to 30 s between them."""
 ASSETS_S = 10.0
 """A page that was loaded so recently is the one whose scripts, styles and sockets are asked for now."""
 CLOSED_S = 60.0
 """So long after its last socket has ended a tab may still ask for something; LiveView reconnects within 10 s."""
 
-type Place = tuple[str, str, str]
+type ClientKey = tuple[str, str, str]
 """Address, User-Agent, host."""
 type Cookies = dict[str, bytes]
 """Their values as keyed hashes."""
@@ -48,51 +48,56 @@ class Browser:
     pages: deque[PageLoad] = field(default_factory=lambda: deque(maxlen=MAX_PAGES))
 
 
-class Visits:
+class TabMatcher:
     """Remembers who has loaded which page."""
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
-        self._places: OrderedDict[Place, list[Browser]] = OrderedDict()
+        self._browsers: OrderedDict[ClientKey, list[Browser]] = OrderedDict()
 
-    def remember(self, flow: http.HTTPFlow, load: PageLoad) -> None:
+    def page_loaded(self, flow: http.HTTPFlow, load: PageLoad) -> None:
         """Note that a page with LiveViews went to a browser."""
-        place, cookies = _place(flow), _cookies(flow)
-        browsers = self._places.setdefault(place, [])
-        browser = next((each for each in browsers if _is_same(each.cookies, cookies)), None)
+        place, cookies = _client_key(flow), _cookies(flow)
+        browsers = self._browsers.setdefault(place, [])
+        browser = next((each for each in browsers if _is_same_browser(each.cookies, cookies)), None)
         if browser is None:
             browser = Browser()
             browsers.append(browser)
             del browsers[:-MAX_BROWSERS]
         _set_cookies(browser, flow)
         if browser.pages:
-            self._follow(browser.pages[-1], load)
+            self._link(browser.pages[-1], load)
         browser.pages.append(load)
-        self._places.move_to_end(place)
-        if len(self._places) > MAX_PLACES:
-            self._places.popitem(last=False)
+        self._browsers.move_to_end(place)
+        if len(self._browsers) > MAX_CLIENTS:
+            self._browsers.popitem(last=False)
 
-    def _follow(self, before: PageLoad, load: PageLoad) -> None:
+    def _link(self, before: PageLoad, load: PageLoad) -> None:
         """What the page that a browser loaded just before tells of this one."""
         session = self._session(before)
         if session is None:
             return
         main = session.main
-        if main is not None and main.state == "refused" and before.path == load.path and load.at - before.at < LOOP_S:
+        if (
+            main is not None
+            and main.state == "refused"
+            and before.path == load.path
+            and load.at - before.at < RELOAD_LOOP_S
+        ):
             load.refused_before = before.refused_before + 1
-        if load.path in (before.path, self._path_now(before)):
+        if load.path in (before.path, self._current_path(before)):
             follow(session, load)
         load.websocket_failed = before.websocket_failed and session.sockets[-1].transport == "longpoll"
 
-    def of(self, flow: http.HTTPFlow) -> PageLoad | None:
+    def page_load_for(self, flow: http.HTTPFlow) -> PageLoad | None:
         """Return the page that a request came from; None when none is known, or more than one may be."""
         if is_socket_url(flow.request.path):
-            return self._upgrading(flow)
-        browsers = self._places.get(_place(flow))
+            return self._page_load_of_upgrade(flow)
+        browsers = self._browsers.get(_client_key(flow))
         if browsers is None:
             return None
         cookies = _cookies(flow)
-        same = [each for each in browsers if _is_same(each.cookies, cookies)]
+        same = [each for each in browsers if _is_same_browser(each.cookies, cookies)]
         for each in same[:1]:
             _set_cookies(each, flow)
         path = _referrer(flow)
@@ -100,17 +105,17 @@ class Visits:
             return None
         asked = same or ([] if cookies else browsers)  # a request without credentials has no cookie to tell by
         at = flow.request.timestamp_start
-        return _only(
+        return _unambiguous(
             [
                 load
                 for each in asked
                 for load in each.pages
-                if path in (load.path, self._path_now(load)) and self._is_there(load, at)
+                if path in (load.path, self._current_path(load)) and self._may_be_open(load, at)
             ],
             at,
         )
 
-    def _upgrading(self, flow: http.HTTPFlow) -> PageLoad | None:
+    def _page_load_of_upgrade(self, flow: http.HTTPFlow) -> PageLoad | None:
         """The page whose WebSocket failed: browsers name no referrer there, but its CSRF token is in the URL."""
         if flow.response is not None and flow.response.status_code == status_codes.SWITCHING:
             return None  # one that came about is told of by its frames
@@ -118,8 +123,10 @@ class Visits:
         load = found.page if isinstance(found, Session) else found
         if load is None:
             cookies, at = _cookies(flow), flow.request.timestamp_start
-            browsers = [each for each in self._places.get(_place(flow), ()) if _is_same(each.cookies, cookies)]
-            load = _only([page for each in browsers for page in each.pages if self._is_there(page, at)], at)
+            browsers = [
+                each for each in self._browsers.get(_client_key(flow), ()) if _is_same_browser(each.cookies, cookies)
+            ]
+            load = _unambiguous([page for each in browsers for page in each.pages if self._may_be_open(page, at)], at)
         if load is not None:
             load.websocket_failed = True
         return load
@@ -127,20 +134,20 @@ class Visits:
     def _session(self, load: PageLoad) -> Session | None:
         return self._tracker.sessions.get(load.number)
 
-    def _is_there(self, load: PageLoad, at: float) -> bool:
+    def _may_be_open(self, load: PageLoad, at: float) -> bool:
         """Whether the tab that loaded a page can still show it."""
         session = self._session(load)
         if session is None or not session.sockets or session.is_open:
             return load.at <= at
         return at - max(socket.closed_at or 0.0 for socket in session.sockets) < CLOSED_S
 
-    def _path_now(self, load: PageLoad) -> str | None:
+    def _current_path(self, load: PageLoad) -> str | None:
         """Where the tab is now, without having loaded a page again."""
         session = self._session(load)
         return session.main.path if session is not None and session.main is not None else None
 
 
-def _only(loads: list[PageLoad], at: float) -> PageLoad | None:
+def _unambiguous(loads: list[PageLoad], at: float) -> PageLoad | None:
     """The only one of several page loads, or the one that was a moment ago."""
     latest = max(loads, key=lambda load: load.at, default=None)
     if latest is None or len(loads) == 1 or at - latest.at < ASSETS_S:
@@ -159,7 +166,7 @@ def host_of(flow: http.HTTPFlow) -> str:
     return host.removesuffix(":80") if host.endswith(":80") else host.removesuffix(":443")
 
 
-def _place(flow: http.HTTPFlow) -> Place:
+def _client_key(flow: http.HTTPFlow) -> ClientKey:
     headers, peer = flow.request.headers, flow.client_conn.peername
     client = headers.get("x-forwarded-for") or (peer[0] if peer else "")
     return client, headers.get("user-agent", ""), host_of(flow)
@@ -193,19 +200,19 @@ def _set_cookies(browser: Browser, flow: http.HTTPFlow) -> None:
     for name, value in [*_cookies(flow).items(), *(_cookie(each.partition(";")[0]) for each in given[:MAX_COOKIES])]:
         before = browser.cookies.get(name, ())
         if before[-1:] != (value,) and (before or len(browser.cookies) < MAX_COOKIES):
-            browser.cookies[name] = (*(each for each in before if each != value), value)[-MAX_VALUES:]
+            browser.cookies[name] = (*(each for each in before if each != value), value)[-MAX_COOKIE_VALUES:]
 
 
-def _is_same(known: dict[str, tuple[bytes, ...]], shown: Cookies) -> bool:
+def _is_same_browser(known: dict[str, tuple[bytes, ...]], shown: Cookies) -> bool:
     """Whether cookies can be those of a browser: it sends what it has; what a page's own script sets may change."""
     if not known and not shown:
         return True
     shared = known.keys() & shown.keys()
     equal = {name for name in shared if shown[name] in known[name]}
-    return bool(equal) and all(name in equal for name in shared if _is_session(name))
+    return bool(equal) and all(name in equal for name in shared if _is_session_cookie(name))
 
 
-def _is_session(name: str) -> bool:
+def _is_session_cookie(name: str) -> bool:
     """Whether a cookie is one that apps know a user's session by."""
     lower = name.lower()
     return lower.endswith(("_session", "sessionid", "session_id")) or (lower.startswith("_") and lower.endswith("_key"))

@@ -313,21 +313,21 @@ def test_what_only_looks_like_a_join_makes_no_channels(inspector: LiveViewInspec
 
 def test_a_socket_on_which_the_app_alone_speaks_is_none_of_phoenix(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector, path="/ticker")
-    for number in range(recorder.STRANGE_FRAMES + 1):
+    for number in range(recorder.MAX_UNDECODABLE + 1):
         browser.say({"n": number}, up=False)
     assert recorder.note_of(browser.say(["3", "3", "room:a", "phx_join", {}])) is None
 
 
 def test_a_socket_that_speaks_something_else_is_left_alone_after_a_few_frames(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector)
-    messages = [browser.say({"n": number}) for number in range(recorder.STRANGE_FRAMES + 5)]
+    messages = [browser.say({"n": number}) for number in range(recorder.MAX_UNDECODABLE + 5)]
     notes = [recorder.note_of(message) is not None for message in messages]
-    assert notes == [True] * recorder.STRANGE_FRAMES + [False] * 5
+    assert notes == [True] * recorder.MAX_UNDECODABLE + [False] * 5
     assert session_of(browser.flow) is None
     browser.close()
     late = Browser(inspector)
     late.session()
-    for number in range(recorder.STRANGE_FRAMES + 5):
+    for number in range(recorder.MAX_UNDECODABLE + 5):
         late.say({"n": number})
     assert recorder.note_of(late.say({"n": 0})) is not None, "it has spoken Phoenix before"
 
@@ -335,7 +335,7 @@ def test_a_socket_that_speaks_something_else_is_left_alone_after_a_few_frames(in
 def test_old_notes_keep_their_sentence_only(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector)
     first, *_ = browser.session()
-    for number in range(recorder.FULL_NOTES):
+    for number in range(recorder.DETAILED_FRAMES):
         browser.say([None, str(100 + number), "phoenix", "heartbeat", {}])
     note = recorder.note_of(first)
     assert note is not None
@@ -346,7 +346,7 @@ def test_old_notes_keep_their_sentence_only(inspector: LiveViewInspector) -> Non
 def test_of_all_sockets_together_only_the_last_notes_are_full(
     inspector: LiveViewInspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "ALL_FULL_NOTES", 10)
+    monkeypatch.setattr(recorder, "MAX_DETAILED_FRAMES", 10)
     first, *_ = Browser(inspector).session()
     other = Browser(inspector)
     last = [other.say([None, str(100 + number), "phoenix", "heartbeat", {}]) for number in range(10)]
@@ -492,14 +492,14 @@ def test_a_log_is_read_filtered_and_shown(logged: tuple[Path, Browser, FrameLogg
     assert frames.writer
     frames.writer.close()
     lines = list(reader.read_lines(path))
-    texts = [reader.line_text(line) for line in lines]
+    texts = [reader.format_line(line) for line in lines]
     assert "websocket opened: http://app.test" in texts[0]
     assert "▲ join /count (#4)" in texts[1]
     assert "○ socket closed by server, 1006" in texts[5]
     assert [line["n"] for line in lines] == list(range(1, 7))
-    assert [line["n"] for line in lines if reader.Wanted(session=1, event="inc").fits(line)] == [4, 5]
-    assert [line["n"] for line in lines if reader.Wanted(slow_ms=1).fits(line)] == [3, 5]
-    assert [line["n"] for line in lines if reader.Wanted(session=2).fits(line)] == []
+    assert [line["n"] for line in lines if reader.LineFilter(session=1, event="inc").matches(line)] == [4, 5]
+    assert [line["n"] for line in lines if reader.LineFilter(slow_ms=1).matches(line)] == [3, 5]
+    assert [line["n"] for line in lines if reader.LineFilter(session=2).matches(line)] == []
     assert reader.page_at(iter(lines), 3) == "<p>0</p>"
     assert reader.page_at(iter(lines), 5) == "<p>1</p>"
     for number, why in ((99, "no line 99"), (1, "no join of it")):
@@ -519,7 +519,7 @@ def test_a_flow_file_is_read_as_a_log(tmp_path: Path) -> None:
     lines = list(reader.read_lines(path))
     assert [line["kind"] for line in lines] == ["open", *["frame"] * 5, "close", "open", "frame", "close"]
     assert reader.page_at(iter(lines), 5) == "<p>1</p>"
-    assert "7 B" in reader.line_text(lines[-2])
+    assert "7 B" in reader.format_line(lines[-2])
     assert CANARY not in str(lines)
 
 
@@ -567,7 +567,7 @@ def test_a_long_poll_session_is_logged_and_its_page_shown(tmp_path: Path) -> Non
     assert {(line["flow"], line["session"]) for line in frames} == {(socket, 1)}
     assert len({line["via"] for line in frames}) == 4
     assert CANARY not in path.read_text()
-    assert "longpoll opened: http://app.test/live/longpoll?vsn=2.0.0" in reader.line_text(lines[2])
+    assert "longpoll opened: http://app.test/live/longpoll?vsn=2.0.0" in reader.format_line(lines[2])
     for each in (lines, of_flows):
         assert [reader.page_at(iter(each), number) for number in (6, 11)] == ["<p>0</p>", "<p>1</p>"]
     assert [line["code"] for line in lines if line["kind"] == "close"] == [3410]
@@ -604,8 +604,8 @@ def test_a_log_is_followed_while_it_grows(tmp_path: Path) -> None:
             file.write('nd":"http","method":"GET","url":"/","status":200,"ms":1}\n')
 
     lines = reader.read_lines(path, follow=True, sleep=sleep)
-    assert "3 lines were dropped here" in reader.line_text(next(lines))
-    assert "→ GET / 200 after 1 ms" in reader.line_text(next(lines))
+    assert "3 lines were dropped here" in reader.format_line(next(lines))
+    assert "→ GET / 200 after 1 ms" in reader.format_line(next(lines))
     assert [line["kind"] for line in reader.read_lines(path)] == ["dropped", "http"]
 
 
@@ -618,7 +618,7 @@ def test_lines_that_were_tampered_with_do_no_harm() -> None:
     ]  # fmt: skip
     with pytest.raises(reader.ReadError, match="cannot be shown: component 5"):
         reader.page_at(iter(frames), 4)
-    assert "\x1b" not in reader.line_text({"kind": "frame", "text": "\x1b[31m", "at": 0.0})
+    assert "\x1b" not in reader.format_line({"kind": "frame", "text": "\x1b[31m", "at": 0.0})
 
 
 # Everything else that stores or shows flows
@@ -702,7 +702,7 @@ def test_a_body_that_cannot_be_looked_into_is_not_shown() -> None:
 
 
 async def test_the_last_comment_of_a_burst_is_written_though_nothing_follows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livegate.inspect.comments.SOON_S", 0.05)
+    monkeypatch.setattr("livegate.inspect.comments.DELAY_S", 0.05)
     inspector = LiveViewInspector()
     shown: list[str] = []
     updated = asyncio.Event()

@@ -8,8 +8,8 @@ from mitmproxy import http
 from mitmproxy.test import taddons, tflow
 
 from livegate.inspect.addon import LiveViewInspector
-from livegate.inspect.longpoll import QUIET_S
-from livegate.inspect.recorder import FrameSeen, Recorder
+from livegate.inspect.longpoll import IDLE_TIMEOUT_S
+from livegate.inspect.recorder import ObservedFrame, Recorder
 from livegate.phoenix.sessions.socket import Channels
 
 NOW = 1_700_000_000.0
@@ -25,10 +25,10 @@ class Poller:
 
     def __init__(self, recorder: Recorder | None = None) -> None:
         self.recorder = recorder or Recorder()
-        self.seen: list[FrameSeen] = []
+        self.seen: list[ObservedFrame] = []
         self.recorder.on_frame.append(self.seen.append)
         self.gone: list[Channels] = []
-        self.recorder.on_gone.append(self.gone.append)
+        self.recorder.on_longpoll_end.append(self.gone.append)
 
     def ask(self, token: str | None, at: float, *frames: Any, read: bool = True) -> http.HTTPFlow:
         flow = tflow.tflow()
@@ -83,9 +83,9 @@ def test_a_socket_without_a_request_ends_when_phoenix_ends_it() -> None:
     poller = Poller()
     poller.open()
     poller.join()
-    poller.recorder.expire(NOW + 1 + QUIET_S - 1)
+    poller.recorder.expire(NOW + 1 + IDLE_TIMEOUT_S - 1)
     assert poller.session.state == "live"
-    poller.recorder.expire(NOW + 1 + QUIET_S + 1)
+    poller.recorder.expire(NOW + 1 + IDLE_TIMEOUT_S + 1)
     socket = poller.session.sockets[0]
     assert (poller.session.state, socket.close_code, socket.closed_by) == ("closed", None, "client")
     assert socket.close_reason == "no request for 15 s"

@@ -14,7 +14,7 @@ from wsproto.frame_protocol import Opcode
 from livegate.inspect import reading_thread, recorder
 from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.reading_thread import LARGE_BYTES
-from livegate.inspect.recorder import FrameSeen
+from livegate.inspect.recorder import ObservedFrame
 from livegate.phoenix.sessions.preparation import read_ahead
 
 TOPIC = "lv:phx-1"
@@ -39,7 +39,7 @@ class Browser:
         assert self.flow.websocket
         self.flow.request.path = "/live/websocket?vsn=2.0.0"
 
-    def _note(self, seen: FrameSeen) -> None:
+    def _note(self, seen: ObservedFrame) -> None:
         self.seen.append(seen.note.what)
 
     def say(self, frame: Any, *, up: bool = False) -> WebSocketMessage:
@@ -57,7 +57,7 @@ class Browser:
         return tree.html()
 
     async def read(self) -> None:
-        unread = self.inspector.recorder.unread(self.flow)
+        unread = self.inspector.recorder.pending_reads(self.flow)
         if unread is not None:
             await asyncio.wait_for(unread, 10)
 
@@ -98,7 +98,7 @@ async def test_what_follows_a_large_frame_waits_and_the_loop_does_not(
     assert browser.seen == ["join", "joined", "diff"]
     assert recorder.note_of(small) is not None
     assert browser.html == "<p>after</p>"
-    assert browser.inspector.recorder.unread(browser.flow) is None
+    assert browser.inspector.recorder.pending_reads(browser.flow) is None
 
 
 async def test_many_large_frames_are_read_in_their_order(browser: Browser) -> None:
@@ -144,7 +144,7 @@ async def test_a_fault_in_the_thread_leaves_the_frame_to_the_loop(
 
 
 async def test_more_than_can_wait_is_passed_over_and_counted(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading_thread, "MAX_WAITING_BYTES", 3 * len(LARGE))
+    monkeypatch.setattr(reading_thread, "MAX_PENDING_BYTES", 3 * len(LARGE))
     held = Held(monkeypatch)
     browser.say(JOIN, up=True)
     browser.say(joined(LARGE))
@@ -198,7 +198,7 @@ async def test_a_frame_that_is_too_large_is_not_read_at_all(browser: Browser, mo
 
 
 def test_of_large_frames_only_a_few_bytes_stay_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "MAX_FULL_BYTES", 3 * len(LARGE))
+    monkeypatch.setattr(recorder, "MAX_DETAILED_BYTES", 3 * len(LARGE))
     inspector = LiveViewInspector()
     with taddons.context(inspector):
         browser = Browser(inspector)

@@ -50,7 +50,7 @@ class Person:
 
 
 def loads(recorder: Recorder) -> list[PageLoad]:
-    places = recorder._visits._places.values()
+    places = recorder._tabs._browsers.values()
     return [load for browsers in places for browser in browsers for load in browser.pages]
 
 
@@ -143,18 +143,18 @@ def test_browsers_and_places_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     people = [Person(recorder, f"_shop_key={number}") for number in range(4)]
     for number, person in enumerate(people):
         person.load(f"phx-{number}", "/cart", number)
-    ((browsers,),) = [[*recorder._visits._places.values()]]
+    ((browsers,),) = [[*recorder._tabs._browsers.values()]]
     assert len(browsers) == 2
     kept = [value for browser in browsers for values in browser.cookies.values() for value in values]
     assert {len(value) for value in kept} == {8}, "no cookie is kept as it is"
-    monkeypatch.setattr(tabs, "MAX_PLACES", 1)
+    monkeypatch.setattr(tabs, "MAX_CLIENTS", 1)
     other = Person(recorder, "x=1")
     flow_host = "other.test"
     flow = tflow.tflow(resp=True)
     flow.request = http.Request.make("GET", f"http://{flow_host}/", b"", {"Host": flow_host})
     flow.response = http.Response.make(200, '<p id="phx-9" data-phx-session="S">', {"Content-Type": "text/html"})
     recorder.exchange(flow)
-    assert len(recorder._visits._places) == 1
+    assert len(recorder._tabs._browsers) == 1
     assert other.ask("/data.json", 50, referrer="/cart") is None
 
 

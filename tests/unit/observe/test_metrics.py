@@ -19,7 +19,7 @@ from wsproto.frame_protocol import Opcode
 from certificates import Authority
 from livegate import mitm
 from livegate.http1.refusal import Refusal
-from livegate.inspect.recorder import FrameSeen, Recorder
+from livegate.inspect.recorder import ObservedFrame, Recorder
 from livegate.mitm.hook_table import FLOW_EVENTS, hook_errors
 from livegate.observe.history.addon import History
 from livegate.observe.history.incidents import MAX_ENTRIES
@@ -385,7 +385,7 @@ def test_a_frame_of_a_flow_that_is_not_ours_has_no_route(lab: Lab) -> None:
     seen = []
     lab.recorder.on_frame.append(seen.append)
     tab.click("inc")
-    strange = FrameSeen(tflow.twebsocketflow(), seen[-1].channels, seen[-1].note, b"", True)
+    strange = ObservedFrame(tflow.twebsocketflow(), seen[-1].channels, seen[-1].note, b"", True)
     lab.metrics.on_frame(strange)
     labels = {"route": "_unmapped", "view": "DemoWeb.CountLive", "event": "inc"}
     assert lab.of("gateway_liveview_event_duration_seconds_count", **labels) == 1

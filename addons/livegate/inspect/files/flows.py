@@ -56,9 +56,9 @@ def flow_file_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[
             if flow is None:
                 return
             if isinstance(flow, http.HTTPFlow):
-                yield from made.of(flow)
+                yield from made.lines_for(flow)
             else:
-                contents.others += 1
+                contents.other_flows += 1
         except ReadError:
             raise
         except Exception as error:

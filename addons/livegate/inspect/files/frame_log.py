@@ -14,7 +14,7 @@ POLL_S = 0.2
 """How often a log that is followed is looked at."""
 MAX_LINE_BYTES = 16 * MAX_DATA_BYTES
 """Of a line: the data of a frame, with each byte written as an escape of JSON, and its other fields."""
-NUMBERS = ("at", "ms", "size", "diff", "status", "code")
+NUMERIC_FIELDS = ("at", "ms", "size", "diff", "status", "code")
 EXPECTED = 'expected a line of a frame log, such as {"v":1,"kind":"frame",…}, a HAR file or a flow file of mitmproxy'
 
 
@@ -30,38 +30,38 @@ class FrameLogFile:
 
     def lines(self, sleep: Callable[[float], None] = time.sleep) -> Iterator[Line]:
         """Yield its lines. Raises ReadError, with the line's number, for one that is not of a frame log."""
-        begun = b""
+        partial = b""
         while True:
-            begun += self._file.readline(MAX_LINE_BYTES + 1 - len(begun))
-            if begun.endswith(b"\n"):
-                line, begun = self._parsed(begun), b""
+            partial += self._file.readline(MAX_LINE_BYTES + 1 - len(partial))
+            if partial.endswith(b"\n"):
+                line, partial = self._parse(partial), b""
                 if line is not None:
                     yield line
-            elif len(begun) > MAX_LINE_BYTES:
+            elif len(partial) > MAX_LINE_BYTES:
                 raise ReadError(f"{self._path}:{self._number + 1}: longer than {MAX_LINE_BYTES:,} bytes; {EXPECTED}")
             elif self._follow:
                 sleep(POLL_S)
-                if not begun:
+                if not partial:
                     self._follow_rotation()
             else:
-                yield from self._last(begun)
+                yield from self._last_line(partial)
                 return
 
-    def _last(self, text: bytes) -> Iterator[Line]:
+    def _last_line(self, text: bytes) -> Iterator[Line]:
         """The last line when it has no end: it may be whole, or cut off by a crash."""
         if not text.strip():
             return
         try:
-            line = self._parsed(text)
+            line = self._parse(text)
         except ReadError:
             if self._number == 1:
                 raise
-            self._contents.remarks.append(f"{self._path}:{self._number}: the last line is cut off")
+            self._contents.warnings.append(f"{self._path}:{self._number}: the last line is cut off")
             return
         if line is not None:
             yield line
 
-    def _parsed(self, text: bytes) -> Line | None:
+    def _parse(self, text: bytes) -> Line | None:
         """One line, None for a blank one."""
         self._number += 1
         if not text.strip():
@@ -74,7 +74,7 @@ class FrameLogFile:
             found = line.get("v") if isinstance(line, dict) else None
             version = f"a frame log of version {found!r}" if found is not None else "a line without a version `v`"
             raise ReadError(f"{self._path}:{self._number}: {version}; this livegate reads version {VERSION}")
-        return checked(line)
+        return without_invalid_numbers(line)
 
     def _follow_rotation(self) -> None:
         """Go on in the file that has the log's name now, when it is another one than is read, or has been emptied."""
@@ -90,9 +90,9 @@ class FrameLogFile:
             return  # between two files; it is looked at again
 
 
-def checked(line: Line) -> Line:
+def without_invalid_numbers(line: Line) -> Line:
     """Leave out numbers that are none, so that whoever shows a line can rely on them."""
-    for name in NUMBERS:
+    for name in NUMERIC_FIELDS:
         value = line.get(name)
         if value is not None and not _is_number(value):
             del line[name]

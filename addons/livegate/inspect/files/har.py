@@ -32,7 +32,7 @@ def har_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[Line]:
     """Yield what a frame log would say of a HAR file's entries. Raises ReadError with the number of the entry."""
     entries = _entries(file, path, contents)
     made = FlowLines(contents)
-    order = sorted(range(len(entries)), key=lambda index: (_started(entries[index]), index))
+    order = sorted(range(len(entries)), key=lambda index: (_start_time(entries[index]), index))
     silent = 0
     for index in order:
         place = f"{path}: entry {index + 1} of {len(entries)}"
@@ -41,12 +41,12 @@ def har_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[Line]:
             raise ReadError(f"{place}: expected an object, found {type(entry).__name__}")
         flow = _flow(entry, place)
         if flow is None:
-            contents.others += 1  # such as data: and blob: URLs
+            contents.other_flows += 1  # such as data: and blob: URLs
             continue
         silent += flow.websocket is not None and "_webSocketMessages" not in entry
-        yield from made.of(flow)
+        yield from made.lines_for(flow)
     if silent:
-        contents.remarks.append(
+        contents.warnings.append(
             f"{path}: {silent} WebSocket{'' if silent == 1 else 's'} without messages (`_webSocketMessages`): "
             "whatever wrote this file does not export them, or the tools were opened after the page"
         )
@@ -74,7 +74,7 @@ def _entries(file: BinaryIO, path: Path, contents: Contents) -> list[Any]:
     return entries
 
 
-def _started(entry: object) -> float:
+def _start_time(entry: object) -> float:
     """When an entry's request was made, in seconds since 1970; 0 when it does not say."""
     text = entry.get("startedDateTime") if isinstance(entry, dict) else None
     try:
@@ -83,7 +83,7 @@ def _started(entry: object) -> float:
         return 0.0
 
 
-_AS_THEY_ARE = "".join(map(chr, range(0x21, 0x7F)))
+_URL_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 """What a URL of a HAR file may have: all of ASCII that can be seen."""
 
 
@@ -101,16 +101,16 @@ def _flow(entry: Line, place: str) -> http.HTTPFlow | None:
     )
     method = request.get("method")
     # Redaction marks, as HAR files of this gateway's have them, are no ASCII.
-    address = f"{SCHEMES[scheme.lower()]}:{quote(rest, safe=_AS_THEY_ARE)}"
+    address = f"{SCHEMES[scheme.lower()]}:{quote(rest, safe=_URL_CHARACTERS)}"
     try:
         urlsplit(address)
         flow.request = http.Request.make(
-            method if isinstance(method, str) else "GET", address, _posted(request), _headers(request)
+            method if isinstance(method, str) else "GET", address, _request_body(request), _headers(request)
         )
     except (ValueError, TypeError, UnicodeError) as error:
         raise ReadError(f"{place}: request.url is not a URL: {url[:100]!r}") from error
     took = entry.get("time")
-    started = _started(entry)
+    started = _start_time(entry)
     ended = started + (took / 1000 if isinstance(took, int | float) and 0 < took < MAX_SECONDS else 0.0)
     flow.request.timestamp_start = flow.request.timestamp_end = started
     flow.response = _response(entry.get("response"), started, ended)
@@ -134,7 +134,7 @@ def _headers(message: Line) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _posted(request: Line) -> bytes:
+def _request_body(request: Line) -> bytes:
     posted = request.get("postData")
     text = posted.get("text") if isinstance(posted, dict) else None
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else b""
@@ -149,18 +149,18 @@ def _response(response: object, started: float, ended: float) -> http.Response |
     content = response.get("content")
     text = content.get("text") if isinstance(content, dict) else None
     if isinstance(text, str) and isinstance(content, dict):
-        body = _decoded(text) if content.get("encoding") == "base64" else text.encode("utf-8", "surrogatepass")
+        body = _from_base64(text) if content.get("encoding") == "base64" else text.encode("utf-8", "surrogatepass")
     # What the file has is the body after its coding was undone.
-    fields = [(name, value) for name, value in _headers(response) if name.lower() not in _CODED]
+    fields = [(name, value) for name, value in _headers(response) if name.lower() not in _CODING_FIELDS]
     made = http.Response.make(status, body, http.Headers(fields))
     made.timestamp_start, made.timestamp_end = started, ended
     return made
 
 
-_CODED = (b"content-encoding", b"transfer-encoding")
+_CODING_FIELDS = (b"content-encoding", b"transfer-encoding")
 
 
-def _decoded(text: str) -> bytes:
+def _from_base64(text: str) -> bytes:
     try:
         return base64.b64decode(text)
     except (binascii.Error, ValueError):
@@ -188,7 +188,7 @@ def _message(message: Line, started: float, place: str) -> WebSocketMessage:
     if not isinstance(data, str):
         raise ReadError(f"{place}: expected a text at data, base64 for a binary message")
     is_text = opcode != Opcode.BINARY
-    content = data.encode("utf-8", "surrogatepass") if is_text else _decoded(data)
+    content = data.encode("utf-8", "surrogatepass") if is_text else _from_base64(data)
     return WebSocketMessage(
         Opcode.TEXT if is_text else Opcode.BINARY, sender == "send", content, _seconds(message.get("time"), started)
     )

@@ -20,7 +20,7 @@ DEFAULT_URL = "/live/websocket?vsn=2.0.0"
 """Of a socket whose opening is not in the recording."""
 
 
-class Payloads:
+class PayloadFormatter:
     """Follows a recording line by line, so that each frame can be told with what it changed."""
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Payloads:
         self._tracker = Tracker()
         self._sockets: dict[str, Channels] = {}
 
-    def text(self, line: Line) -> str:
+    def format(self, line: Line) -> str:
         """Say what a line's frame carried. Has to be called with every line, in order."""
         flow = str(line.get("flow"))
         if line.get("kind") == "open":

@@ -27,9 +27,9 @@ from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.printable import escaped
 
-__all__ = ["Contents", "Line", "ReadError", "Wanted", "line_text", "page_at", "read_lines"]
+__all__ = ["Contents", "Line", "LineFilter", "ReadError", "format_line", "page_at", "read_lines"]
 
-PEEKED = 4096
+PEEK_BYTES = 4096
 STDIN = "-"
 BOM = b"\xef\xbb\xbf"
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
@@ -41,14 +41,14 @@ _TNETSTRING = re.compile(rb"\d{1,12}:")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LineFilter:
     """Which lines to show; None is any."""
 
     session: int | None = None
     event: str | None = None
     slow_ms: float | None = None
 
-    def fits(self, line: Line) -> bool:
+    def matches(self, line: Line) -> bool:
         """Whether a line is one of them."""
         if self.session is not None and line.get("session") != self.session:
             return False
@@ -72,17 +72,17 @@ def read_lines(
     """
     contents = contents or Contents()
     try:
-        with _opened(path) as file:
+        with _open(path) as file:
             lines = _lines(file, path, contents, follow=follow, sleep=sleep)
             for number, line in enumerate(lines, 1):
-                contents.see(line)
+                contents.count(line)
                 yield {**line, "n": number}
     except (OSError, EOFError, zlib.error) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ReadError(f"{path}: {why}") from error
 
 
-def _opened(path: Path) -> BinaryIO:
+def _open(path: Path) -> BinaryIO:
     if str(path) == STDIN:
         if sys.stdin is None:
             raise ReadError("standard input is closed")
@@ -93,7 +93,7 @@ def _opened(path: Path) -> BinaryIO:
 def _lines(
     file: BinaryIO, path: Path, contents: Contents, *, follow: bool, sleep: Callable[[float], None]
 ) -> Iterator[Line]:
-    file, start = _unpacked(file, path)
+    file, start = _decompress(file, path)
     if follow and not _JSON.match(start) and start:
         raise ReadError(f"{path}: only a frame log can be followed")
     if _HAR.match(start):
@@ -113,30 +113,30 @@ def _lines(
     raise ReadError(f"{path}: neither a frame log nor a flow file nor a HAR file; {EXPECTED}")
 
 
-def _unpacked(file: BinaryIO, path: Path) -> tuple[BinaryIO, bytes]:
+def _decompress(file: BinaryIO, path: Path) -> tuple[BinaryIO, bytes]:
     """The file without its compression and byte order mark, and how it begins."""
-    start = _start(file)
+    start = _peek(file)
     if start.startswith(GZIP):
         file = cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=file)))
-        start = _start(file)
+        start = _peek(file)
     elif start.startswith(ZLIB):
         unpacking = zlib.decompressobj()
         data = unpacking.decompress(file.read(MAX_HAR_BYTES), MAX_HAR_BYTES + 1)
         if len(data) > MAX_HAR_BYTES or unpacking.unconsumed_tail:
             raise ReadError(f"{path}: larger than {MAX_HAR_BYTES // 1024 // 1024} MiB when unpacked")
         file = io.BytesIO(data)
-        start = data[:PEEKED]
+        start = data[:PEEK_BYTES]
     if start.startswith(BOM):
         file.read(len(BOM))
         start = start[len(BOM) :]
     return file, start
 
 
-def _start(file: BinaryIO) -> bytes:
-    return file.peek(PEEKED)[:PEEKED] if isinstance(file, io.BufferedReader) else b""
+def _peek(file: BinaryIO) -> bytes:
+    return file.peek(PEEK_BYTES)[:PEEK_BYTES] if isinstance(file, io.BufferedReader) else b""
 
 
-def line_text(line: Line) -> str:
+def format_line(line: Line) -> str:
     """One line for a person: number, time, session, direction, sentence."""
     at = line.get("at")
     clock = clock_text(at) if isinstance(at, int | float) else "?"

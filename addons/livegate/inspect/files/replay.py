@@ -8,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 
 from livegate.inspect.frame_log.addon import FrameLogger
-from livegate.inspect.frame_log.writer import finished
+from livegate.inspect.frame_log.writer import complete_line
 from livegate.inspect.recorder import Recorder
 from livegate.redaction.redactor import Redactor
 
@@ -35,13 +35,13 @@ class Contents:
     """WebSocket messages, and frames of long-polls."""
     liveview: int = 0
     """Frames that were understood as Phoenix's."""
-    others: int = 0
+    other_flows: int = 0
     """Flows of other protocols, such as DNS."""
     sessions: set[int] = field(default_factory=set)
-    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     """What a person should know of it, such as a last line that is cut off."""
 
-    def see(self, line: Line) -> None:
+    def count(self, line: Line) -> None:
         """Count a line that was read."""
         session = line.get("session")
         if isinstance(session, int):
@@ -55,11 +55,15 @@ class Contents:
             case "open":
                 self.sockets += 1
 
-    def text(self) -> str:
+    def summary(self) -> str:
         """What it holds in one line: kind, counts, and whether there is anything of LiveView."""
-        counts = [_count(self.exchanges, "HTTP exchange"), _count(self.sockets, "socket"), _count(self.frames, "frame")]
-        if self.others:
-            counts.append(_count(self.others, "flow") + " of other protocols")
+        counts = [
+            _counted(self.exchanges, "HTTP exchange"),
+            _counted(self.sockets, "socket"),
+            _counted(self.frames, "frame"),
+        ]
+        if self.other_flows:
+            counts.append(_counted(self.other_flows, "flow") + " of other protocols")
         none = "" if self.liveview else "; no frame of LiveView or of a Phoenix channel"
         return f"{self.kind}: {', '.join(counts)}{none}"
 
@@ -67,7 +71,7 @@ class Contents:
 FRAME_LOG = "frame log"
 
 
-def _count(number: int, what: str) -> str:
+def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
@@ -83,9 +87,9 @@ class FlowLines:
 
     def put(self, line: Line, data: bytes | None = None, *, text: bool = True) -> None:
         """Take a line of the frame logger."""
-        self._lines.append(finished(line, data, "redacted", self._redactor, text=text))
+        self._lines.append(complete_line(line, data, "redacted", self._redactor, text=text))
 
-    def of(self, flow: http.HTTPFlow) -> Iterator[Line]:
+    def lines_for(self, flow: http.HTTPFlow) -> Iterator[Line]:
         """Make the lines of one flow. Flows have to come in the order in which they happened."""
         if flow.websocket is None:
             self._contents.exchanges += 1
@@ -102,16 +106,16 @@ class FlowLines:
         recorded, websocket.messages = websocket.messages, []
         self._logger.websocket_start(flow)
         for message in recorded:
-            _mend(message)
+            _repair(message)
             websocket.messages.append(message)  # one by one: the inspector looks at how many there were
             self._recorder.message(flow, message)
-            self._logger.message(flow, message)
+            self._logger.log_message(flow, message)
         self._recorder.closed(flow)
         if websocket.close_code is not None:
             self._logger.websocket_end(flow)
 
 
-def _mend(message: WebSocketMessage) -> None:
+def _repair(message: WebSocketMessage) -> None:
     """Make bytes of a content that is text, as mitmproxy before 8 has saved it, and a time of one that is none."""
     content, at = cast("object", message.content), cast("object", message.timestamp)
     if isinstance(content, str):

@@ -8,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 
 from livegate.inspect.frame_log.writer import FrameLogWriter, Line, frame_line
-from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of, note_of
+from livegate.inspect.recorder import ObservedExchange, ObservedFrame, Recorder, channels_of, note_of
 from livegate.phoenix.sessions.socket import Channels
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog
@@ -33,9 +33,9 @@ class FrameLogger:
         self._redactor = redactor
         self._file: FrameLogWriter | None = None
         self._dropped = 0
-        recorder.on_frame.append(self._frame)
-        recorder.on_exchange.append(self._exchange)
-        recorder.on_gone.append(self._gone)
+        recorder.on_frame.append(self._log_frame)
+        recorder.on_exchange.append(self._log_exchange)
+        recorder.on_longpoll_end.append(self._log_longpoll_end)
 
     @property
     def dropped(self) -> int:
@@ -71,30 +71,30 @@ class FrameLogger:
     def websocket_start(self, flow: http.HTTPFlow) -> None:
         if self.writer is not None:
             at = flow.response.timestamp_start if flow.response is not None else flow.request.timestamp_start
-            self.writer.put(self._opened(flow, at, "websocket"))
+            self.writer.put(self._open_line(flow, at, "websocket"))
 
     def websocket_message(self, flow: http.HTTPFlow) -> None:
         if self.writer is not None and flow.websocket is not None and flow.websocket.messages:
-            self.message(flow, flow.websocket.messages[-1])
+            self.log_message(flow, flow.websocket.messages[-1])
 
-    def message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> None:
+    def log_message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> None:
         """Log one message of a WebSocket that is none of Phoenix's; a frame of Phoenix is logged when it was read."""
         if self.writer is not None and channels_of(flow) is None and note_of(message) is None:
-            self.writer.put(_plain(message, flow.id), message.content, text=message.is_text)
+            self.writer.put(_unread_frame_line(message, flow.id), message.content, text=message.is_text)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         websocket = flow.websocket
         if self.writer is None or websocket is None:
             return
         channels = channels_of(flow)
-        line = {"kind": "close", "at": websocket.timestamp_end, "flow": flow.id, "session": _number(channels)}
+        line = {"kind": "close", "at": websocket.timestamp_end, "flow": flow.id, "session": _session_number(channels)}
         reason = self._redactor.text(websocket.close_reason or "")
         by = "client" if websocket.closed_by_client else "server"
         self.writer.put(line | {"code": websocket.close_code, "reason": reason, "by": by})
 
     # Long-poll, and all other HTTP
 
-    def _frame(self, seen: FrameSeen) -> None:
+    def _log_frame(self, seen: ObservedFrame) -> None:
         """Log a frame of Phoenix."""
         if self.writer is not None:
             line = frame_line(seen.note, seen.channels.seen.id)
@@ -102,7 +102,7 @@ class FrameLogger:
                 line["via"] = seen.flow.id
             self.writer.put(line, seen.data, text=seen.text)
 
-    def _exchange(self, seen: ExchangeSeen) -> None:
+    def _log_exchange(self, seen: ObservedExchange) -> None:
         if self.writer is None:
             return
         found, polled = seen.exchange, seen.polled
@@ -112,32 +112,32 @@ class FrameLogger:
         if seen.page is not None:
             line["views"] = seen.page.topics
         self.writer.put(line)
-        if polled is not None and polled.ended is not None:
-            self._gone(polled.ended)
+        if polled is not None and polled.replaced is not None:
+            self._log_longpoll_end(polled.replaced)
         if polled is not None and polled.opened:
-            self.writer.put(self._opened(seen.flow, polled.at, "longpoll"))
+            self.writer.put(self._open_line(seen.flow, polled.at, "longpoll"))
 
-    def _gone(self, channels: Channels) -> None:
+    def _log_longpoll_end(self, channels: Channels) -> None:
         """A long-poll socket has ended."""
         seen = channels.seen
         if self.writer is not None:
-            line = {"kind": "close", "at": seen.closed_at, "flow": seen.id, "session": _number(channels)}
+            line = {"kind": "close", "at": seen.closed_at, "flow": seen.id, "session": _session_number(channels)}
             by = "client" if seen.closed_by == "client" else "server"
             self.writer.put(line | {"code": seen.close_code, "reason": seen.close_reason, "by": by})
 
-    def _opened(self, flow: http.HTTPFlow, at: float, transport: str) -> Line:
+    def _open_line(self, flow: http.HTTPFlow, at: float, transport: str) -> Line:
         return {"kind": "open", "at": at, "flow": flow.id, "transport": transport, "url": self._url(flow)}
 
     def _url(self, flow: http.HTTPFlow) -> str:
         return self._redactor.url(flow.request.pretty_url)
 
 
-def _number(channels: Channels | None) -> int | None:
+def _session_number(channels: Channels | None) -> int | None:
     session = channels.session if channels is not None else None
     return session.number if session is not None else None
 
 
-def _plain(message: WebSocketMessage, flow_id: str) -> Line:
+def _unread_frame_line(message: WebSocketMessage, flow_id: str) -> Line:
     """The line of a frame that is none of Phoenix's."""
     way = "up" if message.from_client else "down"
     line = {"kind": "frame", "at": message.timestamp, "session": None, "flow": flow_id}

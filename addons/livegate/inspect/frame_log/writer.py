@@ -30,7 +30,7 @@ from livegate.settings import FrameLog, Payloads
 logger = logging.getLogger("livegate.frame_log")
 
 VERSION = 1
-_WORDS = ("text", "view", "event")
+_TEXT_FIELDS = ("text", "view", "event")
 """Keys whose values may have words from outside."""
 MAX_QUEUED = 20_000
 """Lines; beyond it they are dropped."""
@@ -53,7 +53,7 @@ class FrameLogWriter:
         self._redactor = redactor
         self._queue: queue.Queue[tuple[Line, bytes | None, bool] | None] = queue.Queue(MAX_QUEUED)
         self._file = _open(settings.path)
-        self._unsaid = 0
+        self._unreported_drops = 0
         self._failed = False
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         self._thread = threading.Thread(target=self._run, name="livegate frame log", daemon=True)
@@ -76,7 +76,7 @@ class FrameLogWriter:
         while (item := self._queue.get()) is not None:
             line, data, text = item
             try:
-                self._write(_line(finished(line, data, self.settings.payloads, self._redactor, text=text)))
+                self._write(_encoded(complete_line(line, data, self.settings.payloads, self._redactor, text=text)))
             except Exception as error:  # noqa: BLE001 - the log must not end because of one line, nor the disk's day
                 if not self._failed:
                     logger.warning("the frame log %s cannot be written: %s", self.settings.path, error)
@@ -89,9 +89,9 @@ class FrameLogWriter:
             self._file.close()
 
     def _write(self, line: bytes) -> None:
-        if self.dropped > self._unsaid:
-            lost, self._unsaid = self.dropped - self._unsaid, self.dropped
-            self._file.write(_line({"v": VERSION, "kind": "dropped", "at": time.time(), "lines": lost}))
+        if self.dropped > self._unreported_drops:
+            lost, self._unreported_drops = self.dropped - self._unreported_drops, self.dropped
+            self._file.write(_encoded({"v": VERSION, "kind": "dropped", "at": time.time(), "lines": lost}))
         self._file.write(line)
         if self._file.tell() >= self.settings.rotate:
             self._rotate()
@@ -108,7 +108,7 @@ class FrameLogWriter:
         self._file = _open(path)
 
 
-def finished(line: Line, data: bytes | None, payloads: Payloads, redactor: Redactor, *, text: bool) -> Line:
+def complete_line(line: Line, data: bytes | None, payloads: Payloads, redactor: Redactor, *, text: bool) -> Line:
     """A line with its version and its data, without secrets unless `payloads` is `full`."""
     if data is not None and payloads != "none" and len(data) <= MAX_DATA_BYTES:
         if text:
@@ -117,11 +117,11 @@ def finished(line: Line, data: bytes | None, payloads: Payloads, redactor: Redac
         else:
             line |= {"data": base64.b64encode(data).decode(), "base64": True}
     if payloads != "full":
-        line |= {key: redactor.text(line[key]) for key in _WORDS if isinstance(line.get(key), str)}
+        line |= {key: redactor.text(line[key]) for key in _TEXT_FIELDS if isinstance(line.get(key), str)}
     return {"v": VERSION, **line}
 
 
-def _line(line: Line) -> bytes:
+def _encoded(line: Line) -> bytes:
     return json_bytes(line) + b"\n"
 
 

@@ -8,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
 from livegate.http1.refusal import Refusal
-from livegate.inspect.recorder import MAX_PAGE_BYTES, ExchangeSeen, FrameSeen, Recorder, channels_of
+from livegate.inspect.recorder import MAX_PAGE_BYTES, ObservedExchange, ObservedFrame, Recorder, channels_of
 from livegate.observe.causes import Case
 from livegate.observe.history.incidents import IncidentFeed, unanswered_of
 from livegate.observe.history.recordings import RecordedFrame, RecordingStore
@@ -46,14 +46,14 @@ class History:
         self._sessions: OrderedDict[int, tuple[Session, str]] = OrderedDict()
         recorder.on_frame.append(self.on_frame)
         recorder.on_exchange.append(self.on_exchange)
-        recorder.on_gone.append(self._socket_ended)
+        recorder.on_longpoll_end.append(self._socket_ended)
         self._tracker.on_merged.append(self._sessions_merged)
         self._tracker.incidents.on_incident.append(self._incident_changed)
         self._tracker.incidents.on_changed.append(self._incident_changed)
 
     # Sessions
 
-    def on_frame(self, seen: FrameSeen) -> None:
+    def on_frame(self, seen: ObservedFrame) -> None:
         """A frame was understood."""
         note = seen.note
         session = note.session
@@ -84,7 +84,7 @@ class History:
         if session is not None and session.number in self._sessions:
             self._changed(session.number)
 
-    def _record(self, session: Session, seen: FrameSeen) -> None:
+    def _record(self, session: Session, seen: ObservedFrame) -> None:
         """Keep a frame, and the page at it; most frames leave the page as it was."""
         note = seen.note
         recording = self.recordings.get_or_create(session.number)
@@ -98,9 +98,9 @@ class History:
         )
         self.recordings.add_bytes(recording.add(kept))
 
-    def on_exchange(self, seen: ExchangeSeen) -> None:
+    def on_exchange(self, seen: ObservedExchange) -> None:
         """An HTTP exchange of a tab went by."""
-        polled = seen.polled.ended if seen.polled is not None else None
+        polled = seen.polled.replaced if seen.polled is not None else None
         exchange = exchange_of(seen.flow)
         if polled is not None and exchange is not None:
             self._record_close(seen.flow, exchange, polled, (polled.seen.close_code or 1006, "backend", ""))

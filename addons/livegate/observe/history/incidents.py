@@ -13,7 +13,7 @@ from typing import Any, Literal
 from mitmproxy import http
 
 from livegate.http1.refusal import Refusal
-from livegate.inspect.recorder import IncidentSeen, Recorder
+from livegate.inspect.recorder import ObservedIncident, Recorder
 from livegate.observe.causes import Case, causes_of
 from livegate.observe.history.incident_json import cause_json, incident_json
 from livegate.observe.history.time_series import TimeSeries
@@ -117,7 +117,7 @@ class IncidentFeed:
                 self._outages[case.service, case.refusal_reason] = incident
         self._append(kind, facts, found)
 
-    def _on_incident(self, seen: IncidentSeen) -> None:
+    def _on_incident(self, seen: ObservedIncident) -> None:
         self._time_series.current.causes[seen.incident.slug] += 1
         if seen.incident.kind != "liveview":
             return

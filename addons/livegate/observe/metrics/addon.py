@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 
 from livegate import mitm
 from livegate.http1.refusal import Refusal
-from livegate.inspect.recorder import FrameSeen, IncidentSeen
+from livegate.inspect.recorder import ObservedFrame, ObservedIncident
 from livegate.mitm.hook_table import FLOW_EVENTS, hook_errors
 from livegate.mitm.proxyserver import open_connections
 from livegate.observe.metrics.instruments import Instruments
@@ -199,7 +199,7 @@ class Metrics:
 
     # LiveView
 
-    def on_frame(self, seen: FrameSeen) -> None:
+    def on_frame(self, seen: ObservedFrame) -> None:
         """A frame of a LiveView session was understood."""
         note, event = seen.note, seen.note.event
         if note.what in _INCIDENTS:
@@ -216,7 +216,7 @@ class Metrics:
         self._child(self._liveview.event_durations, *labels).observe(max(0.0, event.answered_at - event.sent_at))
         self._child(self._liveview.diff_bytes, *labels).inc(event.diff_size)
 
-    def on_incident(self, seen: IncidentSeen) -> None:
+    def on_incident(self, seen: ObservedIncident) -> None:
         """An incident was reported."""
         route = _route(seen.flow) if seen.flow is not None else UNMAPPED
         self._child(self._liveview.causes, route, reason_label(seen.incident.slug)).inc()

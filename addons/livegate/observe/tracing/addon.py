@@ -9,7 +9,7 @@ import time
 from mitmproxy import ctx, http
 from mitmproxy.net.http import status_codes
 
-from livegate.inspect.recorder import ExchangeSeen, FrameSeen, Recorder, channels_of
+from livegate.inspect.recorder import ObservedExchange, ObservedFrame, Recorder, channels_of
 from livegate.mitm.hook_table import Idling, table_of
 from livegate.observe.metrics.addon import route_of
 from livegate.observe.metrics.labels import METHODS
@@ -174,14 +174,14 @@ class Tracing(Idling):
 
     # What the inspector tells
 
-    def _on_frame(self, seen: FrameSeen) -> None:
+    def _on_frame(self, seen: ObservedFrame) -> None:
         exchange, traced = exchange_of(seen.flow), _trace_of(seen.flow)
         if exchange is None or self._spans is None:
             return  # of a file that was loaded
         upgrade = traced.request.context if traced is not None and traced.request.recorded else None
         self._spans.on_frame(seen.note, seen.channels.seen, route_of(exchange), upgrade)
 
-    def _on_exchange(self, seen: ExchangeSeen) -> None:
+    def _on_exchange(self, seen: ObservedExchange) -> None:
         traced = _trace_of(seen.flow)
         if traced is not None:
             traced.session, traced.is_page = seen.number, seen.page is not None

@@ -24,7 +24,7 @@ from livegate.inspect.files import flows as flow_files
 from livegate.inspect.files import frame_log as frame_logs
 from livegate.inspect.files import har as har_files
 from livegate.inspect.files import reader
-from livegate.inspect.files.reader import Contents, ReadError, line_text, page_at, read_lines
+from livegate.inspect.files.reader import Contents, ReadError, format_line, page_at, read_lines
 
 LIVEGATE = Path(sys.executable).with_name("livegate")
 TEXTS = [json.dumps(frame) for frame in (JOIN, JOINED, CLICK, ANSWER)]
@@ -153,11 +153,11 @@ def test_a_recording_of_any_kind_is_read_as_a_log(kind: str, tmp_path: Path) -> 
     frames = [line for line in lines if line["kind"] == "frame" and "data" in line and not line.get("base64")]
     assert [line["dir"] for line in frames] == ["up", "down", "up", "down"]
     for line, sentence in zip(frames, SENTENCES, strict=True):
-        assert sentence in line_text(line)
+        assert sentence in format_line(line)
     if not kind.startswith("frame log"):
         assert [line["base64"] for line in lines if line.get("base64")] == [True]
         assert CANARY not in str(lines)
-        assert "?" not in line_text(frames[0])[:22], "its time is known"
+        assert "?" not in format_line(frames[0])[:22], "its time is known"
     assert page_at(iter(lines), frames[-1]["n"]) == "<p>1</p>"
     assert contents.liveview >= 4
     assert contents.kind.split()[0] == kind.replace("zhar", "HAR").split()[0]
@@ -445,7 +445,7 @@ def test_no_damage_makes_anything_but_a_line_of_an_error(data: st.DataObject, tm
     lines = []
     try:
         for line in read_lines(path):
-            line_text(line)
+            format_line(line)
             lines.append(line)
     except ReadError as error:
         assert "\n" not in str(error)
