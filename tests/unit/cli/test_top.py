@@ -33,7 +33,7 @@ def step(**values: Any) -> dict[str, Any]:
     return usual | values
 
 
-def told(**values: Any) -> Snapshot:
+def snapshot(**values: Any) -> Snapshot:
     overview = {
         "began": NOW - 7260, "draining": False, "sockets": 3, "sessions": 2, "steps": [step(), step(refused={"x": 4}, p95=None)],
         "backends": [
@@ -57,14 +57,14 @@ def drawn(state: State, width: int = 80, height: int | None = 24) -> list[str]:
 
 
 def test_a_session_has_its_number_by_which_commands_and_logs_know_it() -> None:
-    lines = drawn(State("http://127.0.0.1:9091", NOW, told(sessions=[row(41), row(42)])), 120, 30)
+    lines = drawn(State("http://127.0.0.1:9091", NOW, snapshot(sessions=[row(41), row(42)])), 120, 30)
     for number in (41, 42):
         (line,) = [line for line in lines if f"View{number}" in line]
         assert line.split()[:2] == [str(number), "live.test"]
 
 
 def test_everything_is_seen_at_a_glance_in_a_small_terminal() -> None:
-    lines = drawn(State("http://127.0.0.1:9091", NOW, told()))
+    lines = drawn(State("http://127.0.0.1:9091", NOW, snapshot()))
     text = "\n".join(lines)
     assert len(lines) == 24, "it fills the screen, and no more"
     for fragment in (
@@ -101,7 +101,7 @@ def test_everything_is_seen_at_a_glance_in_a_small_terminal() -> None:
 @pytest.mark.parametrize("count", [0, 1, 700])
 def test_it_fits_into_every_terminal(size: tuple[int, int], count: int) -> None:
     width, height = size
-    many = told(sessions=[row(number, path="/x" * 100, service="s" * 100) for number in range(count)])
+    many = snapshot(sessions=[row(number, path="/x" * 100, service="s" * 100) for number in range(count)])
     lines = drawn(State("http://127.0.0.1:9091", NOW, many), width, height)
     assert all(cell_len(line) <= width for line in lines)
     if width >= 60 and height >= 16:
@@ -111,9 +111,9 @@ def test_it_fits_into_every_terminal(size: tuple[int, int], count: int) -> None:
 
 
 def test_there_is_more_to_see_where_there_is_room() -> None:
-    wide = "\n".join(drawn(State("u://x", NOW, told()), 160, 45))
+    wide = "\n".join(drawn(State("u://x", NOW, snapshot()), 160, 45))
     assert "1.2.3" in wide and "event p50" in wide and "p50" in wide
-    assert "p50" not in "\n".join(drawn(State("u://x", NOW, told())))
+    assert "p50" not in "\n".join(drawn(State("u://x", NOW, snapshot())))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_there_is_more_to_see_where_there_is_room() -> None:
 )
 def test_sessions_are_sorted_as_a_person_wants(sort: Any, first: str) -> None:
     rows = [row(number) for number in range(1, 10)]
-    lines = drawn(State("u://x", NOW, told(sessions=rows), sort=sort), 160, 45)
+    lines = drawn(State("u://x", NOW, snapshot(sessions=rows), sort=sort), 160, 45)
     heading = next(place for place, line in enumerate(lines) if line.startswith("Sessions"))
     assert first in lines[heading + 1]
     assert "↓" in lines[heading]
@@ -129,22 +129,22 @@ def test_sessions_are_sorted_as_a_person_wants(sort: Any, first: str) -> None:
 
 
 def test_without_a_connection_the_last_is_shown_with_the_reason() -> None:
-    text = "\n".join(drawn(State("http://h:1", NOW, told(), "connection refused")))
+    text = "\n".join(drawn(State("http://h:1", NOW, snapshot(), "connection refused")))
     assert "no connection, trying again (connection refused)" in text and "View1" in text
     text = "\n".join(drawn(State("http://h:1", NOW, None, "connection refused")))
     assert "Start the gateway" in text
     assert "asking" in drawn(State("http://h:1", NOW))[0]
-    assert "draining" in drawn(State("http://h:1", NOW, told(draining=True)))[0]
+    assert "draining" in drawn(State("http://h:1", NOW, snapshot(draining=True)))[0]
 
 
 def test_a_gateway_that_has_just_begun_has_nothing_to_show_and_shows_that() -> None:
-    text = "\n".join(drawn(State("u://x", NOW, told(steps=[], sessions=[], incidents=[])), 80, None))
+    text = "\n".join(drawn(State("u://x", NOW, snapshot(steps=[], sessions=[], incidents=[])), 80, None))
     assert "none yet" in text and "-" in text
 
 
 def test_nothing_from_outside_reaches_the_terminal_as_a_command() -> None:
     evil = "\x1b]0;owned\x07\x1b[2J[bold]x[/bold]\u202e\n"
-    bad = told(sessions=[row(1, service=evil, view=evil, path=evil)])
+    bad = snapshot(sessions=[row(1, service=evil, view=evil, path=evil)])
     bad.incidents[0] |= {"host": evil, "causes": [{"title": evil}]}
     bad.overview["backends"][1] |= {"why": evil, "service": evil, "backend": evil}
     console = Console(width=160, height=45, file=io.StringIO(), force_terminal=False)
@@ -263,7 +263,7 @@ class Scripted:
         self.answers = list(answers)
         self.asked = threading.Event()
 
-    def ask(self) -> Snapshot:
+    def fetch(self) -> Snapshot:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if len(self.answers) == 1:
             self.asked.set()
@@ -281,7 +281,7 @@ def terminal() -> tuple[int, Any, Console]:
 @pytest.mark.parametrize("key", [b"q", b"\x04"])
 def test_keys_sort_and_end_and_a_lost_gateway_comes_back(key: bytes) -> None:
     outer, keyboard, console = terminal()
-    client = Scripted(told(), UnavailableError("connection refused"), UnavailableError(""), told(draining=True))
+    client = Scripted(snapshot(), UnavailableError("connection refused"), UnavailableError(""), snapshot(draining=True))
     watching = threading.Thread(target=main.watch, args=(client, console, 0.3, keyboard), daemon=True)
     watching.start()
     output = console.file
@@ -306,9 +306,9 @@ def test_ctrl_c_ends_it_quietly_and_a_keyboard_is_not_needed(monkeypatch: pytest
     def interrupt(_: float) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(main, "_no_key", interrupt)
+    monkeypatch.setattr(main, "_sleep", interrupt)
     console = Console(width=100, height=30, file=io.StringIO(), force_terminal=True)
-    main.watch(Scripted(told()), console, 1, io.StringIO())  # type: ignore[arg-type]
+    main.watch(Scripted(snapshot()), console, 1, io.StringIO())  # type: ignore[arg-type]
 
 
 def test_no_key_only_waits() -> None:

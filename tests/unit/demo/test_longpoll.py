@@ -104,7 +104,7 @@ async def test_bodies_sessions_and_what_waits_are_bounded(client: Client, monkey
     token = await client.opened()
     monkeypatch.setattr(longpoll, "MAX_BODY_BYTES", 100)
     assert await client.pushed(token, "[" * 101) == 413
-    monkeypatch.setattr(longpoll, "MAX_WAITING_FRAMES", 1)
+    monkeypatch.setattr(longpoll, "MAX_PENDING_FRAMES", 1)
     assert await client.pushed(token, f"{HEARTBEAT}\n{HEARTBEAT}") == 200
     assert await client.pushed(token, HEARTBEAT) == 410, "more waited than was fetched"
     await client.opened()

@@ -178,7 +178,7 @@ def test_a_page_that_nobody_joins_is_told_too() -> None:
         (lambda tab: tab.say(False, "4", "4", TOPIC, "phx_close", {}), "left", "left"),
         (lambda tab: tab.close(1006), "closed", "closed"),
         (lambda tab: tab.reply("5", {"reason": "no token=hunter2hunter2"}, "error"), "error", "no token=⟪redacted"),
-        (lambda tab: tab.world.spans.end(tab.world.now), "pending", None),
+        (lambda tab: tab.world.spans.end_all(tab.world.now), "pending", None),
     ],
 )
 def test_a_push_without_a_good_answer_is_an_error(end: Any, outcome: str, error: str | None) -> None:

@@ -28,9 +28,10 @@ from livegate.observe.metrics.labels import (
 )
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.pipeline.exchange.record import (
+    DirectionCounters,
     Exchange,
-    FramesCounted,
     SocketStats,
+    TrafficCounters,
     body_sizes,
     exchange_of,
     socket_stats,
@@ -47,10 +48,8 @@ MAX_EVENTS_PER_VIEW = 50
 _TIMED = frozenset({"event", "patch", "join"})
 _UNREACHABLE = frozenset({"backend-unreachable", "timeout-connect"})
 """Failures that mean that the backend took no connection."""
-_DOWN = 3
-"""Where the backend's half of `FramesCounted` begins."""
-type Passed = Counter[tuple[str, int]]
-"""By route and place in `FramesCounted`."""
+type TrafficDelta = Counter[tuple[str, str, str]]
+"""Traffic since the last count, by route, direction, and `message`, `control` or `bytes`."""
 _INCIDENTS = ("crash", "refused")
 
 
@@ -179,23 +178,19 @@ class Metrics:
         exchange = exchange_of(flow)
         if exchange is None or flow.websocket is None or self._open_sockets.pop(flow.id, None) is None:
             return
-        route, report = route_of(exchange), socket_stats(exchange, flow.websocket)
-        passed: Passed = Counter()
-        _add_passed(passed, route, exchange, _of_report(report))
-        self._count_frames(passed)
-        self._child(self._ws.closes, route, close_label(flow.websocket.close_code), report.closed_by).inc()
+        route, stats = route_of(exchange), socket_stats(exchange, flow.websocket)
+        delta: TrafficDelta = Counter()
+        _add_delta(delta, route, exchange, _of_stats(stats))
+        self._count_traffic(delta)
+        self._child(self._ws.closes, route, close_label(flow.websocket.close_code), stats.closed_by).inc()
         self._child(self._ws.durations, route).observe(time.monotonic() - exchange.started)
 
-    def _count_frames(self, passed: Passed) -> None:
-        for (route, place), amount in passed.items():
-            direction = "up" if place < _DOWN else "down"
-            match place % _DOWN:
-                case 0:
-                    self._child(self._ws.frames, route, direction, "message").inc(amount)
-                case 1:
-                    self._child(self._ws.frames, route, direction, "control").inc(amount)
-                case _:
-                    self._child(self._ws.bytes, route, direction).inc(amount)
+    def _count_traffic(self, delta: TrafficDelta) -> None:
+        for (route, direction, kind), amount in delta.items():
+            if kind == "bytes":
+                self._child(self._ws.bytes, route, direction).inc(amount)
+            else:
+                self._child(self._ws.frames, route, direction, kind).inc(amount)
 
     # LiveView
 
@@ -267,16 +262,16 @@ class Metrics:
 
     def refresh(self) -> None:
         """Bring up to date what is counted elsewhere; takes a few µs for each open socket."""
-        passed: Passed = Counter()
+        delta: TrafficDelta = Counter()
         for session, _ in self._sockets.open_now():
             exchange = exchange_of(session.flow)
             if exchange is not None:
-                _add_passed(passed, route_of(exchange), exchange, _of_session(session))
+                _add_delta(delta, route_of(exchange), exchange, _of_session(session))
         for flow in list(self._open_sockets.values()) if mitm.SHAPE_PROBLEMS else ():
             exchange = exchange_of(flow)
             if exchange is not None and flow.websocket is not None:
-                _add_passed(passed, route_of(exchange), exchange, _of_messages(exchange, flow.websocket))
-        self._count_frames(passed)
+                _add_delta(delta, route_of(exchange), exchange, _of_messages(exchange, flow.websocket))
+        self._count_traffic(delta)
         self._set_gauge(self._ws.open, self._open_sockets)
         self._set_gauge(self._http.in_flight, self._in_flight)
         states = Counter(each.is_open for each in self._tracker.sessions.values() if each.kind == "tab")
@@ -314,39 +309,41 @@ def _route(flow: http.HTTPFlow) -> str:
     return route_of(exchange) if exchange is not None else UNMAPPED
 
 
-def _add_passed(passed: Passed, route: str, exchange: Exchange, now: FramesCounted) -> None:
-    """Add what has passed on a socket since it was last counted."""
-    before = exchange.frames_counted
+def _add_delta(delta: TrafficDelta, route: str, exchange: Exchange, now: TrafficCounters) -> None:
+    """Add the traffic of a socket since it was last counted."""
+    before = exchange.traffic_counted
     if now == before:
         return
-    exchange.frames_counted = now
-    for place, count in enumerate(now):
-        if count > before[place]:
-            passed[route, place] += count - before[place]
+    exchange.traffic_counted = now
+    for direction, new, old in (("up", now.up, before.up), ("down", now.down, before.down)):
+        if new != old:
+            delta[route, direction, "message"] += new.messages - old.messages
+            delta[route, direction, "control"] += new.controls - old.controls
+            delta[route, direction, "bytes"] += new.bytes - old.bytes
 
 
-def _of_session(session: Session) -> FramesCounted:
+def _of_session(session: Session) -> TrafficCounters:
     up, down = session.client, session.server
-    return up.messages, up.pings + up.pongs, up.bytes, down.messages, down.pings + down.pongs, down.bytes
+    return TrafficCounters(
+        DirectionCounters(up.messages, up.pings + up.pongs, up.bytes),
+        DirectionCounters(down.messages, down.pings + down.pongs, down.bytes),
+    )
 
 
-def _of_messages(exchange: Exchange, websocket: WebSocketData) -> FramesCounted:
-    """Of a socket that mitmproxy's own layer carries, which tells nobody of pings: what was counted and what is new."""
-    up, pings, up_bytes, down, pongs, down_bytes = exchange.frames_counted
-    for message in websocket.messages[up + down :]:
+def _of_messages(exchange: Exchange, websocket: WebSocketData) -> TrafficCounters:
+    """Return the counters of a socket that mitmproxy's own layer relays, which reports no control frames."""
+    up, down = exchange.traffic_counted
+    for message in websocket.messages[up.messages + down.messages :]:
+        size = len(message.content)
         if message.from_client:
-            up, up_bytes = up + 1, up_bytes + len(message.content)
+            up = up._replace(messages=up.messages + 1, bytes=up.bytes + size)
         else:
-            down, down_bytes = down + 1, down_bytes + len(message.content)
-    return up, pings, up_bytes, down, pongs, down_bytes
+            down = down._replace(messages=down.messages + 1, bytes=down.bytes + size)
+    return TrafficCounters(up, down)
 
 
-def _of_report(report: SocketStats) -> FramesCounted:
-    return (
-        report.messages_in,
-        report.controls_in,
-        report.bytes_in,
-        report.messages_out,
-        report.controls_out,
-        report.bytes_out,
+def _of_stats(stats: SocketStats) -> TrafficCounters:
+    return TrafficCounters(
+        DirectionCounters(stats.messages_in, stats.controls_in, stats.bytes_in),
+        DirectionCounters(stats.messages_out, stats.controls_out, stats.bytes_out),
     )

@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
@@ -22,8 +22,6 @@ MAX_COPY_BYTES = 256 * 1024
 
 type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
-type FramesCounted = tuple[int, int, int, int, int, int]
-"""Of a WebSocket: messages, control frames and bytes from the client, then the same from the backend."""
 
 EARLY_RESPONSE = "livegate_answer"
 """Attribute of a request that was answered before it became a flow: with what."""
@@ -52,6 +50,21 @@ class BoundedCopy:
     def content(self) -> bytes | None:
         """The whole body, or None when it was longer than the bound."""
         return bytes(self._copy) if self.size <= self._bound else None
+
+
+class DirectionCounters(NamedTuple):
+    """Traffic of one direction of a WebSocket: messages, control frames, and payload bytes of messages."""
+
+    messages: int = 0
+    controls: int = 0
+    bytes: int = 0
+
+
+class TrafficCounters(NamedTuple):
+    """Traffic of a WebSocket: `up` from the client, `down` from the backend."""
+
+    up: DirectionCounters = DirectionCounters()
+    down: DirectionCounters = DirectionCounters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +134,8 @@ class Exchange(Struct, weakref=True, kw_only=True):
     """The place among the WebSockets that is taken for this upgrade (see `websocket.registry`)."""
     deflate: Parameters | None = None
     """What client and backend have agreed on for permessage-deflate."""
-    frames_counted: FramesCounted = (0, 0, 0, 0, 0, 0)
-    """What of a WebSocket's traffic the metrics have counted so far."""
+    traffic_counted: TrafficCounters = TrafficCounters()
+    """Traffic of a WebSocket that the metrics have counted so far."""
     socket: SocketStats | None = None
     """What became of a WebSocket, once it has ended."""
     forwarded_at: float | None = None
