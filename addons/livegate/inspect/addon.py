@@ -13,11 +13,10 @@ from livegate.inspect.comments import FlowComments
 from livegate.inspect.contentview import HeartbeatContentview, LiveViewContentview
 from livegate.inspect.incident_log import IncidentLogger
 from livegate.inspect.longpoll_comments import comment_on
-from livegate.inspect.recorder import TRACKING, ObservedFrame, Recorder, channels_of
+from livegate.inspect.recorder import TRACKING, ObservedFrame, Recorder
 from livegate.inspect.text import event_line
 from livegate.logs.context import about
 from livegate.mitm.hook_table import contained
-from livegate.phoenix.model import Session
 from livegate.phoenix.sessions.frame_info import Note
 from livegate.redaction.redactor import Redactor
 
@@ -94,7 +93,7 @@ class LiveViewInspector:
             self.recorder.exchange(flow)
 
     def websocket_message(self, flow: http.HTTPFlow) -> None:
-        if vars(flow).get(TRACKING) is not False and flow.websocket is not None and flow.websocket.messages:
+        if TRACKING.get(flow) is not False and flow.websocket is not None and flow.websocket.messages:
             self.recorder.message(flow, flow.websocket.messages[-1])
 
     def websocket_end(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
@@ -152,9 +151,3 @@ def _colour(note: Note) -> str:
     if note.what == "reply" and trip is not None and trip > SLOW_S:
         return SLOW_COLOUR
     return _COLOURS.get(note.what, "0")
-
-
-def session_of(flow: http.HTTPFlow) -> Session | None:
-    """The session that a flow's socket belongs to, as far as it is known."""
-    channels = channels_of(flow)
-    return channels.session if channels is not None else None

@@ -4,14 +4,14 @@ from mitmproxy import ctx, hooks, http
 
 from livegate.inspect.markers import SOCKET_MARKERS, marker_for
 from livegate.inspect.text import socket_text
-from livegate.logs.context import evicted_text
+from livegate.logs.context import FlowAttribute, evicted_text
 from livegate.phoenix.sessions.socket import Channels
 from livegate.redaction.redactor import Redactor
 
 DELAY_S = 0.5
 """So long after something has happened on a socket its comment says so, and all that happened meanwhile."""
-WRITTEN = "livegate_comment"
-"""Attribute of a flow: the comment that was written last, to know it from a user's own."""
+_WRITTEN = FlowAttribute[str]("livegate_comment")
+"""Of a flow: the comment that was written last; another comment is the user's own."""
 
 
 class FlowComments:
@@ -40,9 +40,9 @@ class FlowComments:
         if session is None:
             return
         text = self._redactor.text(socket_text(channels.seen, session)) + (f" · {not_kept}" if not_kept else "")
-        if flow.comment in ("", not_kept, vars(flow).get(WRITTEN)):
+        if flow.comment in ("", not_kept, _WRITTEN.get(flow)):
             flow.comment = text
-            setattr(flow, WRITTEN, text)
+            _WRITTEN.set(flow, text)
         marker = marker_for(channels.seen)
         if marker and (not flow.marked or flow.marked in SOCKET_MARKERS):
             flow.marked = marker

@@ -14,6 +14,7 @@ from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
 from livegate.inspect.tabs import host_of
+from livegate.logs.context import FlowAttribute
 from livegate.phoenix.longpoll import Answer, Poll, Polled, is_longpoll, parse_answer, parse_request
 from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import Tracker
@@ -26,8 +27,6 @@ CLOSED_GONE = 3410
 """What phoenix.js takes the end of a long-poll session for."""
 IDLE_TIMEOUT_S = 15.0
 """So long without a request Phoenix keeps a long-poll session: 1.5 times `window_ms`, which is 10 s by default."""
-REQUEST = "livegate_poll"
-"""Attribute of a flow: the request of a long-poll client that it is."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +47,10 @@ class LongPollRequest:
     socket: LongPollSocket | None
     """None when it has no token, or one that is not known."""
     at: float
+
+
+REQUEST = FlowAttribute[LongPollRequest]("livegate_longpoll_request")
+"""Of a flow: the request as it was read when it arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,8 @@ class LongPollTracker:
 
     def request(self, flow: http.HTTPFlow) -> LongPollRequest | None:
         """Read a request with its body; None when it is none of this transport."""
-        known = vars(flow).get(REQUEST)
-        if isinstance(known, LongPollRequest):
+        known = REQUEST.get(flow)
+        if known is not None:
             return known
         request = flow.request
         parts = urlsplit(request.path)
@@ -92,7 +95,7 @@ class LongPollTracker:
         at = request.timestamp_end or request.timestamp_start
         socket = self._by_token.get(self._key(_token(request)))
         asked = LongPollRequest(poll, socket, at)
-        setattr(flow, REQUEST, asked)
+        REQUEST.set(flow, asked)
         if socket is not None:
             self._by_token.move_to_end(self._key(_token(request)))
             socket.in_flight += 1
@@ -101,7 +104,7 @@ class LongPollTracker:
 
     def response(self, flow: http.HTTPFlow) -> LongPollExchange | None:
         """Read the answer to a request, or note that there was none; None when it is of no socket that is known."""
-        early = isinstance(vars(flow).get(REQUEST), LongPollRequest)
+        early = REQUEST.get(flow) is not None
         asked = self.request(flow)
         if asked is None:
             return None

@@ -3,11 +3,12 @@
 from mitmproxy import http
 
 from livegate.inspect.markers import CRASHED, REFUSED
+from livegate.logs.context import FlowAttribute
 from livegate.phoenix.sessions.frame_info import Note
 from livegate.redaction.redactor import Redactor
 
-COMMENTED = "livegate_poll_comment"
-"""Attribute of a flow: what its comment was made of, so that one that a user has written stays."""
+_WRITTEN = FlowAttribute[tuple[str, int, int, str]]("livegate_longpoll_comment")
+"""Of a flow: sentence and severity of its worst frame, number of frames, and the comment that was written last."""
 _MARKERS = {"crash": CRASHED, "refused": REFUSED}
 _SEVERITY = ("heartbeat", "crash", "refused")
 """From the least to the gravest; all others stand between the first two."""
@@ -15,7 +16,7 @@ _SEVERITY = ("heartbeat", "crash", "refused")
 
 def comment_on(flow: http.HTTPFlow, note: Note, redactor: Redactor) -> None:
     """Say in the comment of a long-poll exchange that it carried this frame, and mark what went wrong."""
-    sentence, grade, count, text = vars(flow).get(COMMENTED, ("", -1, 0, ""))
+    sentence, grade, count, text = _WRITTEN.get(flow) or ("", -1, 0, "")
     if flow.comment != text:
         return  # a user's own
     rank = _SEVERITY.index(note.what) + (note.what != "heartbeat") if note.what in _SEVERITY else 1
@@ -23,6 +24,6 @@ def comment_on(flow: http.HTTPFlow, note: Note, redactor: Redactor) -> None:
         sentence, grade = f"{'▲' if note.from_client else '▼'} {redactor.text(note.sentence)}", rank
     more = f" · and {count} more" if count else ""
     flow.comment = f"{sentence}{more}"
-    setattr(flow, COMMENTED, (sentence, grade, count + 1, flow.comment))
+    _WRITTEN.set(flow, (sentence, grade, count + 1, flow.comment))
     if note.what in _MARKERS and not flow.marked:
         flow.marked = _MARKERS[note.what]

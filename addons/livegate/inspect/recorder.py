@@ -15,7 +15,7 @@ from msgspec import Struct
 from livegate.inspect.longpoll import LongPollExchange, LongPollTracker
 from livegate.inspect.reading_thread import LARGE_BYTES, ReadingThread
 from livegate.inspect.tabs import TabMatcher, host_of
-from livegate.logs.context import set_session
+from livegate.logs.context import FlowAttribute, set_session
 from livegate.phoenix.frames import Frame, Vsn, decode
 from livegate.phoenix.longpoll import Polled
 from livegate.phoenix.model import Exchange, Incident, Limits, PageLoad, Session
@@ -26,10 +26,8 @@ from livegate.phoenix.sessions.socket import Channels
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.content_coding import decoded_body
 
-NOTE = "livegate_note"
-"""Attribute of a WebSocketMessage: what it meant."""
-TRACKING = "livegate_following"
-"""Attribute of a flow: a FlowTracking, or False for a socket that is not Phoenix's."""
+NOTE = FlowAttribute[Note]("livegate_frame_info")
+"""Of a WebSocket message: what it meant."""
 MAX_UNDECODABLE = 8
 """So many frames at the start that are none of Phoenix's, and the socket is taken for another's."""
 DETAILED_FRAMES = 100
@@ -79,30 +77,19 @@ class ObservedIncident(Struct, frozen=True, gc=False):
     """In whose frames, end or answer it was found; None for a request that never became a flow."""
 
 
-class Tab:
-    """Whose a flow is; the session is known only after a while."""
+class FlowTracking:
+    """Decoding state of a WebSocket that carries Phoenix channels."""
 
-    __slots__ = ("channels",)
+    __slots__ = ("channels", "recent", "undecodable")
 
     def __init__(self, channels: Channels) -> None:
         self.channels = channels
-
-    @property
-    def number(self) -> int | None:
-        """The number of the session, once there is one."""
-        session = self.channels.session
-        return session.number if session is not None else None
-
-
-class FlowTracking(Tab):
-    """A flow whose frames are understood."""
-
-    __slots__ = ("recent", "undecodable")
-
-    def __init__(self, channels: Channels) -> None:
-        super().__init__(channels)
         self.recent: deque[Note] = deque(maxlen=DETAILED_FRAMES)
         self.undecodable = 0
+
+
+TRACKING = FlowAttribute[FlowTracking | Literal[False]]("livegate_tracking")
+"""Of a flow: its decoding state, or False for a socket that is not Phoenix's."""
 
 
 class Recorder:
@@ -182,12 +169,12 @@ class Recorder:
         self._flow = flow
         asked = self._longpolls.request(flow)
         if asked is not None and asked.socket is not None:
-            set_session(flow, Tab(asked.socket.channels))
+            set_session(flow, asked.socket.channels)
             self._read_frames(flow, asked.socket.channels, asked.poll.frames, asked.at, from_client=True)
         self._flow = None
 
     def _read_longpoll_response(self, flow: http.HTTPFlow, polled: LongPollExchange) -> None:
-        set_session(flow, Tab(polled.channels))
+        set_session(flow, polled.channels)
         sent_at = flow.request.timestamp_end or flow.request.timestamp_start
         self._read_frames(flow, polled.channels, polled.request_frames, sent_at, from_client=True)
         self._read_frames(flow, polled.channels, polled.frames, polled.at, from_client=False)
@@ -227,7 +214,7 @@ class Recorder:
 
     def message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> Note | None:
         """A message went by; returns what it meant, or None on a socket that is not Phoenix's."""
-        following = vars(flow).get(TRACKING)
+        following = TRACKING.get(flow)
         if following is None:
             following = self._classify(flow, message)
         if not following:
@@ -253,7 +240,7 @@ class Recorder:
     def _skip(self, flow: http.HTTPFlow, channels: Channels, message: WebSocketMessage) -> Note:
         """Note that a message was not read: it is too large, or too much waits before it."""
         note = channels.skip(len(message.content), from_client=message.from_client, at=message.timestamp)
-        setattr(message, NOTE, note)
+        NOTE.set(message, note)
         self._notify_frame(ObservedFrame(flow, channels, note, message.content, message.is_text))
         return note
 
@@ -277,11 +264,11 @@ class Recorder:
         if note.what == "broken" and channels.session is None:
             following.undecodable += 1
             if following.undecodable >= MAX_UNDECODABLE:
-                setattr(flow, TRACKING, False)  # whoever speaks there, it is not Phoenix
+                TRACKING.set(flow, False)  # whoever speaks there, it is not Phoenix
         if len(recent) == DETAILED_FRAMES:
             recent[0].shorten()
         recent.append(note)
-        setattr(message, NOTE, note)
+        NOTE.set(message, note)
         self._notify_frame(ObservedFrame(flow, channels, note, message.content, message.is_text))
         return note
 
@@ -295,10 +282,10 @@ class Recorder:
                 flow.request.path, _opened_at(flow), id_=flow.id, cookie=cookie, host=host_of(flow), vsn=vsn
             )
             following = FlowTracking(channels)
-            set_session(flow, following)
+            set_session(flow, channels)
         elif not message.from_client and flow.websocket is not None and len(flow.websocket.messages) < MAX_UNDECODABLE:
             return None  # who joins speaks first; an app may greet
-        setattr(flow, TRACKING, following)
+        TRACKING.set(flow, following)
         return following
 
     def closed(self, flow: http.HTTPFlow) -> Channels | None:
@@ -356,19 +343,18 @@ def is_phoenix(flow: http.HTTPFlow) -> bool:
 
 def is_classified(flow: http.HTTPFlow) -> bool:
     """Whether it is known of a WebSocket if it is one of Phoenix's."""
-    return vars(flow).get(TRACKING) is not None
+    return TRACKING.get(flow) is not None
 
 
 def channels_of(flow: http.HTTPFlow) -> Channels | None:
     """The channels of a flow that is being recorded."""
-    following = vars(flow).get(TRACKING)
+    following = TRACKING.get(flow)
     return following.channels if following else None
 
 
 def note_of(message: WebSocketMessage) -> Note | None:
     """What a message meant, if that is known."""
-    note: Note | None = getattr(message, NOTE, None)
-    return note
+    return NOTE.get(message)
 
 
 def replay(flow: http.HTTPFlow) -> Recorder:

@@ -1,58 +1,89 @@
-"""Whom a log line is about: whoever logs of a flow passes `extra=about(flow)`, and the gate makes ids of it.
+"""Context of log lines: who logs about a flow passes `extra=about(flow)`, and the handler adds the ids of the flow.
 
-A leaf that every package may import. What it reads was left on the flow by others: the pipeline's record of a request,
-and the browser tab that the inspector has found out. So a line costs a look-up when it is written, and nothing before.
+Other packages attach their state to flows with `FlowAttribute`; a line costs its look-ups only when it is written.
 """
 
 from typing import Any, Protocol
 
 from mitmproxy import http
+from mitmproxy.websocket import WebSocketMessage
 
 EXCHANGE = "livegate_exchange"
-"""Attribute of a flow: the pipeline's record of it, whose `request_id` is told. Never saved or copied with the flow."""
+"""Attribute of a flow: the pipeline's record of it, which has a `request_id`."""
 FLOW = "livegate_flow"
-"""Attribute of a log record, until it has passed the gate."""
+"""Attribute of a log record until the handler has read it: the flow."""
 KIND = "livegate_kind"
 """Attribute of a log record, see `about`."""
-_TAB = "livegate_tab"
 EVICTED_MESSAGES = "livegate_not_kept"
 """Key of a flow's metadata: number of WebSocket messages that were evicted from its history."""
 EVICTED_UPLOADS = "livegate_uploads_not_kept"
 """Key of a flow's metadata: number of those messages that were chunks of uploads."""
 
 
-class Tab(Protocol):
-    """A LiveView session, or what will tell its number once it is known."""
+class FlowAttribute[T]:
+    """Attribute that livegate adds to flows or messages. mitmproxy neither saves nor copies it."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def get(self, owner: http.HTTPFlow | WebSocketMessage) -> T | None:
+        """Return the value, or None when there is none."""
+        return getattr(owner, self._name, None)
+
+    def set(self, owner: http.HTTPFlow | WebSocketMessage, value: T) -> None:
+        """Set the value."""
+        setattr(owner, self._name, value)
+
+
+class Numbered(Protocol):
+    """LiveView session."""
 
     @property
-    def number(self) -> int | None:
-        """The session's number; None as long as there is none."""
+    def number(self) -> int:
+        """Its number."""
         ...
 
 
-def about(flow: http.HTTPFlow, kind: str = "") -> dict[str, Any]:
-    """The `extra` of a log call that is about a flow; `kind` tells lines of one template apart when they are counted.
+class SessionSource(Protocol):
+    """Phoenix socket, whose session is unknown until its first join."""
 
-    It holds names from the settings and the code only: whatever strangers can choose would make kinds without end.
+    @property
+    def session(self) -> Numbered | None:
+        """The session, once it is known."""
+        ...
+
+
+_SESSION = FlowAttribute[SessionSource | int]("livegate_session")
+
+
+def about(flow: http.HTTPFlow, kind: str = "") -> dict[str, Any]:
+    """Return the `extra` of a log call about a flow. `kind` distinguishes lines of one template for the throttle.
+
+    `kind` consists of names from the settings and the code. Names from clients would create kinds without limit.
     """
     return {FLOW: flow, KIND: kind}
 
 
-def set_session(flow: http.HTTPFlow, tab: Tab | int) -> None:
-    """The inspector has found out whose flow this is: a session's number, or what will know it."""
-    setattr(flow, _TAB, tab)
+def set_session(flow: http.HTTPFlow, source: SessionSource | int) -> None:
+    """Link a flow to its LiveView session: by its number, or by a socket that will know the session."""
+    _SESSION.set(flow, source)
 
 
 def request_id_of(flow: http.HTTPFlow) -> str | None:
-    """The id of a flow's request, or None for one that did not come through the gateway."""
-    exchange = vars(flow).get(EXCHANGE)
+    """Return the id of a flow's request, or None for a flow that did not come through the gateway."""
+    exchange = getattr(flow, EXCHANGE, None)
     return exchange.request_id if exchange is not None else None
 
 
 def session_of(flow: http.HTTPFlow) -> int | None:
-    """The number of the LiveView session that a flow belongs to, as far as it is known."""
-    tab: Tab | int | None = vars(flow).get(_TAB)
-    return tab if tab is None or isinstance(tab, int) else tab.number
+    """Return the number of the LiveView session that a flow belongs to, or None while it is unknown."""
+    source = _SESSION.get(flow)
+    if source is None or isinstance(source, int):
+        return source
+    session = source.session
+    return session.number if session is not None else None
 
 
 def evicted_text(flow: http.HTTPFlow) -> str:

@@ -21,7 +21,7 @@ from socket_flow import ANSWER, CANARY, CLICK, JOIN, JOINED, PAGE, TOPIC, Browse
 
 from livegate.addons import inspector_addons
 from livegate.inspect import longpoll, recorder
-from livegate.inspect.addon import LiveViewInspector, session_of
+from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.contentview import HeartbeatContentview, LiveViewContentview
 from livegate.inspect.files import reader
 from livegate.inspect.frame_log.addon import FrameLogger
@@ -30,9 +30,15 @@ from livegate.inspect.recorder import Recorder
 from livegate.logs.context import EVICTED_MESSAGES
 from livegate.logs.context import session_of as session_number
 from livegate.mitm import display
+from livegate.phoenix.model import Session
 from livegate.redaction.flows import FlowRedactor
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog
+
+
+def session_of(flow: http.HTTPFlow) -> Session | None:
+    channels = recorder.channels_of(flow)
+    return channels.session if channels is not None else None
 
 
 @pytest.fixture

@@ -94,11 +94,11 @@ def test_the_ids_stand_at_the_end_of_the_text_and_are_fields_of_the_json(
     assert not any(hasattr(record, FLOW) for record in seen.records), "nobody keeps a flow by keeping a line"
 
 
-def test_a_session_that_is_found_out_later_is_told_later(flow: http.HTTPFlow) -> None:
-    tab = SimpleNamespace(number=None)
-    set_session(flow, tab)
+def test_a_session_that_becomes_known_later_is_in_later_lines(flow: http.HTTPFlow) -> None:
+    socket = SimpleNamespace(session=None)
+    set_session(flow, socket)
     assert session_of(flow) is None
-    tab.number = 3
+    socket.session = SimpleNamespace(number=3)
     assert session_of(flow) == 3
     assert session_of(flow.copy()) is None, "nothing of it is copied or saved"
 
