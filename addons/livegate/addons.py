@@ -64,11 +64,11 @@ def gateway_addons() -> list[Any]:
     recorder.on_incident.append(metrics.on_incident)
     tracing = Tracing(current, recorder, redactor)
 
-    def refused_early(client: Client, refusal: Refusal, size: int) -> None:
+    def refused_before_flow(client: Client, refusal: Refusal, size: int) -> None:
         metrics.refused_before_flow(refusal, size)
         history.refused_before_flow(client.peername[0], refusal)
 
-    policy = RequestPolicy(current, sockets, timeouts.http_started, refused_early)
+    policy = RequestPolicy(current, sockets, timeouts.http_started, refused_before_flow)
     startup, rates = Startup(current, terminal), BoundedMemoryStorage()
     logs = Logs(terminal, RedactingHandler(LogTextRedactor(redactor)))
     startup.on_reload.append(metrics.on_reload)

@@ -390,7 +390,7 @@ def test_a_slow_backend_is_504_after_the_time_of_its_service(gateway: Gateway) -
     answer = get(gateway, "quick.test", "/hang")
     assert status_of(answer) == 504
     assert time.monotonic() - started >= 0.45
-    assert b"did not answer within 0.5 s" in answer
+    assert b"did not respond within 0.5 s" in answer
 
 
 def test_a_failed_request_leaves_the_clients_connection_usable(gateway: Gateway) -> None:

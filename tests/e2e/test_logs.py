@@ -248,7 +248,7 @@ def test_no_secret_is_in_the_log_whatever_happens(form: str, request: pytest.Fix
         "WebSocket closed with 1002",
         "settings reloaded",
         "forwarded to ",
-        "header fields of the answer",
+        "header fields of the response",
         "⟪redacted-" if form == "as_text" else "\\u27earedacted-",
     )
     assert [what for what in happened if what not in told.text] == []
@@ -305,9 +305,9 @@ def test_levels_are_the_originals(entries: list[dict[str, Any]]) -> None:
     assert level("502 backend-unreachable") == {"error"}
     assert level("504 timeout-response") == {"warning"}
     assert level("is sent again") == {"warning"}
-    assert level("answers again") == {"warning"}
+    assert level("responds again") == {"warning"}
     assert level("refused: user rate limit") == {"warning"}
-    assert level("failed; answered 500") == {"error"}
+    assert level("failed; responded 500") == {"error"}
     assert level("forwarded to") == level("header fields of the") == level("WebSocket relayed") == {"debug"}
     assert {each["level"] for each in entries if each["logger"] == "livegate.access"} == {"info"}
     opened = [each for each in entries if each.get("status") == 101]
@@ -395,9 +395,9 @@ def test_a_backend_that_answers_again_is_told_once(tmp_path: Path) -> None:
         assert [status_of(gateway.raw(ask)) for _ in range(3)] == [502] * 3
         with Backend(port=port):
             assert [status_of(gateway.raw(ask)) for _ in range(2)] == [200, 200]
-        line = gateway.output.wait_for("answers again")
-        assert re.search(r"the backend of app\.test answers again: 3 request\(s\) had failed in \d+\.\d s", line)
-        assert gateway.output.text.count("answers again") == 1
+        line = gateway.output.wait_for("responds again")
+        assert re.search(r"the backend of app\.test responds again: 3 request\(s\) failed in \d+\.\d s", line)
+        assert gateway.output.text.count("responds again") == 1
 
 
 def test_a_request_that_fails_while_it_starts_does_not_end_the_start(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Notices when a backend that had failed answers again; the metrics know its state, the log tells of the change."""
+"""Logs that a backend responds again after failures. Its present state is a metric; this is the change of it."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ class _Outage:
 
 
 class BackendRecovery:
-    """Counts what failed at a service's backend since its last answer; at most one entry a service."""
+    """Counter of failed requests since a backend's last response. At most one entry per service."""
 
     def __init__(self, current: CurrentSettings) -> None:
         self._outages: dict[str, _Outage] = {}
@@ -33,13 +33,13 @@ class BackendRecovery:
         exchange = exchange_of(flow)
         if exchange is None or exchange.service is None or exchange.response_started_at is None:
             return
-        trouble = self._outages.pop(exchange.service.name, None)
-        if trouble is not None:
+        outage = self._outages.pop(exchange.service.name, None)
+        if outage is not None:
             logger.warning(
-                "the backend of %s answers again: %d request(s) had failed in %.1f s (backend %s)",
+                "the backend of %s responds again: %d request(s) failed in %.1f s (backend %s)",
                 exchange.service.name,
-                trouble.failed,
-                time.monotonic() - trouble.since,
+                outage.failed,
+                time.monotonic() - outage.since,
                 exchange.service.backend.url,
                 extra=about(flow, exchange.service.name),
             )
@@ -49,9 +49,9 @@ class BackendRecovery:
         if exchange is None or exchange.service is None or exchange.failure is None:
             return
         if exchange.failure.status >= status_codes.BAD_GATEWAY and exchange.response_started_at is None:
-            trouble = self._outages.setdefault(exchange.service.name, _Outage(time.monotonic()))
-            trouble.failed += 1
+            outage = self._outages.setdefault(exchange.service.name, _Outage(time.monotonic()))
+            outage.failed += 1
 
     def _settings_changed(self, settings: Settings) -> None:
         names = {service.name for service in settings.services}
-        self._outages = {name: trouble for name, trouble in self._outages.items() if name in names}
+        self._outages = {name: outage for name, outage in self._outages.items() if name in names}

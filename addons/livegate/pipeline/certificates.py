@@ -1,4 +1,4 @@
-"""TLS towards clients with the certificates of the settings, and towards backends with each service's own trust."""
+"""TLS to clients with the certificates of the settings, and to backends with each service's own trust anchors."""
 
 import logging
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class Certificates:
-    """Hand mitmproxy ready OpenSSL connections; hosts without a certificate are left to mitmproxy's own CA."""
+    """Hand mitmproxy ready OpenSSL connections. A host without a certificate gets one of mitmproxy's own CA."""
 
     def __init__(self, current: CurrentSettings) -> None:
         self._current = current
@@ -34,5 +34,5 @@ class Certificates:
                 upstream.server_name or upstream.host, upstream.ca_file, verify=upstream.verify
             )
         except (OSError, ValueError, RuntimeError) as error:
-            # Without a connection object mitmproxy fails this backend connection, which is what has to happen.
-            logger.error("cannot speak TLS to %s:%d: %s", upstream.host, upstream.port, error)
+            # Without an `ssl_conn`, mitmproxy fails this connection to the backend, as it should.
+            logger.error("cannot start TLS to %s:%d: %s", upstream.host, upstream.port, error)

@@ -1,4 +1,4 @@
-"""Who is asking: the peer of the connection, or whom a trusted proxy names."""
+"""Address and scheme of the client: those of the connection, or those that a trusted proxy names."""
 
 from collections.abc import Sequence
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -10,13 +10,13 @@ from livegate.pipeline.exchange.record import Address, Network, awaiting_backend
 from livegate.pipeline.fail_closed import fail_closed
 
 MAX_HOPS = 64
-"""How many entries of X-Forwarded-For are looked at, from the right."""
+"""Entries of X-Forwarded-For that are read, from the right. Entries further left are ignored to bound the time."""
 RATE_PREFIX_BITS = 64
-"""One customer has at least a /64 of IPv6 addresses to ask from (RFC 6177)."""
+"""Prefix of IPv6 addresses that share one rate limit, because a site has at least a /64 (RFC 6177)."""
 
 
 class ClientIdentity:
-    """Set the client's address and scheme; both are the connection's own unless a trusted proxy says otherwise."""
+    """Set the client's address and scheme from X-Forwarded-* if the peer is a trusted proxy."""
 
     @fail_closed
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -30,10 +30,9 @@ class ClientIdentity:
 
 
 def client_address(peer: Address, forwarded_for: Sequence[str], trusted: tuple[Network, ...]) -> Address:
-    """The right-most address of X-Forwarded-For that is not a trusted proxy's own.
+    """Return the right-most address of X-Forwarded-For that is not a trusted proxy's own.
 
-    An entry that is no address ends the walk: what stands left of it may be anybody's invention, so the last trusted
-    hop is then the client.
+    An entry that is no address ends the search at the last trusted hop, because entries to its left may be forged.
     """
     client = peer
     for entry in reversed(",".join(forwarded_for).split(",")[-MAX_HOPS:]):
@@ -47,21 +46,23 @@ def client_address(peer: Address, forwarded_for: Sequence[str], trusted: tuple[N
 
 
 def parse_hop(entry: str) -> Address | None:
-    """An entry of X-Forwarded-For: an address, perhaps with a port, brackets or quotes; None for anything else."""
+    """Return the address of an X-Forwarded-For entry, without port, brackets and quotes, or None."""
     text = entry.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        address = ip_address(text.partition("%")[0])  # a zone means nothing here, and ipaddress lets it be any text
+        address = ip_address(
+            text.partition("%")[0]
+        )  # a zone is local to the sender, and ipaddress accepts any text as one
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def forwarded_scheme(forwarded_proto: Sequence[str]) -> Literal["http", "https"] | None:
-    """The right-most value of X-Forwarded-Proto, which is that of the nearest proxy."""
+    """Return the scheme in the right-most value of X-Forwarded-Proto, which is the nearest proxy's."""
     match ",".join(forwarded_proto).rpartition(",")[2].strip().lower():
         case "https" | "wss":
             return "https"
@@ -72,7 +73,7 @@ def forwarded_scheme(forwarded_proto: Sequence[str]) -> Literal["http", "https"]
 
 
 def rate_limit_address(address: Address) -> str:
-    """What of an address is counted: all of an IPv4 one, the /64 of an IPv6 one."""
+    """Return the part of an address that rate limits count: all of an IPv4 one, the /64 of an IPv6 one."""
     if isinstance(address, IPv6Address):
         return str(IPv6Network((int(address), RATE_PREFIX_BITS), strict=False))
     return str(address)

@@ -1,4 +1,4 @@
-"""Ends the process without breaking what is under way: SIGTERM or SIGINT, then up to `timeouts.drain`."""
+"""Graceful shutdown: after SIGTERM or SIGINT, requests in flight have up to `timeouts.drain` to finish."""
 
 import asyncio
 import contextlib
@@ -22,15 +22,15 @@ from livegate.websocket.registry import Sockets
 logger = logging.getLogger(__name__)
 
 CLOSE_SHARE = 0.6
-"""The part of the drain time over which sockets are closed; the rest is for their answers."""
+"""Share of the drain time over which closes are spread. The rest is left for the peers' close frames."""
 POLL_EVERY_S = 0.05
-STOPPING = Refusal(503, "The gateway is being stopped.", "draining", (("Retry-After", "1"),), close=True)
+STOPPING = Refusal(503, "The gateway is shutting down.", "draining", (("Retry-After", "1"),), close=True)
 
 
 class Drain:
-    """Turn new requests away, wait for those that have begun, tell both ends of each WebSocket (1012), and end polls.
+    """Refuse new requests (503), wait for those in flight, close WebSockets with 1012, and end pending long-polls.
 
-    A long-poll waits for as long as the app has nothing to say; the stop would wait with it, and then cut it.
+    A long-poll stays open until its app has a message, so the shutdown would otherwise wait for it and then abort it.
     """
 
     def __init__(self, current: CurrentSettings, sockets: Sockets) -> None:
@@ -45,7 +45,7 @@ class Drain:
             refuse(flow, STOPPING)
 
     def done(self) -> Coroutine[Any, Any, None] | None:
-        # mitmproxy awaits `done` when the process ends, but not when a script is unloaded, where it must be sync.
+        # mitmproxy awaits `done` when the process ends, but requires it to be synchronous when a script is unloaded.
         stopping = ctx.master.should_exit.is_set() and self._current.loaded
         return self._drain(self._current.value.timeouts.drain) if stopping else None
 
@@ -61,29 +61,29 @@ class Drain:
         polls = _end_polls(within_s=CLOSE_SHARE * seconds)
         count = self._sockets.close_all(SERVICE_RESTART, "the gateway is being stopped", within_s=CLOSE_SHARE * seconds)
         if open_connections():
-            text = "stopping: %d WebSocket(s) to close, %d long-poll(s) to end, at most %gs (again to end at once)"
+            text = "stopping: %d WebSocket(s) to close, %d long-poll(s) to end, at most %gs (signal again to stop now)"
             logger.info(text, count, polls, seconds)
         try:
             async with asyncio.timeout(seconds):
-                while open_connections() and not self._stop_now.is_set():  # noqa: ASYNC110 - mitmproxy tells nobody
+                while open_connections() and not self._stop_now.is_set():  # noqa: ASYNC110 - mitmproxy has no event for it
                     await asyncio.sleep(POLL_EVERY_S)
         except TimeoutError:
             logger.warning("stopped with %d connection(s) still open", open_connections())
 
 
 def _end_polls(*, within_s: float) -> int:
-    """End the long-polls that wait for their app, spread over a time; returns how many."""
-    waiting = [
+    """End the long-polls that wait for their app, spread over `within_s` seconds, and return how many there are."""
+    pending = [
         flow for flow in flows_awaiting_answer() if flow.request.method == "GET" and is_longpoll(flow.request.path)
     ]
     loop = asyncio.get_running_loop()
-    for place, flow in enumerate(waiting):
-        loop.call_later(within_s * place / len(waiting), _end_poll, flow)
-    return len(waiting)
+    for index, flow in enumerate(pending):
+        loop.call_later(within_s * index / len(pending), _end_poll, flow)
+    return len(pending)
 
 
 def _end_poll(flow: http.HTTPFlow) -> None:
-    """Answer a poll as any request is answered now, unless it has been answered or has failed meanwhile."""
+    """End a poll with the 503 of every other request, unless it has a response or has failed meanwhile."""
     exchange = exchange_of(flow)
     if exchange is not None and exchange.failure is None and flow.response is None:
         fail(flow, exchange, STOPPING, "the gateway is being stopped")

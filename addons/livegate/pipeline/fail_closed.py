@@ -1,4 +1,4 @@
-"""Policy fails closed: the wrapper of every policy hook, so that a fault answers 500 and lets nothing through."""
+"""Policy fails closed: the decorator of every hook that decides about a request."""
 
 import functools
 import logging
@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 def fail_closed[Addon](
     hook: Callable[[Addon, http.HTTPFlow], None],
 ) -> Callable[[Addon, http.HTTPFlow], None]:
-    """Wrap a hook `(self, flow)`: when it raises, the flow is answered 500 and the fault is logged with its traceback.
+    """Wrap a hook `(self, flow)`. If it raises, the response is 500 and the exception is logged.
 
-    mitmproxy itself logs the error of a hook and forwards the flow as it is, which would let it past the policy.
+    mitmproxy would log the exception and forward the flow unchanged, past the policy.
     """
 
     @functools.wraps(hook)
@@ -29,7 +29,7 @@ def fail_closed[Addon](
         except Exception:
             exchange = exchange_of(flow)
             hook_errors[hook.__name__] += 1
-            logger.exception("%s.%s failed; answered 500", type(self).__name__, hook.__name__, extra=about(flow))
+            logger.exception("%s.%s failed; responded 500", type(self).__name__, hook.__name__, extra=about(flow))
             refuse(flow, internal_error(exchange))
 
     return guarded

@@ -1,4 +1,4 @@
-"""Keeps mitmweb and mitmproxy's console from growing for ever: of finished flows, the newest stay."""
+"""Bounds the flow list of mitmweb and mitmproxy's console by removing the oldest finished flows."""
 
 from typing import Any
 from weakref import WeakValueDictionary
@@ -10,35 +10,35 @@ from livegate.settings import FlowHistoryLimits
 from livegate.websocket.history import MESSAGE_BYTES
 
 FLOW_BYTES = 4096
-"""What a flow takes besides its bodies and messages, about."""
+"""Estimated memory of a flow without its bodies and messages."""
 
 
 class FlowHistory:
-    """Remove the oldest finished flows from the view; what was loaded from a file stays, and what a person has marked.
+    """Remove finished flows beyond the limits from the view, except flows loaded from a file or marked by a person.
 
-    What livegate itself has marked, as a crash, stays twice as long as the others do.
+    A flow that livegate itself has marked, for example as a crash, stays twice as long.
     """
 
     def __init__(self, own_markers: frozenset[str]) -> None:
         self._own_markers = own_markers
         self._flows: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
         self._sizes: dict[str, int] = {}
-        """By flow id, the oldest first."""
+        """Estimated bytes by flow id, oldest first."""
         self._bytes = 0
         self._spared: set[str] = set()
-        """The flows, by id, that stayed once because of livegate's mark."""
+        """Ids of flows that were kept once because of livegate's marker."""
 
     def response(self, flow: http.HTTPFlow) -> None:
         if flow.websocket is None:
-            self._finished(flow)
+            self._add(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
-        self._finished(flow)
+        self._add(flow)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
-        self._finished(flow)
+        self._add(flow)
 
-    def _finished(self, flow: http.HTTPFlow) -> None:
+    def _add(self, flow: http.HTTPFlow) -> None:
         exchange, view = exchange_of(flow), ctx.master.addons.get("view")
         if exchange is None or view is None:
             return
@@ -54,10 +54,10 @@ class FlowHistory:
 
     def _prune(self, bounds: FlowHistoryLimits, view: Any) -> None:
         oldest_first = [*self._sizes]
-        for flow_id in (*oldest_first[:-1], *oldest_first):  # twice, as all but the new one may be spared at first
+        for flow_id in (*oldest_first[:-1], *oldest_first):  # twice, because at first all but the new one may be spared
             if not self._is_full(bounds):
                 return
-            flow = self._flows.get(flow_id)  # None once somebody has cleared the view
+            flow = self._flows.get(flow_id)  # None after the view was cleared
             if flow_id not in self._sizes or (flow is not None and self._stays(flow)):
                 continue
             self._bytes -= self._sizes.pop(flow_id)
@@ -66,7 +66,7 @@ class FlowHistory:
                 view.remove([flow])  # one by one: mitmproxy shows an alert for several
 
     def _stays(self, flow: http.HTTPFlow) -> bool:
-        """Whether a flow that is the oldest stays; one that livegate has marked then counts as new, once."""
+        """Return whether the oldest flow stays. One that livegate has marked counts as new once."""
         if flow.marked in self._own_markers and flow.id not in self._spared:
             self._spared.add(flow.id)
             self._sizes[flow.id] = self._sizes.pop(flow.id)

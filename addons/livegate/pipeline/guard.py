@@ -1,4 +1,4 @@
-"""The first to look at a request: whatever is malformed, ambiguous or meant for another kind of proxy ends here."""
+"""Refuses requests that are malformed, ambiguous or meant for a forward proxy, before any other addon sees them."""
 
 from mitmproxy import http
 from mitmproxy.net.http import http1
@@ -16,7 +16,7 @@ NO_TUNNELS = request_head.method_refusal(b"CONNECT")
 
 
 class Guard:
-    """Begin the record of a flow; refuse what no backend should have to judge."""
+    """Start the record of each flow, and apply the rules of `http1`."""
 
     def __init__(self, current: CurrentSettings) -> None:
         self._current = current
@@ -28,19 +28,19 @@ class Guard:
         exchange = start_exchange(flow, self._current.value)
         exchange.close_connection = http1.connection_close(flow.request.http_version, flow.request.headers)
         if flow.error is not None:
-            return  # mitmproxy has refused it already; the record is for the log
-        refusal = self._judge(flow, exchange)
+            return  # mitmproxy has refused it already; the log needs the record
+        refusal = self._refusal(flow, exchange)
         if refusal is not None:
             refuse(flow, refusal)
             return
         exchange.authority = flow.request.headers["host"].strip()
-        flow.request.authority = ""  # an absolute-form that agrees with Host is sent in origin-form
+        flow.request.authority = ""  # a target in absolute-form that agrees with Host is sent in origin-form
 
     @fail_closed
     def http_connect(self, flow: http.HTTPFlow) -> None:
         refuse(flow, NO_TUNNELS or NOT_OURS)
 
-    def _judge(self, flow: http.HTTPFlow, exchange: Exchange) -> Refusal | None:
+    def _refusal(self, flow: http.HTTPFlow, exchange: Exchange) -> Refusal | None:
         if not is_reverse(flow.client_conn):
             return NOT_OURS
         data, fields = flow.request.data, flow.request.headers.fields

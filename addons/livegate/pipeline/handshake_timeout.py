@@ -1,4 +1,4 @@
-"""Ends connections that never get as far as a request; every later time limit lives in the gateway's HTTP layer."""
+"""Time limit from accepting a connection to its first HTTP byte. Later time limits are those of the HTTP layer."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from livegate.settings import CurrentSettings
 
 
 class HandshakeTimeout:
-    """Give a client's connection `keep_alive` seconds to reach HTTP, its TLS handshake included."""
+    """Close a client's connection that has not reached HTTP within `keep_alive` seconds, TLS handshake included."""
 
     def __init__(self, current: CurrentSettings) -> None:
         self._current = current
@@ -21,7 +21,7 @@ class HandshakeTimeout:
             self._timers[client.id] = asyncio.get_running_loop().call_later(seconds, self._expire, client)
 
     def http_started(self, client: connection.Client) -> None:
-        """The connection speaks HTTP now (called by the transport)."""
+        """Stop the timer of a connection that has reached HTTP (called by the transport)."""
         timer = self._timers.pop(client.id, None)
         if timer is not None:
             timer.cancel()

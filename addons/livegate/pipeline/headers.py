@@ -1,4 +1,4 @@
-"""Rewrites header fields so that sessions and origin checks survive the gateway, and nothing can be spoofed."""
+"""Rewrites the head that the backend gets and the head that the client gets, so that no field can be spoofed."""
 
 import logging
 import time
@@ -31,11 +31,11 @@ HOP_BY_HOP = frozenset(
         b"http2-settings",
     }
 )
-"""RFC 9110 section 7.6.1. Transfer-Encoding is not among them: mitmproxy frames a streamed body by it."""
+"""RFC 9110 section 7.6.1, without Transfer-Encoding, because mitmproxy frames a streamed body by it."""
 FORWARDING = frozenset(
     {b"forwarded", b"x-real-ip", b"x-client-ip", b"x-original-url", b"x-rewrite-url", b"x-original-host"}
 )
-"""Fields, besides X-Forwarded-*, by which only a trusted proxy may speak."""
+"""Fields, besides X-Forwarded-*, that are kept only if a trusted proxy sent them."""
 END_TO_END = frozenset(
     {
         b"host",
@@ -66,9 +66,9 @@ REGENERATED = frozenset(
         b"tracestate",
     }
 )
-"""Fields of a request that are made anew, from what came in where that is believed."""
+"""Fields of a request that the gateway writes anew, from a trusted proxy's values if there are any."""
 ADMIN_COOKIE = b"livegate_admin"
-"""By which the admin listener knows a browser. Browsers send cookies to every port of a host, apps must not get it."""
+"""Cookie of the admin listener. Browsers send it to every port of a host, and apps must not get it."""
 EXTENSIONS = b"sec-websocket-extensions"
 _X_FORWARDED = b"x-forwarded-"
 _PROTECTED = END_TO_END | FORWARDING
@@ -82,21 +82,21 @@ type Fields = Sequence[Field]
 
 
 class Headers:
-    """Make the head that the backend gets, and the head that the client gets."""
+    """Rewrite request heads before they go to the backend, and response heads before they go to the client."""
 
     @fail_closed
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         exchange = awaiting_backend(flow)
         if exchange is None or exchange.service is None:
             return
-        kept, taken_out = _partition(flow.request.headers.fields, trusted=exchange.peer_trusted)
+        kept, removed = _partition(flow.request.headers.fields, trusted=exchange.peer_trusted)
         fields = [
             (b"Host", _host(exchange, exchange.service).encode()),
             *_with_origin(kept, exchange, exchange.service),
-            *_forwarded(taken_out, exchange),
-            *_trace(taken_out),
+            *_forwarded(removed, exchange),
+            *_trace(removed),
             (b"X-Request-Id", exchange.request_id.encode()),
-            *_upgrade(taken_out, exchange, exchange.service),
+            *_upgrade(removed, exchange, exchange.service),
         ]
         if logger.isEnabledFor(logging.DEBUG):
             _log_field_changes(flow, "request", flow.request.headers.fields, fields)
@@ -109,24 +109,24 @@ class Headers:
         exchange.response_started_at = time.monotonic()
         fields = _response_fields(flow.response, exchange, flow.request)
         if logger.isEnabledFor(logging.DEBUG):
-            _log_field_changes(flow, "answer", flow.response.headers.fields, fields)
+            _log_field_changes(flow, "response", flow.response.headers.fields, fields)
         flow.response.headers = quick_headers(fields)
 
 
-def _log_field_changes(flow: http.HTTPFlow, what: str, before: Fields, after: Fields) -> None:
-    """For the log at level debug: which fields are not as they came."""
+def _log_field_changes(flow: http.HTTPFlow, message: str, before: Fields, after: Fields) -> None:
+    """Log, at level debug, which fields were removed, added and changed."""
     changes = diff.describe(before, after)
-    logger.debug("header fields of the %s: %s", what, changes or "unchanged", extra=about(flow))
+    logger.debug("header fields of the %s: %s", message, changes or "unchanged", extra=about(flow))
 
 
 def _partition(fields: Fields, *, trusted: bool) -> tuple[list[Field], dict[bytes, list[bytes]]]:
-    """The fields of a request that go on as they are, and the values of those that end here or are made anew."""
+    """Return the fields of a request that are kept, and the values of the removed ones by lower-case name."""
     kept: list[Field] = []
-    taken_out: dict[bytes, list[bytes]] = {}
+    removed: dict[bytes, list[bytes]] = {}
     for field in fields:
         name = field[0].lower()
         if name in _REMOVED:
-            taken_out.setdefault(name, []).append(field[1])
+            removed.setdefault(name, []).append(field[1])
         elif name in FORWARDING or name.startswith(_X_FORWARDED):
             if trusted:
                 kept.append(field)
@@ -134,12 +134,12 @@ def _partition(fields: Fields, *, trusted: bool) -> tuple[list[Field], dict[byte
             kept += _without_admin_cookie(field)
         elif b"_" not in name or not _is_sensitive(name.replace(b"_", b"-")):
             kept.append(field)
-    nominated = _nominated(taken_out.get(b"connection", ()))
-    return [field for field in kept if field[0].lower() not in nominated] if nominated else kept, taken_out
+    nominated = _nominated(removed.get(b"connection", ()))
+    return [field for field in kept if field[0].lower() not in nominated] if nominated else kept, removed
 
 
 def _is_sensitive(name: bytes) -> bool:
-    """Whether an underscore twin of this field could pass for it: CGI, WSGI and Plug.Conn.Adapter spell both alike."""
+    """Return whether a field's variant with underscores could be taken for it, as CGI, WSGI and Plug.Conn do."""
     return name in _SENSITIVE or name.startswith(_PROTECTED_PREFIXES)
 
 
@@ -150,7 +150,7 @@ def _without_admin_cookie(field: Field) -> list[Field]:
 
 
 def _nominated(connection: Iterable[bytes]) -> set[bytes]:
-    """The fields that `Connection` names for this hop only, without those that it may not name."""
+    """Return the fields that `Connection` nominates for removal, without the protected ones."""
     names = {item.strip().lower() for value in connection for item in value.split(b",")}
     return {
         name
@@ -179,49 +179,49 @@ def _with_origin(fields: list[Field], exchange: Exchange, service: Service) -> l
             return fields
 
 
-def _forwarded(taken_out: dict[bytes, list[bytes]], exchange: Exchange) -> list[Field]:
-    """For whom this request is asked; what came in counts only from a trusted proxy."""
-    told = taken_out if exchange.peer_trusted else {}
+def _forwarded(removed: dict[bytes, list[bytes]], exchange: Exchange) -> list[Field]:
+    """Return the forwarding fields. Received values count only if a trusted proxy sent them."""
+    received = removed if exchange.peer_trusted else {}
     peer = str(exchange.peer)
     client = peer if exchange.client is exchange.peer else str(exchange.client)
-    host = forwarded.valid_host(_texts(told, b"x-forwarded-host")) or exchange.authority
-    port = forwarded.valid_port(_texts(told, b"x-forwarded-port")) or forwarded.port_of(host, exchange.scheme)
+    host = forwarded.valid_host(_texts(received, b"x-forwarded-host")) or exchange.authority
+    port = forwarded.valid_port(_texts(received, b"x-forwarded-port")) or forwarded.port_of(host, exchange.scheme)
     element = forwarded.forwarded_element(peer, exchange.authority, exchange.scheme)
     return [
-        (b"X-Forwarded-For", forwarded.appended(_texts(told, b"x-forwarded-for"), peer).encode("latin-1")),
+        (b"X-Forwarded-For", forwarded.appended(_texts(received, b"x-forwarded-for"), peer).encode("latin-1")),
         (b"X-Forwarded-Proto", exchange.scheme.encode()),
         (b"X-Forwarded-Host", host.encode()),
         (b"X-Forwarded-Port", port.encode()),
-        (b"Forwarded", forwarded.forwarded(_texts(told, b"forwarded"), element).encode("latin-1")),
+        (b"Forwarded", forwarded.forwarded(_texts(received, b"forwarded"), element).encode("latin-1")),
         (b"X-Real-IP", client.encode()),
     ]
 
 
-def _upgrade(taken_out: dict[bytes, list[bytes]], exchange: Exchange, service: Service) -> list[Field]:
-    """What asks for a WebSocket; of the extensions on offer only the one that the gateway can read, if it may be."""
+def _upgrade(removed: dict[bytes, list[bytes]], exchange: Exchange, service: Service) -> list[Field]:
+    """Return the fields that ask for a WebSocket. Of the extensions offered, only permessage-deflate is kept."""
     if not exchange.upgrade:
         return []
     fields = [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
     if service.websocket.compression == "passthrough":
-        offer = deflate.offer(_texts(taken_out, EXTENSIONS))
+        offer = deflate.offer(_texts(removed, EXTENSIONS))
         if offer is not None:
             fields.append((b"Sec-WebSocket-Extensions", offer.encode()))
     return fields
 
 
-def _texts(told: dict[bytes, list[bytes]], name: bytes) -> Sequence[str]:
-    """All values of a field, in an encoding that gives back the same bytes, whatever they are."""
-    return [value.decode("latin-1") for value in told[name]] if name in told else ()
+def _texts(values: dict[bytes, list[bytes]], name: bytes) -> Sequence[str]:
+    """Return all values of a field as Latin-1, which encodes to the same bytes again."""
+    return [value.decode("latin-1") for value in values[name]] if name in values else ()
 
 
-def _trace(taken_out: dict[bytes, list[bytes]]) -> list[Field]:
-    """The trace that the request belongs to; tracestate is worth nothing without a good traceparent."""
-    parents = _texts(taken_out, b"traceparent")
+def _trace(removed: dict[bytes, list[bytes]]) -> list[Field]:
+    """Return the received trace context, or a new traceparent. A tracestate needs a valid traceparent."""
+    parents = _texts(removed, b"traceparent")
     if read_traceparent(parents) is None:
         return [(b"traceparent", new_traceparent().encode())]
     return [
         (b"traceparent", parents[0].encode()),
-        *((b"tracestate", state) for state in taken_out.get(b"tracestate", ())),
+        *((b"tracestate", state) for state in removed.get(b"tracestate", ())),
     ]
 
 
@@ -229,7 +229,7 @@ def _response_fields(response: http.Response, exchange: Exchange, request: http.
     fields = response.headers.fields
     dropped = _REMOVED_FROM_RESPONSES | _nominated(value for name, value in fields if name.lower() == b"connection")
     if request.http_version == "HTTP/1.0":
-        dropped |= {b"transfer-encoding"}  # which HTTP/1.0 does not know: the end of the connection ends the body
+        dropped |= {b"transfer-encoding"}  # unknown in HTTP/1.0, where the end of the connection ends the body
     kept = [field for field in fields if field[0].lower() not in dropped]
     if response.status_code == status_codes.SWITCHING:
         kept += [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]

@@ -1,4 +1,4 @@
-"""Sends plain requests to https where the settings say so."""
+"""Redirects plain HTTP to HTTPS if `tls.redirect_http` is set."""
 
 from mitmproxy import http
 
@@ -9,7 +9,7 @@ from livegate.pipeline.fail_closed import fail_closed
 
 
 class HttpsRedirect:
-    """Answer 308 (RFC 9110 section 15.4.9: method and body stay) with the same host, port, path and query."""
+    """Respond 308 (RFC 9110 section 15.4.9: method and body stay) with the same host, port, path and query."""
 
     @fail_closed
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -17,11 +17,11 @@ class HttpsRedirect:
         if exchange is None or not exchange.settings.tls.redirect_http or exchange.scheme == "https":
             return
         if exchange.upgrade:
-            message = "This host is served over TLS only; connect with wss."
+            message = "This host needs TLS; connect with wss."
             refuse(flow, Refusal(426, message, "tls-required", (("Upgrade", "TLS/1.2, HTTP/1.1"),), close=True))
             return
-        # `OPTIONS *` is about the server as a whole: its URI has no path (RFC 9112 section 3.2.4).
+        # The URI of `OPTIONS *` has no path (RFC 9112 section 3.2.4).
         path = flow.request.path.removeprefix("*")
         location = f"https://{exchange.authority}{path}"
-        message = "This host is served over TLS only."
+        message = "This host needs TLS."
         refuse(flow, Refusal(308, message, "tls-required", (("Location", location),)))

@@ -1,4 +1,4 @@
-"""Puts the gateway's own HTTP layer under every connection, and keeps every other way into or out of the proxy shut."""
+"""Chooses the layers of a connection: the gateway's own HTTP layer, with TLS below it if the client uses TLS."""
 
 import asyncio
 import logging
@@ -21,19 +21,19 @@ TLS_RECORD_PREFIX_BYTES = 3
 
 
 class GatewayNextLayer:
-    """Choose the layers of a connection; refuse what did not come in, or would not go out, by the gateway's way."""
+    """Choose layers. Refuse clients that did not connect in reverse mode, and backends that no route chose."""
 
-    def __init__(self, policy: GatewayPolicy, serving: asyncio.Event) -> None:
+    def __init__(self, policy: GatewayPolicy, ready: asyncio.Event) -> None:
         self._policy = policy
-        self._serving = serving
+        self._ready = ready
 
     async def client_connected(self, client: connection.Client) -> None:
         if not is_reverse(client):
             client.error = "livegate serves as a reverse proxy only"
             return
-        # mitmproxy listens before its addons have started; a request then would find no certificate store, and the
-        # error that it logs would end the whole start.
-        await self._serving.wait()
+        # mitmproxy listens before its addons have started. An early request would find no certificate store, and the
+        # error logged for it would end the start.
+        await self._ready.wait()
 
     def client_disconnected(self, client: connection.Client) -> None:
         release(client, client)
@@ -51,7 +51,7 @@ class GatewayNextLayer:
         if not data:
             return
         if data[0] == TLS_HANDSHAKE_RECORD and len(data) < TLS_RECORD_PREFIX_BYTES:
-            raise exceptions.AddonHalt  # nobody can tell yet; mitmproxy would take it for plain HTTP
+            raise exceptions.AddonHalt  # undecided yet, and mitmproxy would take it for plain HTTP
         stack = tunnel.LayerStack()
         if starts_like_tls_record(data):
             stack /= ClientTLSLayer(context)

@@ -1,4 +1,4 @@
-"""The gateway's answers to what the transport layers ask: bounds, plans, refusals, failures."""
+"""RequestPolicy: limits, forwarding plans, refusals and failure responses for the data plane."""
 
 import logging
 import time
@@ -39,12 +39,12 @@ class RequestPolicy:
         current: CurrentSettings,
         sockets: Sockets,
         http_started: Callable[[Client], None],
-        refused_early: Callable[[Client, Refusal, int], None],
+        refused_before_flow: Callable[[Client, Refusal, int], None],
     ) -> None:
         self._current = current
         self._sockets = sockets
         self._shelf = Shelf(0)
-        self._refused_before_flow = refused_early
+        self._refused_before_flow = refused_before_flow
         self.http_started = http_started
 
     def bounds(self) -> ConnectionBounds:
@@ -63,21 +63,21 @@ class RequestPolicy:
 
     def head_timed_out(self, client: Client, head: bytes) -> http.Response:
         seconds = self._current.value.timeouts.request_head
-        message = f"The request's head did not arrive within {seconds:g} s."
+        message = f"The request head did not arrive within {seconds:g} s."
         return self._refuse_before_flow(client, Refusal(408, message, "request-head-slow", close=True), head)
 
     def refuse_unreadable(self, client: Client, request: http.Request | None, head: bytes) -> http.Response:
         refusal = Refusal(400, "The request is malformed.", "request-malformed", close=True)
         if request is None:
             return self._refuse_before_flow(client, refusal, head)
-        answer = make_response(None, refusal, request_head.request_target(head))
-        setattr(request, EARLY_RESPONSE, answer)
-        return answer
+        response = make_response(None, refusal, request_head.request_target(head))
+        setattr(request, EARLY_RESPONSE, response)
+        return response
 
     def _refuse_before_flow(self, client: Client, refusal: Refusal, head: bytes) -> http.Response:
-        """Answer and log a request that never became a flow."""
-        answer = make_response(None, refusal, request_head.request_target(head))
-        size = len(answer.raw_content or b"")
+        """Log and count the refusal of a request that has no flow, and return the response."""
+        response = make_response(None, refusal, request_head.request_target(head))
+        size = len(response.raw_content or b"")
         fields: Fields = {
             "method": "-",
             "host": "-",
@@ -85,12 +85,12 @@ class RequestPolicy:
             "status": refusal.status,
             "bytes_out": size,
             "client": client.peername[0],
-            "request_id": answer.headers.get("X-Request-Id"),
+            "request_id": response.headers.get("X-Request-Id"),
             "reason": refusal.reason,
         }
         write(fields)
         self._refused_before_flow(client, refusal, size)
-        return answer
+        return response
 
     def plan(self, flow: http.HTTPFlow) -> Plan | None:
         exchange = exchange_of(flow)
@@ -111,7 +111,7 @@ class RequestPolicy:
     def switching_problem(self, flow: http.HTTPFlow, response: http.Response) -> str | None:
         exchange = exchange_of(flow)
         if exchange is None or not exchange.upgrade:
-            return "switched protocols although nobody asked for it"
+            return "switched protocols without having been asked to"
         problem = upgrade.response_problem(flow.request.headers.fields, response.headers.fields)
         if problem is None:
             name = "Sec-WebSocket-Extensions"
@@ -137,7 +137,7 @@ class RequestPolicy:
         )
         self._sockets.opened(session, service.name if service is not None else "")
         if logger.isEnabledFor(logging.DEBUG):
-            compression = "passed on" if exchange is not None and exchange.deflate is not None else "none"
+            compression = "passed through" if exchange is not None and exchange.deflate is not None else "none"
             logger.debug(
                 "WebSocket relayed by %s, compression %s", type(client).__name__, compression, extra=about(flow)
             )
@@ -162,8 +162,8 @@ class RequestPolicy:
     def answer_overdue(self, flow: http.HTTPFlow, phase: str) -> None:
         exchange = exchange_of(flow)
         if exchange is not None:
-            answer_phase = "upgrade" if exchange.upgrade else "response"
-            exchange.timed_out = "connect" if phase == "connect" else answer_phase
+            later = "upgrade" if exchange.upgrade else "response"
+            exchange.timed_out = "connect" if phase == "connect" else later
 
     def failing(self, flow: http.HTTPFlow, failure: Failure) -> None:
         exchange = exchange_of(flow)
@@ -185,7 +185,7 @@ class RequestPolicy:
         exchange = exchange_of(flow)
         if exchange is not None:
             exchange.retried = True
-            logger.warning("the request is sent again: its kept-alive connection was closed", extra=about(flow))
+            logger.warning("the request is sent again, because its keep-alive connection was closed", extra=about(flow))
 
     def stream_response(self, flow: http.HTTPFlow) -> bool | Callable[[bytes], bytes]:
         exchange = exchange_of(flow)
@@ -193,14 +193,14 @@ class RequestPolicy:
 
 
 def _kept_after_end() -> MessageHistoryLimits | None:
-    """How much of an ended socket's messages stays; None is all that its history has."""
+    """Return how many messages of a closed socket stay; None for all in its history."""
     # A HAR file is written when mitmproxy ends, and a view shows a flow until `FlowHistory` removes it.
-    somebody_asks = ctx.options.hardump or ctx.master.addons.get("view") is not None
-    return None if somebody_asks else NOTHING
+    is_used = ctx.options.hardump or ctx.master.addons.get("view") is not None
+    return None if is_used else NOTHING
 
 
 def _upstream(flow: http.HTTPFlow, service: Service) -> Upstream:
-    """The service's backend; where another addon has sent the request elsewhere, that place with public TLS rules."""
+    """Return the service's backend. If another addon redirected the request, that target, with public TLS trust."""
     request, backend = flow.request, service.backend
     if (request.host, request.port, request.scheme) != (backend.host, backend.port, backend.scheme):
         return Upstream(request.host, request.port, tls=request.scheme == "https")
@@ -215,7 +215,7 @@ def _upstream(flow: http.HTTPFlow, service: Service) -> Upstream:
 
 
 def _log_destination(flow: http.HTTPFlow, service: Service) -> None:
-    """For the log at level debug: where a request goes, and as whose."""
+    """Log, at level debug, the backend of a request, and the fields by which the backend recognizes its host."""
     request = flow.request
     logger.debug(
         "forwarded to %s://%s:%d for service %s, Host %s, Origin %s",

@@ -1,4 +1,4 @@
-"""Picks the backend of a request by its Host, for HTTP and WebSocket alike."""
+"""Routes requests and WebSocket upgrades to a service by their Host."""
 
 from mitmproxy import http
 
@@ -11,7 +11,7 @@ from livegate.settings import Service
 
 
 class DomainRouter:
-    """Send each request to the backend that its Host is mapped to; 404 if there is none."""
+    """Send each request to the backend of the service that its Host is mapped to; 404 if there is none."""
 
     @fail_closed
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -27,12 +27,12 @@ class DomainRouter:
 
 
 def service_for(exchange: Exchange) -> Service | None:
-    """The service that a request is for, or None."""
+    """Return the service of a request, or None."""
     return exchange.service or exchange.settings.routes.match(_host(exchange))
 
 
 def send_to(flow: http.HTTPFlow, service: Service) -> None:
-    """Make the backend the flow's destination, and leave Host and authority as they are (setting `host` would not)."""
+    """Make the backend the flow's destination. Host and authority stay, unlike with `request.host = ...`."""
     data = flow.request.data
     data.host, data.port = service.backend.host, service.backend.port
     data.scheme = service.backend.scheme.encode()

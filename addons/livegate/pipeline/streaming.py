@@ -1,4 +1,4 @@
-"""Lets long bodies through as they come, both ways, and refuses those past `limits.body`."""
+"""Streams long bodies in both directions, and refuses request bodies larger than `limits.body` (413)."""
 
 from mitmproxy import http
 
@@ -11,7 +11,7 @@ MAX_LENGTH_DIGITS = 18
 
 
 class Streaming:
-    """Decide, head by head, which bodies are passed on at once; keep a short copy of those for the inspector."""
+    """Decide from each head whether its body is streamed, and keep a bounded copy of a streamed body for display."""
 
     @fail_closed
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -21,7 +21,7 @@ class Streaming:
         limits = exchange.settings.limits
         length = content_length(flow.request.headers)
         if length is not None and length > limits.body:
-            message = f"The request body is {length} bytes long; at most {limits.body} are allowed."
+            message = f"The request body is too large: {length} bytes (limit {limits.body})."
             refuse(flow, Refusal(413, message, "body-too-large"))
         elif should_stream_request(flow, exchange):
             exchange.streams_request = True
@@ -47,13 +47,13 @@ class Streaming:
 
 
 def content_length(headers: http.Headers) -> int | None:
-    """The value of a valid Content-Length, else None (mitmproxy refuses invalid ones before any hook)."""
+    """Return the value of a valid Content-Length, else None. mitmproxy refuses an invalid one before any hook."""
     value = headers.get("content-length", "")
     return int(value) if value.isascii() and value.isdigit() and len(value) <= MAX_LENGTH_DIGITS else None
 
 
 def should_stream_request(flow: http.HTTPFlow, exchange: Exchange) -> bool:
-    """Whether a request body will be passed on as it arrives: longer than `stream_above`, or of unknown length."""
+    """Return whether a request body is longer than `stream_above` or of unknown length."""
     if "transfer-encoding" in flow.request.headers:
         return True
     length = content_length(flow.request.headers)
@@ -61,7 +61,7 @@ def should_stream_request(flow: http.HTTPFlow, exchange: Exchange) -> bool:
 
 
 def should_stream_response(response: http.Response, exchange: Exchange) -> bool:
-    """Whether a response is known from its head to be long or endless: Server-Sent Events, or over `stream_above`."""
+    """Return whether a response is endless (Server-Sent Events) or longer than `stream_above`, by its head."""
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "text/event-stream":
         return True
@@ -70,6 +70,6 @@ def should_stream_response(response: http.Response, exchange: Exchange) -> bool:
 
 
 def tap_response(exchange: Exchange) -> BoundedCopy:
-    """What `flow.response.stream` shall be for a response that is passed on as it comes."""
+    """Return the callback for `flow.response.stream` that counts and copies a streamed response."""
     exchange.response_copy = BoundedCopy(exchange.settings.limits.stream_above)
     return exchange.response_copy

@@ -1,4 +1,4 @@
-"""Lets a WebSocket upgrade through, or not: origins that are allowed, and how many sockets there may be."""
+"""Admission of WebSocket upgrades: allowed origins (403) and connection limits (503)."""
 
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
@@ -14,11 +14,11 @@ from livegate.websocket.registry import Full, Sockets
 
 RETRY_AFTER_S = 10
 REMOVED_WITHIN_S = 2.0
-"""Over how long the sockets of a service that was removed are closed."""
+"""Seconds over which the sockets of a removed service are closed, so that their clients do not reconnect at once."""
 
 
 class WebSocketAdmission:
-    """Refuse upgrades that may not be: 403 for a strange origin, 503 when there are too many sockets."""
+    """Refuse upgrades from other origins and beyond the limits, and hold a slot for each WebSocket."""
 
     def __init__(self, current: CurrentSettings, sockets: Sockets) -> None:
         self._sockets = sockets
@@ -70,21 +70,21 @@ class WebSocketAdmission:
 
 
 def _refusal(full: Full) -> Refusal:
-    whose = {"total": "on this gateway", "per_service": "to this service", "per_client": "from this address"}
-    message = f"There are as many WebSockets {whose[full.bound]} as are allowed ({full.limit})."
+    scope = {"total": "on this gateway", "per_service": "to this service", "per_client": "from this address"}
+    message = f"Too many WebSockets {scope[full.bound]} (limit {full.limit})."
     return Refusal(503, message, f"sockets-{full.bound.replace('_', '-')}", (("Retry-After", str(RETRY_AFTER_S)),))
 
 
 def _is_allowed(given: list[str], allowed: tuple[str, ...]) -> bool:
-    """Whether the one Origin of a request is among those that are allowed; none at all is not."""
+    """Return whether a request has exactly one Origin, and that is allowed."""
     if len(given) != 1:
         return False
     try:
-        asked = origin(given[0].lower())
+        found = origin(given[0].lower())
     except ValueError:
         return False
-    if asked in allowed:
+    if found in allowed:
         return True
-    scheme, _, host = asked.partition("://")
+    scheme, _, host = found.partition("://")
     patterns = (pattern.partition("://*.") for pattern in allowed)
     return any(dot and scheme == start and host.endswith(f".{suffix}") for start, dot, suffix in patterns)

@@ -1,4 +1,4 @@
-"""A backend that answers again after it had failed is told of, once."""
+"""One log line when a backend responds again after failures."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def test_it_is_told_once_with_what_had_failed(lab: Lab, caplog: pytest.LogCaptur
     lab.answers()
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert record.getMessage().startswith("the backend of a.test answers again: 3 request(s) had failed in ")
+    assert record.getMessage().startswith("the backend of a.test responds again: 3 request(s) failed in ")
 
 
 def test_a_clients_own_failures_and_answers_that_broke_off_are_none(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:

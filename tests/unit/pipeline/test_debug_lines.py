@@ -64,7 +64,7 @@ def test_both_heads_and_the_way_are_told_at_level_debug_only(tmp_path: Path, cap
     assert request.endswith("; changed host: 127.0.0.1:4000")
     expected = "forwarded to http://127.0.0.1:4000 for service app.test, Host 127.0.0.1:4000, Origin http://app.test"
     assert where == expected
-    assert answer == "header fields of the answer: removed connection; added x-request-id"
+    assert answer == "header fields of the response: removed connection; added x-request-id"
     assert all(vars(record)[FLOW] is made for record in caplog.records)
 
 

@@ -1,16 +1,16 @@
-"""What a client is told when its exchange fails on the way, decided from what the transport saw."""
+"""Classification of failures: from an event of the transport to the status, slug and message for the client."""
 
 from livegate.http1.refusal import Refusal
 from livegate.pipeline.exchange.record import Exchange
 from livegate.proxy.policy import Failure, FailureKind
 
-CLIENT_CLOSED = Refusal(499, "The client went away before it was answered.", "client-gone")
-"""nginx's own status for it; nothing is sent, it only stands in the log."""
+CLIENT_CLOSED = Refusal(499, "The client closed its connection before the response.", "client-gone")
+"""nginx's status for it. It is logged and never sent."""
 
 _CANCELLED = ("connection cancelled", "client disconnected")
-"""What mitmproxy says of a connect that it has ended itself, as when the client leaves meanwhile."""
+"""Start of mitmproxy's messages for a connect that it cancelled, for example because the client left meanwhile."""
 _BY_KIND = {
-    FailureKind.REQUEST_TOO_LARGE: Refusal(413, "The request body is larger than allowed.", "body-too-large"),
+    FailureKind.REQUEST_TOO_LARGE: Refusal(413, "The request body is too large.", "body-too-large"),
     FailureKind.REQUEST_MALFORMED: Refusal(400, "The request is malformed.", "request-malformed", close=True),
     FailureKind.HOST_MISSING: Refusal(400, "The request names no host.", "host-missing", close=True),
 }
@@ -21,9 +21,9 @@ def _is_cancelled(message: str) -> bool:
 
 
 def refusal_for(failure: Failure, exchange: Exchange) -> Refusal:  # noqa: PLR0911 - a table of cases
-    """Choose status, words and slug for a failed exchange (RFC 9110 sections 15.6.3 and 15.6.5 for 502 and 504)."""
-    given_up = failure.kind is FailureKind.CONNECT_FAILED and _is_cancelled(failure.message) and not exchange.timed_out
-    if failure.kind is FailureKind.CLIENT_DISCONNECTED or given_up:
+    """Return status, message and slug for a failed exchange (RFC 9110 sections 15.6.3 and 15.6.5 for 502 and 504)."""
+    cancelled = failure.kind is FailureKind.CONNECT_FAILED and _is_cancelled(failure.message) and not exchange.timed_out
+    if failure.kind is FailureKind.CLIENT_DISCONNECTED or cancelled:
         return CLIENT_CLOSED
     if failure.kind in _BY_KIND:
         return _BY_KIND[failure.kind]
@@ -37,8 +37,8 @@ def refusal_for(failure: Failure, exchange: Exchange) -> Refusal:  # noqa: PLR09
     if failure.kind is FailureKind.CONNECT_FAILED:
         return Refusal(502, f"The service for {host} could not be reached.", "backend-unreachable")
     if failure.kind is FailureKind.RESPONSE_INVALID:
-        return Refusal(502, f"The service for {host} sent an invalid answer.", "backend-invalid")
-    return Refusal(502, f"The service for {host} broke the connection or sent no valid answer.", "backend-broken")
+        return Refusal(502, f"The service for {host} sent an invalid response.", "backend-invalid")
+    return Refusal(502, f"The service for {host} closed the connection or sent an invalid response.", "backend-broken")
 
 
 def _timeout(exchange: Exchange, host: str) -> Refusal:
@@ -47,7 +47,7 @@ def _timeout(exchange: Exchange, host: str) -> Refusal:
         case "connect":
             problem = f"could not be reached within {timeouts.connect:g} s"
         case "upgrade":
-            problem = f"did not answer the WebSocket upgrade within {timeouts.upgrade:g} s"
+            problem = f"did not respond to the WebSocket upgrade within {timeouts.upgrade:g} s"
         case _:
-            problem = f"did not answer within {timeouts.response:g} s"
+            problem = f"did not respond within {timeouts.response:g} s"
     return Refusal(504, f"The service for {host} {problem}.", f"timeout-{exchange.timed_out}")

@@ -1,4 +1,4 @@
-"""What the gateway knows of one flow while it lives: begun by the guard, filled in by the other pipeline addons."""
+"""Exchange: the record of one request. The guard starts it, the other addons of the pipeline fill it in."""
 
 import functools
 import os
@@ -18,19 +18,19 @@ from livegate.settings import Service, Settings
 from livegate.websocket.deflate import Parameters
 
 MAX_COPY_BYTES = 256 * 1024
-"""How much of a streamed body is kept for the inspector."""
+"""Bytes of one streamed body kept for display. A longer body is not kept at all."""
 
 type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
 
 EARLY_RESPONSE = "livegate_answer"
-"""Attribute of a request that was answered before it became a flow: with what."""
+"""Attribute of a request: the response to it that was made before it became a flow."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=-]{20,200}")
-"""What a trusted peer's X-Request-Id must look like to be kept (the bounds of Plug.RequestId)."""
+"""Form of an X-Request-Id that is kept if a trusted proxy sent it (the bounds of Plug.RequestId)."""
 
 
 class BoundedCopy:
-    """Passes a streamed body on, counts its bytes, and keeps a copy for the inspector as long as it is short."""
+    """Stream callback that counts the bytes of a body, and keeps a copy of a short one for display."""
 
     def __init__(self, bound: int) -> None:
         self.size = 0
@@ -38,7 +38,7 @@ class BoundedCopy:
         self._copy = bytearray()
 
     def __call__(self, data: bytes) -> bytes:
-        """Take the next piece; what is returned goes on to the other side."""
+        """Count the next piece and return it unchanged, as mitmproxy expects of `stream`."""
         self.size += len(data)
         if self.size <= self._bound:
             self._copy += data
@@ -48,7 +48,7 @@ class BoundedCopy:
 
     @property
     def content(self) -> bytes | None:
-        """The whole body, or None when it was longer than the bound."""
+        """Return the whole body, or None if it was longer than the bound."""
         return bytes(self._copy) if self.size <= self._bound else None
 
 
@@ -69,107 +69,107 @@ class TrafficCounters(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SocketStats:
-    """What went through a WebSocket, and who ended it."""
+    """Totals of one WebSocket. `in` is from the client, `out` is from the backend."""
 
     messages_in: int
-    """From the client; payload bytes likewise."""
     messages_out: int
     bytes_in: int
+    """Payload bytes of messages."""
     bytes_out: int
     controls_in: int
-    """Pings and pongs, likewise."""
+    """Pings and pongs."""
     controls_out: int
     closed_by: str
     """`client`, `backend` or `gateway`."""
     dropped: int
-    """Messages that are no longer in the flow's history."""
+    """Messages evicted from the flow's history."""
 
 
 class Exchange(Struct, weakref=True, kw_only=True):
-    """One request and what became of it. Times are `time.monotonic()` seconds."""
+    """One request and its outcome. Times are `time.monotonic()` seconds."""
 
     settings: Settings
     request_id: str
     peer: Address
-    """The address at the other end of the client's TCP connection."""
+    """Address at the other end of the client's TCP connection."""
     peer_trusted: bool
-    """Whether `peer` lies in `trusted_proxies`, so that its X-Forwarded-* are believed."""
+    """Whether `peer` is in `trusted_proxies`, so that its X-Forwarded-* count."""
     client: Address
-    """Who is asking: the peer, or what a trusted proxy says (set by ClientIdentity)."""
+    """Address of the client: the peer, or the address that a trusted proxy names (set by ClientIdentity)."""
     scheme: Literal["http", "https"]
-    """The scheme that the client used towards the gateway, or what a trusted proxy says (set by ClientIdentity)."""
+    """Scheme that the client used, by a trusted proxy's X-Forwarded-Proto if there is one (set by ClientIdentity)."""
     authority: str = ""
-    """Host header as the client sent it, port included; empty when the request was refused for its Host."""
+    """Host field as the client sent it, with its port; empty if the request was refused for its Host."""
     service: Service | None = None
-    """Where the request goes (set by the router)."""
+    """Service that gets the request (set by the router)."""
     upgrade: bool = False
     """Whether this is a well-formed WebSocket opening handshake (set by the guard)."""
     close_connection: bool = False
-    """Whether the client wants its connection closed afterwards (set by the guard; the field itself is removed)."""
+    """Whether the client asked to close its connection afterwards (set by the guard; the field itself is removed)."""
     streams_request: bool = False
-    """Whether the request body is passed on as it arrives (set by Streaming)."""
+    """Whether the request body is forwarded as it arrives (set by Streaming)."""
     metrics_recorded: bool = False
-    """Whether the metrics have counted what became of it; they count each request once."""
+    """Whether the metrics have counted the outcome. They count each request once."""
     rate_limit_checked: bool = False
-    """Whether the rate limiter has counted this flow; it counts each once."""
+    """Whether the rate limiter has counted this flow. It counts each flow once."""
     limit_decisions: tuple[tuple[str, str], ...] = ()
-    """Of each budget: its policy, and `allowed`, `refused` or `would_refuse`."""
+    """Policy of each quota, with `allowed`, `refused` or `would_refuse`."""
     limit_fields: tuple[tuple[str, str], ...] = ()
-    """Rate limit header fields that the answer shall carry."""
+    """Rate limit fields for the response."""
     refusal_reason: str = ""
-    """The slug of the refusal when the gateway itself answered; empty otherwise."""
+    """Slug of the refusal if the gateway itself responded, else empty."""
     timed_out: str = ""
-    """`connect`, `upgrade` or `response` when that time ran out."""
+    """`connect`, `upgrade` or `response` if that time-out expired, else empty."""
     retried: bool = False
-    """Whether it was sent a second time, after a dead keep-alive connection."""
+    """Whether it was sent a second time, because a keep-alive connection was dead."""
     failure: Refusal | None = None
-    """What the client was told when the exchange failed (status 499: it had gone, and was told nothing)."""
+    """Reason of a failed exchange. Status 499 means that the client had closed its connection and got no response."""
     failure_response: http.Response | None = None
-    """The answer for `failure`, unless it is too late for one."""
+    """Response for `failure`, unless one had already started."""
     failure_detail: str = ""
-    """The cause of the failure for the log; it may name addresses."""
+    """Cause of the failure, for the log only: it may name addresses."""
     request_copy: BoundedCopy | None = None
     response_copy: BoundedCopy | None = None
     socket_place: tuple[str, str] | None = None
-    """The place among the WebSockets that is taken for this upgrade (see `websocket.registry`)."""
+    """Slot reserved for this upgrade (see `websocket.registry`)."""
     deflate: Parameters | None = None
-    """What client and backend have agreed on for permessage-deflate."""
+    """permessage-deflate parameters that client and backend negotiated."""
     traffic_counted: TrafficCounters = TrafficCounters()
     """Traffic of a WebSocket that the metrics have counted so far."""
     socket: SocketStats | None = None
-    """What became of a WebSocket, once it has ended."""
+    """Totals of a WebSocket, once it is closed."""
     forwarded_at: float | None = None
-    """When the request was handed to the backend."""
+    """Time at which the request was sent to the backend."""
     response_started_at: float | None = None
-    """When the head of the backend's answer arrived."""
+    """Time at which the head of the backend's response arrived."""
     started: float = field(default_factory=time.monotonic)
 
 
 def start_exchange(flow: http.HTTPFlow, settings: Settings) -> Exchange:
-    """Start the record of a flow. Called once a flow, by the first addon that sees it."""
+    """Start the record of a flow. The guard calls it once per flow."""
     peer = peer_address(flow)
     trusted = is_trusted(peer, settings.trusted_proxies)
-    answered: http.Response | None = getattr(flow.request, EARLY_RESPONSE, None)
+    early: http.Response | None = getattr(flow.request, EARLY_RESPONSE, None)
     exchange = Exchange(
         settings=settings,
-        request_id=answered.headers["X-Request-Id"] if answered else _request_id(flow, trusted=trusted),
+        request_id=early.headers["X-Request-Id"] if early else _request_id(flow, trusted=trusted),
         peer=peer,
         peer_trusted=trusted,
         client=peer,
         scheme="https" if flow.client_conn.tls else "http",
-        failure_response=answered,
+        failure_response=early,
     )
     setattr(flow, EXCHANGE, exchange)
     return exchange
 
 
 def exchange_of(flow: http.HTTPFlow) -> Exchange | None:
-    """The record of a flow, or None for one that did not come through the gateway (loaded from a file, replayed)."""
+    """Return the record of a flow, or None for one that did not come through the gateway (loaded, replayed)."""
     return getattr(flow, EXCHANGE, None)
 
 
 def socket_stats(exchange: Exchange, websocket: WebSocketData) -> SocketStats:
-    """The report on a socket that has ended; one that mitmproxy's own layer has carried still has every message."""
+    """Return the totals of a closed socket. mitmproxy's own layer keeps none, but every message, so count those."""
     if exchange.socket is not None:
         return exchange.socket
     sizes_in = [len(message.content) for message in websocket.messages if message.from_client]
@@ -187,21 +187,21 @@ def socket_stats(exchange: Exchange, websocket: WebSocketData) -> SocketStats:
 
 
 def body_sizes(flow: http.HTTPFlow, exchange: Exchange) -> tuple[int, int]:
-    """Bytes of the request's and of the answer's body, as they were sent: compressed, without chunk headers."""
+    """Return the sizes of the request's and the response's body as sent: compressed, without chunk headers."""
     copy_in, copy_out = exchange.request_copy, exchange.response_copy
     size_in = copy_in.size if copy_in else len(flow.request.raw_content or b"")
     if copy_out:
         return size_in, copy_out.size
-    answer = exchange.failure_response or flow.response
-    if answer is None or flow.request.method == "HEAD":
+    response = exchange.failure_response or flow.response
+    if response is None or flow.request.method == "HEAD":
         return size_in, 0
-    return size_in, len(answer.raw_content or b"")
+    return size_in, len(response.raw_content or b"")
 
 
 def awaiting_backend(flow: http.HTTPFlow) -> Exchange | None:
-    """The record of a live flow that nobody has answered yet, else None.
+    """Return the record of a live flow without a response, else None.
 
-    Every policy hook asks this first, so that saved flows, loaded or replayed, are never routed or counted again.
+    Every policy hook calls this first, so that saved flows are never routed or counted again when they are loaded.
     """
     if not flow.live or flow.response is not None or flow.error is not None:
         return None
@@ -209,7 +209,7 @@ def awaiting_backend(flow: http.HTTPFlow) -> Exchange | None:
 
 
 def peer_address(flow: http.HTTPFlow) -> Address:
-    """The other end of the client's connection; IPv4-mapped IPv6 addresses are given as IPv4, scope ids dropped."""
+    """Return the address of the client's end of its connection, IPv4-mapped addresses as IPv4, without scope id."""
     return _address(flow.client_conn.peername[0])
 
 
@@ -221,7 +221,7 @@ def _address(text: str) -> Address:
 
 
 def is_trusted(address: Address, networks: tuple[Network, ...]) -> bool:
-    """Whether an address lies in one of the networks (an address never lies in a network of the other family)."""
+    """Return whether an address is in one of the networks. One of the other family never is."""
     return any(address in network for network in networks)
 
 
@@ -234,5 +234,5 @@ def _request_id(flow: http.HTTPFlow, *, trusted: bool) -> str:
 
 
 def new_request_id() -> str:
-    """A fresh request id: 32 hexadecimal digits."""
+    """Return a new request id: 32 hexadecimal digits."""
     return os.urandom(16).hex()

@@ -1,11 +1,11 @@
-"""Says in words which header fields are not as they came, for the log at level debug; called by Headers."""
+"""Description of changed header fields, for the log at level debug. Values are shown of a few safe fields only."""
 
 from collections.abc import Sequence
 
 from livegate.redaction.printable import printable
 
 SHOWN = frozenset({b"host", b"origin"})
-"""Fields whose values are told, besides X-Forwarded-*; of all others only the name."""
+"""Fields, besides X-Forwarded-*, whose values are shown. Of all others only the name is, because they hold secrets."""
 SHOWN_PREFIX = b"x-forwarded-"
 MAX_VALUE_CHARACTERS = 300
 MAX_NAMES = 100
@@ -14,7 +14,7 @@ type Fields = Sequence[tuple[bytes, bytes]]
 
 
 def describe(before: Fields, after: Fields) -> str:
-    """What was removed, set and changed, by name in lower case; empty when all fields are as they were."""
+    """Return which fields were removed, added and changed, by lower-case name; empty if none were."""
     old, new = _by_name(before), _by_name(after)
     parts = (
         ("removed", [_name(name) for name in old if name not in new]),
