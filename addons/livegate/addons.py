@@ -81,7 +81,7 @@ def gateway_addons() -> list[Any]:
             "log-lines-unwritten": lambda: logs.unwritten,
             "rate-limit-keys": lambda: rates.evicted,
             "recordings": lambda: history.recordings.evicted,
-            "sessions": lambda: recorder.tracker.dropped,
+            "sessions": lambda: recorder.tracker.evicted,
             "spans": lambda: tracing.dropped,
         }
     )

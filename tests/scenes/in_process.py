@@ -22,7 +22,7 @@ from wsproto.frame_protocol import Opcode
 from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.recorder import ObservedFrame, Recorder
 from livegate.phoenix.model import Session
-from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.sessions.frame_info import FrameInfo
 from scenes.recording import GOING_AWAY, SESSION_COOKIE, USER_AGENT, Step, scene
 
 BEGAN = 1_700_000_000.0
@@ -37,7 +37,7 @@ class Played:
 
     inspector: LiveViewInspector
     steps: list[Step]
-    notes: dict[int, list[Note]] = field(default_factory=dict)
+    notes: dict[int, list[FrameInfo]] = field(default_factory=dict)
     """By line of the recording; a poll may have several."""
     flows: list[http.HTTPFlow] = field(default_factory=list)
     """In the order of their requests."""

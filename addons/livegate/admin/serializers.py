@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from livegate.observe.history.incident_json import cause_json, incident_json
-from livegate.phoenix.model import Event, Session, SocketSeen, View, percentile
+from livegate.phoenix.model import Push, Session, SocketInfo, View, percentile
 
 
 def row(session: Session, service: str) -> dict[str, Any]:
     """A session in a table. Times in seconds since 1970, round trips in ms, sizes in bytes."""
     main = session.main
-    trips = sorted(session.trips)
+    trips = sorted(session.round_trips)
     socket = session.sockets[-1] if session.sockets else None
     return {
         "number": session.number,
@@ -28,7 +28,7 @@ def row(session: Session, service: str) -> dict[str, Any]:
         "transport": socket.transport if socket is not None else "",
         "sockets": len(session.sockets),
         "opened": session.opened_at,
-        "last": session.last_at,
+        "last": session.last_frame_at,
         "events": session.event_count,
         "p50": ms(percentile(trips, 0.5)),
         "p95": ms(percentile(trips, 0.95)),
@@ -49,11 +49,11 @@ def detail(session: Session, service: str) -> dict[str, Any]:
     told = row(session, service)
     told["heartbeat"] = ms(percentile(session.heartbeats, 0.5))
     told["server_pushes"] = session.pushed_diffs
-    told["events_dropped"] = session.events_dropped
+    told["events_dropped"] = session.pushes_dropped
     told["refusals"] = dict(session.refusals)
     told["connections"] = [_connection(socket) for socket in session.sockets]
     told["views"] = [_view(view) for view in session.views.values()]
-    told["list"] = [_event(event) for event in session.events]
+    told["list"] = [_event(event) for event in session.pushes]
     told["uploads"] = [
         {
             "name": each.name,
@@ -96,7 +96,7 @@ def _view(view: View) -> dict[str, Any]:
     }
 
 
-def _event(event: Event) -> dict[str, Any]:
+def _event(event: Push) -> dict[str, Any]:
     return {
         "kind": event.kind,
         "name": event.name,
@@ -112,10 +112,10 @@ def _event(event: Event) -> dict[str, Any]:
     }
 
 
-def _connection(socket: SocketSeen) -> dict[str, Any]:
+def _connection(socket: SocketInfo) -> dict[str, Any]:
     """One connection, with its own counts; `p95` in ms."""
-    kept = {key: value for key, value in asdict(socket).items() if key not in ("last_at", "trips")}
-    return kept | {"p95": ms(percentile(socket.trips, 0.95))}
+    kept = {key: value for key, value in asdict(socket).items() if key not in ("last_frame_at", "round_trips")}
+    return kept | {"p95": ms(percentile(socket.round_trips, 0.95))}
 
 
 def ms(seconds: float | None) -> float | None:

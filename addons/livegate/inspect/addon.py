@@ -17,7 +17,7 @@ from livegate.inspect.recorder import TRACKING, ObservedFrame, Recorder
 from livegate.inspect.text import event_line
 from livegate.logs.context import about
 from livegate.mitm.hook_table import contained
-from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.redaction.redactor import Redactor
 
 logger = logging.getLogger("livegate.liveview")
@@ -119,18 +119,18 @@ class LiveViewInspector:
         if flow.websocket is None:
             comment_on(flow, note, self.redactor)
         elif session is not None:
-            if note.what in _COMMENTED_AT_ONCE:
+            if note.kind in _COMMENTED_AT_ONCE:
                 self._comments.write(flow, seen.channels)
             else:
                 self._comments.schedule(flow, seen.channels)
         if ctx.options.liveview_log != "off":
             self._log_frame(flow, note)
 
-    def _log_frame(self, flow: http.HTTPFlow, note: Note) -> None:
+    def _log_frame(self, flow: http.HTTPFlow, note: FrameInfo) -> None:
         shown = _SHOWN[ctx.options.liveview_log]
-        if shown is not None and (note.what not in shown or (note.event is not None and note.event.kind not in _TIMED)):
+        if shown is not None and (note.kind not in shown or (note.push is not None and note.push.kind not in _TIMED)):
             return
-        line = note.sentence if shown is None else f"{_session(note)}{_line(note)}"
+        line = note.summary if shown is None else f"{_session(note)}{_line(note)}"
         line = self.redactor.text(line)
         logger.info("%s", f"\x1b[{_colour(note)}m{line}\x1b[0m" if self._colour else line, extra=about(flow))
 
@@ -138,16 +138,16 @@ class LiveViewInspector:
 _TIMED = frozenset({"event", "patch", "join", "upload"})
 
 
-def _session(note: Note) -> str:
+def _session(note: FrameInfo) -> str:
     return f"[{note.session.number}] " if note.session is not None else ""
 
 
-def _line(note: Note) -> str:
-    return event_line(note) if note.what == "reply" else note.sentence
+def _line(note: FrameInfo) -> str:
+    return event_line(note) if note.kind == "reply" else note.summary
 
 
-def _colour(note: Note) -> str:
-    trip = note.event.round_trip if note.event is not None else None
-    if note.what == "reply" and trip is not None and trip > SLOW_S:
+def _colour(note: FrameInfo) -> str:
+    trip = note.push.round_trip if note.push is not None else None
+    if note.kind == "reply" and trip is not None and trip > SLOW_S:
         return SLOW_COLOUR
-    return _COLOURS.get(note.what, "0")
+    return _COLOURS.get(note.kind, "0")

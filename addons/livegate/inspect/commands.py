@@ -12,7 +12,7 @@ from livegate.inspect.recorder import Recorder
 from livegate.inspect.session_documents import as_csv, as_json, page_of
 from livegate.inspect.text import clock_text
 from livegate.phoenix.formatting import seconds_text, shortened, size_text
-from livegate.phoenix.model import Event, Kind, Outcome, Session, percentile
+from livegate.phoenix.model import Outcome, Push, PushKind, Session, percentile
 from livegate.redaction.redactor import Redactor
 
 FILE_MODE = 0o600
@@ -35,7 +35,7 @@ EVENT_FILTERS = {
 }
 """By name: an example of what it takes."""
 STATES = ("live", "closed", "crashed", "refused")
-KINDS: tuple[str, ...] = get_args(Kind.__value__)
+KINDS: tuple[str, ...] = get_args(PushKind.__value__)
 OUTCOMES: tuple[str, ...] = get_args(Outcome.__value__)
 
 
@@ -80,7 +80,7 @@ class LiveViewCommands:
         outcome = tables.one_of("filter outcome", wanted["outcome"], OUTCOMES) if "outcome" in wanted else None
         slow = tables.duration_s("filter slow", wanted["slow"], "slow=200ms") if "slow" in wanted else None
 
-        def matches(event: Event) -> bool:
+        def matches(event: Push) -> bool:
             return (
                 (kind is None or event.kind == kind)
                 and (outcome is None or event.outcome == outcome)
@@ -89,10 +89,10 @@ class LiveViewCommands:
                 and wanted.get("view") in (None, event.view)
             )
 
-        events = tables.last_matching(list(found.events), wanted.get("last"), matches)
+        events = tables.last_matching(list(found.pushes), wanted.get("last"), matches)
         if not events:
             return [f"session {found.number} has no event{' that matches' if wanted else 's yet'}"]
-        gone = [f"({found.events_dropped:,} earlier ones are no longer kept)"] if found.events_dropped else []
+        gone = [f"({found.pushes_dropped:,} earlier ones are no longer kept)"] if found.pushes_dropped else []
         return self._table(EVENT_COLUMNS, [_event_row(event) for event in events], RIGHT) + gone
 
     @command.command("liveview.slow")
@@ -102,7 +102,7 @@ class LiveViewCommands:
         tables.reject_extra(others, "liveview.slow")
         found: dict[tuple[str, str], list[float]] = {}
         for session in self._sessions():
-            for key, trips in session.timings().items():
+            for key, trips in session.round_trips_by_event().items():
                 found.setdefault(key, []).extend(trips)
         rows = sorted(((percentile(trips, 0.95) or 0.0, key, trips) for key, trips in found.items()), reverse=True)
         slow = [
@@ -141,7 +141,7 @@ class LiveViewCommands:
                 what = f"all that is known of session {found.number}"
             case ".csv":
                 text = self._redactor.text(as_csv(found))
-                what = f"{len(found.events)} events of session {found.number}"
+                what = f"{len(found.pushes)} events of session {found.number}"
             case ".html":
                 text = self._redactor.text(page_of(found))
                 what = f"the page of session {found.number}"
@@ -175,7 +175,7 @@ def _path(session: Session) -> str:
 
 
 def _session_row(session: Session) -> tuple[str, ...]:
-    slowest = percentile(session.trips, 0.95)
+    slowest = percentile(session.round_trips, 0.95)
     return (
         str(session.number),
         session.state,
@@ -191,7 +191,7 @@ def _session_row(session: Session) -> tuple[str, ...]:
     )
 
 
-def _event_row(event: Event) -> tuple[str, ...]:
+def _event_row(event: Push) -> tuple[str, ...]:
     return (
         clock_text(event.sent_at),
         event.kind,

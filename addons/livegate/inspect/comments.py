@@ -5,7 +5,7 @@ from mitmproxy import ctx, hooks, http
 from livegate.inspect.markers import SOCKET_MARKERS, marker_for
 from livegate.inspect.text import socket_text
 from livegate.logs.context import FlowAttribute, evicted_text
-from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.redaction.redactor import Redactor
 
 DELAY_S = 0.5
@@ -19,31 +19,31 @@ class FlowComments:
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._pending: dict[str, Channels] = {}
+        self._pending: dict[str, SocketTracker] = {}
         """By the flow's id: of which socket a comment is to be written soon."""
 
-    def schedule(self, flow: http.HTTPFlow, channels: Channels) -> None:
+    def schedule(self, flow: http.HTTPFlow, channels: SocketTracker) -> None:
         """Write the comment of a flow within `DELAY_S`: something happened on its socket."""
         if flow.id not in self._pending:
             ctx.master.event_loop.call_later(DELAY_S, self._write_due, flow)
         self._pending[flow.id] = channels
 
-    def write_final(self, flow: http.HTTPFlow, channels: Channels | None) -> None:
+    def write_final(self, flow: http.HTTPFlow, channels: SocketTracker | None) -> None:
         """Write the last comment of a flow: its socket has ended."""
         self._pending.pop(flow.id, None)
         if channels is not None:
             self.write(flow, channels)
 
-    def write(self, flow: http.HTTPFlow, channels: Channels) -> None:
+    def write(self, flow: http.HTTPFlow, channels: SocketTracker) -> None:
         """Write how things stand, at once."""
         session, not_kept = channels.session, evicted_text(flow)
         if session is None:
             return
-        text = self._redactor.text(socket_text(channels.seen, session)) + (f" · {not_kept}" if not_kept else "")
+        text = self._redactor.text(socket_text(channels.info, session)) + (f" · {not_kept}" if not_kept else "")
         if flow.comment in ("", not_kept, _WRITTEN.get(flow)):
             flow.comment = text
             _WRITTEN.set(flow, text)
-        marker = marker_for(channels.seen)
+        marker = marker_for(channels.info)
         if marker and (not flow.marked or flow.marked in SOCKET_MARKERS):
             flow.marked = marker
 

@@ -9,7 +9,7 @@ from mitmproxy.contentviews import Contentview, Metadata
 
 from livegate.inspect import recorder
 from livegate.inspect.text import note_text
-from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.redaction.redactor import Redactor
 
 PRIORITY = 10.0
@@ -53,16 +53,16 @@ class HeartbeatContentview(Contentview):
 
     def prettify(self, data: bytes, metadata: Metadata) -> str:
         note = _note(metadata)
-        if note is None or note.what != "heartbeat":
+        if note is None or note.kind != "heartbeat":
             raise ValueError("not a heartbeat of a Phoenix socket")
-        return f"# ♥ {note.sentence}"
+        return f"# ♥ {note.summary}"
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:
         note = _note(metadata) if data else None
-        return PRIORITY + 1 if note is not None and note.what == "heartbeat" else -1
+        return PRIORITY + 1 if note is not None and note.kind == "heartbeat" else -1
 
 
-def _note(metadata: Metadata) -> Note | None:
+def _note(metadata: Metadata) -> FrameInfo | None:
     """What is known of the message; of a flow from a file, everything is read first."""
     message, flow = metadata.websocket_message, metadata.flow
     if message is None or not isinstance(flow, http.HTTPFlow):

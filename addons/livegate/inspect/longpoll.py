@@ -15,8 +15,8 @@ from mitmproxy.net.http import status_codes
 
 from livegate.inspect.tabs import host_of
 from livegate.logs.context import FlowAttribute
-from livegate.phoenix.longpoll import Answer, Poll, Polled, is_longpoll, parse_answer, parse_request
-from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.longpoll import PolledFrame, PollRequest, PollResponse, is_longpoll, parse_request, parse_response
+from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.content_coding import decoded_body
 
@@ -33,7 +33,7 @@ IDLE_TIMEOUT_S = 15.0
 class LongPollSocket:
     """One long-poll socket."""
 
-    channels: Channels
+    channels: SocketTracker
     last_at: float
     """When a request last began or ended."""
     in_flight: int = 0
@@ -43,7 +43,7 @@ class LongPollSocket:
 class LongPollRequest:
     """A request of a long-poll client."""
 
-    poll: Poll
+    poll: PollRequest
     socket: LongPollSocket | None
     """None when it has no token, or one that is not known."""
     at: float
@@ -57,17 +57,17 @@ REQUEST = FlowAttribute[LongPollRequest]("livegate_longpoll_request")
 class LongPollExchange:
     """An exchange of a long-poll socket that is over."""
 
-    channels: Channels
-    frames: tuple[Polled, ...]
+    channels: SocketTracker
+    frames: tuple[PolledFrame, ...]
     """What the server said."""
     at: float
     status: int
     """That stands in the answer's body."""
     opened: bool = False
     """Whether the socket began with it."""
-    replaced: Channels | None = None
+    replaced: SocketTracker | None = None
     """The socket before, which was gone."""
-    request_frames: tuple[Polled, ...] = ()
+    request_frames: tuple[PolledFrame, ...] = ()
     """What the client sent, where the request could not be read before its answer came."""
 
 
@@ -90,7 +90,7 @@ class LongPollTracker:
             return None
         body = decoded_body(request, MAX_BODY_BYTES) or b""
         poll = parse_request(request.method, parts.query, body, request.headers.get("content-type"))
-        if not isinstance(poll, Poll):
+        if not isinstance(poll, PollRequest):
             return None
         at = request.timestamp_end or request.timestamp_start
         socket = self._by_token.get(self._key(_token(request)))
@@ -115,9 +115,9 @@ class LongPollTracker:
             socket.last_at = max(socket.last_at, at)
         unread = asked.poll.frames if not early else ()
         answer = (
-            parse_answer(decoded_body(response, MAX_BODY_BYTES) or b"", asked.poll.vsn or "2") if response else None
+            parse_response(decoded_body(response, MAX_BODY_BYTES) or b"", asked.poll.vsn or "2") if response else None
         )
-        if not isinstance(answer, Answer):
+        if not isinstance(answer, PollResponse):
             return None
         if answer.status == status_codes.GONE and answer.token is not None:
             return self._open_session(flow, answer, at)
@@ -129,10 +129,10 @@ class LongPollTracker:
         self._apply_status(socket, asked, answer.status)
         return LongPollExchange(socket.channels, answer.frames, at, answer.status, request_frames=unread)
 
-    def _open_session(self, flow: http.HTTPFlow, answer: Answer, at: float) -> LongPollExchange:
+    def _open_session(self, flow: http.HTTPFlow, answer: PollResponse, at: float) -> LongPollExchange:
         """A session begins, or has to begin again."""
         before = self._by_token.pop(self._key(_token(flow.request)), None)
-        ended = before.channels if before is not None and before.channels.seen.closed_at is None else None
+        ended = before.channels if before is not None and before.channels.info.closed_at is None else None
         if ended is not None:
             ended.close(CLOSED_GONE, "the long-poll session is gone", "backend", at)
         socket = self._open_socket(flow, answer.token or "", at)
@@ -141,21 +141,21 @@ class LongPollTracker:
     def _apply_status(self, socket: LongPollSocket, asked: LongPollRequest, status: int) -> None:
         channels = socket.channels
         if status in (status_codes.OK, status_codes.NO_CONTENT):
-            if channels.seen.closed_at is not None:
+            if channels.info.closed_at is not None:
                 channels.reopen()
             if asked.poll.verb == "send":
-                channels.seen.refused_status = None
+                channels.info.refused_status = None
         elif status == status_codes.FORBIDDEN:
-            channels.seen.refused_status = status
+            channels.info.refused_status = status
 
-    def expire(self, now: float) -> list[Channels]:
+    def expire(self, now: float) -> list[SocketTracker]:
         """End the sockets that had no request for QUIET_S, as Phoenix does; return them."""
         gone = [
             socket.channels
             for socket in self._by_token.values()
             if socket.in_flight <= 0
             and now - socket.last_at > IDLE_TIMEOUT_S
-            and socket.channels.seen.closed_at is None
+            and socket.channels.info.closed_at is None
         ]
         for channels in gone:
             channels.close(None, f"no request for {IDLE_TIMEOUT_S:g} s", "client", now)

@@ -4,7 +4,7 @@ from mitmproxy import http
 
 from livegate.inspect.markers import CRASHED, REFUSED
 from livegate.logs.context import FlowAttribute
-from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.redaction.redactor import Redactor
 
 _WRITTEN = FlowAttribute[tuple[str, int, int, str]]("livegate_longpoll_comment")
@@ -14,16 +14,16 @@ _SEVERITY = ("heartbeat", "crash", "refused")
 """From the least to the gravest; all others stand between the first two."""
 
 
-def comment_on(flow: http.HTTPFlow, note: Note, redactor: Redactor) -> None:
+def comment_on(flow: http.HTTPFlow, note: FrameInfo, redactor: Redactor) -> None:
     """Say in the comment of a long-poll exchange that it carried this frame, and mark what went wrong."""
     sentence, grade, count, text = _WRITTEN.get(flow) or ("", -1, 0, "")
     if flow.comment != text:
         return  # a user's own
-    rank = _SEVERITY.index(note.what) + (note.what != "heartbeat") if note.what in _SEVERITY else 1
+    rank = _SEVERITY.index(note.kind) + (note.kind != "heartbeat") if note.kind in _SEVERITY else 1
     if rank > grade:
-        sentence, grade = f"{'▲' if note.from_client else '▼'} {redactor.text(note.sentence)}", rank
+        sentence, grade = f"{'▲' if note.from_client else '▼'} {redactor.text(note.summary)}", rank
     more = f" · and {count} more" if count else ""
     flow.comment = f"{sentence}{more}"
     _WRITTEN.set(flow, (sentence, grade, count + 1, flow.comment))
-    if note.what in _MARKERS and not flow.marked:
-        flow.marked = _MARKERS[note.what]
+    if note.kind in _MARKERS and not flow.marked:
+        flow.marked = _MARKERS[note.kind]

@@ -1,6 +1,6 @@
 """Markers that livegate sets on flows, under mitmproxy's names for them, and which one a problem gets."""
 
-from livegate.phoenix.model import SocketSeen
+from livegate.phoenix.model import SocketInfo
 
 CRASHED, REFUSED, UNANSWERED, WARNING = ":boom:", ":no_entry:", ":question:", ":warning:"
 SOCKET_MARKERS = frozenset({CRASHED, REFUSED, UNANSWERED})
@@ -25,7 +25,7 @@ _REFUSALS = frozenset(
 )
 
 
-def marker_for(seen: SocketSeen) -> str:
+def marker_for(seen: SocketInfo) -> str:
     """Return the marker for the worst problem of a socket; empty when it has none."""
     if seen.crashes:
         return CRASHED

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from livegate.phoenix.sessions.preparation import Ahead
+from livegate.phoenix.sessions.preparation import PreparedFrame
 
 LARGE_BYTES = 32 * 1024
 """Reading a longer frame may take more than some milliseconds; of a shorter one the way through a thread would."""
@@ -20,9 +20,9 @@ MAX_TOTAL_PENDING_BYTES = 128 * 1024 * 1024
 SWITCH_INTERVAL_S = 0.001
 """After so long the event loop gets the interpreter back from the reading thread; Python waits for 5 ms."""
 
-type Prepare = Callable[[], Callable[[], Ahead]]
+type Prepare = Callable[[], Callable[[], PreparedFrame]]
 """Called on the loop when it is a frame's turn; returns what the thread is to run."""
-type Apply = Callable[[Ahead | None], object]
+type Apply = Callable[[PreparedFrame | None], object]
 
 
 @dataclass(slots=True)
@@ -110,14 +110,14 @@ class ReadingThread:
             lambda found: None if loop.is_closed() else loop.call_soon_threadsafe(self._on_prepared, queue, found)
         )
 
-    def _on_prepared(self, queue: _Queue, found: concurrent.futures.Future[Ahead]) -> None:
+    def _on_prepared(self, queue: _Queue, found: concurrent.futures.Future[PreparedFrame]) -> None:
         ahead = None if found.cancelled() or found.exception() is not None else found.result()
         self._apply_next(
             queue, queue.jobs[0], ahead
         )  # without it the frame is read on the loop, and tells what is wrong
         self._process(queue)
 
-    def _apply_next(self, queue: _Queue, job: _Job, ahead: Ahead | None) -> None:
+    def _apply_next(self, queue: _Queue, job: _Job, ahead: PreparedFrame | None) -> None:
         queue.jobs.popleft()
         queue.size -= job.size
         self._size -= job.size

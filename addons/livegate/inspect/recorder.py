@@ -17,16 +17,16 @@ from livegate.inspect.reading_thread import LARGE_BYTES, ReadingThread
 from livegate.inspect.tabs import TabMatcher, host_of
 from livegate.logs.context import FlowAttribute, set_session
 from livegate.phoenix.frames import Frame, Vsn, decode
-from livegate.phoenix.longpoll import Polled
-from livegate.phoenix.model import Exchange, Incident, Limits, PageLoad, Session
+from livegate.phoenix.longpoll import PolledFrame
+from livegate.phoenix.model import HttpExchange, Incident, PageLoad, Session, SessionLimits
 from livegate.phoenix.page_html import path_of
-from livegate.phoenix.sessions.frame_info import Note
-from livegate.phoenix.sessions.preparation import Ahead, of_frame, read_ahead
-from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.frame_info import FrameInfo
+from livegate.phoenix.sessions.preparation import PreparedFrame, prepare_decoded, prepare_frame
+from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.content_coding import decoded_body
 
-NOTE = FlowAttribute[Note]("livegate_frame_info")
+NOTE = FlowAttribute[FrameInfo]("livegate_frame_info")
 """Of a WebSocket message: what it meant."""
 MAX_UNDECODABLE = 8
 """So many frames at the start that are none of Phoenix's, and the socket is taken for another's."""
@@ -49,8 +49,8 @@ class ObservedFrame(Struct, frozen=True, gc=False):
 
     flow: http.HTTPFlow
     """The WebSocket's, or the exchange whose body it was in."""
-    channels: Channels
-    note: Note
+    channels: SocketTracker
+    note: FrameInfo
     data: bytes
     text: bool
 
@@ -59,7 +59,7 @@ class ObservedExchange(Struct, frozen=True, gc=False):
     """An HTTP exchange of a browser tab."""
 
     flow: http.HTTPFlow
-    exchange: Exchange
+    exchange: HttpExchange
     number: int | None
     """Of the session, as far as it is known."""
     page: PageLoad | None = None
@@ -82,9 +82,9 @@ class FlowTracking:
 
     __slots__ = ("channels", "recent", "undecodable")
 
-    def __init__(self, channels: Channels) -> None:
+    def __init__(self, channels: SocketTracker) -> None:
         self.channels = channels
-        self.recent: deque[Note] = deque(maxlen=DETAILED_FRAMES)
+        self.recent: deque[FrameInfo] = deque(maxlen=DETAILED_FRAMES)
         self.undecodable = 0
 
 
@@ -95,18 +95,18 @@ TRACKING = FlowAttribute[FlowTracking | Literal[False]]("livegate_tracking")
 class Recorder:
     """Knows which flows speak Phoenix; tells of every frame, and of every exchange of a tab."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: SessionLimits | None = None) -> None:
         self.tracker = Tracker(limits)
         self.on_frame: list[Callable[[ObservedFrame], None]] = []
         self.on_exchange: list[Callable[[ObservedExchange], None]] = []
-        self.on_longpoll_end: list[Callable[[Channels], None]] = []
+        self.on_longpoll_end: list[Callable[[SocketTracker], None]] = []
         """Called with a long-poll socket that had no request for too long."""
         self.on_incident: list[Callable[[ObservedIncident], None]] = []
         self._flow: http.HTTPFlow | None = None
         self._reading = ReadingThread()
         """What is being read: incidents that are found meanwhile are about it."""
         self.tracker.incidents.on_incident.append(self._notify_incident)
-        self._detailed: deque[Note] = deque()
+        self._detailed: deque[FrameInfo] = deque()
         self._detailed_bytes = 0
         self._longpolls = LongPollTracker(self.tracker)
         self._tabs = TabMatcher(self.tracker)
@@ -142,7 +142,7 @@ class Recorder:
         found = _http_exchange(flow)
         kept = session or load
         if kept is not None:
-            self.tracker.keep_exchange(kept.exchanges, found)
+            self.tracker.add_exchange(kept.exchanges, found)
             set_session(flow, kept.number)
         seen = ObservedExchange(flow, found, kept.number if kept is not None else None, page, polled)
         for listener in self.on_exchange:
@@ -159,7 +159,7 @@ class Recorder:
             return None
         path = path_of(flow.request.path) or "/"
         load = PageLoad(path, response.status_code, flow.request.timestamp_start, _duration_s(flow), host=host_of(flow))
-        if not self.tracker.page(content.decode("utf-8", "replace"), load):
+        if not self.tracker.add_page_load(content.decode("utf-8", "replace"), load):
             return None
         self._tabs.page_loaded(flow, load)
         return load
@@ -183,7 +183,13 @@ class Recorder:
             polled.channels.detector.posts_refused(polled.channels.session, origin, polled.at)
 
     def _read_frames(
-        self, flow: http.HTTPFlow, channels: Channels, polled: tuple[Polled, ...], at: float, *, from_client: bool
+        self,
+        flow: http.HTTPFlow,
+        channels: SocketTracker,
+        polled: tuple[PolledFrame, ...],
+        at: float,
+        *,
+        from_client: bool,
     ) -> None:
         for each in polled:
             size, session = len(each.data), channels.session
@@ -192,16 +198,21 @@ class Recorder:
             if session is None or not (large or self._reading.has_pending(session)):
                 read(None)
                 continue
-            ahead = partial(of_frame, each.frame)
-            prepare = (lambda ahead=ahead: partial(ahead, channels.trees())) if large else None
+            ahead = partial(prepare_decoded, each.frame)
+            prepare = (lambda ahead=ahead: partial(ahead, channels.tree_snapshots())) if large else None
             self._reading.enqueue(session, size, prepare, read, read)
 
     def _read_polled(
-        self, flow: http.HTTPFlow, channels: Channels, each: Polled, passed: tuple[float, bool], ahead: Ahead | None
+        self,
+        flow: http.HTTPFlow,
+        channels: SocketTracker,
+        each: PolledFrame,
+        passed: tuple[float, bool],
+        ahead: PreparedFrame | None,
     ) -> None:
         """Read a frame of a body; `passed` is when, and whether from the client."""
         at, from_client = passed
-        note = channels.message(each.frame, size=len(each.data), from_client=from_client, at=at, ahead=ahead)
+        note = channels.read_decoded(each.frame, size=len(each.data), from_client=from_client, at=at, prepared=ahead)
         self._notify_frame(ObservedFrame(flow, channels, note, each.data, each.text))
 
     def expire(self, now: float) -> None:
@@ -212,7 +223,7 @@ class Recorder:
 
     # WebSockets
 
-    def message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> Note | None:
+    def message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> FrameInfo | None:
         """A message went by; returns what it meant, or None on a socket that is not Phoenix's."""
         following = TRACKING.get(flow)
         if following is None:
@@ -231,15 +242,15 @@ class Recorder:
         self._reading.enqueue(
             channels.session,
             size,
-            (lambda: partial(read_ahead, content, channels.vsn, channels.trees())) if large else None,
+            (lambda: partial(prepare_frame, content, channels.vsn, channels.tree_snapshots())) if large else None,
             skip if size > MAX_FRAME_BYTES else lambda ahead: self._read(flow, following, message, ahead),
             skip,
         )
         return None
 
-    def _skip(self, flow: http.HTTPFlow, channels: Channels, message: WebSocketMessage) -> Note:
+    def _skip(self, flow: http.HTTPFlow, channels: SocketTracker, message: WebSocketMessage) -> FrameInfo:
         """Note that a message was not read: it is too large, or too much waits before it."""
-        note = channels.skip(len(message.content), from_client=message.from_client, at=message.timestamp)
+        note = channels.skip_frame(len(message.content), from_client=message.from_client, at=message.timestamp)
         NOTE.set(message, note)
         self._notify_frame(ObservedFrame(flow, channels, note, message.content, message.is_text))
         return note
@@ -250,23 +261,23 @@ class Recorder:
         return self._reading.drained(channels.session) if channels is not None else None
 
     def _read(
-        self, flow: http.HTTPFlow, following: FlowTracking, message: WebSocketMessage, ahead: Ahead | None
-    ) -> Note:
+        self, flow: http.HTTPFlow, following: FlowTracking, message: WebSocketMessage, ahead: PreparedFrame | None
+    ) -> FrameInfo:
         self._flow, channels, recent = flow, following.channels, following.recent
-        note: Note = channels.frame(
+        note: FrameInfo = channels.read_frame(
             message.content,
             text=message.is_text,
             from_client=message.from_client,
             at=message.timestamp,
-            ahead=ahead,
+            prepared=ahead,
         )
         self._flow = None
-        if note.what == "broken" and channels.session is None:
+        if note.kind == "broken" and channels.session is None:
             following.undecodable += 1
             if following.undecodable >= MAX_UNDECODABLE:
                 TRACKING.set(flow, False)  # whoever speaks there, it is not Phoenix
         if len(recent) == DETAILED_FRAMES:
-            recent[0].shorten()
+            recent[0].drop_details()
         recent.append(note)
         NOTE.set(message, note)
         self._notify_frame(ObservedFrame(flow, channels, note, message.content, message.is_text))
@@ -288,7 +299,7 @@ class Recorder:
         TRACKING.set(flow, following)
         return following
 
-    def closed(self, flow: http.HTTPFlow) -> Channels | None:
+    def closed(self, flow: http.HTTPFlow) -> SocketTracker | None:
         """A WebSocket has ended."""
         channels, websocket = channels_of(flow), flow.websocket
         if channels is None or websocket is None:
@@ -317,7 +328,7 @@ class Recorder:
         ):
             oldest = self._detailed.popleft()
             self._detailed_bytes -= oldest.size
-            oldest.shorten()
+            oldest.drop_details()
         for listener in self.on_frame:
             listener(seen)
 
@@ -346,13 +357,13 @@ def is_classified(flow: http.HTTPFlow) -> bool:
     return TRACKING.get(flow) is not None
 
 
-def channels_of(flow: http.HTTPFlow) -> Channels | None:
+def channels_of(flow: http.HTTPFlow) -> SocketTracker | None:
     """The channels of a flow that is being recorded."""
     following = TRACKING.get(flow)
     return following.channels if following else None
 
 
-def note_of(message: WebSocketMessage) -> Note | None:
+def note_of(message: WebSocketMessage) -> FrameInfo | None:
     """What a message meant, if that is known."""
     return NOTE.get(message)
 
@@ -373,12 +384,12 @@ def _duration_s(flow: http.HTTPFlow) -> float:
     return max(0.0, (ended or time.time()) - flow.request.timestamp_start)
 
 
-def _http_exchange(flow: http.HTTPFlow) -> Exchange:
+def _http_exchange(flow: http.HTTPFlow) -> HttpExchange:
     request, response = flow.request, flow.response
     status = response.status_code if response is not None else None
     size = len(response.raw_content or b"") if response is not None else 0
     path = path_of(request.path) or "/"
-    return Exchange(flow.id, request.timestamp_start, request.method, path, status, _duration_s(flow), size)
+    return HttpExchange(flow.id, request.timestamp_start, request.method, path, status, _duration_s(flow), size)
 
 
 def _opened_at(flow: http.HTTPFlow) -> float:

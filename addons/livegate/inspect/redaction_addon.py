@@ -72,7 +72,7 @@ class InspectSettings(RedactionSwitch):
 
     def _apply(self, settings: Settings) -> None:
         inspect = settings.inspect
-        self._recorder.tracker.keep(inspect.sessions)
+        self._recorder.tracker.set_session_limit(inspect.sessions)
         self._redactor.set_rules(
             RedactionRules(SECRET_FIELDS.union(inspect.redact_fields), key=self._redactor.rules.key)
         )

@@ -3,7 +3,7 @@
 import csv
 import html as html_text
 import io
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from mitmproxy import exceptions
@@ -11,7 +11,7 @@ from msgspec import structs
 
 from livegate.phoenix.model import PageLoad, Session, View
 from livegate.phoenix.rendered.tree import TreeError
-from livegate.phoenix.sessions.page import page_of as page_at_present
+from livegate.phoenix.sessions.page import current_page as page_at_present
 
 
 def page_of(session: Session) -> str:
@@ -35,6 +35,18 @@ _NOTHING_RUNS = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"
 """The page is an app's, and is opened from disk."""
 
 
+_PUBLIC_NAMES = {
+    "replied_at": "answered_at",
+    "reported_late": "late",
+    "round_trips": "trips",
+    "last_frame_at": "last_at",
+    "last_chunk_at": "last_at",
+    "started_at": "began_at",
+    "refused_loads_before": "refused_before",
+    "earlier_sessions": "follows",
+}
+
+
 def document(title: str, body: str) -> str:
     """Make an HTML document of a page's body; `title` is plain text."""
     head = f"<meta charset=utf-8>{_NOTHING_RUNS}<title>{html_text.escape(title)}</title>"
@@ -48,12 +60,12 @@ def as_json(session: Session) -> dict[str, Any]:
         "id": session.id,
         "state": session.state,
         "opened_at": session.opened_at,
-        "page": _page(session.page) if session.page is not None else None,
+        "page": _page(session.page_load) if session.page_load is not None else None,
         "views": [_view(view) for view in session.views.values()],
-        "sockets": [asdict(socket) | {"trips": list(socket.trips)} for socket in session.sockets],
-        "events": [structs.asdict(event) for event in session.events],
-        "events_dropped": session.events_dropped,
-        "uploads": [asdict(upload) for upload in session.uploads.values()],
+        "sockets": [_public(asdict(socket)) | {"trips": list(socket.round_trips)} for socket in session.sockets],
+        "events": [_public(structs.asdict(push)) for push in session.pushes],
+        "events_dropped": session.pushes_dropped,
+        "uploads": [_public(asdict(upload)) for upload in session.uploads.values()],
         "crashes": session.crashes,
         "rejoins": session.rejoins,
         "refusals": dict(session.refusals),
@@ -85,7 +97,7 @@ def as_csv(session: Session) -> str:
         "paths",
     )
     writer.writerow(names)
-    for event in session.events:
+    for event in session.pushes:
         writer.writerow([_cell(getattr(event, name)) for name in names])
     return table.getvalue()
 
@@ -95,4 +107,12 @@ def _cell(value: object) -> object:
 
 
 def _page(load: PageLoad) -> dict[str, Any]:
-    return asdict(load) | {"exchanges": [structs.asdict(exchange) for exchange in load.exchanges]}
+    found = _public({field.name: getattr(load, field.name) for field in fields(load)})
+    found["follows"] = [session.number for session in load.earlier_sessions]
+    found["exchanges"] = [structs.asdict(exchange) for exchange in load.exchanges]
+    return found
+
+
+def _public(values: dict[str, Any]) -> dict[str, Any]:
+    """Return fields under the names that the exported JSON has for them."""
+    return {_PUBLIC_NAMES.get(name, name): value for name, value in values.items()}

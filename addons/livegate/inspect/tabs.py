@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
-from livegate.phoenix.incidents.detection import follow
+from livegate.phoenix.incidents.detection import link_reload
 from livegate.phoenix.model import PageLoad, Session
 from livegate.phoenix.page_html import is_socket_url
 from livegate.phoenix.sessions.tracker import Tracker
@@ -84,9 +84,9 @@ class TabMatcher:
             and before.path == load.path
             and load.at - before.at < RELOAD_LOOP_S
         ):
-            load.refused_before = before.refused_before + 1
+            load.refused_loads_before = before.refused_loads_before + 1
         if load.path in (before.path, self._current_path(before)):
-            follow(session, load)
+            link_reload(session, load)
         load.websocket_failed = before.websocket_failed and session.sockets[-1].transport == "longpoll"
 
     def page_load_for(self, flow: http.HTTPFlow) -> PageLoad | None:
@@ -119,8 +119,8 @@ class TabMatcher:
         """The page whose WebSocket failed: browsers name no referrer there, but its CSRF token is in the URL."""
         if flow.response is not None and flow.response.status_code == status_codes.SWITCHING:
             return None  # one that came about is told of by its frames
-        found = self._tracker.page_of(flow.request.path, host_of(flow))
-        load = found.page if isinstance(found, Session) else found
+        found = self._tracker.page_load_or_session(flow.request.path, host_of(flow))
+        load = found.page_load if isinstance(found, Session) else found
         if load is None:
             cookies, at = _cookies(flow), flow.request.timestamp_start
             browsers = [

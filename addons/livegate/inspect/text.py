@@ -6,9 +6,9 @@ import time
 from livegate.inspect.markers import EMOJI, marker_for
 from livegate.phoenix.formatting import seconds_text, shortened, size_text
 from livegate.phoenix.frames import Frame
-from livegate.phoenix.model import Session, SocketSeen, percentile
-from livegate.phoenix.rendered.changes import Changes, as_sent, json_text, value_text
-from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.model import Session, SocketInfo, percentile
+from livegate.phoenix.rendered.changes import Changes, json_text, value_text, wire_value
+from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.redaction.redactor import Redactor
 
 MAX_LINES = 60
@@ -20,10 +20,10 @@ def changes_text(changes: Changes, redactor: Redactor) -> list[str]:
     """The tree of a diff: each path with its old and its new value."""
     lines = []
     for change in changes.paths[:MAX_LINES]:
-        old, new = (value_text(redactor.json(as_sent(value))) for value in (change.old, change.new))
+        old, new = (value_text(redactor.json(wire_value(value))) for value in (change.old, change.new))
         was = f"{old} → " if change.old is not None else ""
-        lines.append(f"  {change.place or 'page'}: {was}{new}  ({size_text(change.size)})")
-    hidden = len(changes.paths) - MAX_LINES + changes.more
+        lines.append(f"  {change.path_text or 'page'}: {was}{new}  ({size_text(change.size)})")
+    hidden = len(changes.paths) - MAX_LINES + changes.paths_omitted
     if hidden > 0:
         lines.append(f"  … and {hidden} more")
     if changes.stream_resets:
@@ -51,12 +51,12 @@ def raw_text(data: bytes, *, text: bool, redactor: Redactor) -> str:
     return shown if len(shown) <= MAX_RAW_CHARACTERS else f"{shown[:MAX_RAW_CHARACTERS]}… ({size_text(len(data))})"
 
 
-def note_text(note: Note, data: bytes, *, text: bool, redactor: Redactor) -> str:
+def note_text(note: FrameInfo, data: bytes, *, text: bool, redactor: Redactor) -> str:
     """What the content view shows: a sentence, what changed, the raw frame."""
-    if note.what == "heartbeat":
-        return f"♥ {note.sentence}"
+    if note.kind == "heartbeat":
+        return f"♥ {note.summary}"
     arrow = "▲" if note.from_client else "▼"
-    lines = [f"{arrow} {redactor.text(note.sentence)}"]
+    lines = [f"{arrow} {redactor.text(note.summary)}"]
     if note.changes is not None:
         lines += changes_text(note.changes, redactor)
     if note.view is not None and note.view.tree_problem:
@@ -68,9 +68,9 @@ def note_text(note: Note, data: bytes, *, text: bool, redactor: Redactor) -> str
     return "\n".join(lines)
 
 
-def _value(note: Note) -> object:
+def _value(note: FrameInfo) -> object:
     """What an event carried."""
-    if note.what != "event" or not isinstance(note.frame, Frame) or not isinstance(note.frame.payload, dict):
+    if note.kind != "event" or not isinstance(note.frame, Frame) or not isinstance(note.frame.payload, dict):
         return None
     return note.frame.payload.get("value")
 
@@ -89,7 +89,7 @@ def session_text(session: Session) -> str:
     label = f"{main.label}{f' {main.path}' if main.path and main.module else ''}" if main is not None else session.label
     count = session.event_count
     parts = [shortened(label), f"{count} event{'' if count == 1 else 's'}"]
-    slowest = percentile(session.trips, 0.95)
+    slowest = percentile(session.round_trips, 0.95)
     if slowest is not None:
         parts.append(f"p95 {seconds_text(slowest)}")
     if session.crashes:
@@ -100,12 +100,12 @@ def session_text(session: Session) -> str:
     return " · ".join([*parts, session.state])
 
 
-def socket_text(seen: SocketSeen, session: Session) -> str:
+def socket_text(seen: SocketInfo, session: Session) -> str:
     """One socket of a session in a line that may be cut at its end: what went wrong, how it closed, its own counts."""
     emoji = EMOJI.get(marker_for(seen), "")
     code = "" if seen.closed_at is None else str(seen.close_code or "closed")
     parts = [" ".join(filter(None, (emoji, code))), f"{seen.events} ev"]
-    slowest = percentile(seen.trips, 0.95)
+    slowest = percentile(seen.round_trips, 0.95)
     if slowest is not None:
         parts.append(f"p95 {seconds_text(slowest)}")
     if seen.crashes > 1:  # the emoji stands for one
@@ -119,18 +119,18 @@ def socket_text(seen: SocketSeen, session: Session) -> str:
     return " · ".join([*filter(None, parts), shortened(label), f"session {session.number}"])
 
 
-def _refused_text(seen: SocketSeen, session: Session) -> str:
+def _refused_text(seen: SocketInfo, session: Session) -> str:
     """How many joins were refused, and why, as far as it is known of this socket."""
     if len(session.sockets) == 1 and session.refusals:
         return f"refused: {', '.join(shortened(reason) for reason in list(session.refusals)[:2])}"
     return f"{seen.refused} join{'' if seen.refused == 1 else 's'} refused"
 
 
-def event_line(note: Note) -> str:
+def event_line(note: FrameInfo) -> str:
     """One event in the terminal: view, event, round trip, diff bytes."""
-    event = note.event
+    event = note.push
     if event is None:
-        return note.sentence
+        return note.summary
     diff = f"  diff {size_text(event.diff_size)}" if event.diff_size else ""
     end = "" if event.outcome == "ok" else f"  {event.outcome}"
     detail = f"  {shortened(event.detail)}" if event.detail else ""

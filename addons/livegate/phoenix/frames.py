@@ -37,7 +37,7 @@ class NotPhoenix(Struct, frozen=True, gc=False):
     reason: str
 
 
-def vsn_of(value: str | None) -> Vsn | None:
+def parse_vsn(value: str | None) -> Vsn | None:
     """The serializer for the `vsn` of a socket's URL (none is 1.0.0); None for what Phoenix answers with 403."""
     if value is None:
         return "1"

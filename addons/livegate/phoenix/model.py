@@ -14,7 +14,9 @@ type Outcome = Literal["pending", "ok", "error", "crash", "left", "closed", "nor
 """Of a push: answered ok or with an error; never answered because the channel crashed, was left, or the socket closed;
 `noreply` for a push of a plain channel whose kind was never seen to be answered (`{:noreply, socket}`); forgotten when
 too many others were pending."""
-type Kind = Literal["join", "event", "patch", "upload", "chunk", "progress", "leave", "heartbeat", "destroy", "push"]
+type PushKind = Literal[
+    "join", "event", "patch", "upload", "chunk", "progress", "leave", "heartbeat", "destroy", "push"
+]
 type ViewState = Literal["joining", "up", "crashed", "left", "refused", "closed"]
 type Transport = Literal["websocket", "longpoll"]
 type Healed = Literal["", "rejoined", "reconnected", "page reloaded", "reachable again"]
@@ -26,18 +28,18 @@ MAX_EVENTS_NAMED = 10
 """Of one incident: events that are kept by name."""
 MAX_EXCHANGES = 200
 """HTTP requests of a session that are kept."""
-MAX_TRIPS = 64
+MAX_ROUND_TRIPS = 64
 """Round trips of a session that its percentiles are taken from, the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SessionLimits:
     """How much is kept; what is older goes first, and is counted."""
 
     sessions: int = 1000
-    events: int = 200
+    pushes: int = 200
     """Of one session."""
-    all_events: int = 20_000
+    all_pushes: int = 20_000
     """Of all sessions together."""
     exchanges: int = 20_000
     """HTTP requests of all sessions together."""
@@ -45,16 +47,16 @@ class Limits:
     """Pushes of one socket without an answer."""
     views: int = 100
     """Channels of one session."""
-    pages: int = 1000
+    page_loads: int = 1000
     """Page loads that no session has claimed yet."""
     tree_bytes: int = 16 * 1024 * 1024
     """Held by the pages of all sessions."""
 
 
-class Event(Struct, gc=False):
+class Push(Struct, gc=False):
     """One push of the client, and what became of it. Times in seconds of the caller's clock, sizes in bytes."""
 
-    kind: Kind
+    kind: PushKind
     name: str
     """The event's name, for a patch its path, for a join the view."""
     type: str
@@ -65,7 +67,7 @@ class Event(Struct, gc=False):
     ref: str | None
     sent_at: float
     size: int
-    answered_at: float | None = None
+    replied_at: float | None = None
     outcome: Outcome = "pending"
     reply_size: int = 0
     diff_size: int = 0
@@ -73,13 +75,13 @@ class Event(Struct, gc=False):
     """How many places of the page its diff has touched."""
     detail: str = ""
     """Where it led (a redirect), or why it was refused."""
-    late: bool = False
+    reported_late: bool = False
     """Whether it waited for its answer for longer than the client does, and that has been reported."""
 
     @property
     def round_trip(self) -> float | None:
         """Seconds until its answer, as seen here."""
-        return None if self.answered_at is None else self.answered_at - self.sent_at
+        return None if self.replied_at is None else self.replied_at - self.sent_at
 
 
 @dataclass(slots=True)
@@ -103,10 +105,10 @@ class View:
     rejoins: bool = False
     """Whether its last join was one after a crash, a refusal or a lost socket."""
     crashes: int = 0
+    join_sent_at: float = 0.0
+    """When its last join was asked for, and `joined_at` when that was answered."""
     joined_at: float = 0.0
-    """When its last join was asked for, and `up_at` when that was answered."""
-    up_at: float = 0.0
-    is_named: bool = False
+    module_is_signed: bool = False
     """Whether its own token has told the module."""
     leaving: bool = False
     """Whether the client has left it: its page goes with that of the view that it stood in."""
@@ -138,19 +140,19 @@ class Upload:
     chunks: int = 0
     progress: int = 0
     """Per cent, as the client tells."""
-    began_at: float = 0.0
-    last_at: float = 0.0
+    started_at: float = 0.0
+    last_chunk_at: float = 0.0
     error: str = ""
 
     @property
     def rate(self) -> float | None:
         """Bytes per second while it was sent; None before the second chunk."""
-        elapsed = self.last_at - self.began_at
+        elapsed = self.last_chunk_at - self.started_at
         return self.sent / elapsed if self.chunks > 1 and elapsed > 0 else None
 
 
 @dataclass(slots=True)
-class SocketSeen:
+class SocketInfo:
     """One connection of a session."""
 
     transport: Transport
@@ -158,7 +160,7 @@ class SocketSeen:
     opened_at: float
     id: str = ""
     """As whoever carries the frames calls it."""
-    last_at: float = 0.0
+    last_frame_at: float = 0.0
     """When a frame last went over it, either way."""
     closed_at: float | None = None
     close_code: int | None = None
@@ -173,12 +175,12 @@ class SocketSeen:
     crashes: int = 0
     refused: int = 0
     unanswered: int = 0
-    trips: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_TRIPS))
+    round_trips: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_ROUND_TRIPS))
     """Round trips of its last events and patches, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class ConnectInfo:
     """What a socket's opening request brought for the app to find the user's session with."""
 
     csrf: bool
@@ -189,7 +191,7 @@ class Opening:
     """The generation of LiveView's client, `pages.ClientGeneration`."""
 
 
-class Exchange(Struct, frozen=True, gc=False):
+class HttpExchange(Struct, frozen=True, gc=False):
     """One HTTP request of a session and its answer. Times in seconds, sizes in bytes."""
 
     id: str
@@ -205,7 +207,7 @@ class Exchange(Struct, frozen=True, gc=False):
     """Of the answer's body."""
 
 
-def _exchanges() -> deque[Exchange]:
+def _exchanges() -> deque[HttpExchange]:
     return deque(maxlen=MAX_EXCHANGES)
 
 
@@ -223,11 +225,11 @@ class PageLoad:
     """As the browser named it; sessions of different hosts are never one."""
     topics: tuple[str, ...] = ()
     """Of the LiveViews in it, in its order."""
-    exchanges: deque[Exchange] = field(default_factory=_exchanges)
+    exchanges: deque[HttpExchange] = field(default_factory=_exchanges)
     """Its own and those that followed from it."""
-    refused_before: int = 0
+    refused_loads_before: int = 0
     """How often in a row, just before, the same browser loaded the same page and its join was refused."""
-    follows: tuple["Session", ...] = ()
+    earlier_sessions: tuple["Session", ...] = ()
     """Sessions whose incidents this load heals, X."""
     websocket_failed: bool = False
     """Whether an upgrade of this page failed, or of the page before, which then went on with long-poll."""
@@ -295,26 +297,26 @@ class Session:
     id: str
     """Of the LiveView that was joined first, or the topic of a channel."""
     opened_at: float
-    last_at: float
+    last_frame_at: float
     kind: SessionKind = "tab"
     host: str = ""
     csrf: bytes | None = None
     """The CSRF token that its sockets are opened with, as a keyed hash."""
-    page: PageLoad | None = None
-    exchanges: deque[Exchange] = field(default_factory=_exchanges)
+    page_load: PageLoad | None = None
+    exchanges: deque[HttpExchange] = field(default_factory=_exchanges)
     """The last ones that are known to be of this tab."""
-    kept: bool = True
+    is_stored: bool = True
     """Whether the tracker still knows it; one that has gone is followed without its page."""
     views: dict[str, View] = field(default_factory=dict)
-    sockets: list[SocketSeen] = field(default_factory=list)
-    opening: Opening | None = None
+    sockets: list[SocketInfo] = field(default_factory=list)
+    connect_info: ConnectInfo | None = None
     """Of its last socket."""
-    events: deque[Event] = field(default_factory=deque)
-    events_dropped: int = 0
+    pushes: deque[Push] = field(default_factory=deque)
+    pushes_dropped: int = 0
     event_count: int = 0
     """Events and patches of all time."""
     uploads: dict[str, Upload] = field(default_factory=dict)
-    trips: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_TRIPS))
+    round_trips: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_ROUND_TRIPS))
     """Round trips of the last events and patches that were answered, in seconds."""
     heartbeats: deque[float] = field(default_factory=lambda: deque(maxlen=64))
     """Round trips of the transport itself, in seconds."""
@@ -368,19 +370,19 @@ class Session:
             return main.label
         return next((view.label for view in self.views.values()), self.id)
 
-    def timings(self) -> dict[tuple[str, str], list[float]]:
+    def round_trips_by_event(self) -> dict[tuple[str, str], list[float]]:
         """Round trips in seconds of all answered events that are kept, by view and event."""
         found: dict[tuple[str, str], list[float]] = {}
-        for event in self.events:
+        for event in self.pushes:
             if event.kind in ("event", "patch") and event.round_trip is not None:
                 found.setdefault((event.view, event.name), []).append(event.round_trip)
         return found
 
 
-def percentile(values: Collection[float], part: float) -> float | None:
+def percentile(values: Collection[float], fraction: float) -> float | None:
     """The nearest-rank percentile; `part` is 0 to 1."""
     if not values:
         return None
     ordered = sorted(values)
-    rank = max(1, -(-len(ordered) * part // 1))
+    rank = max(1, -(-len(ordered) * fraction // 1))
     return ordered[int(rank) - 1]

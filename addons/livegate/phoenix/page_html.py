@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
-from livegate.phoenix.frames import Vsn, vsn_of
+from livegate.phoenix.frames import Vsn, parse_vsn
 from livegate.phoenix.topics import LIVE_TOPIC
 
 type ClientGeneration = Literal["", "1.0", "1.2"]
 """Of LiveView's JavaScript: unknown, 1.0 or 1.1, 1.2 or later."""
 
-MAX_VIEWS_OF_A_PAGE = 100
+MAX_VIEWS = 100
 _TAG = re.compile(r"<[a-zA-Z][^<>]{0,65536}\bdata-phx-session=[^<>]*>")
 _ID = re.compile(r"""\sid=["']?([^"'\s>]{1,200})""")
 _SESSION = re.compile(r"""\bdata-phx-session=["']?([^"'\s>]{1,65536})""")
@@ -24,7 +24,7 @@ MAX_QUERY_FIELDS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Markup:
+class PageMarkup:
     """What the HTML of a page says of its LiveViews."""
 
     topics: tuple[str, ...] = ()
@@ -35,8 +35,8 @@ class Markup:
     """The CSRF token that the page's JavaScript opens its socket with (`<meta name="csrf-token">`); empty for none."""
 
 
-def read_page(html: str) -> Markup:
-    """Read the LiveViews of a page; at most MAX_VIEWS_OF_A_PAGE. O(len(html))."""
+def read_page(html: str) -> PageMarkup:
+    """Read the LiveViews of a page; at most MAX_VIEWS. O(len(html))."""
     topics, tokens = [], []
     for match in _TAG.finditer(html):
         tag = match.group()
@@ -44,9 +44,9 @@ def read_page(html: str) -> Markup:
         if name is not None:
             topics.append(f"{LIVE_TOPIC}{html_text.unescape(name.group(1))}")
             tokens.append(html_text.unescape(token.group(1)) if token is not None else "")
-        if len(topics) == MAX_VIEWS_OF_A_PAGE:
+        if len(topics) == MAX_VIEWS:
             break
-    return Markup(tuple(topics), tuple(tokens), _csrf(html) if topics else "")
+    return PageMarkup(tuple(topics), tuple(tokens), _csrf(html) if topics else "")
 
 
 def _csrf(html: str) -> str:
@@ -68,7 +68,7 @@ def topics_of(html: str) -> tuple[str, ...]:
 def vsn_of_url(url: str) -> Vsn | None:
     """The serializer that a socket's URL asks for; None for one that Phoenix would refuse."""
     query = _query(url)
-    return vsn_of(query["vsn"][0] if "vsn" in query else None) if query is not None else None
+    return parse_vsn(query["vsn"][0] if "vsn" in query else None) if query is not None else None
 
 
 def csrf_of_url(url: str) -> str:

@@ -9,13 +9,13 @@ from gateway_parts import Parts, session
 from livegate.admin import frame_search
 from livegate.admin.api import Api
 from livegate.observe.history.recordings import RecordedFrame
-from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.sessions.frame_info import FrameInfo
 
 SECRET = "hunter2canary"
 
 
 def frame(n: int, data: bytes, sentence: str = "a sentence", *, text: bool = True) -> RecordedFrame:
-    note = Note("event", float(n), from_client=True, size=len(data), frame=None, sentence=sentence)
+    note = FrameInfo("event", float(n), from_client=True, size=len(data), frame=None, summary=sentence)
     return RecordedFrame(note, "ok", "CountLive", None, None, data, text, "flow", "socket")
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from livegate.admin import serializers
-from livegate.phoenix.model import Event, Exchange, Incident, Session, SocketSeen, Upload, View
+from livegate.phoenix.model import HttpExchange, Incident, Push, Session, SocketInfo, Upload, View
 from livegate.redaction.redactor import MAX_TEXT_CHARACTERS, Redactor
 
 CANARY = "CANARYcanary0123456789"
@@ -25,7 +25,7 @@ def spoiled(kind: type[Any], /, **given: Any) -> Any:
         text = type_ if isinstance(type_, str) else str(type_)
         if name in given:
             values[name] = given[name]
-        elif name in MADE and kind is not Exchange:
+        elif name in MADE and kind is not HttpExchange:
             values[name] = MADE[name]
         elif text in ("str", "str | None", "<class 'str'>"):
             values[name] = f"lv:{SECRET}" if name == "topic" else f"/{SECRET}"
@@ -48,10 +48,10 @@ def fields_of(kind: type[Any]) -> Iterator[tuple[str, Any, bool]]:
 def spoiled_session() -> Session:
     made: Session = spoiled(Session, number=1)
     made.views = {"lv:a": spoiled(View)}
-    made.sockets = [spoiled(SocketSeen, close_code=4000, closed_at=2.0)]
-    made.events = deque([spoiled(Event), spoiled(Event, kind="patch")])
+    made.sockets = [spoiled(SocketInfo, close_code=4000, closed_at=2.0)]
+    made.pushes = deque([spoiled(Push), spoiled(Push, kind="patch")])
     made.uploads = {"u": spoiled(Upload)}
-    made.exchanges = deque([spoiled(Exchange)])
+    made.exchanges = deque([spoiled(HttpExchange)])
     made.incidents = deque([spoiled(Incident, events=(f"/{SECRET}",))])
     made.refusals = Counter({f"Bearer {CANARY}": 1})
     return made

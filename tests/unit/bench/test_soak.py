@@ -71,15 +71,15 @@ def test_the_app_is_a_liveview_for_the_tracker() -> None:
     tracker = Tracker()
     html = liveview.page("/count").decode()
     load = PageLoad("/count", 200, 1.0, 0.1)
-    assert tracker.page(html, load)
+    assert tracker.add_page_load(html, load)
     (topic,) = load.topics
     channels = tracker.open(f"{liveview.SOCKET_PATH}?vsn=2.0.0", 2.0)
     token = liveview.session_token(topic.removeprefix("lv:"), "BenchWeb.CountLive")
     for said in (liveview.join(topic, "/count", token), liveview.click(topic, 5), liveview.heartbeat(6)):
-        channels.frame(said, text=True, from_client=True, at=3.0)
-        note = channels.frame(liveview.answer(said), text=True, from_client=False, at=3.5)
-        assert note.event is not None
-        assert note.event.outcome == "ok"
+        channels.read_frame(said, text=True, from_client=True, at=3.0)
+        note = channels.read_frame(liveview.answer(said), text=True, from_client=False, at=3.5)
+        assert note.push is not None
+        assert note.push.outcome == "ok"
     session = channels.session
     assert session is not None
     assert (session.number, session.event_count, session.unanswered) == (load.number, 1, 0)

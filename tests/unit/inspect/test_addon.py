@@ -221,8 +221,8 @@ def test_pages_and_long_polls(inspector: LiveViewInspector) -> None:
     )
     exchange("GET", f"{url}&token=T", b"", {"status": 200, "token": "T", "messages": [json.dumps(JOINED)]})
     (session,) = inspector.recorder.tracker.sessions.values()
-    assert session.page is not None
-    assert (session.page.path, session.state, session.sockets[0].transport) == ("/count", "live", "longpoll")
+    assert session.page_load is not None
+    assert (session.page_load.path, session.state, session.sockets[0].transport) == ("/count", "live", "longpoll")
     exchange("GET", f"{url}&token=unknown", b"", {"status": 200, "messages": []})
     exchange("PUT", url, b"", {"status": 200})
     exchange("GET", url, b"", b"not json")
@@ -289,7 +289,7 @@ def test_only_so_many_long_polls_are_followed(monkeypatch: pytest.MonkeyPatch) -
         flow.request.path = "/live/longpoll?vsn=2.0.0"
         flow.response = http.Response.make(200, json.dumps({"status": 410, "token": str(number)}))
         made.exchange(flow)
-    kept = [socket.channels.seen.closed_at is None for socket in made._longpolls._by_token.values()]
+    kept = [socket.channels.info.closed_at is None for socket in made._longpolls._by_token.values()]
     assert kept == [True, True]
 
 
@@ -299,12 +299,12 @@ def test_channels_are_found_on_a_path_of_ones_own_by_their_first_join(inspector:
     browser.say({"hello": "from the app"}, up=False)
     note = recorder.note_of(browser.say(["3", "3", "room:a", "phx_join", {}]))
     assert note is not None
-    assert note.sentence == "join room:a (#3)"
+    assert note.summary == "join room:a (#3)"
     old = Browser(inspector, path="/chat")
     joined = old.say({"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"})
     found = recorder.note_of(joined)
     assert found is not None
-    assert found.sentence == "join room:a (#1)"
+    assert found.summary == "join room:a (#1)"
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_old_notes_keep_their_sentence_only(inspector: LiveViewInspector) -> Non
         browser.say([None, str(100 + number), "phoenix", "heartbeat", {}])
     note = recorder.note_of(first)
     assert note is not None
-    assert (note.frame, note.sentence) == (None, "join /count (#4)")
+    assert (note.frame, note.summary) == (None, "join /count (#4)")
     assert _prettified(inspector, browser.flow, first).startswith("▲ join /count (#4)\n")
 
 

@@ -17,7 +17,7 @@ from livegate.inspect import tables
 from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.commands import LiveViewCommands
 from livegate.inspect.recorder import Recorder
-from livegate.phoenix.model import Limits
+from livegate.phoenix.model import SessionLimits
 from livegate.redaction.redactor import Redactor
 
 
@@ -86,7 +86,7 @@ def test_events_are_filtered(console: Console, words: str, names: list[str]) -> 
 
 
 def test_events_that_are_no_longer_kept_are_counted() -> None:
-    made, redactor = Recorder(Limits(events=5)), Redactor()
+    made, redactor = Recorder(SessionLimits(pushes=5)), Redactor()
     inspector, commands = LiveViewInspector(made, redactor), LiveViewCommands(made, redactor)
     with taddons.context(inspector, commands):
         browser = Browser(inspector)

@@ -15,7 +15,7 @@ from livegate.inspect import reading_thread, recorder
 from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.reading_thread import LARGE_BYTES
 from livegate.inspect.recorder import ObservedFrame
-from livegate.phoenix.sessions.preparation import read_ahead
+from livegate.phoenix.sessions.preparation import prepare_frame
 
 TOPIC = "lv:phx-1"
 JOIN = ["4", "4", TOPIC, "phx_join", {"url": "http://app.test/count", "params": {}}]
@@ -40,7 +40,7 @@ class Browser:
         self.flow.request.path = "/live/websocket?vsn=2.0.0"
 
     def _note(self, seen: ObservedFrame) -> None:
-        self.seen.append(seen.note.what)
+        self.seen.append(seen.note.kind)
 
     def say(self, frame: Any, *, up: bool = False) -> WebSocketMessage:
         message = WebSocketMessage(Opcode.TEXT, up, json.dumps(frame).encode(), 1.0)
@@ -75,12 +75,12 @@ class Held:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.may, self.begun = threading.Event(), threading.Event()
-        monkeypatch.setattr(recorder, "read_ahead", self._read)
+        monkeypatch.setattr(recorder, "prepare_frame", self._read)
 
     def _read(self, *args: Any) -> Any:
         self.begun.set()
         assert self.may.wait(10)
-        return read_ahead(*args)
+        return prepare_frame(*args)
 
 
 async def test_what_follows_a_large_frame_waits_and_the_loop_does_not(
@@ -135,7 +135,7 @@ async def test_a_fault_in_the_thread_leaves_the_frame_to_the_loop(
     def fail(*args: Any) -> Any:
         raise ValueError("on purpose")
 
-    monkeypatch.setattr(recorder, "read_ahead", fail)
+    monkeypatch.setattr(recorder, "prepare_frame", fail)
     browser.say(JOIN, up=True)
     browser.say(joined(LARGE))
     await browser.read()
@@ -190,7 +190,7 @@ async def test_a_frame_that_is_too_large_is_not_read_at_all(browser: Browser, mo
     huge = browser.say(diff(5 * LARGE))
     note = recorder.note_of(huge)
     assert note is not None
-    assert note.sentence.startswith("not read: 320.0 KiB")
+    assert note.summary.startswith("not read: 320.0 KiB")
     browser.say(diff(LARGE))
     browser.say(diff(5 * LARGE))
     await browser.read()

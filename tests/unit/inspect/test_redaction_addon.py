@@ -126,4 +126,4 @@ async def test_as_many_sessions_are_kept_as_the_settings_say(made: Made) -> None
     assert [session.id for session in tracker.sessions.values()] == ["phx-2", "phx-3", "phx-4"]
     tracker.new_session("phx-5", 5.0, "app.test")
     assert len(tracker.sessions) == 3
-    assert tracker.dropped == 3
+    assert tracker.evicted == 3

@@ -13,7 +13,7 @@ def test_every_frame_of_a_genuine_session_is_understood(name: str) -> None:
     assert frames or name == "longpoll"
     for step in frames:
         (note,) = played.notes[step.number]
-        assert note.what != "broken", (step.number, note.sentence)
+        assert note.kind != "broken", (step.number, note.summary)
     assert played.sessions
     played.leave()
     assert not [session for session in played.sessions if session.is_open and name != "longpoll"]

@@ -57,7 +57,7 @@ def loads(recorder: Recorder) -> list[PageLoad]:
 def joined(recorder: Recorder, load: PageLoad) -> Any:
     channels = recorder.tracker.open("/live/websocket?vsn=2.0.0", NOW, host="app.test")
     frame = ["4", "4", load.topics[0], "phx_join", {"url": f"http://app.test{load.path}", "params": {}}]
-    channels.frame(json.dumps(frame).encode(), text=True, from_client=True, at=NOW + 1)
+    channels.read_frame(json.dumps(frame).encode(), text=True, from_client=True, at=NOW + 1)
     return channels
 
 

@@ -9,7 +9,7 @@ import pytest
 import livegate
 from livegate.observe.causes import RULES, Case, causes_of, refusals, slug_of
 from livegate.phoenix.incidents import catalog
-from livegate.phoenix.model import Event, SocketSeen
+from livegate.phoenix.model import Push, SocketInfo
 from livegate.settings.schema import SettingsFile
 
 CHECKOUT = Path(__file__).parents[3]
@@ -17,14 +17,14 @@ PACKAGE = Path(livegate.__file__).parent
 ORIGIN = "https://pages.example"
 
 
-def quiet(seconds: float, heartbeats: int = 1, code: int = 1000) -> SocketSeen:
+def quiet(seconds: float, heartbeats: int = 1, code: int = 1000) -> SocketInfo:
     """A socket that ended so long after its last frame."""
     end = 10.0 + seconds
-    return SocketSeen("websocket", "2", 0.0, last_at=10.0, closed_at=end, close_code=code, heartbeats=heartbeats)
+    return SocketInfo("websocket", "2", 0.0, last_frame_at=10.0, closed_at=end, close_code=code, heartbeats=heartbeats)
 
 
-def pushed(kind: Any = "event", name: str = "save") -> Event:
-    return Event(kind, name, "click", "CartLive", "lv:a", "4", "5", 1.0, 100, None, "closed")
+def pushed(kind: Any = "event", name: str = "save") -> Push:
+    return Push(kind, name, "click", "CartLive", "lv:a", "4", "5", 1.0, 100, None, "closed")
 
 
 LOST = (pushed(),)

@@ -115,10 +115,10 @@ def test_sessions_that_the_tracker_has_forgotten_go_when_there_are_too_many() ->
     for each in made[:-1]:
         watch._track(each, flow)
         watch._changed(each.number)
-    made[0].kept = made[4].kept = False
+    made[0].is_stored = made[4].is_stored = False
     assert len(watch.session_numbers()) == most
     watch._track(made[-1], flow)
-    assert watch.session_numbers() == [each.number for each in made if each.kept]
+    assert watch.session_numbers() == [each.number for each in made if each.is_stored]
     assert watch.session(1) is None
     assert {1, 5} <= set(watch.changed_since(0, 10_000)[0]), "that they are gone is news"
 

@@ -8,7 +8,7 @@ import pytest
 
 from livegate.observe.tracing import spans as module
 from livegate.observe.tracing.spans import LINGER_S, LONG_POLL_QUIET_S, MAX_DIFFS, MAX_OPEN_PUSHES, Span, Spans
-from livegate.phoenix.model import Limits, PageLoad, Transport
+from livegate.phoenix.model import PageLoad, SessionLimits, Transport
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.pipeline.fields.trace_context import RequestTrace, Sampler, SpanContext
 from livegate.redaction.redactor import Redactor
@@ -21,7 +21,7 @@ RENDERED = {"s": ["<p>", "</p>"], "0": "0"}
 class World:
     """A gateway's tracker and its spans, with a clock that a test moves."""
 
-    def __init__(self, ratio: float = 1.0, limits: Limits | None = None) -> None:
+    def __init__(self, ratio: float = 1.0, limits: SessionLimits | None = None) -> None:
         self.told: list[Span] = []
         counting = itertools.count(1)
         self.sampler = Sampler(ratio, lambda size: f"{next(counting):0{2 * size}x}")
@@ -33,7 +33,7 @@ class World:
     def page(self, *, request: RequestTrace | None = None) -> PageLoad:
         request = request or self.sampler.request([], [], trusted=False)
         load = PageLoad("/count", 200, self.now, 0.1)
-        assert self.tracker.page(HTML, load)
+        assert self.tracker.add_page_load(HTML, load)
         self.spans.start_session(request, load.number, "app.test", "/count", began=self.now, ended=self.now + 0.1)
         self.request(request, number=load.number, is_page=True)
         return load
@@ -57,8 +57,8 @@ class Tab:
     def say(self, up: bool, *frame: Any, after: float = 0.0) -> None:
         self.world.now += after
         data = json.dumps(frame).encode()
-        note = self.channels.frame(data, text=True, from_client=up, at=self.world.now)
-        self.world.spans.on_frame(note, self.channels.seen, "app.test", self.upgrade)
+        note = self.channels.read_frame(data, text=True, from_client=up, at=self.world.now)
+        self.world.spans.on_frame(note, self.channels.info, "app.test", self.upgrade)
 
     def reply(self, ref: str, response: Any, status: str = "ok", topic: str = TOPIC, after: float = 0.5) -> None:
         self.say(False, "4", ref, topic, "phx_reply", {"status": status, "response": response}, after=after)
@@ -72,7 +72,7 @@ class Tab:
 
     def close(self, code: int = 1000) -> None:
         self.channels.close(code, "", "client", self.world.now)
-        self.world.spans.end_socket(self.channels.seen.id, self.world.now, {"livegate.close.code": code})
+        self.world.spans.end_socket(self.channels.info.id, self.world.now, {"livegate.close.code": code})
 
 
 def test_a_page_its_sockets_and_their_pushes_are_one_trace() -> None:

@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegate.phoenix.rendered.changes import as_sent
-from livegate.phoenix.rendered.entries import CHUNK, Entries
+from livegate.phoenix.rendered.changes import wire_value
+from livegate.phoenix.rendered.entries import CHUNK, PersistentVector
 from livegate.phoenix.rendered.tree import Tree
 
 
 @given(st.integers(0, 200), st.dictionaries(st.integers(0, 210), st.integers()), st.integers(0, 220))
 def test_entries_are_those_of_a_list(length: int, changed: dict[int, int], count: int) -> None:
-    before = Entries.of([-number for number in range(length)])
+    before = PersistentVector.from_list([-number for number in range(length)])
     wanted: dict[int, int] = {**dict(enumerate(before)), **changed}
     changed = {at: value for at, value in changed.items() if at < count}
     if any(at not in wanted for at in range(count)):
         with pytest.raises(KeyError):
-            before.with_items(changed, count)
+            before.updated(changed, count)
         return
-    after = before.with_items(changed, count)
+    after = before.updated(changed, count)
     assert list(after) == [changed.get(at, wanted[at]) for at in range(count)]
     assert [after[at] for at in range(len(after))] == list(after)
     assert list(before) == [-number for number in range(length)]
@@ -31,8 +31,8 @@ def test_entries_are_those_of_a_list(length: int, changed: dict[int, int], count
 
 
 def test_a_change_shares_all_but_its_own_chunk() -> None:
-    before = Entries.of([[number] for number in range(10 * CHUNK)])
-    after = before.with_items({5: "new"}, len(before))
+    before = PersistentVector.from_list([[number] for number in range(10 * CHUNK)])
+    after = before.updated({5: "new"}, len(before))
     assert sum(one is not other for one, other in zip(before._chunks, after._chunks, strict=True)) == 1
 
 
@@ -133,9 +133,9 @@ def test_a_frame_costs_in_proportion_to_its_size(shape: str) -> None:
 )
 def test_a_small_frame_costs_little_however_long_the_list_is(made: Any, diff: Any) -> None:
     tree = made(4000)
-    kept = [tree.copy()]
+    kept = [tree.snapshot()]
     assert lines_run(lambda: tree.merge(diff)) < 400
-    kept.append(tree.copy())
+    kept.append(tree.snapshot())
     assert kept[0].html() != kept[1].html()
 
 
@@ -144,5 +144,5 @@ def test_a_part_of_a_tree_is_told_as_the_wire_has_it() -> None:
     rows_of = {"s": ["<li>", "</li>"], "k": {"0": {"0": "a"}, "kc": 1}}
     streamed_of = {"s": ["<li", ">", "</li>"], **stream(("i0", -1, None, False))}
     changes = tree.merge({"0": rows_of, "1": streamed_of})
-    assert [as_sent(change.new) for change in changes.paths] == [rows_of, streamed_of]
+    assert [wire_value(change.new) for change in changes.paths] == [rows_of, streamed_of]
     assert [change.size for change in changes.paths] == [49, 119]

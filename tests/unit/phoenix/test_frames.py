@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livegate.phoenix.frames import Frame, NotPhoenix, decode, encode, vsn_of
+from livegate.phoenix.frames import Frame, NotPhoenix, decode, encode, parse_vsn
 
 SOAK = os.environ.get("LIVEGATE_SOAK") == "1"
 BIN = bytes([0x01])
@@ -134,7 +134,7 @@ def test_half_a_surrogate_pair_is_written_escaped() -> None:
     ],
 )  # fmt: skip
 def test_the_version_is_chosen_as_phoenix_chooses_it(value: str | None, vsn: str | None) -> None:
-    assert vsn_of(value) == vsn
+    assert parse_vsn(value) == vsn
 
 
 names = st.text(st.characters(codec="utf-8"), max_size=60)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from livegate.phoenix.frames import Frame, NotPhoenix
-from livegate.phoenix.longpoll import Answer, Poll, Polled, parse_answer, parse_request
+from livegate.phoenix.longpoll import PolledFrame, PollRequest, PollResponse, parse_request, parse_response
 
 TEXT = b'["1","1","room:a","phx_join",{}]'
 JOIN = Frame("1", "1", "room:a", "phx_join", {})
@@ -15,32 +15,32 @@ PUSH = Frame("1", "12", "room:a", "bin", b"\0\xff")
 
 
 def test_a_poll_has_no_frames() -> None:
-    assert parse_request("GET", "vsn=2.0.0", b"", None) == Poll("poll", False, "2")
-    assert parse_request("GET", "vsn=2.0.0&token=SFMy", b"", None) == Poll("poll", True, "2")
-    assert parse_request("GET", "vsn=9", b"", None) == Poll("poll", False, None)
+    assert parse_request("GET", "vsn=2.0.0", b"", None) == PollRequest("poll", False, "2")
+    assert parse_request("GET", "vsn=2.0.0&token=SFMy", b"", None) == PollRequest("poll", True, "2")
+    assert parse_request("GET", "vsn=9", b"", None) == PollRequest("poll", False, None)
 
 
 def test_lines_are_text_or_the_base64_of_binary() -> None:
     body = TEXT + b"\n" + base64.b64encode(BINARY) + b"\n\n!!"
     found = parse_request("POST", "vsn=2.0.0&token=x", body, "application/x-ndjson; charset=utf-8")
-    assert isinstance(found, Poll)
+    assert isinstance(found, PollRequest)
     assert found.frames == (
-        Polled(JOIN, TEXT),
-        Polled(PUSH, BINARY, text=False),
-        Polled(NotPhoenix("neither JSON nor base64"), b"!!"),
+        PolledFrame(JOIN, TEXT),
+        PolledFrame(PUSH, BINARY, text=False),
+        PolledFrame(NotPhoenix("neither JSON nor base64"), b"!!"),
     )
 
 
 def test_the_older_clients_send_one_message() -> None:
     found = parse_request("POST", "token=x", b'{"topic":"t","event":"e","payload":{},"ref":"1"}', "application/json")
-    assert isinstance(found, Poll)
+    assert isinstance(found, PollRequest)
     assert found.vsn == "1"
     assert [each.frame for each in found.frames] == [Frame(None, "1", "t", "e", {})]
 
 
 def test_more_lines_than_phoenix_takes_are_not_read() -> None:
     found = parse_request("POST", "vsn=2.0.0", (TEXT + b"\n") * 500, "application/x-ndjson")
-    assert isinstance(found, Poll)
+    assert isinstance(found, PollRequest)
     assert len(found.frames) == 100
 
 
@@ -56,22 +56,25 @@ def test_a_query_of_too_many_fields_is_none_of_it() -> None:
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
-        ({"messages": [], "status": 410, "token": "SFMy.x"}, Answer(410, "SFMy.x")),
-        ({"status": 200, "token": None, "messages": [TEXT.decode(), 7]}, Answer(200, None, (Polled(JOIN, TEXT),))),
-        ({"status": 204}, Answer(204, None)),
-        ({"status": 200, "messages": "x"}, Answer(200, None)),
+        ({"messages": [], "status": 410, "token": "SFMy.x"}, PollResponse(410, "SFMy.x")),
+        (
+            {"status": 200, "token": None, "messages": [TEXT.decode(), 7]},
+            PollResponse(200, None, (PolledFrame(JOIN, TEXT),)),
+        ),
+        ({"status": 204}, PollResponse(204, None)),
+        ({"status": 200, "messages": "x"}, PollResponse(200, None)),
     ],
 )
-def test_an_answer_has_its_status_in_its_body(body: object, answer: Answer) -> None:
-    assert parse_answer(json.dumps(body).encode()) == answer
+def test_an_answer_has_its_status_in_its_body(body: object, answer: PollResponse) -> None:
+    assert parse_response(json.dumps(body).encode()) == answer
 
 
 def test_half_a_surrogate_in_an_answer_is_no_exception() -> None:
-    found = parse_answer(b'{"status":200,"messages":["\\ud800"]}')
-    assert isinstance(found, Answer)
+    found = parse_response(b'{"status":200,"messages":["\\ud800"]}')
+    assert isinstance(found, PollResponse)
     assert isinstance(found.frames[0].frame, NotPhoenix)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"status":true}', b"[" * 100_000, b"\xff"])
 def test_anything_else_is_none(body: bytes) -> None:
-    assert isinstance(parse_answer(body), NotPhoenix)
+    assert isinstance(parse_response(body), NotPhoenix)

@@ -24,12 +24,12 @@ def replayed() -> Tracker:
             sockets[line["flow"]].close(line["code"], line["reason"], line["by"], line["at"])
         elif line["kind"] == "frame":
             data = base64.b64decode(line["data"]) if line.get("base64") else line["data"].encode()
-            note = sockets[line["flow"]].frame(
+            note = sockets[line["flow"]].read_frame(
                 data, text=not line.get("base64"), from_client=line["dir"] == "up", at=line["at"]
             )
-            assert note.what == line["what"]
+            assert note.kind == line["what"]
             assert note.view is None or note.view.tree_problem is None
-            assert note.sentence.split(" after ")[0] == line["text"].split(" after ")[0]
+            assert note.summary.split(" after ")[0] == line["text"].split(" after ")[0]
     return tracker
 
 
@@ -41,11 +41,11 @@ def test_the_demos_recording_gives_its_sessions_views_crash_and_upload() -> None
     assert set(main[1:]) == {"/login"}
     first = sessions[0]
     assert (first.crashes + first.rejoins, first.unanswered) == (1, 1)
-    names = {event.name for event in first.events}
+    names = {event.name for event in first.pushes}
     assert {"inc", "dec", "slow", "crash", "add"} <= names
     (upload,) = first.uploads.values()
     assert (upload.name, upload.size, upload.sent) == ("picture.bin", 204800, 204800)
-    slow = [trip for (_, name), trips in first.timings().items() for trip in trips if name == "slow"]
+    slow = [trip for (_, name), trips in first.round_trips_by_event().items() for trip in trips if name == "slow"]
     assert 0.65 < slow[0] < 0.75
 
 
@@ -65,7 +65,7 @@ def test_round_trips_are_those_of_an_independent_calculation() -> None:
     assert sum(map(len, expected.values())) > 10
     found: dict[str, list[float]] = {}
     for session in replayed().sessions.values():
-        for (_, event), trips in session.timings().items():
+        for (_, event), trips in session.round_trips_by_event().items():
             found.setdefault(event, []).extend(trips)
     for event, trips in expected.items():
         assert sorted(found[event]) == pytest.approx(sorted(trips))

@@ -16,9 +16,9 @@ from livegate.inspect.recorder import Recorder
 from livegate.observe.history.addon import History
 from livegate.observe.history.recordings import RecordedFrame
 from livegate.observe.metrics.addon import Metrics
-from livegate.phoenix.model import Session, SocketSeen, View
+from livegate.phoenix.model import Session, SocketInfo, View
 from livegate.phoenix.rendered.tree import Tree
-from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.pipeline.drain import Drain
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, Settings, load_settings
@@ -58,14 +58,14 @@ class Parts:
 def session(number: int, **values: Any) -> Session:
     made = Session(number, f"phx-{number}", 100.0, 110.0)
     made.views["lv:a"] = View("lv:a", module="Demo.CountLive", path="/count", state="up")
-    made.sockets.append(SocketSeen("websocket", "2.0.0", 100.0, id="flow"))
+    made.sockets.append(SocketInfo("websocket", "2.0.0", 100.0, id="flow"))
     for name, value in values.items():
         setattr(made, name, value)
     return made
 
 
 def kept(place: int = 0, data: bytes = b"{}", page: Tree | None = None, *, text: bool = True) -> RecordedFrame:
-    note = Note("event", float(place), from_client=True, size=len(data), frame=None)
+    note = FrameInfo("event", float(place), from_client=True, size=len(data), frame=None)
     return RecordedFrame(note, "ok", "View", None, page, data, text, "flow", "socket")
 
 

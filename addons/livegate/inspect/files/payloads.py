@@ -8,8 +8,8 @@ from livegate.inspect.files.replay import Line
 from livegate.inspect.text import changes_text, raw_text
 from livegate.phoenix.formatting import size_text
 from livegate.phoenix.frames import Frame
-from livegate.phoenix.sessions.frame_info import Note
-from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.frame_info import FrameInfo
+from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.printable import escaped
 from livegate.redaction.redactor import Redactor
@@ -26,7 +26,7 @@ class PayloadFormatter:
     def __init__(self) -> None:
         self._redactor = Redactor()
         self._tracker = Tracker()
-        self._sockets: dict[str, Channels] = {}
+        self._sockets: dict[str, SocketTracker] = {}
 
     def format(self, line: Line) -> str:
         """Say what a line's frame carried. Has to be called with every line, in order."""
@@ -42,14 +42,14 @@ class PayloadFormatter:
         data, is_text = found
         if flow not in self._sockets:
             self._sockets[flow] = self._tracker.open(DEFAULT_URL, 0.0)
-        note = self._sockets[flow].frame(
+        note = self._sockets[flow].read_frame(
             data, text=is_text, from_client=line.get("dir") == "up", at=float(line.get("at") or 0)
         )
         changes = changes_text(note.changes, self._redactor) if note.changes is not None else []
         content = self._content(note, data, is_text).split("\n")
         return "\n".join([*map(escaped, changes), *(f"  {escaped(each)}" for each in content)])
 
-    def _content(self, note: Note, data: bytes, is_text: bool) -> str:
+    def _content(self, note: FrameInfo, data: bytes, is_text: bool) -> str:
         if not is_text or not isinstance(note.frame, Frame):
             return raw_text(data, text=is_text, redactor=self._redactor)
         # As in the frame on the wire, only with room to read.

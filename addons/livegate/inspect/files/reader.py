@@ -22,8 +22,8 @@ from livegate.inspect.files.har import MAX_HAR_BYTES, har_lines
 from livegate.inspect.files.replay import FRAME_LOG, Contents, Line, ReadError
 from livegate.inspect.text import clock_text
 from livegate.phoenix.rendered.tree import TreeError
-from livegate.phoenix.sessions.page import page_of
-from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.page import current_page
+from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.printable import escaped
 
@@ -162,7 +162,7 @@ def format_line(line: Line) -> str:
 def page_at(lines: Iterator[Line], number: int) -> str:
     """The page as it was when frame `number` had come. Raises ReadError with why it cannot be shown."""
     tracker = Tracker()
-    sockets: dict[str, Channels] = {}
+    sockets: dict[str, SocketTracker] = {}
     for line in lines:
         flow = str(line.get("flow"))
         if line.get("kind") == "open":
@@ -175,7 +175,7 @@ def page_at(lines: Iterator[Line], number: int) -> str:
     raise ReadError(f"there is no line {number}")
 
 
-def _feed(channels: Channels, line: Line) -> None:
+def _feed(channels: SocketTracker, line: Line) -> None:
     data = line.get("data")
     if not isinstance(data, str):
         return
@@ -184,13 +184,13 @@ def _feed(channels: Channels, line: Line) -> None:
         raw = data.encode() if text else base64.b64decode(data)
     except (binascii.Error, UnicodeEncodeError):
         return
-    channels.frame(raw, text=text, from_client=line.get("dir") == "up", at=float(line.get("at") or 0))
+    channels.read_frame(raw, text=text, from_client=line.get("dir") == "up", at=float(line.get("at") or 0))
 
 
-def _page(channels: Channels | None, number: int) -> str:
+def _page(channels: SocketTracker | None, number: int) -> str:
     session = channels.session if channels is not None else None
     main = session.main if session is not None else None
-    page = page_of(session) if session is not None else None
+    page = current_page(session) if session is not None else None
     if page is None:
         why = (
             main.tree_problem

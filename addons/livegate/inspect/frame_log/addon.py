@@ -9,7 +9,7 @@ from mitmproxy.websocket import WebSocketMessage
 
 from livegate.inspect.frame_log.writer import FrameLogWriter, Line, frame_line
 from livegate.inspect.recorder import ObservedExchange, ObservedFrame, Recorder, channels_of, note_of
-from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog
 from livegate.tasks import retain
@@ -97,7 +97,7 @@ class FrameLogger:
     def _log_frame(self, seen: ObservedFrame) -> None:
         """Log a frame of Phoenix."""
         if self.writer is not None:
-            line = frame_line(seen.note, seen.channels.seen.id)
+            line = frame_line(seen.note, seen.channels.info.id)
             if seen.flow.websocket is None:
                 line["via"] = seen.flow.id
             self.writer.put(line, seen.data, text=seen.text)
@@ -117,9 +117,9 @@ class FrameLogger:
         if polled is not None and polled.opened:
             self.writer.put(self._open_line(seen.flow, polled.at, "longpoll"))
 
-    def _log_longpoll_end(self, channels: Channels) -> None:
+    def _log_longpoll_end(self, channels: SocketTracker) -> None:
         """A long-poll socket has ended."""
-        seen = channels.seen
+        seen = channels.info
         if self.writer is not None:
             line = {"kind": "close", "at": seen.closed_at, "flow": seen.id, "session": _session_number(channels)}
             by = "client" if seen.closed_by == "client" else "server"
@@ -132,7 +132,7 @@ class FrameLogger:
         return self._redactor.url(flow.request.pretty_url)
 
 
-def _session_number(channels: Channels | None) -> int | None:
+def _session_number(channels: SocketTracker | None) -> int | None:
     session = channels.session if channels is not None else None
     return session.number if session is not None else None
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from livegate.lenient_json import json_bytes
-from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog, Payloads
 
@@ -132,9 +132,9 @@ def _open(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "ab")
 
 
-def frame_line(note: Note, flow_id: str) -> Line:
+def frame_line(note: FrameInfo, flow_id: str) -> Line:
     """The line of one frame, without its data."""
-    event = note.event
+    event = note.push
     trip = event.round_trip if event is not None else None
     return {
         "kind": "frame",
@@ -143,8 +143,8 @@ def frame_line(note: Note, flow_id: str) -> Line:
         "flow": flow_id,
         "dir": "up" if note.from_client else "down",
         "size": note.size,
-        "what": note.what,
-        "text": note.sentence,
+        "what": note.kind,
+        "text": note.summary,
         "view": note.view.label if note.view is not None else None,
         "event": event.name if event is not None else None,
         "ref": event.ref if event is not None else None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from livegate.phoenix.formatting import shortened
-from livegate.phoenix.model import Event, SocketSeen
+from livegate.phoenix.model import Push, SocketInfo
 
 MAX_NAMES = 3
 """Events of which a cause tells by name."""
@@ -55,13 +55,13 @@ class Case:
     by: str = ""
     """Who ended it: client, backend, gateway."""
     reason: str = ""
-    socket: SocketSeen | None = None
+    socket: SocketInfo | None = None
     """Of a socket that has ended and that carried Phoenix's channels: how its frames went."""
-    previous_socket: SocketSeen | None = None
+    previous_socket: SocketInfo | None = None
     """The socket of the same session that had ended last before."""
     heartbeat_pending: bool = False
     """Whether the client's last heartbeat had no answer."""
-    unanswered: tuple[Event, ...] = ()
+    unanswered: tuple[Push, ...] = ()
     """The pushes that the socket's end left without an answer."""
 
     def key(self, setting: str) -> str:
@@ -109,12 +109,12 @@ def rule(rules: list[Rule]) -> Callable[[Callable[[Case], Words | None]], Rule]:
     return made
 
 
-def idle_seconds(socket: SocketSeen | None) -> float | None:
+def idle_seconds(socket: SocketInfo | None) -> float | None:
     """Seconds from the last frame of a socket to its end; None when that is not known."""
-    return None if socket is None or socket.closed_at is None else socket.closed_at - socket.last_at
+    return None if socket is None or socket.closed_at is None else socket.closed_at - socket.last_frame_at
 
 
-def names_of(events: Iterable[Event]) -> str:
+def names_of(events: Iterable[Push]) -> str:
     """Events by name and view, each once, the latest first: `"save" on CartLive, the join of MenuLive`."""
     found: list[str] = []
     for event in reversed(list(events)):

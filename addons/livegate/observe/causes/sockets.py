@@ -1,7 +1,7 @@
 """Causes of WebSockets that ended: by close code, by who closed, and by the gateway's own reasons."""
 
 from livegate.observe.causes.case import Case, Rule, Words, idle_seconds, names_of, rule
-from livegate.phoenix.model import SocketSeen
+from livegate.phoenix.model import SocketInfo
 from livegate.redaction.printable import printable
 from livegate.websocket import close_codes
 
@@ -188,7 +188,7 @@ def app_idle(case: Case) -> Words | None:
     )
 
 
-def _without_heartbeats(socket: SocketSeen | None) -> bool:
+def _without_heartbeats(socket: SocketInfo | None) -> bool:
     quiet = idle_seconds(socket)
     return socket is not None and quiet is not None and quiet >= IDLE_S and socket.heartbeats == 0
 

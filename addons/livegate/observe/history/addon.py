@@ -15,10 +15,10 @@ from livegate.observe.history.recordings import RecordedFrame, RecordingStore
 from livegate.observe.history.stylesheets import StylesheetCache
 from livegate.observe.history.time_series import TimeSeries
 from livegate.observe.metrics.addon import route_of
-from livegate.phoenix.model import Incident, Session, SocketSeen
+from livegate.phoenix.model import Incident, Session, SocketInfo
 from livegate.phoenix.page_html import is_socket_url
-from livegate.phoenix.sessions.page import page_of
-from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.page import current_page
+from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.pipeline.exchange.record import Exchange, exchange_of, socket_stats
 from livegate.redaction.content_coding import decoded_body
 from livegate.redaction.redactor import Redactor
@@ -63,7 +63,7 @@ class History:
         if number not in self._sessions:
             self._track(session, seen.flow)
         self._changed(number)
-        event = note.event
+        event = note.push
         if event is not None and not note.from_client and event.kind in _TIMED and event.round_trip is not None:
             self.time_series.add_round_trip(event.round_trip)
         self._record(session, seen)
@@ -78,7 +78,7 @@ class History:
         self._changed(guessed.number)
         self._changed(found.number)
 
-    def _socket_ended(self, channels: Channels) -> None:
+    def _socket_ended(self, channels: SocketTracker) -> None:
         """A long-poll socket has ended without a word."""
         session = channels.session
         if session is not None and session.number in self._sessions:
@@ -90,11 +90,11 @@ class History:
         recording = self.recordings.get_or_create(session.number)
         page = recording.page
         if page is None or (not note.from_client and note.view is not None):
-            page = page_of(session, page)
-        outcome = note.event.outcome if note.event is not None else None
+            page = current_page(session, page)
+        outcome = note.push.outcome if note.push is not None else None
         view = note.view.label if note.view is not None else None
         kept = RecordedFrame(
-            note, outcome, view, note.changes, page, seen.data, seen.text, seen.flow.id, seen.channels.seen.id
+            note, outcome, view, note.changes, page, seen.data, seen.text, seen.flow.id, seen.channels.info.id
         )
         self.recordings.add_bytes(recording.add(kept))
 
@@ -103,7 +103,7 @@ class History:
         polled = seen.polled.replaced if seen.polled is not None else None
         exchange = exchange_of(seen.flow)
         if polled is not None and exchange is not None:
-            self._record_close(seen.flow, exchange, polled, (polled.seen.close_code or 1006, "backend", ""))
+            self._record_close(seen.flow, exchange, polled, (polled.info.close_code or 1006, "backend", ""))
         if not self.active or seen.number is None:
             return
         if seen.page is not None:
@@ -122,7 +122,7 @@ class History:
         exchange = exchange_of(flow)
         self._sessions[session.number] = (session, route_of(exchange) if exchange is not None else "")
         if len(self._sessions) > self._tracker.limits.sessions:
-            for number in [number for number, (each, _) in self._sessions.items() if not each.kept]:
+            for number in [number for number, (each, _) in self._sessions.items() if not each.is_stored]:
                 del self._sessions[number]
                 self._changed(number)  # which tells that it is gone
             while len(self._changed_at) > 2 * self._tracker.limits.sessions:
@@ -198,7 +198,7 @@ class History:
         self._record_close(flow, exchange, channels_of(flow), (code, by, websocket.close_reason or ""))
 
     def _record_close(
-        self, flow: http.HTTPFlow, exchange: Exchange, channels: Channels | None, end: tuple[int, str, str]
+        self, flow: http.HTTPFlow, exchange: Exchange, channels: SocketTracker | None, end: tuple[int, str, str]
     ) -> None:
         """Judge the end of a socket by what is known of this socket."""
         code, by, reason = end
@@ -206,16 +206,16 @@ class History:
         name = exchange.service.name if exchange.service is not None else ""
         case = Case(service=name, code=code, by=by, reason=reason)
         if channels is not None and session is not None:
-            channels.seen.closed_by = by
+            channels.info.closed_by = by
             self._changed(session.number)
-            lost = unanswered_of(channels.lost)
-            before = _previous_socket(session, channels.seen)
-            beat = any(each.kind == "heartbeat" for each in channels.lost)
-            case = replace(case, socket=channels.seen, previous_socket=before, heartbeat_pending=beat, unanswered=lost)
+            lost = unanswered_of(channels.unanswered)
+            before = _previous_socket(session, channels.info)
+            beat = any(each.kind == "heartbeat" for each in channels.unanswered)
+            case = replace(case, socket=channels.info, previous_socket=before, heartbeat_pending=beat, unanswered=lost)
         self.feed.closed(flow, exchange, case, session)
 
 
-def _previous_socket(session: Session, socket: SocketSeen) -> SocketSeen | None:
+def _previous_socket(session: Session, socket: SocketInfo) -> SocketInfo | None:
     """The socket of a session that had ended last when another one was opened."""
     ended = [each for each in session.sockets if each.closed_at is not None and each.closed_at <= socket.opened_at]
     return max(ended, key=lambda each: each.closed_at or 0.0, default=None)

@@ -17,7 +17,7 @@ from livegate.inspect.recorder import ObservedIncident, Recorder
 from livegate.observe.causes import Case, causes_of
 from livegate.observe.history.incident_json import cause_json, incident_json
 from livegate.observe.history.time_series import TimeSeries
-from livegate.phoenix.model import Event, Incident, Session
+from livegate.phoenix.model import Incident, Push, Session
 from livegate.phoenix.page_html import is_socket_url, vsn_of_url
 from livegate.pipeline.exchange.record import Exchange, exchange_of
 from livegate.redaction.printable import printable
@@ -146,7 +146,7 @@ class IncidentFeed:
         self._entries[kind].append(self._redactor.redact(entry))
 
 
-def unanswered_of(lost: list[Event]) -> tuple[Event, ...]:
+def unanswered_of(lost: list[Push]) -> tuple[Push, ...]:
     """Return of the pushes that a socket's end left those that are always answered: joins, and LiveView's events."""
     return tuple(
         each for each in lost if each.kind == "join" or (each.kind in _NAMED_KINDS and each.topic.startswith("lv:"))

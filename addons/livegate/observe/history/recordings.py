@@ -13,7 +13,7 @@ from msgspec import Struct
 from livegate.inspect.frame_log.writer import frame_line
 from livegate.phoenix.model import Outcome
 from livegate.phoenix.rendered.changes import Changes
-from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.phoenix.sessions.page import Page
 
 MAX_FRAMES = 2000
@@ -28,7 +28,7 @@ OVERHEAD_BYTES = 2500
 class RecordedFrame(Struct, gc=False):
     """A frame. Its line is made when somebody asks for it: of most frames nobody ever does."""
 
-    note: Note
+    note: FrameInfo
     outcome: Outcome | None
     """Of the note's event when the frame had come; later it may have another."""
     view: str | None
@@ -48,7 +48,7 @@ class RecordedFrame(Struct, gc=False):
         line = frame_line(self.note, self.flow)
         if self.note.from_client:
             line["ms"] = None
-        push = self.note.event.kind if self.note.event is not None else None
+        push = self.note.push.kind if self.note.push is not None else None
         return line | {"outcome": self.outcome, "view": self.view, "socket": self.socket, "push": push}
 
 

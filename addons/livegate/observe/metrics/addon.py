@@ -196,19 +196,19 @@ class Metrics:
 
     def on_frame(self, seen: ObservedFrame) -> None:
         """A frame of a LiveView session was understood."""
-        note, event = seen.note, seen.note.event
-        if note.what in _INCIDENTS:
-            self._child(self._liveview.incidents, _route(seen.flow), note.what).inc()
-        elif note.what == "joined":
+        note, event = seen.note, seen.note.push
+        if note.kind in _INCIDENTS:
+            self._child(self._liveview.incidents, _route(seen.flow), note.kind).inc()
+        elif note.kind == "joined":
             self._record_join(_route(seen.flow), again=note.view is not None and note.view.rejoins)
-        if event is None or note.from_client or event.kind not in _TIMED or event.answered_at is None:
+        if event is None or note.from_client or event.kind not in _TIMED or event.replied_at is None:
             return
         module = note.view.module if note.view is not None else None
         # Only what a backend has answered well is a name of its own: anybody can make up views and events.
         labels = self._events.bounded(
             _route(seen.flow), view_label(module), event_label(event.kind, event.name), may_grow=event.outcome == "ok"
         )
-        self._child(self._liveview.event_durations, *labels).observe(max(0.0, event.answered_at - event.sent_at))
+        self._child(self._liveview.event_durations, *labels).observe(max(0.0, event.replied_at - event.sent_at))
         self._child(self._liveview.diff_bytes, *labels).inc(event.diff_size)
 
     def on_incident(self, seen: ObservedIncident) -> None:

@@ -179,7 +179,7 @@ class Tracing(Idling):
         if exchange is None or self._spans is None:
             return  # of a file that was loaded
         upgrade = traced.request.context if traced is not None and traced.request.recorded else None
-        self._spans.on_frame(seen.note, seen.channels.seen, route_of(exchange), upgrade)
+        self._spans.on_frame(seen.note, seen.channels.info, route_of(exchange), upgrade)
 
     def _on_exchange(self, seen: ObservedExchange) -> None:
         traced = _trace_of(seen.flow)
@@ -213,7 +213,7 @@ class Tracing(Idling):
             "livegate.bytes.up": report.bytes_in,
             "livegate.bytes.down": report.bytes_out,
         }
-        self._spans.end_socket(channels.seen.id, websocket.timestamp_end or time.time(), attributes)
+        self._spans.end_socket(channels.info.id, websocket.timestamp_end or time.time(), attributes)
 
     def _end_request(self, flow: http.HTTPFlow, exchange: Exchange, status: int, reason: str) -> None:
         spans, sampler = self._spans, self.context.sampler

@@ -11,8 +11,8 @@ from typing import Literal
 
 from livegate.observe.metrics.labels import OTHER, event_label, view_label
 from livegate.phoenix.formatting import shortened
-from livegate.phoenix.model import Event, SocketSeen, View
-from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.model import Push, SocketInfo, View
+from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.pipeline.fields.trace_context import RequestTrace, Sampler, SpanContext
 from livegate.redaction.redactor import Redactor
 
@@ -83,7 +83,7 @@ class _Trace:
 
 @dataclass(slots=True)
 class _OpenPush:
-    event: Event
+    event: Push
     context: SpanContext
     view: str
 
@@ -92,7 +92,7 @@ class _OpenPush:
 class _OpenSocket:
     trace: _Trace
     context: SpanContext
-    info: SocketSeen
+    info: SocketInfo
     last_activity: float
     upgrade: SpanContext | None
     pushes: OrderedDict[int, _OpenPush] = field(default_factory=OrderedDict)
@@ -152,7 +152,7 @@ class Spans:
 
     # Frames
 
-    def on_frame(self, note: Note, seen: SocketSeen, service: str, upgrade: SpanContext | None) -> None:
+    def on_frame(self, note: FrameInfo, seen: SocketInfo, service: str, upgrade: SpanContext | None) -> None:
         """A frame of a socket was understood; `upgrade` is the span of the request that opened the socket."""
         session, view = note.session, note.view
         socket = self._sockets.get(seen.id)
@@ -169,19 +169,19 @@ class Spans:
             trace.view, trace.path = self._view(view), trace.path or self.text(view.path or "")
         self._record_frame(socket, note, view)
 
-    def _record_frame(self, socket: _OpenSocket, note: Note, view: View) -> None:
-        event = note.event
+    def _record_frame(self, socket: _OpenSocket, note: FrameInfo, view: View) -> None:
+        event = note.push
         if note.from_client:
             if event is not None and event.kind in _SPAN_KINDS:
                 self._start_push(socket, event, view)
-        elif note.what == "diff":
+        elif note.kind == "diff":
             attributes: dict[str, Value] = {"liveview.view": self._view(view), "liveview.diff_bytes": note.diff_size}
             socket.diffs.append(SpanEvent("diff", _ns(note.at), attributes))
             socket.diff_count += 1
             socket.diff_bytes += note.diff_size
             socket.trace.counts["diff_bytes"] += note.diff_size
-        elif note.what in ("crash", "close"):
-            socket.trace.counts["crashes"] += note.what == "crash"
+        elif note.kind in ("crash", "close"):
+            socket.trace.counts["crashes"] += note.kind == "crash"
             self._end_settled(socket, note.at)
         elif event is not None and (push := socket.pushes.pop(id(event), None)) is not None:
             self._end_push(socket, push, note.at, event.outcome)
@@ -198,7 +198,7 @@ class Spans:
             _, oldest = self._traces.popitem(last=False)
             self._end_root(oldest)
 
-    def _open_socket(self, trace: _Trace, seen: SocketSeen, at: float, upgrade: SpanContext | None) -> _OpenSocket:
+    def _open_socket(self, trace: _Trace, seen: SocketInfo, at: float, upgrade: SpanContext | None) -> _OpenSocket:
         self._traces.move_to_end(trace.session)
         if len(self._sockets) >= MAX_SOCKETS:
             _, oldest = self._sockets.popitem(last=False)
@@ -208,7 +208,7 @@ class Spans:
         trace.counts["sockets"] += 1
         return socket
 
-    def _start_push(self, socket: _OpenSocket, event: Event, view: View) -> None:
+    def _start_push(self, socket: _OpenSocket, event: Push, view: View) -> None:
         socket.pushes[id(event)] = _OpenPush(event, self._child_context(socket.trace), self._view(view))
         socket.trace.counts["joins" if event.kind == "join" else "events"] += 1
         if len(socket.pushes) > MAX_OPEN_PUSHES:
@@ -321,7 +321,7 @@ class Spans:
     def _view(self, view: View) -> str:
         return self.text(view.module or view.label)
 
-    def _span_name(self, event: Event, view: str) -> str:
+    def _span_name(self, event: Push, view: str) -> str:
         """What a span is called: never more than a word that fits for a label."""
         word = event_label(event.kind, self.text(event.name)) if event.kind == "event" else view_label(view)
         if event.kind not in ("event", "join") or word == OTHER:

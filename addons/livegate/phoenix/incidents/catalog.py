@@ -7,13 +7,13 @@ Phoenix.Channel.Server 1.8, Phoenix.LiveView.Channel 0.18 to 1.2.
 from collections.abc import Iterable
 
 from livegate.phoenix.formatting import shortened
-from livegate.phoenix.model import Event, Opening, View
+from livegate.phoenix.model import ConnectInfo, Push, View
 from livegate.phoenix.topics import UPLOAD_TOPIC
 
-type Words = tuple[str, str, str, str]
+type IncidentText = tuple[str, str, str, str]
 """Slug, title, why, what to do."""
 
-MAX_NAMED = 3
+MAX_NAMED_EVENTS = 3
 """Events of which an incident tells by name in a sentence."""
 JOIN_TIMEOUT_S = 10.0
 """How long phoenix.js waits for the answer to a push, joins included, unless the page sets another `timeout`."""
@@ -47,7 +47,7 @@ _LOG = "Look for the exception in the app's log at this moment"
 _SHORT_ENOUGH = 20
 
 
-def crashed(view: View, lost: Iterable[Event], parent: str) -> Words:
+def crashed(view: View, lost: Iterable[Push], parent: str) -> IncidentText:
     """A channel's process ended abnormally."""
     if view.topic.startswith(UPLOAD_TOPIC):
         why = f"The channel process of the upload {_label(view)} ended abnormally (`phx_error`)."
@@ -58,13 +58,15 @@ def crashed(view: View, lost: Iterable[Event], parent: str) -> Words:
     return "view-crashed", "LiveView crashed", f"{_process(view, parent)}{_lost(lost)}", f"{_LOG}."
 
 
-def crashed_again(view: View, times: int, seconds: float, lost: Iterable[Event], parent: str) -> Words:
+def crash_loop(view: View, times: int, seconds: float, lost: Iterable[Push], parent: str) -> IncidentText:
     """A LiveView's process ended abnormally, and not for the first time."""
     why = f"{_process(view, parent)} It crashed {times} times within {max(1.0, seconds):.0f} s.{_lost(lost)}"
     return "crash-loop", "LiveView crashes again and again", why, f"{_LOG}; the frames before each crash are kept."
 
 
-def refused(view: View, reason: str, response: dict[str, object], opening: Opening, *, navigated: bool) -> Words:
+def join_refused(
+    view: View, reason: str, response: dict[str, object], connect_info: ConnectInfo, *, navigated: bool
+) -> IncidentText:
     """The join of a LiveView, a channel or an upload was answered with an error that is no redirect."""
     if view.topic.startswith(UPLOAD_TOPIC):
         why = f"The app refused the channel of the upload {_label(view)}: {_said(reason)}."
@@ -77,13 +79,15 @@ def refused(view: View, reason: str, response: dict[str, object], opening: Openi
         if reason == "join crashed":
             todo = f"{_LOG}: Phoenix says so when `join/3` raises."
         return "channel-refused", "Channel refused the join", why, todo
-    return _refused_view(view, reason, response, opening, navigated=navigated)
+    return _refused_view(view, reason, response, connect_info, navigated=navigated)
 
 
-def _refused_view(view: View, reason: str, response: dict[str, object], opening: Opening, *, navigated: bool) -> Words:
+def _refused_view(
+    view: View, reason: str, response: dict[str, object], connect_info: ConnectInfo, *, navigated: bool
+) -> IncidentText:
     match reason:
         case "stale":
-            return _stale(opening)
+            return _stale(connect_info)
         case "unauthorized":
             return _unauthorized(navigated=navigated)
         case "reload":
@@ -94,14 +98,14 @@ def _refused_view(view: View, reason: str, response: dict[str, object], opening:
     return "join-refused", "Join refused", why, "Look at the app's log at this moment."
 
 
-def reload_loop(times: int, words: Words) -> Words:
+def reload_loop(times: int, words: IncidentText) -> IncidentText:
     """The same page was loaded again and again by one browser, and its join refused each time."""
     _, _, why, todo = words
     why = f"{why} The join was refused as well at the {times} loads of the page by this browser just before."
     return "reload-loop", "The page reloads in a loop", why, todo
 
 
-def _topic_unknown(view: View) -> Words:
+def _topic_unknown(view: View) -> IncidentText:
     return (
         "topic-unknown",
         "No channel for this topic",
@@ -110,7 +114,7 @@ def _topic_unknown(view: View) -> Words:
     )
 
 
-def _too_many(view: View) -> Words:
+def _too_many(view: View) -> IncidentText:
     return (
         "too-many-channels",
         "Too many channels on one socket",
@@ -123,8 +127,8 @@ _BY_PHOENIX = {"unmatched topic": _topic_unknown, "too many channels joined": _t
 """Reasons that Phoenix itself gives for any channel."""
 
 
-def _stale(opening: Opening) -> Words:
-    if not opening.csrf:
+def _stale(connect_info: ConnectInfo) -> IncidentText:
+    if not connect_info.csrf:
         return (
             "csrf-missing",
             "Join refused as stale: no CSRF token",
@@ -134,7 +138,7 @@ def _stale(opening: Opening) -> Words:
                 'the tag `<meta name="csrf-token">` in the root layout.'
             ),
         )
-    if opening.cookie is False:
+    if connect_info.cookie is False:
         return (
             "cookie-missing",
             "Join refused as stale: no cookie",
@@ -159,7 +163,7 @@ def _stale(opening: Opening) -> Words:
     )
 
 
-def _unauthorized(*, navigated: bool) -> Words:
+def _unauthorized(*, navigated: bool) -> IncidentText:
     why = "LiveView refused the join as `unauthorized`."
     todo = "Look at `live_session` in the app's router, and whether it changed since the page was loaded."
     if navigated:
@@ -168,7 +172,7 @@ def _unauthorized(*, navigated: bool) -> Words:
     return "unauthorized", "Join refused as unauthorized", why, todo
 
 
-def _reload(response: dict[str, object]) -> Words:
+def _reload(response: dict[str, object]) -> IncidentText:
     status = response.get("status")
     which = f"HTTP status {status}" if isinstance(status, int) else "an HTTP status"
     return (
@@ -179,7 +183,7 @@ def _reload(response: dict[str, object]) -> Words:
     )
 
 
-def _join_crashed() -> Words:
+def _join_crashed() -> IncidentText:
     return (
         "join-crashed",
         "LiveView crashed when it was joined",
@@ -188,7 +192,7 @@ def _join_crashed() -> Words:
     )
 
 
-def join_late(view: View | None, topic: str, seconds: float) -> Words:
+def join_late(view: View | None, topic: str, seconds: float) -> IncidentText:
     """A join waited for its answer for longer than phoenix.js does."""
     what = _label(view) if view is not None and view.is_live else f"`{_typed(topic)}`"
     return (
@@ -199,7 +203,7 @@ def join_late(view: View | None, topic: str, seconds: float) -> Words:
     )
 
 
-def event_late(event: Event, seconds: float) -> Words:
+def event_late(event: Push, seconds: float) -> IncidentText:
     """An event waited for its answer for longer than LiveView's client does."""
     return (
         "event-late",
@@ -212,7 +216,7 @@ def event_late(event: Event, seconds: float) -> Words:
     )
 
 
-def long_poll_pinned(*, failed: bool) -> Words:
+def long_poll_pinned(*, failed: bool) -> IncidentText:
     """A tab whose WebSocket failed, or that had one, is on long-poll."""
     before = (
         "A WebSocket of this page, or of the one that the browser had loaded before, could not be opened"
@@ -230,7 +234,7 @@ def long_poll_pinned(*, failed: bool) -> Words:
     )
 
 
-def long_poll_origin(origin: str) -> Words:
+def long_poll_origin(origin: str) -> IncidentText:
     """The app answers the POSTs of a long-poll session with status 403, and its GETs not."""
     if not origin:
         return (
@@ -254,14 +258,14 @@ def long_poll_origin(origin: str) -> Words:
     )
 
 
-def versions_apart(server: str) -> Words:
+def old_server(server: str) -> IncidentText:
     """A client of LiveView 1.0 or later, and a server of 0.x."""
     return _apart(
         f"The page's JavaScript is of LiveView 1.0 or later, the server's version is {server[:_SHORT_ENOUGH]}."
     )
 
 
-def lists_apart(server: str) -> Words:
+def old_list_format(server: str) -> IncidentText:
     """A client of LiveView 1.2 or later, and a server of 1.0, which has another form of lists."""
     return _apart(
         f"The page's JavaScript is of LiveView 1.2 or later, the server's version is {server[:_SHORT_ENOUGH]}. "
@@ -269,7 +273,7 @@ def lists_apart(server: str) -> Words:
     )
 
 
-def moves_apart(server: str) -> Words:
+def unmarked_move(server: str) -> IncidentText:
     """A client of LiveView 1.2 or later, and a server that moves entries of a list without `km`."""
     whose = f" (LiveView {server[:_SHORT_ENOUGH]})" if server else ""
     return _apart(
@@ -278,7 +282,7 @@ def moves_apart(server: str) -> Words:
     )
 
 
-def _apart(why: str) -> Words:
+def _apart(why: str) -> IncidentText:
     return (
         "versions-apart",
         "LiveView's client and server are versions apart",
@@ -295,16 +299,16 @@ def _process(view: View, parent: str) -> str:
     return f"The process of {_label(view)}{nested} ended abnormally (`phx_error`); what only its assigns held is lost."
 
 
-def _lost(lost: Iterable[Event]) -> str:
+def _lost(lost: Iterable[Push]) -> str:
     names = [_event(each) for each in lost]
     if not names:
         return " No event was waiting for an answer."
     found = list(dict.fromkeys(reversed(names)))
-    more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
-    return f" No answer came to {', '.join(found[:MAX_NAMED])}{more}."
+    more = f" and {len(found) - MAX_NAMED_EVENTS} more" if len(found) > MAX_NAMED_EVENTS else ""
+    return f" No answer came to {', '.join(found[:MAX_NAMED_EVENTS])}{more}."
 
 
-def _event(event: Event) -> str:
+def _event(event: Push) -> str:
     return f'"{_typed(event.name)}"' if event.kind != "patch" else f"the patch to {_typed(event.name)}"
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from livegate.phoenix.incidents import catalog
-from livegate.phoenix.incidents.catalog import EVENT_TIMEOUT_S, JOIN_TIMEOUT_S, Words
+from livegate.phoenix.incidents.catalog import EVENT_TIMEOUT_S, JOIN_TIMEOUT_S, IncidentText
 from livegate.phoenix.incidents.log import IncidentLog
-from livegate.phoenix.model import Event, Healed, Incident, Opening, PageLoad, Session, SocketSeen, View
+from livegate.phoenix.model import ConnectInfo, Healed, Incident, PageLoad, Push, Session, SocketInfo, View
 from livegate.phoenix.topics import LIVE_TOPIC, UPLOAD_TOPIC
 
 CRASH_LOOP = 3
@@ -33,20 +33,20 @@ _OF_SOCKET = frozenset({"csrf-missing", "cookie-missing", "stale", "reload-loop"
 _CRASHES = frozenset({"view-crashed", "crash-loop"})
 
 
-class Detector:
+class IncidentDetector:
     """Finds the incidents of one socket."""
 
-    def __init__(self, log: IncidentLog, seen: SocketSeen, opening: Opening) -> None:
+    def __init__(self, log: IncidentLog, info: SocketInfo, connect_info: ConnectInfo) -> None:
         self._log = log
-        self._seen = seen
-        self._opening = opening
+        self._info = info
+        self._connect_info = connect_info
         self._navigated: dict[str, str | None] = {}
         """Topics whose pending join is a live navigation, and its ref."""
         self._refused_posts = False
 
     # Joins
 
-    def join_asked(self, view: View, payload: dict[str, Any]) -> None:
+    def join_sent(self, view: View, payload: dict[str, Any]) -> None:
         """The client asks to join a channel."""
         self._navigated.pop(view.topic, None)
         if "redirect" in payload:
@@ -54,9 +54,9 @@ class Detector:
             if len(self._navigated) > MAX_NAVIGATED:
                 del self._navigated[next(iter(self._navigated))]
 
-    def joined(self, session: Session, view: View, join: Event) -> None:
+    def joined(self, session: Session, view: View, join: Push) -> None:
         """A join was answered with ok: what had failed before for this view has healed."""
-        at = join.answered_at if join.answered_at is not None else join.sent_at
+        at = join.replied_at if join.replied_at is not None else join.sent_at
         for each in session.incidents:
             if each.healed_at is None:
                 how = self._healing(each, view)
@@ -65,15 +65,15 @@ class Detector:
         if view.is_live:
             self._heal_page(session, at)
             self._versions(session, view, at)
-        if self._seen.transport == "longpoll":
+        if self._info.transport == "longpoll":
             self._pinned(session, at)
 
     def _healing(self, incident: Incident, view: View) -> Healed:
         """How an incident is healed by a view's being joined; empty when it is not."""
         if incident.slug == "long-poll-pinned":
-            return "reconnected" if self._seen.transport == "websocket" else ""
+            return "reconnected" if self._info.transport == "websocket" else ""
         if incident.kind == "closed":
-            return "reconnected" if self._seen.opened_at >= incident.at else ""
+            return "reconnected" if self._info.opened_at >= incident.at else ""
         if incident.slug == "long-poll-origin":
             return "reconnected"  # its join was a POST, which the app has taken
         if incident.topic != view.topic or incident.slug in ("event-late", "versions-apart"):
@@ -81,45 +81,45 @@ class Detector:
         return "rejoined"
 
     def _heal_page(self, session: Session, at: float) -> None:
-        page = session.page
+        page = session.page_load
         if page is None:
             return
-        for before in page.follows:
+        for before in page.earlier_sessions:
             if before.is_open:  # another tab of the same browser
                 continue
             for incident in before.incidents:
                 if page.at - RELOAD_S <= incident.at <= page.at:
                     self._log.heal(incident, before, at, "page reloaded")
-        page.follows = ()
+        page.earlier_sessions = ()
 
-    def join_refused(self, session: Session, view: View, join: Event, response: dict[str, Any]) -> None:
+    def join_refused(self, session: Session, view: View, join: Push, response: dict[str, Any]) -> None:
         """A join was answered with an error that is no redirect."""
         navigated = self._navigated.get(view.topic, "") == join.ref
-        words = catalog.refused(view, join.detail, response, self._opening, navigated=navigated)
-        page = session.page
-        if view is session.main and page is not None and page.refused_before >= RELOAD_LOOP:
-            words = catalog.reload_loop(page.refused_before, words)
-        self._report(session, words, join.answered_at or join.sent_at, view)
+        words = catalog.join_refused(view, join.detail, response, self._connect_info, navigated=navigated)
+        page = session.page_load
+        if view is session.main and page is not None and page.refused_loads_before >= RELOAD_LOOP:
+            words = catalog.reload_loop(page.refused_loads_before, words)
+        self._report(session, words, join.replied_at or join.sent_at, view)
 
     def _versions(self, session: Session, view: View, at: float) -> None:
         version = view.version or ""
         if view.modern_client and version.startswith("0."):
-            self._apart(session, catalog.versions_apart(version), view, at)
-        elif self._opening.client == "1.2" and version.startswith("1.0."):
-            self._apart(session, catalog.lists_apart(version), view, at)
+            self._apart(session, catalog.old_server(version), view, at)
+        elif self._connect_info.client == "1.2" and version.startswith("1.0."):
+            self._apart(session, catalog.old_list_format(version), view, at)
 
-    def moved(self, session: Session, view: View, at: float) -> None:
+    def moved_without_mark(self, session: Session, view: View, at: float) -> None:
         """A diff has moved entries of a list without the mark that the client needs."""
-        if self._opening.client == "1.2":
-            self._apart(session, catalog.moves_apart(view.version or ""), view, at)
+        if self._connect_info.client == "1.2":
+            self._apart(session, catalog.unmarked_move(view.version or ""), view, at)
 
-    def _apart(self, session: Session, words: Words, view: View, at: float) -> None:
+    def _apart(self, session: Session, words: IncidentText, view: View, at: float) -> None:
         if not _has(session, "versions-apart"):
             self._report(session, words, at, view)
 
     # Crashes and late answers
 
-    def crashed(self, session: Session, view: View, lost: Iterable[Event], at: float) -> None:
+    def crashed(self, session: Session, view: View, lost: Iterable[Push], at: float) -> None:
         """A channel's process ended abnormally: `phx_error` with the view's current join_ref."""
         if view.topic.startswith(UPLOAD_TOPIC) and _has_crashed_view(session):
             return  # an upload's channel ends with its LiveView, whose crash is told
@@ -132,22 +132,24 @@ class Detector:
             if each.slug in _CRASHES and each.topic == view.topic and at - each.at <= CRASH_LOOP_S
         ]
         if view.is_live and len(times) + 1 >= CRASH_LOOP:
-            words = catalog.crashed_again(view, len(times) + 1, at - times[0], waiting, parent)
+            words = catalog.crash_loop(view, len(times) + 1, at - times[0], waiting, parent)
         else:
             words = catalog.crashed(view, waiting, parent)
         self._report(session, words, at, view, lost=waiting, parent=parent)
 
-    def answered(self, session: Session, event: Event) -> None:
+    def replied(self, session: Session, event: Push) -> None:
         """A push was answered, late perhaps."""
-        if event.answered_at is not None:
-            self._late(session, event, event.answered_at)
+        if event.replied_at is not None:
+            self._late(session, event, event.replied_at)
 
-    def heartbeat(self, session: Session | None, pending: Iterable[Event], at: float) -> None:
+    def heartbeat(self, session: Session | None, pending: Iterable[Push], at: float) -> None:
         """The client sends a heartbeat: time to look at what still waits."""
-        self._seen.heartbeats += 1
-        self.pending(session, pending, at)
+        self._info.heartbeats += 1
+        self.check_pending(session, pending, at)
 
-    def pending(self, session: Session | None, pending: Iterable[Event], at: float, *, left: str | None = None) -> None:
+    def check_pending(
+        self, session: Session | None, pending: Iterable[Push], at: float, *, left: str | None = None
+    ) -> None:
         """Pushes that still wait for an answer: looked at with heartbeats and leaves, and at the socket's end.
 
         `left` is the topic that the client leaves now, which is how it gives up a join.
@@ -156,9 +158,9 @@ class Detector:
             for event in pending:
                 self._late(session, event, at, given_up=event.topic == left)
 
-    def _late(self, session: Session, event: Event, at: float, *, given_up: bool = False) -> None:
+    def _late(self, session: Session, event: Push, at: float, *, given_up: bool = False) -> None:
         waited = at - event.sent_at
-        if event.late or waited < (GIVEN_UP_S if event.kind == "join" and given_up else JOIN_TIMEOUT_S):
+        if event.reported_late or waited < (GIVEN_UP_S if event.kind == "join" and given_up else JOIN_TIMEOUT_S):
             return
         view = session.views.get(event.topic)
         if event.kind == "join":
@@ -167,13 +169,13 @@ class Detector:
             words = catalog.event_late(event, waited)
         else:
             return
-        event.late = True
+        event.reported_late = True
         self._report(session, words, at, view, lost=[event] if event.kind in _EVENTS else [])
 
     # Long-poll
 
     def _pinned(self, session: Session, at: float) -> None:
-        failed = session.page is not None and session.page.websocket_failed
+        failed = session.page_load is not None and session.page_load.websocket_failed
         if not failed and all(each.transport == "longpoll" for each in session.sockets):
             return
         if not _has(session, "long-poll-pinned"):
@@ -188,14 +190,14 @@ class Detector:
     def _report(
         self,
         session: Session,
-        words: Words,
+        words: IncidentText,
         at: float,
         view: View | None,
         *,
-        lost: Iterable[Event] = (),
+        lost: Iterable[Push] = (),
         parent: str = "",
     ) -> None:
-        incident = Incident(*words, at, socket=self._seen.id, parent=parent).with_events([each.name for each in lost])
+        incident = Incident(*words, at, socket=self._info.id, parent=parent).with_events([each.name for each in lost])
         if view is not None:
             incident.topic, incident.view, incident.module, incident.path = (
                 view.topic,
@@ -210,14 +212,14 @@ class Detector:
             self._log.report(incident, session)
 
 
-def follow(before: Session, load: PageLoad) -> None:
+def link_reload(before: Session, load: PageLoad) -> None:
     """Note that a browser loads the page of a session again: that may be how the session's incidents heal."""
-    page = before.page
-    earlier = page.follows if page is not None else ()
+    page = before.page_load
+    earlier = page.earlier_sessions if page is not None else ()
     if page is not None:
-        page.follows = ()  # so that sessions do not hold each other in a chain
+        page.earlier_sessions = ()  # so that sessions do not hold each other in a chain
     if any(each.healed_at is None and load.at - each.at <= RELOAD_S for each in before.incidents):
-        load.follows = (before, *earlier)[:MAX_FOLLOWED]
+        load.earlier_sessions = (before, *earlier)[:MAX_FOLLOWED]
 
 
 def _has_crashed_view(session: Session) -> bool:

@@ -5,12 +5,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from livegate.phoenix.rendered.entries import Entries
-from livegate.phoenix.rendered.nodes import COUNT, FRESH, ITEMS, Path
+from livegate.phoenix.rendered.entries import PersistentVector
+from livegate.phoenix.rendered.nodes import COUNT, STREAM_GENERATION, STREAM_ITEMS, Path
 
 MAX_PATHS = 500
 MAX_TEXT_CHARACTERS = 200
-_KEPT = frozenset({ITEMS, FRESH})
+_KEPT = frozenset({STREAM_ITEMS, STREAM_GENERATION})
 """Keys of a node that the wire does not have."""
 
 
@@ -25,11 +25,11 @@ class Change(Struct, frozen=True, gc=False):
     @property
     def size(self) -> int:
         """Bytes of the new value in JSON."""
-        text = json.dumps(as_sent(self.new), separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(wire_value(self.new), separators=(",", ":"), ensure_ascii=False)
         return len(text.encode("utf-8", "replace"))
 
     @property
-    def place(self) -> str:
+    def path_text(self) -> str:
         """The path as text: `1.0`, `c2.0`, `4.k.3`."""
         parts = [str(part) for part in self.path]
         return ".".join([parts[0] + parts[1], *parts[2:]] if parts[:1] == ["c"] and len(parts) > 1 else parts)
@@ -39,7 +39,7 @@ class Changes(Struct, gc=False):
     """All that one diff has changed."""
 
     paths: list[Change] = []
-    more: int = 0
+    paths_omitted: int = 0
     """How many paths there are beyond those that are listed."""
     components: frozenset[int] = frozenset()
     stream_inserts: tuple[str, ...] = ()
@@ -62,23 +62,23 @@ class Changes(Struct, gc=False):
         if len(self.paths) < MAX_PATHS:
             self.paths.append(Change(path, old, new))
         else:
-            self.more += 1
+            self.paths_omitted += 1
 
     def add_text(self, path: Path, key: str, old: Any, new: str) -> None:
         """Note a text within what stands at a path; beyond MAX_PATHS it costs no path of its own."""
         if len(self.paths) < MAX_PATHS:
             self.paths.append(Change((*path, key), old, new))
         else:
-            self.more += 1
+            self.paths_omitted += 1
 
 
-def as_sent(value: Any) -> Any:
+def wire_value(value: Any) -> Any:
     """Return a part of a tree as the JSON that the wire has: without the items that a stream has kept. O(value)."""
-    if isinstance(value, Entries):
-        return {**{str(at): as_sent(entry) for at, entry in enumerate(value)}, COUNT: len(value)}
+    if isinstance(value, PersistentVector):
+        return {**{str(at): wire_value(entry) for at, entry in enumerate(value)}, COUNT: len(value)}
     if isinstance(value, dict):
-        return {key: as_sent(each) for key, each in value.items() if key not in _KEPT}
-    return [as_sent(each) for each in value] if isinstance(value, list) else value
+        return {key: wire_value(each) for key, each in value.items() if key not in _KEPT}
+    return [wire_value(each) for each in value] if isinstance(value, list) else value
 
 
 def value_text(value: Any) -> str:

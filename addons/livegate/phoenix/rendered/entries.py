@@ -9,7 +9,7 @@ from typing import Any
 CHUNK = 64
 
 
-class Entries:
+class PersistentVector:
     """An immutable sequence; `with_items` makes another."""
 
     __slots__ = ("_chunks", "count")
@@ -20,7 +20,7 @@ class Entries:
         self.count = count
 
     @classmethod
-    def of(cls, items: list[Any]) -> "Entries":
+    def from_list(cls, items: list[Any]) -> "PersistentVector":
         """Make a vector of these entries. O(len(items))."""
         return cls(_chunked(items), len(items))
 
@@ -37,7 +37,7 @@ class Entries:
             raise IndexError(index)
         return self._chunks[index // CHUNK][index % CHUNK]
 
-    def with_items(self, changed: Mapping[int, Any], count: int) -> "Entries":
+    def updated(self, changed: Mapping[int, Any], count: int) -> "PersistentVector":
         """Return a vector of `count` entries, those in `changed` by index in place of these or after them.
 
         O(len(changed) * CHUNK + count / CHUNK) where the count stays. Raises KeyError for an index that nobody gives.
@@ -53,9 +53,9 @@ class Entries:
         chunks = list(self._chunks)
         for at, chunk in touched.items():
             chunks[at] = tuple(chunk)
-        return Entries(tuple(chunks), count)
+        return PersistentVector(tuple(chunks), count)
 
-    def _resized(self, changed: Mapping[int, Any], count: int) -> "Entries":
+    def _resized(self, changed: Mapping[int, Any], count: int) -> "PersistentVector":
         """Keep the whole chunks before the first that is not as it was, and make the others anew."""
         first = min([min(self.count, count), *changed]) // CHUNK
         kept = self._chunks[:first]
@@ -67,7 +67,7 @@ class Entries:
                 rest.append(self._chunks[index // CHUNK][index % CHUNK])
             else:
                 raise KeyError(index)
-        return Entries(kept + _chunked(rest), count)
+        return PersistentVector(kept + _chunked(rest), count)
 
 
 def _chunked(items: list[Any]) -> tuple[tuple[Any, ...], ...]:

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from livegate.phoenix.rendered.entries import Entries
+from livegate.phoenix.rendered.entries import PersistentVector
 from livegate.phoenix.rendered.nodes import (
-    FRESH,
-    ITEMS,
     STATICS,
     STREAM,
+    STREAM_GENERATION,
+    STREAM_ITEMS,
     Node,
     TreeError,
     check_depth,
@@ -73,12 +73,12 @@ class Renderer:
         for entry in self._entries(node):
             self._interleave(statics, dynamics_of(entry), depth)
 
-    def _entries(self, node: Node) -> list[Any] | Entries:
-        if STREAM not in node and ITEMS not in node:
+    def _entries(self, node: Node) -> list[Any] | PersistentVector:
+        if STREAM not in node and STREAM_ITEMS not in node:
             return entries_of(node)
         if self._streams:
-            return [entry for _, entry in node.get(ITEMS, ())]
-        return entries_of(node) if node.get(FRESH) == self._generation else []
+            return [entry for _, entry in node.get(STREAM_ITEMS, ())]
+        return entries_of(node) if node.get(STREAM_GENERATION) == self._generation else []
 
     def _interleave(self, statics: list[str], dynamics: dict[str, Any], depth: int) -> None:
         if not statics:

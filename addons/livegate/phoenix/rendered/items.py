@@ -7,83 +7,83 @@ an earlier frame stays what it was. Only the newest have an index of ids; it goe
 from collections.abc import Iterator
 from typing import Any
 
-PIECE = 64
+CHUNK = 64
 """An edit writes pieces of at most twice as many items anew."""
 
-type Item = tuple[str, Any]
+type StreamItem = tuple[str, Any]
 """Its DOM id and its entry."""
-type Piece = tuple[Item, ...]
+type Chunk = tuple[StreamItem, ...]
 
 
-class Index:
+class StreamIndex:
     """Where each id stands, for the newest items of a stream; pieces have numbers, which stay when one is edited."""
 
-    __slots__ = ("newest", "order", "piece_of", "pieces")
+    __slots__ = ("chunk_of", "chunks", "order", "owner")
 
-    def __init__(self, items: "Items") -> None:
-        self.newest: Items | None = items
-        self.order = list(range(len(items.pieces)))
-        self.pieces = dict(enumerate(items.pieces))
-        self.piece_of = {id_: number for number, piece in enumerate(items.pieces) for id_, _ in piece}
+    def __init__(self, items: "StreamItems") -> None:
+        self.owner: StreamItems | None = items
+        self.order = list(range(len(items.chunks)))
+        self.chunks = dict(enumerate(items.chunks))
+        self.chunk_of = {id_: number for number, piece in enumerate(items.chunks) for id_, _ in piece}
 
 
-class Items:
+class StreamItems:
     """Some items."""
 
-    __slots__ = ("_index", "count", "pieces")
+    __slots__ = ("_index", "chunks", "count")
 
-    def __init__(self, pieces: tuple[Piece, ...] = (), count: int = 0) -> None:
-        self.pieces = pieces
+    def __init__(self, pieces: tuple[Chunk, ...] = (), count: int = 0) -> None:
+        self.chunks = pieces
         self.count = count
-        self._index: Index | None = None
+        self._index: StreamIndex | None = None
 
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[Item]:
-        for piece in self.pieces:
+    def __iter__(self) -> Iterator[StreamItem]:
+        for piece in self.chunks:
             yield from piece
 
-    def take_index(self) -> Index:
+    def acquire_index(self) -> StreamIndex:
         """The index, for an edit: nobody else gets it until the edit has ended. Made anew for older items."""
         index, self._index = self._index, None
-        if index is None or index.newest is not self:
-            index = Index(self)
-        index.newest = None
+        if index is None or index.owner is not self:
+            index = StreamIndex(self)
+        index.owner = None
         return index
 
-    def give(self, index: Index) -> None:
+    def release_index(self, index: StreamIndex) -> None:
         """Have the index, which is of these items now."""
-        self._index, index.newest = index, self
+        self._index, index.owner = index, self
 
 
-EMPTY = Items()
+EMPTY = StreamItems()
 
 
-class Edit:
+class StreamEdit:
     """Makes new items out of others; the cost is that of what is changed."""
 
-    def __init__(self, items: Items) -> None:
-        self._index = items.take_index()
+    def __init__(self, items: StreamItems) -> None:
+        self._index = items.acquire_index()
         self._count = items.count
-        self._open: dict[int, list[Item]] = {}
-        """Pieces that this edit has made or copied."""
-        self._next = max(self._index.pieces, default=-1) + 1
+        self._open: dict[int, list[StreamItem]] = {}
+        """Chunks that this edit has made or copied."""
+        self._next = max(self._index.chunks, default=-1) + 1
 
     def __contains__(self, id_: str) -> bool:
-        return id_ in self._index.piece_of
+        return id_ in self._index.chunk_of
 
     def __len__(self) -> int:
         return self._count
 
     def replace(self, id_: str, entry: Any) -> None:
         """Give an item that is there another entry; its place stays."""
-        piece = self._opened(self._index.piece_of[id_])
+        piece = self._opened(self._index.chunk_of[id_])
         piece[_place(piece, id_)] = (id_, entry)
 
     def delete(self, id_: str) -> None:
         """Take an item out, if it is there."""
-        number = self._index.piece_of.pop(id_, None)
+        number = self._index.chunk_of.pop(id_, None)
         if number is not None:
             piece = self._opened(number)
             del piece[_place(piece, id_)]
@@ -97,9 +97,9 @@ class Edit:
         number = self._index.order[rank]
         piece = self._opened(number)
         piece.insert(within, (id_, entry))
-        self._index.piece_of[id_] = number
+        self._index.chunk_of[id_] = number
         self._count += 1
-        if len(piece) > 2 * PIECE:
+        if len(piece) > 2 * CHUNK:
             self._split(rank)
 
     def trim(self, limit: int) -> None:
@@ -116,23 +116,23 @@ class Edit:
                 gone = piece[start:]
                 del piece[start:]
             for id_, _ in gone:
-                del self._index.piece_of[id_]
+                del self._index.chunk_of[id_]
             self._count -= len(gone)
             if not piece:
                 self._drop(rank)
 
-    def done(self) -> Items:
+    def finish(self) -> StreamItems:
         """The new items; the edit has ended."""
         index = self._index
-        index.pieces.update((number, tuple(piece)) for number, piece in self._open.items())
-        items = Items(tuple(map(index.pieces.__getitem__, index.order)), self._count)
-        items.give(index)
+        index.chunks.update((number, tuple(piece)) for number, piece in self._open.items())
+        items = StreamItems(tuple(map(index.chunks.__getitem__, index.order)), self._count)
+        items.release_index(index)
         return items
 
-    def _opened(self, number: int) -> list[Item]:
+    def _opened(self, number: int) -> list[StreamItem]:
         piece = self._open.get(number)
         if piece is None:
-            piece = self._open[number] = list(self._index.pieces[number])
+            piece = self._open[number] = list(self._index.chunks[number])
         return piece
 
     def _found(self, at: int) -> tuple[int, int]:
@@ -142,30 +142,30 @@ class Edit:
             self._add(0, [])
         if 0 <= at < self._count:
             for rank, number in enumerate(order):
-                size = len(self._open.get(number) or self._index.pieces[number])
+                size = len(self._open.get(number) or self._index.chunks[number])
                 if at <= size:
                     return rank, at
                 at -= size
-        return len(order) - 1, 2 * PIECE + 1
+        return len(order) - 1, 2 * CHUNK + 1
 
-    def _add(self, rank: int, piece: list[Item]) -> None:
+    def _add(self, rank: int, piece: list[StreamItem]) -> None:
         number, self._next = self._next, self._next + 1
         self._open[number] = piece
-        self._index.pieces[number] = ()
+        self._index.chunks[number] = ()
         self._index.order.insert(rank, number)
-        self._index.piece_of.update((id_, number) for id_, _ in piece)
+        self._index.chunk_of.update((id_, number) for id_, _ in piece)
 
     def _split(self, rank: int) -> None:
         piece = self._open[self._index.order[rank]]
-        rest = piece[PIECE:]
-        del piece[PIECE:]
+        rest = piece[CHUNK:]
+        del piece[CHUNK:]
         self._add(rank + 1, rest)
 
     def _drop(self, rank: int) -> None:
         number = self._index.order.pop(rank)
         self._open.pop(number, None)
-        del self._index.pieces[number]
+        del self._index.chunks[number]
 
 
-def _place(piece: list[Item], id_: str) -> int:
+def _place(piece: list[StreamItem], id_: str) -> int:
     return next(place for place, item in enumerate(piece) if item[0] == id_)

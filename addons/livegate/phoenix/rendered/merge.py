@@ -4,19 +4,19 @@ from typing import Any
 
 from livegate.phoenix.rendered import streams
 from livegate.phoenix.rendered.changes import Changes
-from livegate.phoenix.rendered.entries import Entries
+from livegate.phoenix.rendered.entries import PersistentVector
 from livegate.phoenix.rendered.items import EMPTY
 from livegate.phoenix.rendered.nodes import (
     COMPONENTS,
     COUNT,
     DYNAMICS,
-    FRESH,
-    ITEMS,
     KEYED,
     MAX_DEPTH,
     MOVES,
     STATICS,
     STREAM,
+    STREAM_GENERATION,
+    STREAM_ITEMS,
     TEMPLATES,
     Node,
     Path,
@@ -26,8 +26,8 @@ from livegate.phoenix.rendered.nodes import (
     dynamics_of,
     entries_of,
     is_comprehension,
-    statics_of,
-    table_of,
+    resolve_statics,
+    resolve_templates,
 )
 
 _NOTHING: Node = {}
@@ -51,7 +51,7 @@ class Merger:
         """Whether an entry of the list that is being merged was moved."""
         self._known: dict[tuple[int, object], list[str]] = {}
         """Templates that were used, by table and number; the tables are parts of the diff and live as long."""
-        self._effect = streams.Effect()
+        self._effect = streams.StreamEffect()
 
     def build(self, old: object, new: object, table: Table, depth: int) -> Any:
         """Return a value as a tree holds it, in place of an old one: statics are resolved, streams have items."""
@@ -61,7 +61,7 @@ class Merger:
             return _plain(new)
         was = old if isinstance(old, dict) else _NOTHING
         if TEMPLATES in new:
-            table = table_of(new, table)
+            table = resolve_templates(new, table)
         found: Node = {}
         for key, value in new.items():
             if value.__class__ is str:
@@ -83,11 +83,11 @@ class Merger:
     def _statics(self, value: object, table: Table) -> list[str]:
         """Return the statics of a node; a template is checked once, however many nodes are made of it."""
         if value.__class__ is not int:
-            return statics_of(value, table)
+            return resolve_statics(value, table)
         place = (id(table), value)
         known = self._known.get(place)
         if known is None:
-            known = self._known[place] = statics_of(value, table)
+            known = self._known[place] = resolve_statics(value, table)
         return known
 
     def _rows(self, rows: object, table: Table, depth: int) -> list[Any]:
@@ -101,17 +101,17 @@ class Merger:
             for row in rows
         ]
 
-    def _entries(self, keyed: object, table: Table, depth: int) -> Entries:
+    def _entries(self, keyed: object, table: Table, depth: int) -> PersistentVector:
         """The entries of a comprehension that is new."""
         changed, count = _keyed_parts(keyed)
         return _entries_with(
-            Entries((), 0), {at: self.build(None, each, table, depth + 1) for at, each in changed}, count
+            PersistentVector((), 0), {at: self.build(None, each, table, depth + 1) for at, each in changed}, count
         )
 
     def merge(self, old: Node, diff: Node, path: Path, table: Table, depth: int) -> Node:
         """Return a node with `diff`, which has no statics of its own, merged onto it."""
         check_depth(depth)
-        table = table_of(diff, table)
+        table = resolve_templates(diff, table)
         if KEYED in diff:
             return self._keyed(old, diff, path, table, depth)
         found = dict(old)
@@ -138,13 +138,15 @@ class Merger:
 
     def _keyed(self, old: Node, diff: Node, path: Path, table: Table, depth: int) -> Node:
         """Entries by number: an object is merged, a number moved from there, a pair moved and merged."""
-        before = old.get(KEYED) if STREAM not in old and ITEMS not in old else None  # the client forgets a stream's
+        before = (
+            old.get(KEYED) if STREAM not in old and STREAM_ITEMS not in old else None
+        )  # the client forgets a stream's
         if before is None:
-            before = Entries((), 0)
-        if not isinstance(before, Entries):
+            before = PersistentVector((), 0)
+        if not isinstance(before, PersistentVector):
             raise TreeError("a comprehension whose k is no object")
         changed, count = _keyed_parts(diff[KEYED])
-        listed, more = len(self.changes.paths), self.changes.more
+        listed, more = len(self.changes.paths), self.changes.paths_omitted
         moved, self._moved = self._moved, False
         made = {at: self._entry(before, entry, (*path, KEYED, at), table, depth) for at, entry in changed}
         self.changes.unmarked_moves |= self._moved and MOVES not in diff[KEYED]
@@ -152,14 +154,14 @@ class Merger:
         found = {**old, KEYED: _entries_with(before, made, count)}
         if STREAM in diff:  # whose items are listed one by one
             del self.changes.paths[listed:]
-            self.changes.more = more
+            self.changes.paths_omitted = more
             found[STREAM] = diff[STREAM]
             return self._streamed(old, found)
         for at in range(count, len(before)):
             self.changes.add((*path, KEYED, at), before[at], None)
         return found
 
-    def _entry(self, before: Entries, entry: object, path: Path, table: Table, depth: int) -> Any:
+    def _entry(self, before: PersistentVector, entry: object, path: Path, table: Table, depth: int) -> Any:
         at = int(path[-1])
         if isinstance(entry, dict):
             was = before[at] if at < len(before) else None
@@ -187,16 +189,16 @@ class Merger:
         """Give a comprehension that is a stream the items that the browser has after it."""
         if not is_comprehension(new):
             return new
-        orders = streams.orders_of(new[STREAM])
+        orders = streams.parse_update(new[STREAM])
         statics = new.get(STATICS)
 
         def id_of(entry: Any) -> str | None:
-            return streams.first_id({STATICS: statics, **dynamics_of(entry)}, self._components)
+            return streams.first_dom_id({STATICS: statics, **dynamics_of(entry)}, self._components)
 
-        same = STREAM in old and streams.ref_of(old[STREAM]) == orders.ref
-        before = old.get(ITEMS, EMPTY) if same else EMPTY
-        new[ITEMS] = streams.after(before, orders, entries_of(new), id_of, self._effect)
-        new[FRESH] = self._generation
+        same = STREAM in old and streams.stream_ref(old[STREAM]) == orders.ref
+        before = old.get(STREAM_ITEMS, EMPTY) if same else EMPTY
+        new[STREAM_ITEMS] = streams.apply_update(before, orders, entries_of(new), id_of, self._effect)
+        new[STREAM_GENERATION] = self._generation
         self.changes.stream_resets += orders.reset
         return new
 
@@ -254,11 +256,11 @@ def _keyed_parts(keyed: object) -> tuple[list[tuple[int, Any]], int]:
     return [(at, value) for at, value in numbers if at < count], count
 
 
-def _entries_with(before: Entries, made: dict[int, Any], count: int) -> Entries:
+def _entries_with(before: PersistentVector, made: dict[int, Any], count: int) -> PersistentVector:
     if count > len(before) + len(made):
         raise TreeError("a comprehension whose count is not that of its entries")
     try:
-        return before.with_items(made, count)
+        return before.updated(made, count)
     except KeyError as error:
         raise TreeError(f"entry {error} of a comprehension is missing") from None
 

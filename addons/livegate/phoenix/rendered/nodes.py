@@ -6,15 +6,15 @@ along the way to what changed and shares the rest, so that an older tree stays w
 
 from typing import Any
 
-from livegate.phoenix.rendered.entries import Entries
+from livegate.phoenix.rendered.entries import PersistentVector
 
 MAX_DEPTH = 150
 STATICS, DYNAMICS, KEYED, COUNT, TEMPLATES, STREAM, COMPONENTS = "s", "d", "k", "kc", "p", "stream", "c"
 MOVES = "km"
 """Of a `k`: whether entries were moved, from 1.2.8 on."""
-ITEMS = "livegate:items"
+STREAM_ITEMS = "livegate:items"
 """Of a stream: the items that the browser has, in order; the wire has only what is new."""
-FRESH = "livegate:fresh"
+STREAM_GENERATION = "livegate:fresh"
 """Of a stream: in which generation of the tree its `d` or `k` came; the client forgets them once they are shown."""
 
 type Node = dict[str, Any]
@@ -40,7 +40,7 @@ def is_comprehension(node: Node) -> bool:
     return DYNAMICS in node or KEYED in node
 
 
-def table_of(value: Node, outer: Table) -> Table:
+def resolve_templates(value: Node, outer: Table) -> Table:
     """The template table that counts for a node, given the one around it.
 
     Of a comprehension the outermost table counts, of other nodes the innermost (rendered.js). Raises TreeError.
@@ -54,7 +54,7 @@ def table_of(value: Node, outer: Table) -> Table:
     return table
 
 
-def statics_of(value: object, table: Table) -> list[str]:
+def resolve_statics(value: object, table: Table) -> list[str]:
     """The statics of a node, by their number in a template table or as they are. Raises TreeError."""
     if isinstance(value, int) and not isinstance(value, bool):
         if table is None or str(value) not in table:
@@ -65,10 +65,10 @@ def statics_of(value: object, table: Table) -> list[str]:
     return value
 
 
-def entries_of(node: Node) -> list[Any] | Entries:
+def entries_of(node: Node) -> list[Any] | PersistentVector:
     """The entries of a comprehension: of `d` lists, of `k` dicts. Raises TreeError."""
     entries = node[DYNAMICS] if DYNAMICS in node else node.get(KEYED)
-    if not isinstance(entries, list | Entries):
+    if not isinstance(entries, list | PersistentVector):
         raise TreeError("a comprehension whose entries are none")
     return entries
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
-from livegate.phoenix.rendered.entries import Entries
-from livegate.phoenix.rendered.items import Items
+from livegate.phoenix.rendered.entries import PersistentVector
+from livegate.phoenix.rendered.items import StreamItems
 
 VALUE_BYTES = 8
 """What a value takes besides its text, about."""
 
 
-def size_of(values: Iterable[Any]) -> int:
+def estimate_bytes(values: Iterable[Any]) -> int:
     """Bytes of some values of a tree, about; statics that several nodes share count once. O(what they hold)."""
     size = 0
     shared: set[int] = set()
@@ -25,6 +25,6 @@ def size_of(values: Iterable[Any]) -> int:
                 if id(value) not in shared:
                     shared.add(id(value))
                     rest.append(value)
-            elif isinstance(value, dict | tuple | Items | Entries):
+            elif isinstance(value, dict | tuple | StreamItems | PersistentVector):
                 rest.append(value)
     return size

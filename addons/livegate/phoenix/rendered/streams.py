@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
-from livegate.phoenix.rendered.entries import Entries
-from livegate.phoenix.rendered.items import EMPTY, Edit, Items
+from livegate.phoenix.rendered.entries import PersistentVector
+from livegate.phoenix.rendered.items import EMPTY, StreamEdit, StreamItems
 from livegate.phoenix.rendered.nodes import STATICS, Node, TreeError, is_comprehension
 
 MAX_ITEMS = 20_000
@@ -26,7 +26,7 @@ class Insert(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class StreamUpdate:
     """What a diff says of a stream, in whichever version's form."""
 
     ref: str | None
@@ -38,7 +38,7 @@ class Orders:
 
 
 @dataclass(slots=True)
-class Effect:
+class StreamEffect:
     """What orders have done to the items of streams, by DOM id."""
 
     inserted: list[str] = field(default_factory=list)
@@ -48,18 +48,18 @@ class Effect:
     """Items that a limit has dropped."""
 
 
-def orders_of(value: object) -> Orders:
+def parse_update(value: object) -> StreamUpdate:
     """Read the `stream` of a comprehension, of LiveView 0.18.16 to 1.2. Raises TreeError."""
     if not isinstance(value, list) or len(value) < 2:
         raise TreeError("a stream that is no list")
     if isinstance(value[0], dict):  # 0.18: no ref, {id: at}
-        return Orders(None, _inserts(value[0]), _ids(value[1]), reset=False, ordered=False)
+        return StreamUpdate(None, _inserts(value[0]), _ids(value[1]), reset=False, ordered=False)
     deletes = value[2] if len(value) > 2 else []
     reset, ordered = len(value) > 3 and bool(value[3]), isinstance(value[1], list)
-    return Orders(str(value[0]), _inserts(value[1]), _ids(deletes), reset, ordered)
+    return StreamUpdate(str(value[0]), _inserts(value[1]), _ids(deletes), reset, ordered)
 
 
-def ref_of(value: object) -> str | None:
+def stream_ref(value: object) -> str | None:
     """The ref of a stream whose orders could be read."""
     return None if not isinstance(value, list) or isinstance(value[0], dict) else str(value[0])
 
@@ -87,9 +87,13 @@ def _insert(row: object) -> Insert:
     return Insert(row[0], row[1], limit, update_only=len(row) > 3 and bool(row[3]))
 
 
-def after(
-    items: Items, orders: Orders, entries: list[Any] | Entries, id_of: Callable[[Any], str | None], effect: Effect
-) -> Items:
+def apply_update(
+    items: StreamItems,
+    update: StreamUpdate,
+    entries: list[Any] | PersistentVector,
+    id_of: Callable[[Any], str | None],
+    effect: StreamEffect,
+) -> StreamItems:
     """The items of a stream once the orders were followed; `id_of` reads an entry's DOM id. Raises TreeError.
 
     What that did is added to `effect`.
@@ -97,16 +101,16 @@ def after(
     An entry comes at the place of its order, and so has its id (1.0 on): reading the id is dear, and only done where
     the two do not agree, or where the orders came as an object, whose order is not that of the entries.
     """
-    if not entries and not orders.deletes and not orders.reset:
+    if not entries and not update.deletes and not update.reset:
         return items
-    edit = Edit(EMPTY if orders.reset else items)
-    for id_ in orders.deletes:
+    edit = StreamEdit(EMPTY if update.reset else items)
+    for id_ in update.deletes:
         if id_ in edit:
             edit.delete(id_)
             effect.deleted.append(id_)
-    inserts = orders.inserts
+    inserts = update.inserts
     by_id: dict[str, Insert] | None = None
-    in_order = orders.ordered and len(inserts) == len(entries)
+    in_order = update.ordered and len(inserts) == len(entries)
     for number, entry in enumerate(entries):
         insert = inserts[number] if number < len(inserts) else None
         if not in_order or insert is None or not _names(entry, insert.id):
@@ -117,7 +121,7 @@ def after(
             _put(edit, insert, entry, effect)
     if len(edit) > MAX_ITEMS:
         raise TreeError(f"a stream of more than {MAX_ITEMS} items")
-    return edit.done()
+    return edit.finish()
 
 
 def _names(entry: Any, id_: str) -> bool:
@@ -126,7 +130,7 @@ def _names(entry: Any, id_: str) -> bool:
     return isinstance(first, str) and id_ in first
 
 
-def _put(edit: Edit, insert: Insert, entry: Any, effect: Effect) -> None:
+def _put(edit: StreamEdit, insert: Insert, entry: Any, effect: StreamEffect) -> None:
     if insert.id in edit:
         edit.replace(insert.id, entry)
         effect.updated.append(insert.id)
@@ -141,7 +145,7 @@ def _put(edit: Edit, insert: Insert, entry: Any, effect: Effect) -> None:
         effect.limited += before - len(edit)
 
 
-def first_id(node: Node, components: dict[int, Node]) -> str | None:
+def first_dom_id(node: Node, components: dict[int, Node]) -> str | None:
     """The DOM id of a node: that of its first tag, which may be within a component. None when there is none.
 
     Reads little further than that tag: MAX_TAG_PARTS parts at most.

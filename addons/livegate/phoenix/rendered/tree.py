@@ -8,7 +8,7 @@ from livegate.phoenix.rendered.changes import Changes
 from livegate.phoenix.rendered.html import Renderer
 from livegate.phoenix.rendered.merge import Merger
 from livegate.phoenix.rendered.nodes import COMPONENTS, STATICS, TEMPLATES, Node, TreeError
-from livegate.phoenix.rendered.size import size_of
+from livegate.phoenix.rendered.size import estimate_bytes
 
 __all__ = ["Tree", "TreeError"]
 
@@ -30,7 +30,7 @@ class Tree(Struct, gc=False):
     generation: int
     size: int = 0
     """Bytes that it holds, about; never much less, and up to LARGE_GROWTH times as many while large diffs come."""
-    counted: int = 0
+    measured: int = 0
     """Bytes that it held when it was counted."""
 
     @classmethod
@@ -42,28 +42,28 @@ class Tree(Struct, gc=False):
             raise TreeError("a page without statics")
         return tree
 
-    def copy(self) -> "Tree":
+    def snapshot(self) -> "Tree":
         """The tree as it is now, at no cost: what comes later does not change it."""
         return Tree(self.root, self.components, self.title, self.generation)
 
-    def become(self, other: "Tree") -> None:
+    def replace_with(self, other: "Tree") -> None:
         """Take over what was made of a copy of this tree."""
         self.root, self.components = other.root, other.components
         self.title, self.generation = other.title, other.generation
 
-    def is_at(self, copy: "Tree") -> bool:
+    def unchanged_since(self, copy: "Tree") -> bool:
         """Whether nothing has come since the copy was made."""
         return self.generation == copy.generation and self.root is copy.root and self.components is copy.components
 
-    def grew(self, size: int) -> None:
+    def add_size(self, size: int) -> None:
         """Have `size` count a join or a diff of so many bytes, of which some took the place of others."""
         if size >= self.size:  # counting costs about as much as the merge, and what is new is most of it
-            self.size = self.counted = self.size + size
+            self.size = self.measured = self.size + size
             return
         self.size += size
         growth = GROWTH if size < LARGE_BYTES else LARGE_GROWTH
-        if self.size > growth * self.counted + SLACK_BYTES:
-            self.size = self.counted = size_of((self.root, *self.components.values()))
+        if self.size > growth * self.measured + SLACK_BYTES:
+            self.size = self.measured = estimate_bytes((self.root, *self.components.values()))
 
     def merge(self, diff: object) -> Changes:
         """Change the page as the client does. Raises TreeError, and is then what it was before."""

@@ -6,59 +6,59 @@ from msgspec import Struct
 
 from livegate.phoenix.formatting import seconds_text, shortened, size_text
 from livegate.phoenix.frames import Frame, NotPhoenix
-from livegate.phoenix.model import Event, Session, View
+from livegate.phoenix.model import Push, Session, View
 from livegate.phoenix.rendered.changes import Changes
 from livegate.phoenix.topics import LIVE_TOPIC, UPLOAD_TOPIC
 
-MAX_WHO = 5
+MAX_PRESENT_NAMED = 5
 """Names of those present in one sentence."""
 
 
-class Note(Struct, gc=False):
+class FrameInfo(Struct, gc=False):
     """One frame and its place in a session. Times in seconds, sizes in bytes."""
 
-    what: str
+    kind: str
     """heartbeat, join, joined, redirected, refused, event, reply, diff, push, upload, leave, crash, close, outdated,
     other, broken."""
     at: float
     from_client: bool
     size: int
     frame: Frame | NotPhoenix | None
-    """None once it was `shorten`ed."""
+    """None after `drop_details`."""
     session: Session | None = None
     view: View | None = None
-    event: Event | None = None
+    push: Push | None = None
     """The push that this frame is, or that it answers."""
     changes: Changes | None = None
     diff_size: int = 0
     detail: str = ""
-    earlier: bool = False
+    of_earlier_join: bool = False
     """Whether it is of an earlier join of its topic, which has been left or joined anew since."""
-    asked: bool = False
+    requested: bool = False
     """Of a close: whether the client has asked for it."""
-    recovers: bool = False
+    is_form_recovery: bool = False
     """Of an event: whether it is a form that the client sends again after a rejoin."""
-    sentence: str = ""
+    summary: str = ""
     """One line that says it all, as things stood when the frame came."""
 
-    def shorten(self) -> None:
+    def drop_details(self) -> None:
         """Keep the sentence, and let go of what it was made from."""
         self.frame = self.changes = None
 
 
-def sentence_of(note: Note) -> str:
+def summarize(note: FrameInfo) -> str:
     """A note as a sentence."""
-    return _SENTENCES.get(note.what, _push)(note)
+    return _SENTENCES.get(note.kind, _push)(note)
 
 
-def diff_text(note: Note) -> str:
+def diff_text(note: FrameInfo) -> str:
     """The diff of a frame in a few words; empty when there is none."""
     if not note.diff_size:
         return ""
     changes = note.changes
     if changes is None:
         return f"diff {size_text(note.diff_size)}"
-    count = len(changes.paths) + changes.more
+    count = len(changes.paths) + changes.paths_omitted
     parts = [f"{count} path{'' if count == 1 else 's'}"] if count else []
     streamed = (
         ("inserted", len(changes.stream_inserts)),
@@ -94,36 +94,36 @@ def _who(keys: Collection[str]) -> str:
 
 def _names(keys: Collection[str]) -> list[str]:
     ordered = sorted(keys)
-    more = [f"and {len(ordered) - MAX_WHO} more"] if len(ordered) > MAX_WHO else []
-    return [*map(shortened, ordered[:MAX_WHO]), *more]
+    more = [f"and {len(ordered) - MAX_PRESENT_NAMED} more"] if len(ordered) > MAX_PRESENT_NAMED else []
+    return [*map(shortened, ordered[:MAX_PRESENT_NAMED]), *more]
 
 
-def _label(note: Note) -> str:
+def _label(note: FrameInfo) -> str:
     if note.view is not None:
         return shortened(note.view.label)
     topic = note.frame.topic if isinstance(note.frame, Frame) else ""
     return shortened(topic) if topic not in ("", LIVE_TOPIC) else "a view that was never joined"
 
 
-def _ref(note: Note) -> str:
+def _ref(note: FrameInfo) -> str:
     return f" (#{shortened(note.frame.ref)})" if isinstance(note.frame, Frame) and note.frame.ref else ""
 
 
-def _trip(note: Note) -> str:
-    trip = note.event.round_trip if note.event is not None else None
+def _trip(note: FrameInfo) -> str:
+    trip = note.push.round_trip if note.push is not None else None
     return f" after {seconds_text(trip)}" if trip is not None else ""
 
 
-def _heartbeat(note: Note) -> str:
+def _heartbeat(note: FrameInfo) -> str:
     return "heartbeat" if note.from_client else f"heartbeat answered{_trip(note)}"
 
 
-def _join(note: Note) -> str:
+def _join(note: FrameInfo) -> str:
     again = "rejoin" if note.view is not None and note.view.rejoins else "join"
     return f"{again} {_place(note)}{_ref(note)}"
 
 
-def _place(note: Note) -> str:
+def _place(note: FrameInfo) -> str:
     view = note.view
     if view is None:
         return _label(note)
@@ -131,34 +131,34 @@ def _place(note: Note) -> str:
     return f"{shortened(view.label)}{path}"
 
 
-def _joined(note: Note) -> str:
+def _joined(note: FrameInfo) -> str:
     view = note.view
     version = f", LiveView {shortened(view.version)}" if view is not None and view.version else ""
     verb = "rejoined" if view is not None and view.rejoins else "joined"
-    late = ", which was joined anew since: the client drops this" if note.earlier else ""
+    late = ", which was joined anew since: the client drops this" if note.of_earlier_join else ""
     return f"{verb} {_place(note)}{version}, {size_text(note.size)}{_trip(note)}{late}"
 
 
-def _redirected(note: Note) -> str:
+def _redirected(note: FrameInfo) -> str:
     return f"join of {_place(note)} answered with a {shortened(note.detail)}"
 
 
-def _refused(note: Note) -> str:
+def _refused(note: FrameInfo) -> str:
     return f"join of {_place(note)} refused: {shortened(note.detail)}"
 
 
-def _event(note: Note) -> str:
-    event = note.event
+def _event(note: FrameInfo) -> str:
+    event = note.push
     if event is None:
         return "event"
     name = note.detail if event.kind == "patch" and note.detail else event.name
     verb = shortened(event.type or event.kind)
-    recovered = ", recovered after the rejoin" if note.recovers else ""
+    recovered = ", recovered after the rejoin" if note.is_form_recovery else ""
     return f'{verb} "{shortened(name)}" on {_label(note)}{_ref(note)}{recovered}'
 
 
-def _reply(note: Note) -> str:
-    event = note.event
+def _reply(note: FrameInfo) -> str:
+    event = note.push
     if event is None:
         return "reply that nobody waits for"
     parts = [f"reply {event.outcome} to #{shortened(event.ref or '?')} after {seconds_text(event.round_trip)}"]
@@ -167,56 +167,56 @@ def _reply(note: Note) -> str:
         parts.append(diff)
     if note.detail:
         parts.append(shortened(note.detail))
-    if note.earlier and event.kind != "leave":
+    if note.of_earlier_join and event.kind != "leave":
         parts.append("of an earlier join: the client drops it")
     return ", ".join(parts)
 
 
-def _diff(note: Note) -> str:
+def _diff(note: FrameInfo) -> str:
     return f"{_label(note)} sends {diff_text(note) or 'an empty diff'}"
 
 
-def _push(note: Note) -> str:
+def _push(note: FrameInfo) -> str:
     name = shortened(note.frame.event) if isinstance(note.frame, Frame) else "?"
     detail = f": {shortened(note.detail)}" if note.detail else ""
     side = "client" if note.from_client else "server"
     return f'{side} pushes "{name}" on {_label(note)}{_ref(note)}{detail}'
 
 
-def _upload(note: Note) -> str:
-    if note.from_client or note.event is None:
+def _upload(note: FrameInfo) -> str:
+    if note.from_client or note.push is None:
         return f"upload: {shortened(note.detail)}{_ref(note)}"
-    event = note.event
+    event = note.push
     what = {"join": "accepted", "chunk": "chunk stored", "leave": "left"}.get(event.kind, "answered")
     outcome = what if event.outcome == "ok" else f"refused ({shortened(note.detail)})" if note.detail else "refused"
     return f"upload of {_label(note)}: {outcome}{_trip(note)}"
 
 
-def _leave(note: Note) -> str:
+def _leave(note: FrameInfo) -> str:
     return f"leaves {_label(note)}{_ref(note)}"
 
 
-def _crash(note: Note) -> str:
+def _crash(note: FrameInfo) -> str:
     lost = f", {note.detail} without an answer" if note.detail else ""
     return f"CRASH of {_label(note)}{lost}"
 
 
-def _close(note: Note) -> str:
+def _close(note: FrameInfo) -> str:
     if isinstance(note.frame, Frame) and note.frame.topic.startswith(UPLOAD_TOPIC):
         return f"upload of {_label(note)} is over"
-    if note.earlier:
+    if note.of_earlier_join:
         return f"{_label(note)} closed (an earlier join)"
-    return f"{_label(note)} was left" if note.asked else f"{_label(note)} closed by the server"
+    return f"{_label(note)} was left" if note.requested else f"{_label(note)} closed by the server"
 
 
-def _outdated(note: Note) -> str:
+def _outdated(note: FrameInfo) -> str:
     frame = note.frame
     join = f" (join_ref {shortened(frame.join_ref)})" if isinstance(frame, Frame) and frame.join_ref else ""
     other = "server" if note.from_client else "client"
     return f"{note.detail} of an earlier join of {_label(note)}{join}: the {other} drops it"
 
 
-def _broken(note: Note) -> str:
+def _broken(note: FrameInfo) -> str:
     reason = note.frame.reason if isinstance(note.frame, NotPhoenix) else ""
     return f"not a Phoenix frame: {reason}"
 

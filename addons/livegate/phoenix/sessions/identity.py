@@ -17,12 +17,12 @@ _AMBIGUOUS = 0
 """In place of a session's number: more than one tab has shown this evidence, so it proves nothing."""
 
 
-class Identities:
+class EvidenceIndex:
     """Knows which tab has shown which evidence."""
 
     def __init__(self, most: int, is_known: Callable[[int], bool]) -> None:
         """Keep `most` pieces of evidence, those that were used last; `is_known` tells whether a tab is still kept."""
-        self.most = most
+        self.limit = most
         self._is_known = is_known
         self._secret = os.urandom(16)
         self._numbers: OrderedDict[Key, int] = OrderedDict()
@@ -39,7 +39,7 @@ class Identities:
             alone = owner == number or (owner != _AMBIGUOUS and not self._is_known(owner))
             self._numbers[key] = number if alone else _AMBIGUOUS
             self._numbers.move_to_end(key)
-        while len(self._numbers) > self.most:
+        while len(self._numbers) > self.limit:
             self._numbers.popitem(last=False)
 
     def owner(self, key: Key) -> int | None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from livegate.phoenix.model import Opening, Session, SocketSeen
+from livegate.phoenix.model import ConnectInfo, Session, SocketInfo
 from livegate.phoenix.sessions.store import SessionStore
 from livegate.phoenix.topics import LIVE_TOPIC, RANDOM_TOPIC, UPLOAD_TOPIC, is_live
 
@@ -10,49 +10,49 @@ from livegate.phoenix.topics import LIVE_TOPIC, RANDOM_TOPIC, UPLOAD_TOPIC, is_l
 class Membership:
     """The session of one socket: unknown at first, then guessed or found."""
 
-    def __init__(self, store: SessionStore, seen: SocketSeen, opening: Opening, url: str, host: str) -> None:
+    def __init__(self, store: SessionStore, info: SocketInfo, connect_info: ConnectInfo, url: str, host: str) -> None:
         self.session: Session | None = None
         self.host = host
         self._store = store
-        self._seen = seen
-        self._opening = opening
+        self._info = info
+        self._connect_info = connect_info
         self._url = url
         self._guessed = False
         """Whether the session is only one of its own for want of evidence: a later join may tell whose it is."""
 
-    def of_join(self, topic: str, payload: dict[str, Any], at: float) -> Session:
+    def session_for_join(self, topic: str, payload: dict[str, Any], at: float) -> Session:
         """Return the session of a socket on which a channel is joined."""
         if not is_live(topic):
-            return self.of_push(topic, at) or self._begin(topic, at, channels=True)
+            return self.session_for_push(topic, at) or self._begin(topic, at, channels=True)
         if self.session is None or self._guessed:
             self._found(topic, payload, at)
         session = self._own
         token = payload.get("session")
-        self._store.claim(session, topic, token if isinstance(token, str) else None)
+        self._store.claim_view(session, topic, token if isinstance(token, str) else None)
         return session
 
-    def of_push(self, topic: str, at: float) -> Session | None:
+    def session_for_push(self, topic: str, at: float) -> Session | None:
         """Return the session of a socket on which something is sent; None when only a join can tell.
 
         The channel of an upload is never alone: its socket is one of the tab whose CSRF token it was opened with.
         """
         if self.session is None and (is_live(topic) or topic.startswith(UPLOAD_TOPIC)):
-            number = self._store.by_csrf(self._url, self.host)
+            number = self._store.number_by_csrf(self._url, self.host)
             if number is not None:
-                self._attach(self._store.session(number, at), guessed=True)
+                self._attach(self._store.get_or_open(number, at), guessed=True)
         return self.session
 
-    def of_frame(self, topic: str, at: float) -> Session:
+    def session_for_frame(self, topic: str, at: float) -> Session:
         """Return the session of a socket whose joins were not seen."""
-        return self.of_push(topic, at) or self._begin(topic, at, channels=not is_live(topic))
+        return self.session_for_push(topic, at) or self._begin(topic, at, channels=not is_live(topic))
 
     def _found(self, topic: str, payload: dict[str, Any], at: float) -> None:
         """A LiveView tells whose socket it is; what came before it, such as a plain channel, belongs there too."""
         guessed, store = self.session, self._store
         token = payload.get("session")
-        csrf = store.by_csrf(self._url, self.host)
-        number = store.tab_of_view(topic, token if isinstance(token, str) else None, csrf, self.host)
-        if number is not None and self._is_anothers(store.session(number, at), topic, payload):
+        csrf = store.number_by_csrf(self._url, self.host)
+        number = store.number_by_view(topic, token if isinstance(token, str) else None, csrf, self.host)
+        if number is not None and self._is_anothers(store.get_or_open(number, at), topic, payload):
             number = None
         certain = number is not None or topic.startswith(RANDOM_TOPIC)
         if number is None:
@@ -60,7 +60,7 @@ class Membership:
                 return  # another view of the tab that is not known yet
             session = store.new_session(topic.removeprefix(LIVE_TOPIC), at, self.host)
         else:
-            session = store.session(number, at)
+            session = store.get_or_open(number, at)
         session.id = session.id or topic.removeprefix(LIVE_TOPIC)
         store.claim_csrf(session, self._url)
         if guessed is session:
@@ -71,16 +71,16 @@ class Membership:
             return
         self.session, self._guessed = session, not certain
         if len(guessed.sockets) == 1:
-            store.merge(guessed, session)
-            session.opening = self._opening
+            store.merge_session(guessed, session)
+            session.connect_info = self._connect_info
         else:  # it had sockets before this one, which were found by better evidence than a guess
-            guessed.sockets.remove(self._seen)
-            store.attach(session, self._seen, self._opening)
+            guessed.sockets.remove(self._info)
+            store.add_socket(session, self._info, self._connect_info)
 
     def _is_anothers(self, session: Session, topic: str, payload: dict[str, Any]) -> bool:
         """Whether a socket is not of the tab that its view's topic or token names.
 
-        A tab opens all its sockets with one CSRF token: who has another, or none, has only seen what the tab shows.
+        A tab opens all its sockets with one CSRF token: who has another, or none, has only info what the tab shows.
         """
         other = session.csrf is not None and session.csrf != self._store.csrf_key(self._url, self.host)
         return other or self._is_another_tab(session, topic, payload)
@@ -96,7 +96,7 @@ class Membership:
         view = session.views.get(topic)
         if not first or view is None or view.joins == 0:
             return False
-        return any(socket.closed_at is None and socket is not self._seen for socket in session.sockets)
+        return any(socket.closed_at is None and socket is not self._info for socket in session.sockets)
 
     def _begin(self, topic: str, at: float, *, channels: bool) -> Session:
         session = self._store.new_session(topic.removeprefix(LIVE_TOPIC), at, self.host, channels=channels)
@@ -104,7 +104,7 @@ class Membership:
 
     def _attach(self, session: Session, *, guessed: bool) -> Session:
         self.session, self._guessed = session, guessed
-        self._store.attach(session, self._seen, self._opening)
+        self._store.add_socket(session, self._info, self._connect_info)
         return session
 
     @property

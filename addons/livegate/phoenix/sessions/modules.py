@@ -10,7 +10,7 @@ from typing import Any
 
 from livegate.phoenix.rendered.nodes import COMPONENTS, STATICS, Node, is_comprehension
 
-MAX_LEARNT = 2000
+MAX_REMEMBERED = 2000
 """Of routes, and of statics."""
 MAX_NODES = 2000
 MIN_STATIC_CHARACTERS = 32
@@ -23,7 +23,7 @@ _SEVERAL = ""
 type Route = tuple[str, str]
 
 
-class Modules:
+class ModuleIndex:
     """Knows which module makes the page at a host and route, and which statics are whose."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Modules:
         self._routes: OrderedDict[Route, str] = OrderedDict()
         self._statics: OrderedDict[bytes, str] = OrderedDict()
 
-    def learn(self, host: str, path: str | None, module: str) -> None:
+    def remember_module(self, host: str, path: str | None, module: str) -> None:
         """Remember the module of the page at a path; an app that is deployed anew may change it."""
         if path is None:
             return
@@ -40,20 +40,20 @@ class Modules:
         known = self._routes.get(route, module)
         _put(self._routes, route, module if known == module else _SEVERAL)
 
-    def learn_statics(self, root: Node, module: str) -> None:
+    def remember_statics(self, root: Node, module: str) -> None:
         """Remember whose statics these are."""
         key = statics_key(root)
         if key is not None:
             known = self._statics.get(key, module)
             _put(self._statics, key, module if known == module else _SEVERAL)
 
-    def at(self, host: str, path: str | None) -> str | None:
+    def module_for_path(self, host: str, path: str | None) -> str | None:
         """The module at a path of this host, or at another path of the same route; None when no page load told."""
         if path is None:
             return None
         return self._paths.get((host, path)) or self._routes.get((host, route_of(path))) or None
 
-    def by_statics(self, root: Node) -> str | None:
+    def module_for_statics(self, root: Node) -> str | None:
         """The module whose view was seen with exactly these statics; None when none was, or more than one."""
         key = statics_key(root)
         return (self._statics.get(key) or None) if key is not None else None
@@ -84,5 +84,5 @@ def statics_key(root: Node) -> bytes | None:
 def _put[K](table: OrderedDict[K, str], key: K, module: str) -> None:
     table[key] = module
     table.move_to_end(key)
-    if len(table) > MAX_LEARNT:
+    if len(table) > MAX_REMEMBERED:
         table.popitem(last=False)

@@ -68,7 +68,7 @@ class _Composer:
         return "".join([*parts, shown[done:]])
 
 
-def page_of(session: Session, before: Page | None = None) -> Page | None:
+def current_page(session: Session, before: Page | None = None) -> Page | None:
     """The page of a session as it is now, `before` itself if nothing has changed; None when no root's is known."""
     main = session.main
     if main is None or main.tree is None:
@@ -81,8 +81,8 @@ def page_of(session: Session, before: Page | None = None) -> Page | None:
         if tree is None:
             continue
         known = shown.get(topic)
-        if known is None or not tree.is_at(known):
-            known, same = tree.copy(), False
+        if known is None or not tree.unchanged_since(known):
+            known, same = tree.snapshot(), False
         trees[topic] = known
         if view.path and view.state != "left":
             roots.append(topic)
@@ -96,7 +96,7 @@ def _in_order(session: Session, main: View, roots: list[str]) -> tuple[str, ...]
     """Views that say at their join which page they are of; in the order of the page where that was seen."""
     if len(roots) < 2 or main.topic not in roots:
         return (main.topic,)
-    if session.page is not None:
-        places = {topic: place for place, topic in enumerate(session.page.topics)}
+    if session.page_load is not None:
+        places = {topic: place for place, topic in enumerate(session.page_load.topics)}
         roots.sort(key=lambda topic: places.get(topic, len(places)))
     return tuple(roots)

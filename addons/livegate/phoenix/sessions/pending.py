@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from livegate.phoenix.frames import Frame
-from livegate.phoenix.model import Event, Outcome, SocketSeen, View
+from livegate.phoenix.model import Outcome, Push, SocketInfo, View
 from livegate.phoenix.sessions.membership import Membership
 from livegate.phoenix.sessions.store import SessionStore
 from livegate.phoenix.topics import LIVE_TOPIC, UPLOAD_TOPIC
@@ -18,18 +18,18 @@ type Key = tuple[str, str | None]
 class PendingPushes:
     """Table of pushes by topic and ref, in the order in which they were sent."""
 
-    def __init__(self, store: SessionStore, membership: Membership, seen: SocketSeen) -> None:
+    def __init__(self, store: SessionStore, membership: Membership, info: SocketInfo) -> None:
         self._store = store
         self._membership = membership
-        self._seen = seen
-        self._pushes: OrderedDict[Key, Event] = OrderedDict()
+        self._info = info
+        self._pushes: OrderedDict[Key, Push] = OrderedDict()
         self._behind_join: set[int] = set()
         """`id()` of heartbeats sent while a join was pending. The app may answer them only after the join."""
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Iterator[Push]:
         return iter(self._pushes.values())
 
-    def add(self, push: Event) -> None:
+    def add(self, push: Push) -> None:
         """Remember a push; beyond `Limits.pending` the oldest becomes `forgotten`.
 
         A push that the gateway sends itself must take its ref from a `reserve_ref()` of the `SocketTracker` (not yet
@@ -45,15 +45,15 @@ class PendingPushes:
             oldest.outcome = "forgotten"
             self._behind_join.discard(id(oldest))
 
-    def pop(self, topic: str, ref: str | None) -> Event | None:
+    def pop(self, topic: str, ref: str | None) -> Push | None:
         """Return the push that a reply is for, and remove it; None when none is pending."""
         return self._pushes.pop((topic, ref), None)
 
-    def of_join(self, frame: Frame) -> list[Event]:
+    def of_join(self, frame: Frame) -> list[Push]:
         """Return the pushes of the join that a frame of the server is about."""
         return [push for push in self if is_of_join(push, frame)]
 
-    def fail(self, which: Callable[[Event], bool], outcome: Outcome) -> list[Event]:
+    def fail(self, which: Callable[[Push], bool], outcome: Outcome) -> list[Push]:
         """Remove pushes that will get no reply; return those that needed one."""
         failed = [(key, push) for key, push in self._pushes.items() if which(push)]
         missed = []
@@ -67,17 +67,17 @@ class PendingPushes:
                 continue
             missed.append(push)
             if push.kind not in _UNCOUNTED:
-                self._seen.unanswered += 1
+                self._info.unanswered += 1
                 if session is not None:
                     session.unanswered += 1
         return missed
 
-    def replied(self, push: Event) -> None:
+    def replied(self, push: Push) -> None:
         """Note that a plain channel replied to a push: earlier pushes that are still pending get no reply.
 
         A channel handles its pushes in order. LiveView's channels are excepted, because LiveView replies to each push.
         """
-        self._store.answered(self._membership.host, push.topic, push.name)
+        self._store.remember_reply(self._membership.host, push.topic, push.name)
         if push.topic.startswith((LIVE_TOPIC, UPLOAD_TOPIC)):
             return
         earlier = [
@@ -89,19 +89,19 @@ class PendingPushes:
             del self._pushes[key]
             each.outcome = "noreply"
 
-    def waited_behind_join(self, heartbeat: Event) -> bool:
+    def waited_behind_join(self, heartbeat: Push) -> bool:
         """Return whether a heartbeat was sent while a join was pending, and forget it."""
         waited = id(heartbeat) in self._behind_join
         self._behind_join.discard(id(heartbeat))
         return waited
 
-    def _needs_no_reply(self, push: Event) -> bool:
+    def _needs_no_reply(self, push: Push) -> bool:
         """Return whether no push of this kind was ever seen to get a reply; LiveView replies to every push."""
         if push.kind != "push" or push.topic.startswith((LIVE_TOPIC, UPLOAD_TOPIC)):
             return False
-        return not self._store.is_ever_answered(self._membership.host, push.topic, push.name)
+        return not self._store.is_replied_to(self._membership.host, push.topic, push.name)
 
 
-def is_of_join(subject: Event | View, frame: Frame) -> bool:
+def is_of_join(subject: Push | View, frame: Frame) -> bool:
     """Return whether a frame of the server is about the join of a push or view; V1's frames have no join_ref."""
     return subject.topic == frame.topic and frame.join_ref in (subject.join_ref, None)

@@ -14,7 +14,7 @@ from livegate.phoenix.rendered.tree import Tree, TreeError
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class PreparedFrame:
     """A frame that was read, and what its `rendered` or `diff` makes of a tree."""
 
     decoded: Frame | NotPhoenix
@@ -30,40 +30,42 @@ class Ahead:
     """Why there is no tree."""
 
 
-def read_ahead(data: bytes, vsn: Vsn, trees: Mapping[str, Tree]) -> Ahead:
+def prepare_frame(data: bytes, vsn: Vsn, trees: Mapping[str, Tree]) -> PreparedFrame:
     """Read a text frame of the server; `trees` are copies of those that its session has, by topic. Never raises."""
-    return of_frame(frames.decode(data, text=True, from_client=False, vsn=vsn), trees)
+    return prepare_decoded(frames.decode(data, text=True, from_client=False, vsn=vsn), trees)
 
 
-def of_frame(decoded: Frame | NotPhoenix, trees: Mapping[str, Tree]) -> Ahead:
+def prepare_decoded(decoded: Frame | NotPhoenix, trees: Mapping[str, Tree]) -> PreparedFrame:
     """Read a frame of the server that was decoded already."""
     if not isinstance(decoded, Frame) or not isinstance(decoded.payload, dict):
-        return Ahead(decoded)
+        return PreparedFrame(decoded)
     payload = decoded.payload
     if decoded.event == "diff":
         return _merged(decoded, payload, trees.get(decoded.topic))
     response = payload.get("response") if decoded.event == "phx_reply" else None
     if not isinstance(response, dict):
-        return Ahead(decoded)
+        return PreparedFrame(decoded)
     if "rendered" in response:
         return _joined(decoded, response["rendered"])
-    return _merged(decoded, response["diff"], trees.get(decoded.topic)) if "diff" in response else Ahead(decoded)
+    return (
+        _merged(decoded, response["diff"], trees.get(decoded.topic)) if "diff" in response else PreparedFrame(decoded)
+    )
 
 
-def _joined(decoded: Frame, rendered: object) -> Ahead:
+def _joined(decoded: Frame, rendered: object) -> PreparedFrame:
     try:
-        return Ahead(decoded, rendered, tree=Tree.join(rendered))
+        return PreparedFrame(decoded, rendered, tree=Tree.join(rendered))
     except TreeError as error:
-        return Ahead(decoded, rendered, problem=str(error))
+        return PreparedFrame(decoded, rendered, problem=str(error))
 
 
-def _merged(decoded: Frame, diff: object, base: Tree | None) -> Ahead:
+def _merged(decoded: Frame, diff: object, base: Tree | None) -> PreparedFrame:
     size = frames.json_size(diff)
     if base is None:
-        return Ahead(decoded, diff, size)
-    tree = base.copy()
+        return PreparedFrame(decoded, diff, size)
+    tree = base.snapshot()
     try:
         changes = tree.merge(diff)
     except TreeError as error:
-        return Ahead(decoded, diff, size, base, problem=str(error))
-    return Ahead(decoded, diff, size, base, tree, changes)
+        return PreparedFrame(decoded, diff, size, base, problem=str(error))
+    return PreparedFrame(decoded, diff, size, base, tree, changes)

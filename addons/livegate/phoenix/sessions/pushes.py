@@ -3,11 +3,11 @@
 from typing import Any
 
 from livegate.phoenix.frames import Frame
-from livegate.phoenix.model import Kind, Session, View
+from livegate.phoenix.model import PushKind, Session, View
 from livegate.phoenix.page_html import path_of
 from livegate.phoenix.topics import LIVE_TOPIC, RANDOM_TOPIC
 
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, PushKind] = {
     "phx_join": "join",
     "phx_leave": "leave",
     "event": "event",
@@ -19,12 +19,12 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-def kind_of(event: str) -> Kind:
+def push_kind(event: str) -> PushKind:
     """Return the kind of a push by the event of its frame; `push` for what is neither Phoenix's nor LiveView's."""
     return _KINDS.get(event, "push")
 
 
-def is_page(session: Session, topic: str) -> bool:
+def is_page_view(session: Session, topic: str) -> bool:
     """Whether a view is one of the page itself: clients before 1.0 give the page's URL for sticky views as well."""
     if not topic.startswith(LIVE_TOPIC):
         return False
@@ -34,7 +34,7 @@ def is_page(session: Session, topic: str) -> bool:
     )
 
 
-def mounts_again(view: View | None, payload: dict[str, Any]) -> bool:
+def is_rejoin(view: View | None, payload: dict[str, Any]) -> bool:
     """Whether a join is one after a crash, a refusal or a lost socket.
 
     LiveView's client counts in `_mounts` how often this view was mounted; of one that does not count the state tells.
@@ -48,7 +48,7 @@ def mounts_again(view: View | None, payload: dict[str, Any]) -> bool:
     return view.joins > 0 and view.state in ("crashed", "closed", "refused")
 
 
-def described(kind: Kind, frame: Frame, payload: dict[str, Any], view: View | None) -> tuple[str, str, str]:
+def describe(kind: PushKind, frame: Frame, payload: dict[str, Any], view: View | None) -> tuple[str, str, str]:
     """Return of a push what it is, its name and its type."""
     match kind:
         case "join":

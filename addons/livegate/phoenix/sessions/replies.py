@@ -4,14 +4,14 @@ from typing import Any
 
 from livegate.phoenix import frames
 from livegate.phoenix.formatting import shortened
-from livegate.phoenix.incidents.detection import Detector
-from livegate.phoenix.model import Event, Session, SocketSeen, View
+from livegate.phoenix.incidents.detection import IncidentDetector
+from livegate.phoenix.model import Push, Session, SocketInfo, View
 from livegate.phoenix.page_html import place_of
 from livegate.phoenix.rendered.changes import Changes
 from livegate.phoenix.rendered.tree import Tree, TreeError
-from livegate.phoenix.sessions.frame_info import Note
+from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.phoenix.sessions.membership import Membership
-from livegate.phoenix.sessions.preparation import Ahead
+from livegate.phoenix.sessions.preparation import PreparedFrame
 from livegate.phoenix.sessions.store import SessionStore
 from livegate.phoenix.topics import UPLOAD_TOPIC
 
@@ -21,32 +21,34 @@ REDIRECTS = ("redirect", "live_redirect")
 class ReplyReader:
     """Reads the server's replies and diffs of one socket, and keeps the page of each view."""
 
-    def __init__(self, store: SessionStore, membership: Membership, seen: SocketSeen, detector: Detector) -> None:
-        self.prepared: Ahead | None = None
-        """Result of `read_ahead` for the frame that is being read, if there is one."""
+    def __init__(
+        self, store: SessionStore, membership: Membership, info: SocketInfo, detector: IncidentDetector
+    ) -> None:
+        self.prepared: PreparedFrame | None = None
+        """Result of `prepare_frame` for the frame that is being read, if there is one."""
         self._store = store
         self._membership = membership
-        self._seen = seen
+        self._info = info
         self._detector = detector
 
-    def answered(self, response: dict[str, Any], note: Note, event: Event) -> None:
+    def read_reply(self, response: dict[str, Any], note: FrameInfo, event: Push) -> None:
         """Note the answer to a push other than a heartbeat; what an earlier join is told changes no page."""
         if event.kind == "join":
             self._joined(response, note, event)
             return
         if event.kind in ("event", "patch"):
             trip = note.at - event.sent_at
-            self._seen.trips.append(trip)
+            self._info.round_trips.append(trip)
             if self._membership.session is not None:
-                self._membership.session.trips.append(trip)
+                self._membership.session.round_trips.append(trip)
         if event.topic.startswith(UPLOAD_TOPIC):
-            note.what = "upload"
+            note.kind = "upload"
             note.detail = event.detail = reason_of(response) if event.outcome == "error" else ""
             return
         if "diff" in response:
-            self.merge(response["diff"], note)
+            self.merge_diff(response["diff"], note)
             event.diff_size = note.diff_size
-            event.paths = len(note.changes.paths) + note.changes.more if note.changes is not None else 0
+            event.paths = len(note.changes.paths) + note.changes.paths_omitted if note.changes is not None else 0
         for kind in (*REDIRECTS, "live_patch"):
             told = response.get(kind)
             if isinstance(told, dict):
@@ -58,18 +60,18 @@ class ReplyReader:
         if event.kind == "destroy" and isinstance(cids, list) and view is not None and view.tree is not None:
             view.tree.delete_components([cid for cid in cids if isinstance(cid, int)])
 
-    def _joined(self, response: dict[str, Any], note: Note, event: Event) -> None:
+    def _joined(self, response: dict[str, Any], note: FrameInfo, event: Push) -> None:
         view, session = note.view, self._membership.session
         if event.topic.startswith(UPLOAD_TOPIC):
-            note.what = "upload"
+            note.kind = "upload"
         if event.outcome == "error":
             self._turned_away(response, note, event)
             return
         if not event.topic.startswith(UPLOAD_TOPIC):
-            note.what = "joined"
-        if view is None or note.earlier:
+            note.kind = "joined"
+        if view is None or note.of_earlier_join:
             return
-        view.state, view.up_at = "up", note.at
+        view.state, view.joined_at = "up", note.at
         view.joins += 1
         version = response.get("liveview_version")
         view.version = version if isinstance(version, str) else view.version
@@ -78,71 +80,71 @@ class ReplyReader:
         if "rendered" in response and session is not None:
             self._show(view, response["rendered"], note)
 
-    def _turned_away(self, response: dict[str, Any], note: Note, event: Event) -> None:
+    def _turned_away(self, response: dict[str, Any], note: FrameInfo, event: Push) -> None:
         """A join answered with an error: mostly a refusal, but a redirect in `mount` is how apps lead to a login."""
         view, session = note.view, self._membership.session
         note.detail = event.detail = reason_of(response)
         if any(isinstance(response.get(kind), dict) for kind in REDIRECTS) or note.detail == "parent_redirect":
-            note.what, event.outcome = "redirected", "ok"
-            if view is not None and not note.earlier:
+            note.kind, event.outcome = "redirected", "ok"
+            if view is not None and not note.of_earlier_join:
                 view.state = "left"
             return
-        note.what = "refused"
-        if note.earlier:
+        note.kind = "refused"
+        if note.of_earlier_join:
             return
         if view is not None:
             view.state = "refused"
-        self._seen.refused += 1
+        self._info.refused += 1
         if session is not None:
             session.refusals[shortened(note.detail)] += 1
             if view is not None:
                 self._detector.join_refused(session, view, event, response)
 
-    def _show(self, view: View, rendered: object, note: Note) -> None:
+    def _show(self, view: View, rendered: object, note: FrameInfo) -> None:
         session = self._membership.session
         try:
             tree = _joined_tree(self.prepared, rendered)
         except TreeError as error:
-            self._store.forget_page(view, str(error))
+            self._store.drop_tree(view, str(error))
             view.tree_problem = str(error)
             return
         view.tree, view.tree_problem = tree, None
-        if view.is_named and view.module is not None:
-            self._store.modules.learn_statics(view.tree.root, view.module)
+        if view.module_is_signed and view.module is not None:
+            self._store.modules.remember_statics(view.tree.root, view.module)
         else:
-            view.module = self._store.modules.by_statics(view.tree.root) or view.module
+            view.module = self._store.modules.module_for_statics(view.tree.root) or view.module
         if session is None:
             return
         self._forget_children(session, view)
-        self._store.page_grew(session, view, note.size)
+        self._store.add_tree_bytes(session, view, note.size)
 
     def _forget_children(self, session: Session, view: View) -> None:
         """With a view that is shown anew go the pages of those that were left: until now the browser showed them."""
         for other in session.views.values():
             if other is not view and (other.leaving or other.state == "left") and view.path is not None:
-                self._store.forget_page(other, "the view was left")
+                self._store.drop_tree(other, "the view was left")
 
-    def merge(self, diff: object, note: Note) -> None:
+    def merge_diff(self, diff: object, note: FrameInfo) -> None:
         """Merge a diff into the page of the note's view, unless it is of an earlier join."""
         ahead = self.prepared if self.prepared is not None and self.prepared.source is diff else None
         note.diff_size = frames.json_size(diff) if ahead is None else ahead.size
         if self._membership.session is not None:
             self._membership.session.diff_bytes += note.diff_size
         view = note.view
-        if view is None or view.tree is None or note.earlier:
+        if view is None or view.tree is None or note.of_earlier_join:
             return
         try:
             note.changes = _merged(view.tree, ahead, diff)
         except TreeError as error:
-            self._store.forget_page(view, str(error))
+            self._store.drop_tree(view, str(error))
             return
         if self._membership.session is not None:
-            self._store.page_grew(self._membership.session, view, note.diff_size)
+            self._store.add_tree_bytes(self._membership.session, view, note.diff_size)
             if note.changes.unmarked_moves:
-                self._detector.moved(self._membership.session, view, note.at)
+                self._detector.moved_without_mark(self._membership.session, view, note.at)
 
 
-def _joined_tree(ahead: Ahead | None, rendered: object) -> Tree:
+def _joined_tree(ahead: PreparedFrame | None, rendered: object) -> Tree:
     """The tree of a join, if it was read ahead that one. Raises TreeError."""
     if ahead is None or ahead.source is not rendered:
         return Tree.join(rendered)
@@ -151,13 +153,13 @@ def _joined_tree(ahead: Ahead | None, rendered: object) -> Tree:
     return ahead.tree
 
 
-def _merged(tree: Tree, ahead: Ahead | None, diff: object) -> Changes:
+def _merged(tree: Tree, ahead: PreparedFrame | None, diff: object) -> Changes:
     """Merge a diff, or take over what it made of the same tree when it was read ahead. Raises TreeError."""
-    if ahead is None or ahead.base is None or not tree.is_at(ahead.base):
+    if ahead is None or ahead.base is None or not tree.unchanged_since(ahead.base):
         return tree.merge(diff)
     if ahead.tree is None or ahead.changes is None:
         raise TreeError(ahead.problem)
-    tree.become(ahead.tree)
+    tree.replace_with(ahead.tree)
     return ahead.changes
 
 

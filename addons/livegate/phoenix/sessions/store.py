@@ -6,18 +6,18 @@ from dataclasses import replace
 
 from livegate.phoenix.formatting import size_text
 from livegate.phoenix.incidents.log import IncidentLog
-from livegate.phoenix.model import Event, Exchange, Limits, Opening, PageLoad, Session, SocketSeen, View
+from livegate.phoenix.model import ConnectInfo, HttpExchange, PageLoad, Push, Session, SessionLimits, SocketInfo, View
 from livegate.phoenix.page_html import csrf_of_url, read_page
-from livegate.phoenix.sessions.identity import Identities, Key
-from livegate.phoenix.sessions.modules import Modules
+from livegate.phoenix.sessions.identity import EvidenceIndex, Key
+from livegate.phoenix.sessions.modules import ModuleIndex
 from livegate.phoenix.tokens import is_signed
 from livegate.phoenix.topics import RANDOM_TOPIC
 
-MAX_SOCKETS_KEPT = 100
+MAX_SOCKETS = 100
 """Of one session."""
 ROOM = 0.9
 """When pages have to go, so much of what they may take stays in use: that they go one by one would cost each frame."""
-MAX_ANSWERED_KINDS = 2000
+MAX_REPLIED_KINDS = 2000
 """Kinds of pushes on plain channels that were seen to be answered."""
 EVIDENCE_EACH = 8
 """Pieces of evidence that are kept, on average, for each session and page load."""
@@ -26,38 +26,40 @@ EVIDENCE_EACH = 8
 class SessionStore:
     """All sessions of a process, with the bounds of `Limits`."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, limits: SessionLimits | None = None) -> None:
+        self.limits = limits or SessionLimits()
         self.sessions: OrderedDict[int, Session] = OrderedDict()
         """By number, the one with the latest frame at the end."""
-        self.dropped = 0
+        self.evicted = 0
         """Sessions that are no longer kept."""
         self.tree_bytes = 0
-        self.modules = Modules()
+        self.modules = ModuleIndex()
         self.incidents = IncidentLog()
         self.on_merged: list[Callable[[Session, Session], None]] = []
         """Called with a session that turned out to be part of another one, and that other one."""
-        self._identities = Identities(EVIDENCE_EACH * (self.limits.sessions + self.limits.pages), self._is_known)
+        self._identities = EvidenceIndex(
+            EVIDENCE_EACH * (self.limits.sessions + self.limits.page_loads), self._is_known
+        )
         self._pages: OrderedDict[int, PageLoad] = OrderedDict()
         """By number; those that no session has claimed yet."""
         self._numbered = 0
         self._answered: OrderedDict[tuple[str, str, str], None] = OrderedDict()
-        self._events: deque[Event] = deque()
+        self._events: deque[Push] = deque()
         """Of all sessions, in the order of their coming; some are no longer kept by their session."""
         self._events_of: deque[Session] = deque()
         """Whose they are. No pairs: what refers to others costs Python's collector time."""
-        self._exchanges: deque[Exchange] = deque()
-        self._exchanges_of: deque[deque[Exchange]] = deque()
+        self._exchanges: deque[HttpExchange] = deque()
+        self._exchanges_of: deque[deque[HttpExchange]] = deque()
 
-    def keep(self, sessions: int) -> None:
+    def set_session_limit(self, sessions: int) -> None:
         """Change how many sessions are kept, and as many page loads that no session has claimed yet."""
-        self.limits = replace(self.limits, sessions=sessions, pages=sessions)
-        self._identities.most = EVIDENCE_EACH * 2 * sessions
+        self.limits = replace(self.limits, sessions=sessions, page_loads=sessions)
+        self._identities.limit = EVIDENCE_EACH * 2 * sessions
         self._bound()
 
     # Whose a page, a socket or a view is
 
-    def page(self, html: str, load: PageLoad) -> bool:
+    def add_page_load(self, html: str, load: PageLoad) -> bool:
         """Note a page that went to a browser; return whether LiveViews are in it: then it gets a session's number."""
         markup = read_page(html)
         load.topics = markup.topics
@@ -66,7 +68,7 @@ class SessionStore:
         self._numbered += 1
         load.number = self._numbered
         self._pages[load.number] = load
-        while len(self._pages) > self.limits.pages:
+        while len(self._pages) > self.limits.page_loads:
             self._pages.popitem(last=False)
         of = self._identities.key
         keys = [of(load.host, "topic", topic) for topic in markup.topics if topic.startswith(RANDOM_TOPIC)]
@@ -75,12 +77,12 @@ class SessionStore:
         self._identities.claim(load.number, keys)
         return True
 
-    def page_of(self, url: str, host: str) -> PageLoad | Session | None:
+    def page_load_or_session(self, url: str, host: str) -> PageLoad | Session | None:
         """The page load, or the session it has become, whose CSRF token a socket's URL has; None when none is known."""
-        number = self.by_csrf(url, host)
+        number = self.number_by_csrf(url, host)
         return None if number is None else self._pages.get(number) or self.sessions.get(number)
 
-    def by_csrf(self, url: str, host: str) -> int | None:
+    def number_by_csrf(self, url: str, host: str) -> int | None:
         """The number of the tab whose page has the CSRF token of a socket's URL."""
         token = csrf_of_url(url)
         return self._identities.owner(self._identities.key(host, "csrf", token)) if token else None
@@ -88,7 +90,7 @@ class SessionStore:
     def _is_known(self, number: int) -> bool:
         return number in self.sessions or number in self._pages
 
-    def tab_of_view(self, topic: str, token: str | None, csrf: int | None, host: str) -> int | None:
+    def number_by_view(self, topic: str, token: str | None, csrf: int | None, host: str) -> int | None:
         """Return the number of the tab that a LiveView joins in, or None.
 
         A random topic is the only one of its kind; one that is not known is not of a tab that has another one already.
@@ -107,11 +109,11 @@ class SessionStore:
     def _shows_another(self, number: int, topic: str) -> bool:
         """Whether a tab has shown views with random topics, in its page or by joining them, and not this one."""
         session, load = self.sessions.get(number), self._pages.get(number)
-        load = session.page if session is not None else load
+        load = session.page_load if session is not None else load
         topics = [*(load.topics if load is not None else ()), *(session.views if session is not None else ())]
         return topic not in topics and any(each.startswith(RANDOM_TOPIC) for each in topics)
 
-    def claim(self, session: Session, topic: str, token: str | None) -> None:
+    def claim_view(self, session: Session, topic: str, token: str | None) -> None:
         """A LiveView has joined in a session: what it has shown finds that session from now on."""
         of = self._identities.key
         keys = [of(session.host, "topic", topic)] if topic.startswith(RANDOM_TOPIC) else []
@@ -130,13 +132,13 @@ class SessionStore:
         if key is not None:
             self._identities.claim(session.number, [key])
 
-    def session(self, number: int, at: float) -> Session:
+    def get_or_open(self, number: int, at: float) -> Session:
         """The session of a number that evidence has found; its page load becomes it when it was none yet."""
         session = self.sessions.get(number)
         if session is not None:
             return session
         load = self._pages.pop(number)
-        opened = Session(number, "", load.at, at, host=load.host, page=load, exchanges=load.exchanges)
+        opened = Session(number, "", load.at, at, host=load.host, page_load=load, exchanges=load.exchanges)
         return self._keep(opened)
 
     def new_session(self, id_: str, at: float, host: str, *, channels: bool = False) -> Session:
@@ -151,65 +153,65 @@ class SessionStore:
 
     def touch(self, session: Session) -> None:
         """A session had a frame."""
-        if session.kept:
+        if session.is_stored:
             self.sessions.move_to_end(session.number)
 
     # What kinds of pushes are answered
 
-    def answered(self, host: str, topic: str, event: str) -> None:
+    def remember_reply(self, host: str, topic: str, event: str) -> None:
         """A push of this kind on a plain channel had an answer."""
         key = (host, topic.partition(":")[0], event)
         self._answered[key] = None
-        if len(self._answered) > MAX_ANSWERED_KINDS:
+        if len(self._answered) > MAX_REPLIED_KINDS:
             self._answered.popitem(last=False)
 
-    def is_ever_answered(self, host: str, topic: str, event: str) -> bool:
+    def is_replied_to(self, host: str, topic: str, event: str) -> bool:
         """Whether any push of this kind was."""
         return (host, topic.partition(":")[0], event) in self._answered
 
     # What belongs to a session
 
-    def attach(self, session: Session, seen: SocketSeen, opening: Opening) -> None:
+    def add_socket(self, session: Session, info: SocketInfo, connect_info: ConnectInfo) -> None:
         """A socket is one of this session."""
-        session.sockets.append(seen)
-        session.opening = opening
-        del session.sockets[:-MAX_SOCKETS_KEPT]
+        session.sockets.append(info)
+        session.connect_info = connect_info
+        del session.sockets[:-MAX_SOCKETS]
 
-    def keep_event(self, session: Session, event: Event) -> None:
+    def add_push(self, session: Session, event: Push) -> None:
         """A session has one more event; the oldest go, of this session and of all."""
-        session.events.append(event)
-        if len(session.events) > self.limits.events:
-            session.events.popleft()
-            session.events_dropped += 1
+        session.pushes.append(event)
+        if len(session.pushes) > self.limits.pushes:
+            session.pushes.popleft()
+            session.pushes_dropped += 1
         self._events.append(event)
         self._events_of.append(session)
-        if len(self._events) > self.limits.all_events:
+        if len(self._events) > self.limits.all_pushes:
             owner, oldest = self._events_of.popleft(), self._events.popleft()
-            if owner.events and owner.events[0] is oldest:
-                owner.events.popleft()
-                owner.events_dropped += 1
+            if owner.pushes and owner.pushes[0] is oldest:
+                owner.pushes.popleft()
+                owner.pushes_dropped += 1
 
-    def keep_exchange(self, kept: deque[Exchange], exchange: Exchange) -> None:
+    def add_exchange(self, exchanges: deque[HttpExchange], exchange: HttpExchange) -> None:
         """A page or a session has one more HTTP request; the oldest of all go."""
-        kept.append(exchange)
+        exchanges.append(exchange)
         self._exchanges.append(exchange)
-        self._exchanges_of.append(kept)
+        self._exchanges_of.append(exchanges)
         if len(self._exchanges) > self.limits.exchanges:
             owner, oldest = self._exchanges_of.popleft(), self._exchanges.popleft()
             if owner and owner[0] is oldest:
                 owner.popleft()
 
-    def merge(self, guessed: Session, found: Session) -> None:
+    def merge_session(self, guessed: Session, found: Session) -> None:
         """What was taken for a session of its own turned out to be part of another one."""
         self.sessions.pop(guessed.number, None)
-        guessed.kept = False
+        guessed.is_stored = False
         found.sockets += guessed.sockets
-        found.opening = guessed.opening
-        found.events += guessed.events
+        found.connect_info = guessed.connect_info
+        found.pushes += guessed.pushes
         found.event_count += guessed.event_count
-        found.trips += guessed.trips
+        found.round_trips += guessed.round_trips
         for topic in guessed.views.keys() & found.views.keys():
-            self.forget_page(guessed.views[topic], "its session is known by a later one")
+            self.drop_tree(guessed.views[topic], "its session is known by a later one")
         found.views = {**guessed.views, **found.views}
         found.diff_bytes += guessed.diff_bytes
         found.bytes_in += guessed.bytes_in
@@ -218,20 +220,20 @@ class SessionStore:
         for incident in guessed.incidents:
             incident.session = found.number
         found.incidents += guessed.incidents
-        del found.sockets[:-MAX_SOCKETS_KEPT]
+        del found.sockets[:-MAX_SOCKETS]
         for listener in self.on_merged:
             listener(guessed, found)
 
-    def page_grew(self, session: Session, view: View, size: int) -> None:
+    def add_tree_bytes(self, session: Session, view: View, size: int) -> None:
         """So many bytes went into the page of a view; pages of the sessions that are idle longest may have to go."""
         tree = view.tree
         if tree is None:
             return
-        tree.grew(size)
+        tree.add_size(size)
         self.tree_bytes += tree.size - view.tree_bytes
         view.tree_bytes = tree.size
-        if not session.kept:
-            self.forget_page(view, "too many sessions are open")
+        if not session.is_stored:
+            self.drop_tree(view, "too many sessions are open")
         elif self.tree_bytes > self.limits.tree_bytes:
             self._forget_idle_pages(session)
 
@@ -241,14 +243,14 @@ class SessionStore:
         idle = f"all pages together took more than {room}, and this session was idle longest"
         for session in [each for each in self.sessions.values() if each is not active]:
             for view in session.views.values():
-                self.forget_page(view, f"{idle}; it is known again after the next join")
+                self.drop_tree(view, f"{idle}; it is known again after the next join")
             if self.tree_bytes <= most * ROOM:
                 return
         if self.tree_bytes > most:
             for view in active.views.values():
-                self.forget_page(view, f"it alone takes more than {room}")
+                self.drop_tree(view, f"it alone takes more than {room}")
 
-    def forget_page(self, view: View, problem: str) -> None:
+    def drop_tree(self, view: View, problem: str) -> None:
         """Keep the page of a view no longer, and say why."""
         if view.tree is not None:
             self.tree_bytes -= view.tree_bytes
@@ -257,7 +259,7 @@ class SessionStore:
     def _bound(self) -> None:
         while len(self.sessions) > self.limits.sessions:
             _, gone = self.sessions.popitem(last=False)
-            self.dropped += 1
-            gone.kept = False
+            self.evicted += 1
+            gone.is_stored = False
             for view in gone.views.values():
-                self.forget_page(view, "too many sessions are open")
+                self.drop_tree(view, "too many sessions are open")

@@ -5,9 +5,9 @@ raises because of its input.
 """
 
 from livegate.phoenix.frames import Vsn
-from livegate.phoenix.model import Opening, SocketSeen, Transport
+from livegate.phoenix.model import ConnectInfo, SocketInfo, Transport
 from livegate.phoenix.page_html import client_of_url, csrf_of_url, vsn_of_url
-from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.phoenix.sessions.store import SessionStore
 
 
@@ -24,13 +24,13 @@ class Tracker(SessionStore):
         cookie: bool | None = None,
         host: str = "",
         vsn: Vsn | None = None,
-    ) -> Channels:
+    ) -> SocketTracker:
         """A socket was opened by a request for this URL; what comes on it goes to the value that is returned.
 
         `cookie` is whether the request had any, if that is known; `host` the one that the browser named; `vsn` the
         serializer that its frames have, if that is known, else the URL says.
         """
         vsn = vsn or vsn_of_url(url)
-        seen = SocketSeen(transport, vsn or "?", at, id_)
-        opening = Opening(bool(csrf_of_url(url)), cookie, client_of_url(url))
-        return Channels(self, seen, vsn, opening, url=url, host=host.lower())
+        info = SocketInfo(transport, vsn or "?", at, id_)
+        connect_info = ConnectInfo(bool(csrf_of_url(url)), cookie, client_of_url(url))
+        return SocketTracker(self, info, vsn, connect_info, url=url, host=host.lower())

@@ -10,12 +10,12 @@ MAX_UPLOADS = 100
 """Kept of one session."""
 
 
-def upload_of(session: Session | None, topic: str) -> Upload | None:
+def find_upload(session: Session | None, topic: str) -> Upload | None:
     """Return the upload that a channel carries, if its `allow_upload` was seen."""
     return session.uploads.get(topic.removeprefix(UPLOAD_TOPIC)) if session is not None else None
 
 
-def requested(session: Session, payload: dict[str, Any]) -> str:
+def add_requested(session: Session, payload: dict[str, Any]) -> str:
     """Note the entries of an `allow_upload`; return their names for a sentence."""
     names = []
     entries = payload.get("entries")
@@ -36,17 +36,17 @@ def _keep(session: Session, ref: str, upload: Upload) -> None:
         del session.uploads[next(iter(session.uploads))]
 
 
-def chunk(upload: Upload | None, name: str, size: int, at: float) -> str:
+def add_chunk(upload: Upload | None, name: str, size: int, at: float) -> str:
     """Count a chunk of `size` bytes; return what it is for a sentence."""
     if upload is not None:
-        upload.began_at = upload.began_at or at
+        upload.started_at = upload.started_at or at
         upload.sent += size
         upload.chunks += 1
-        upload.last_at = at
+        upload.last_chunk_at = at
     return f"chunk of {size_text(size)} of {name}"
 
 
-def progress(session: Session, payload: dict[str, Any]) -> str | None:
+def set_progress(session: Session, payload: dict[str, Any]) -> str | None:
     """Note how far an upload is, as the client reports it; None for an upload that is not known."""
     upload, reported = session.uploads.get(str(payload.get("entry_ref"))), payload.get("progress")
     if upload is None:

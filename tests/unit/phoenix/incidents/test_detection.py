@@ -7,7 +7,7 @@ import pytest
 
 from livegate.phoenix.incidents.log import MAX_INCIDENTS
 from livegate.phoenix.model import MAX_EVENTS_NAMED, Incident, PageLoad, Session
-from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.phoenix.sessions.tracker import Tracker
 
 TOPIC = "lv:phx-1"
@@ -24,12 +24,12 @@ class Tab:
         self.ref = 3
         self.channels = self.open()
 
-    def open(self, id_: str = "flow-1") -> Channels:
+    def open(self, id_: str = "flow-1") -> SocketTracker:
         self.channels = self.tracker.open(URL, self.now, id_=id_, cookie=True)
         return self.channels
 
     def send(self, *frame: Any, up: bool) -> None:
-        self.channels.frame(json.dumps(frame).encode(), text=True, from_client=up, at=self.now)
+        self.channels.read_frame(json.dumps(frame).encode(), text=True, from_client=up, at=self.now)
 
     def ask(self, topic: str = TOPIC, **payload: Any) -> str:
         self.ref += 1
@@ -166,13 +166,13 @@ def test_a_page_that_is_loaded_again_heals_what_refused_the_one_before() -> None
     tab.channels.close(1001, "", "client", tab.now)
     tab.now += 5
     load = PageLoad("/cart", 200, tab.now, 0.1)
-    load.follows = (before,)
+    load.earlier_sessions = (before,)
     tab.open("flow-2")
     tab.ask("lv:phx-2", url="http://h/cart")
-    tab.session.page = load
+    tab.session.page_load = load
     tab.answer(str(tab.ref), "ok", OK, "lv:phx-2")
     assert (told.healed, told.cost_s) == ("page reloaded", 5.0)
-    assert load.follows == ()
+    assert load.earlier_sessions == ()
 
 
 def test_another_tab_that_loads_the_page_heals_nothing() -> None:
@@ -181,10 +181,10 @@ def test_another_tab_that_loads_the_page_heals_nothing() -> None:
     tab.crash(ref)
     told, before = tab.only, tab.session
     load = PageLoad("/cart", 200, tab.now, 0.1)
-    load.follows = (before,)
+    load.earlier_sessions = (before,)
     tab.open("flow-2")
     tab.ask("lv:phx-2", url="http://h/cart")
-    tab.session.page = load
+    tab.session.page_load = load
     tab.answer(str(tab.ref), "ok", OK, "lv:phx-2")
     assert told.healed == ""
 
@@ -287,11 +287,11 @@ def test_a_page_load_heals_only_what_it_can_have_been_made_for() -> None:
     before = tab.session
     tab.channels.close(1001, "", "client", tab.now)
     load = PageLoad("/cart", 200, tab.now + 1, 0.1)
-    load.follows = (before,)
+    load.earlier_sessions = (before,)
     tab.now += 2
     tab.open("flow-2")
     tab.ask("lv:phx-2", url="http://h/cart")
-    tab.session.page = load
+    tab.session.page_load = load
     tab.answer(str(tab.ref), "ok", OK, "lv:phx-2")
     assert (long_ago.healed, just_now.healed) == ("", "page reloaded")
 

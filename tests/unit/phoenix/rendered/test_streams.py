@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livegate.phoenix.rendered import items, streams
-from livegate.phoenix.rendered.items import EMPTY, Items
+from livegate.phoenix.rendered.items import EMPTY, StreamItems
 from livegate.phoenix.rendered.nodes import TreeError
-from livegate.phoenix.rendered.streams import Effect, Insert, Orders, first_id
+from livegate.phoenix.rendered.streams import Insert, StreamEffect, StreamUpdate, first_dom_id
 from livegate.phoenix.rendered.tree import Tree
 
 type Plain = tuple[tuple[str, Any], ...]
 
 
-def plain_after(kept: Plain, orders: Orders, entries: list[Any], html: Callable[[Any], str]) -> Plain:
+def plain_after(kept: Plain, orders: StreamUpdate, entries: list[Any], html: Callable[[Any], str]) -> Plain:
     """What a stream becomes, as simply as it can be said: each order looks through the whole list."""
     found = [] if orders.reset else [item for item in kept if item[0] not in orders.deletes]
     inserts = {insert.id: insert for insert in orders.inserts}
@@ -47,7 +47,7 @@ def html(entry: Any) -> str:
 
 
 def id_of(entry: Any) -> str | None:
-    return first_id({"s": ['<li id="', '">', "</li>"], "0": entry[0], "1": entry[1]}, {})
+    return first_dom_id({"s": ['<li id="', '">', "</li>"], "0": entry[0], "1": entry[1]}, {})
 
 
 def ids(count: int) -> st.SearchStrategy[str]:
@@ -55,7 +55,7 @@ def ids(count: int) -> st.SearchStrategy[str]:
 
 
 ORDERS = st.builds(
-    Orders,
+    StreamUpdate,
     ref=st.just("0"),
     inserts=st.lists(
         st.builds(
@@ -78,17 +78,17 @@ ORDERS = st.builds(
 @given(frames=st.lists(st.tuples(ORDERS, st.randoms(use_true_random=False), st.booleans()), max_size=12))
 @pytest.mark.parametrize("piece", [1, 2, 64])
 def test_a_stream_is_what_a_plain_list_would_be_and_older_ones_stay(piece: int, frames: list[Any]) -> None:
-    size, items.PIECE = items.PIECE, piece
+    size, items.CHUNK = items.CHUNK, piece
     try:
         kept, plain = EMPTY, ()
-        older: list[tuple[Items, Plain]] = []
+        older: list[tuple[StreamItems, Plain]] = []
         for number, (orders, random, shuffled) in enumerate(frames):
             entries = [[insert.id, f"text {number}"] for insert in orders.inserts]
             if shuffled and not orders.ordered:
                 random.shuffle(entries)
-            before, effect = len(plain), Effect()
+            before, effect = len(plain), StreamEffect()
             plain = plain_after(plain, orders, entries, html)
-            kept = streams.after(kept, orders, entries, id_of, effect)
+            kept = streams.apply_update(kept, orders, entries, id_of, effect)
             gone = before if orders.reset else len(effect.deleted)
             assert before + len(effect.inserted) - gone - effect.limited == len(plain)
             older.append((kept, plain))
@@ -96,13 +96,13 @@ def test_a_stream_is_what_a_plain_list_would_be_and_older_ones_stay(piece: int, 
             assert tuple(then) == expected
             assert len(then) == len(expected)
     finally:
-        items.PIECE = size
+        items.CHUNK = size
 
 
 def test_a_stream_is_changed_from_an_older_state_as_well() -> None:
-    def inserted(kept: Items, id_: str) -> Items:
-        orders = Orders("0", (Insert(id_, -1, None, update_only=False),), (), reset=False)
-        return streams.after(kept, orders, [[id_, ""]], id_of, Effect())
+    def inserted(kept: StreamItems, id_: str) -> StreamItems:
+        orders = StreamUpdate("0", (Insert(id_, -1, None, update_only=False),), (), reset=False)
+        return streams.apply_update(kept, orders, [[id_, ""]], id_of, StreamEffect())
 
     first = inserted(EMPTY, "a")
     second, other = inserted(first, "b"), inserted(first, "c")
@@ -112,29 +112,37 @@ def test_a_stream_is_changed_from_an_older_state_as_well() -> None:
 
 def test_one_more_item_writes_only_its_piece_anew() -> None:
     many = tuple(Insert(f"m-{number}", -1, None, update_only=False) for number in range(10_000))
-    before = streams.after(EMPTY, Orders("0", many, (), reset=False), [[each.id, ""] for each in many], id_of, Effect())
-    one = Orders("0", (Insert("new", 5000, None, update_only=False),), ("m-7",), reset=False)
-    after = streams.after(before, one, [["new", ""]], id_of, Effect())
-    assert len(set(map(id, after.pieces)) - set(map(id, before.pieces))) <= 3
+    before = streams.apply_update(
+        EMPTY, StreamUpdate("0", many, (), reset=False), [[each.id, ""] for each in many], id_of, StreamEffect()
+    )
+    one = StreamUpdate("0", (Insert("new", 5000, None, update_only=False),), ("m-7",), reset=False)
+    after = streams.apply_update(before, one, [["new", ""]], id_of, StreamEffect())
+    assert len(set(map(id, after.chunks)) - set(map(id, before.chunks))) <= 3
     assert [id_ for id_, _ in after][5000] == "new"
 
 
 def test_items_that_come_in_the_order_of_their_orders_are_not_rendered() -> None:
     read = []
     inserts = tuple(Insert(f"m-{number}", -1, None, update_only=False) for number in range(100))
-    streams.after(
-        EMPTY, Orders("0", inserts, (), reset=False), [[each.id, ""] for each in inserts], read.append, Effect()
+    streams.apply_update(
+        EMPTY,
+        StreamUpdate("0", inserts, (), reset=False),
+        [[each.id, ""] for each in inserts],
+        read.append,
+        StreamEffect(),
     )
     assert read == []
 
 
 def test_a_stream_holds_only_so_many_items() -> None:
     inserts = tuple(Insert(str(at), -1, None, update_only=False) for at in range(streams.MAX_ITEMS))
-    full = streams.after(EMPTY, Orders("0", inserts, (), reset=False), [[each.id] for each in inserts], id_of, Effect())
+    full = streams.apply_update(
+        EMPTY, StreamUpdate("0", inserts, (), reset=False), [[each.id] for each in inserts], id_of, StreamEffect()
+    )
     assert len(full) == streams.MAX_ITEMS
-    more = Orders("0", (Insert("more", -1, None, update_only=False),), (), reset=False)
+    more = StreamUpdate("0", (Insert("more", -1, None, update_only=False),), (), reset=False)
     with pytest.raises(TreeError, match="more than"):
-        streams.after(full, more, [["more"]], id_of, Effect())
+        streams.apply_update(full, more, [["more"]], id_of, StreamEffect())
     assert len(tuple(full)) == streams.MAX_ITEMS
 
 
@@ -152,7 +160,7 @@ def test_a_stream_holds_only_so_many_items() -> None:
     ],
 )
 def test_the_id_of_an_item_is_that_of_its_first_tag(node: dict[str, Any], id_: str | None) -> None:
-    assert first_id(node, {1: {"s": ['<p id="', '">'], "0": "of a component"}}) == (
+    assert first_dom_id(node, {1: {"s": ['<p id="', '">'], "0": "of a component"}}) == (
         id_ if id_ != "of a component" else "of"
     )
 

@@ -13,12 +13,12 @@ PAGE = {"s": ["<p>", "</p>", ""], "0": "a", "1": {"s": ["<b>", "</b>"], "0": "x"
 
 
 def places(changes: Changes) -> list[str]:
-    return [change.place for change in changes.paths]
+    return [change.path_text for change in changes.paths]
 
 
 def test_a_diff_changes_what_it_names_and_says_what_it_was() -> None:
     tree = Tree.join(PAGE)
-    before = tree.copy()
+    before = tree.snapshot()
     changes = tree.merge({"0": "b", "1": {"0": "y"}})
     assert tree.html() == "<p>b</p><b>y</b>"
     assert before.html() == "<p>a</p><b>x</b>"
@@ -262,7 +262,7 @@ def test_values_of_every_kind_are_shown_as_the_client_shows_them() -> None:
 def test_only_so_many_paths_are_listed() -> None:
     tree = Tree.join({"s": [""] * 1001, **{str(at): "a" for at in range(1000)}})
     changes = tree.merge({str(at): "b" for at in range(1000)})
-    assert (len(changes.paths), changes.more) == (MAX_PATHS, 1000 - MAX_PATHS)
+    assert (len(changes.paths), changes.paths_omitted) == (MAX_PATHS, 1000 - MAX_PATHS)
 
 
 @pytest.mark.parametrize(

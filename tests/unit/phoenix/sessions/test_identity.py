@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from livegate.phoenix.model import Limits, PageLoad, Session
-from livegate.phoenix.sessions.frame_info import Note
-from livegate.phoenix.sessions.identity import Identities
-from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.model import PageLoad, Session, SessionLimits
+from livegate.phoenix.sessions.frame_info import FrameInfo
+from livegate.phoenix.sessions.identity import EvidenceIndex
+from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.phoenix.sessions.tracker import Tracker
 
 RENDERED = {"s": ["<p>", "</p>"], "0": "0"}
@@ -20,7 +20,7 @@ def page(
     meta = f'<meta content="{csrf}" name="csrf-token"/>' if csrf else ""
     markup = "".join(f'<div id="{id_}" data-phx-session="{token}"></div>' for id_, token in views)
     load = PageLoad(path, 200, at, 0.01, host=host)
-    assert tracker.page(meta + markup, load) is bool(views)
+    assert tracker.add_page_load(meta + markup, load) is bool(views)
     return load
 
 
@@ -29,13 +29,13 @@ class Socket:
 
     def __init__(self, tracker: Tracker, csrf: str = "", host: str = "a.test", path: str = "/live/websocket") -> None:
         query = f"_csrf_token={csrf}&vsn=2.0.0" if csrf else "vsn=2.0.0"
-        self.channels: Channels = tracker.open(f"{path}?{query}", 10.0, host=host)
+        self.channels: SocketTracker = tracker.open(f"{path}?{query}", 10.0, host=host)
         self.ref = 0
 
-    def say(self, topic: str, event: str, payload: Any, join_ref: str | None = None, *, up: bool = True) -> Note:
+    def say(self, topic: str, event: str, payload: Any, join_ref: str | None = None, *, up: bool = True) -> FrameInfo:
         self.ref += 1
         frame = [join_ref or str(self.ref), str(self.ref), topic, event, payload]
-        return self.channels.frame(json.dumps(frame).encode(), text=True, from_client=up, at=10.0 + self.ref)
+        return self.channels.read_frame(json.dumps(frame).encode(), text=True, from_client=up, at=10.0 + self.ref)
 
     def join(self, topic: str, token: str = "", *, mounts: int | None = None, how: str = "url") -> Session:
         params = {} if mounts is None else {"_mounts": mounts}
@@ -43,7 +43,7 @@ class Socket:
         self.say(topic, "phx_join", payload)
         ref = str(self.ref)
         frame = [ref, ref, topic, "phx_reply", {"status": "ok", "response": {"rendered": RENDERED}}]
-        self.channels.frame(json.dumps(frame).encode(), text=True, from_client=False, at=10.0 + self.ref)
+        self.channels.read_frame(json.dumps(frame).encode(), text=True, from_client=False, at=10.0 + self.ref)
         assert self.channels.session is not None
         return self.channels.session
 
@@ -71,7 +71,7 @@ def test_a_child_that_no_page_has_shown_is_of_the_tab_whose_csrf_token_the_socke
     tracker = Tracker()
     load = page(tracker, ("phx-A", "SFMyNTY.root"), csrf="csrfA")
     session = Socket(tracker, "csrfA").join("lv:player", "SFMyNTY.later")
-    assert (session.number, session.page) == (load.number, load)
+    assert (session.number, session.page_load) == (load.number, load)
 
 
 def test_the_same_names_at_two_hosts_are_two_sessions() -> None:
@@ -111,7 +111,7 @@ def test_a_csrf_token_that_two_pages_have_joins_nothing() -> None:
     tracker = Tracker()
     for number in range(2):
         page(tracker, (f"cart-{number}", "unsigned"), csrf="shared")
-    assert tracker.by_csrf("/live/websocket?_csrf_token=shared&vsn=2.0.0", "a.test") is None
+    assert tracker.number_by_csrf("/live/websocket?_csrf_token=shared&vsn=2.0.0", "a.test") is None
     sessions = [Socket(tracker, "shared").join(f"lv:cart-{number}", "unsigned") for number in range(2)]
     assert sessions[0] is not sessions[1]
 
@@ -159,7 +159,7 @@ def test_a_plain_channel_before_the_first_view_goes_to_the_tab_with_it() -> None
     assert merged == [(guess.number, session.number)]
     assert set(session.views) == {"room:lobby", "lv:phx-1"}
     assert len(session.sockets) == 1
-    assert not guess.kept
+    assert not guess.is_stored
 
 
 def test_views_of_a_tab_that_is_not_known_yet_stay_together() -> None:
@@ -216,22 +216,22 @@ def test_a_session_whose_joins_were_not_seen_is_begun_by_what_is_said() -> None:
 
 
 def test_what_a_forgotten_session_has_shown_is_free_again() -> None:
-    tracker = Tracker(Limits(sessions=1))
+    tracker = Tracker(SessionLimits(sessions=1))
     first = Socket(tracker).join("lv:phx-1", "SFMyNTY.a")
     Socket(tracker).join("lv:phx-2", "SFMyNTY.b")
-    assert not first.kept
+    assert not first.is_stored
     again = Socket(tracker).join("lv:phx-1", "SFMyNTY.a")
     assert Socket(tracker).join("lv:phx-1", "SFMyNTY.a", mounts=1) is again
 
 
 def test_evidence_is_bounded_and_cannot_be_read_back() -> None:
     known = {1, 2, 3}
-    identities = Identities(2, known.__contains__)
+    identities = EvidenceIndex(2, known.__contains__)
     keys = [identities.key("H.test", "token", text) for text in ("secret", "b", "c")]
     assert keys[0] == identities.key("h.TEST", "token", "secret")
     assert keys[0] != identities.key("h.test", "csrf", "secret")
     assert b"secret" not in keys[0]
-    assert Identities(2, known.__contains__).key("h.test", "token", "secret") != keys[0]
+    assert EvidenceIndex(2, known.__contains__).key("h.test", "token", "secret") != keys[0]
     for number, key in enumerate(keys, 1):
         identities.claim(number, [key])
     assert [identities.owner(key) for key in keys] == [None, 2, 3]

@@ -26,7 +26,7 @@ def html(tab: Tab) -> str:
 
 def test_the_late_end_of_the_view_before_is_not_that_of_the_view_that_is_there() -> None:
     tab = navigated()
-    assert tab.down("4", "4", TOPIC, "phx_close", {}).sentence == "/count closed (an earlier join)"
+    assert tab.down("4", "4", TOPIC, "phx_close", {}).summary == "/count closed (an earlier join)"
     main = tab.session.main
     assert main is not None
     assert (main.path, main.state) == ("/feed", "up")
@@ -43,7 +43,7 @@ def test_the_late_end_of_the_view_before_is_not_that_of_the_view_that_is_there()
 def test_what_the_client_drops_changes_nothing_and_is_shown_as_dropped(event: str, payload: Any) -> None:
     tab = navigated()
     note = tab.down("4", None, TOPIC, event, payload)
-    assert (note.what, note.sentence) == (
+    assert (note.kind, note.summary) == (
         "outdated",
         f'"{event}" of an earlier join of /count (join_ref 4): the client drops it',
     )
@@ -61,9 +61,9 @@ def test_a_late_answer_to_the_view_before_does_not_change_the_page() -> None:
     tab.up("14", "14", TOPIC, "phx_join", {"redirect": "http://h/feed", "params": {"_mounts": 0}})
     tab.reply("14", "14", {"rendered": RENDERED})
     note = tab.reply("4", "12", {"diff": {"0": "wrong"}})
-    assert note.sentence.endswith("of an earlier join: the client drops it")
+    assert note.summary.endswith("of an earlier join: the client drops it")
     assert html(tab) == "<p>0</p>"
-    assert tab.reply("4", "99", {"diff": {"0": "wrong"}}).sentence == (
+    assert tab.reply("4", "99", {"diff": {"0": "wrong"}}).summary == (
         "reply of an earlier join of /count (join_ref 4): the client drops it"
     )
 
@@ -73,11 +73,11 @@ def test_the_answer_to_a_join_that_was_repeated_is_dropped() -> None:
     for ref in ("4", "9"):
         tab.up(ref, ref, TOPIC, "phx_join", {"url": "http://h/count", "params": {"_mounts": 0}})
     late = tab.reply("4", "4", {"rendered": {"s": ["wrong"]}})
-    assert late.sentence.endswith("which was joined anew since: the client drops this")
+    assert late.summary.endswith("which was joined anew since: the client drops this")
     tab.reply("9", "9", {"rendered": RENDERED})
     assert html(tab) == "<p>0</p>"
     refused = tab.reply("4", "4", {"reason": "stale"}, status="error")
-    assert refused.what == "outdated"
+    assert refused.kind == "outdated"
     assert tab.session.state == "live"
 
 
@@ -93,7 +93,7 @@ def test_a_refusal_of_an_earlier_join_is_not_one_of_the_view_that_is_there() -> 
 def test_what_the_client_sends_for_an_earlier_join_the_server_drops() -> None:
     tab = navigated()
     note = tab.up("4", "20", TOPIC, "event", {"type": "click", "event": "inc"})
-    assert note.sentence == '"event" of an earlier join of /count (join_ref 4): the server drops it'
+    assert note.summary == '"event" of an earlier join of /count (join_ref 4): the server drops it'
     tab.channels.close(1001, "", "client", tab.now)
     assert tab.session.unanswered == 0
     assert tab.session.event_count == 0
@@ -108,9 +108,9 @@ def test_a_broadcast_names_no_join_and_is_for_the_view_that_is_there() -> None:
 def test_a_rejoin_by_the_clients_own_count_of_mounts() -> None:
     tab = navigated()
     again = tab.up("20", "20", TOPIC, "phx_join", {"redirect": "http://h/feed", "params": {"_mounts": 1}})
-    assert again.sentence == "rejoin /feed (#20)"
+    assert again.summary == "rejoin /feed (#20)"
     new = tab.up("30", "30", TOPIC, "phx_join", {"redirect": "http://h/feed", "params": {"_mounts": 0}})
-    assert new.sentence == "join /feed (#30)", "navigated to the page where the tab is already"
+    assert new.summary == "join /feed (#30)", "navigated to the page where the tab is already"
     assert tab.session.rejoins == 1
 
 
@@ -118,14 +118,14 @@ def test_a_form_that_is_sent_again_after_a_rejoin_is_told_as_recovered() -> None
     tab = Tab()
     tab.join(params={"_mounts": 0})
     form = {"type": "form", "event": "validate", "value": "name=x"}
-    assert "recovered" not in tab.up("4", "5", TOPIC, "event", form).sentence
+    assert "recovered" not in tab.up("4", "5", TOPIC, "event", form).summary
     tab.down("4", "4", TOPIC, "phx_error", {})
     tab.join("20", params={"_mounts": 1})
-    assert tab.up("20", "21", TOPIC, "event", form, after=0.02).sentence == (
+    assert tab.up("20", "21", TOPIC, "event", form, after=0.02).summary == (
         'form "validate" on /count (#21), recovered after the rejoin'
     )
-    assert "recovered" not in tab.up("20", "22", TOPIC, "event", form, after=5.0).sentence
-    assert "recovered" not in tab.up("20", "23", TOPIC, "event", {"type": "click", "event": "x"}).sentence
+    assert "recovered" not in tab.up("20", "22", TOPIC, "event", form, after=5.0).summary
+    assert "recovered" not in tab.up("20", "23", TOPIC, "event", {"type": "click", "event": "x"}).summary
 
 
 # Which pushes are answered
@@ -140,7 +140,7 @@ def channel() -> Tab:
 
 def test_pushes_of_a_channel_that_wants_no_answer_are_not_unanswered() -> None:
     tab = channel()
-    events = [tab.up("3", str(10 + number), "room:a", "shout", {}).event for number in range(5)]
+    events = [tab.up("3", str(10 + number), "room:a", "shout", {}).push for number in range(5)]
     tab.channels.close(1001, "", "client", tab.now)
     assert {event.outcome for event in events if event is not None} == {"noreply"}
     assert tab.session.unanswered == 0
@@ -153,17 +153,17 @@ def test_a_push_of_a_kind_that_is_answered_elsewhere_is_missed() -> None:
     tab.up("3", "11", "room:a", "save", {})
     tab.up("3", "12", "room:a", "shout", {})
     tab.channels.close(1006, "", "server", tab.now)
-    assert (tab.session.unanswered, tab.channels.seen.unanswered) == (1, 1)
+    assert (tab.session.unanswered, tab.channels.info.unanswered) == (1, 1)
 
 
 def test_a_push_before_one_that_is_answered_was_handled() -> None:
     tab = channel()
-    shout = tab.up("3", "10", "room:a", "shout", {}).event
+    shout = tab.up("3", "10", "room:a", "shout", {}).push
     tab.up("3", "11", "room:a", "save", {})
     tab.reply("3", "11", {}, topic="room:a")
     assert shout is not None
     assert shout.outcome == "noreply"
-    assert tab.down("3", "3", "room:a", "phx_error", {}).sentence == "CRASH of room:a"
+    assert tab.down("3", "3", "room:a", "phx_error", {}).summary == "CRASH of room:a"
     assert tab.session.unanswered == 0
 
 
@@ -171,7 +171,7 @@ def test_the_crash_of_a_channel_names_the_last_push_alone() -> None:
     tab = channel()
     tab.up("3", "10", "room:a", "shout", {})
     tab.up("3", "11", "room:a", "boom", {})
-    assert tab.down("3", "3", "room:a", "phx_error", {}).sentence == 'CRASH of room:a, "boom" without an answer'
+    assert tab.down("3", "3", "room:a", "phx_error", {}).summary == 'CRASH of room:a, "boom" without an answer'
     assert tab.session.unanswered == 1
 
 
@@ -204,16 +204,16 @@ def test_a_heartbeat_that_waits_behind_a_join_tells_no_time_of_the_way() -> None
 )
 def test_presence_says_who(event: str, payload: Any, sentence: str) -> None:
     tab = channel()
-    assert tab.down("3", None, "room:a", event, payload).sentence == f'server pushes "{event}" on room:a: {sentence}'
+    assert tab.down("3", None, "room:a", event, payload).summary == f'server pushes "{event}" on room:a: {sentence}'
 
 
 def test_a_patch_says_the_whole_place_and_is_counted_by_its_path() -> None:
     tab = Tab()
     tab.join()
     note = tab.up("4", "5", TOPIC, "live_patch", {"url": "http://h/count?c=40"})
-    assert note.sentence == 'patch "/count?c=40" on /count (#5)'
-    assert note.event is not None
-    assert note.event.name == "/count"
+    assert note.summary == 'patch "/count?c=40" on /count (#5)'
+    assert note.push is not None
+    assert note.push.name == "/count"
 
 
 def test_the_channel_of_an_upload_is_called_after_its_file() -> None:
@@ -221,14 +221,14 @@ def test_the_channel_of_an_upload_is_called_after_its_file() -> None:
     tab.join()
     tab.up("4", "5", TOPIC, "allow_upload", {"entries": [{"ref": "0", "name": "größe.txt", "size": 5}]})
     tab.up("6", "6", "lvu:0", "phx_join", {"token": "t"})
-    assert tab.reply("6", "6", {}, topic="lvu:0").sentence == "upload of größe.txt: accepted after 10.0 ms"
+    assert tab.reply("6", "6", {}, topic="lvu:0").summary == "upload of größe.txt: accepted after 10.0 ms"
     chunk = b"\0\x01\x01\x05\x05" + b"67lvu:0chunk" + b"12345"
     tab.up(chunk)
-    assert tab.reply("6", "7", {}, topic="lvu:0").sentence == "upload of größe.txt: chunk stored after 10.0 ms"
+    assert tab.reply("6", "7", {}, topic="lvu:0").summary == "upload of größe.txt: chunk stored after 10.0 ms"
     tab.up(chunk.replace(b"7", b"8"))
     failed = tab.reply("6", "8", {"reason": "file_size_limit_exceeded"}, topic="lvu:0", status="error")
-    assert failed.sentence == "upload of größe.txt: refused (file_size_limit_exceeded) after 10.0 ms"
-    assert tab.down("6", "6", "lvu:0", "phx_close", {}).sentence == "upload of größe.txt is over"
+    assert failed.summary == "upload of größe.txt: refused (file_size_limit_exceeded) after 10.0 ms"
+    assert tab.down("6", "6", "lvu:0", "phx_close", {}).summary == "upload of größe.txt is over"
 
 
 def test_what_becomes_of_a_stream_is_told_as_it_is() -> None:
@@ -242,7 +242,7 @@ def test_what_becomes_of_a_stream_is_told_as_it_is() -> None:
     tab.reply("4", "4", {"rendered": empty})
 
     def said(diff: dict[str, Any]) -> str:
-        return tab.down("4", None, TOPIC, "diff", diff).sentence.partition(": ")[2]
+        return tab.down("4", None, TOPIC, "diff", diff).summary.partition(": ")[2]
 
     assert said(stream(("a", -1, None, False), ("b", -1, None, False))) == "stream: 2 inserted"
     assert said(stream(("a", -1, None, True), ("x", -1, None, True))) == "stream: 1 updated"

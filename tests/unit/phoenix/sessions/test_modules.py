@@ -5,29 +5,29 @@ from typing import Any
 
 import pytest
 
-from livegate.phoenix.sessions.modules import MAX_LEARNT, MAX_NODES, Modules, route_of, statics_key
+from livegate.phoenix.sessions.modules import MAX_NODES, MAX_REMEMBERED, ModuleIndex, route_of, statics_key
 from livegate.phoenix.sessions.tracker import Tracker
 
 LONG = ["<main class='a page of the shop, long enough'>", "</main>"]
 
 
 def test_a_module_is_known_by_host_and_path() -> None:
-    modules = Modules()
-    modules.learn("shop.test", "/", "Shop.CartLive")
-    assert modules.at("shop.test", "/") == "Shop.CartLive"
-    assert modules.at("admin.test", "/") is None
-    assert modules.at("shop.test", None) is None
-    modules.learn("shop.test", None, "Shop.Nowhere")
+    modules = ModuleIndex()
+    modules.remember_module("shop.test", "/", "Shop.CartLive")
+    assert modules.module_for_path("shop.test", "/") == "Shop.CartLive"
+    assert modules.module_for_path("admin.test", "/") is None
+    assert modules.module_for_path("shop.test", None) is None
+    modules.remember_module("shop.test", None, "Shop.Nowhere")
 
 
 def test_another_page_of_the_route_has_the_same_module() -> None:
-    modules = Modules()
-    modules.learn("shop.test", "/users/3", "Shop.UserLive")
-    assert modules.at("shop.test", "/users/17") == "Shop.UserLive"
-    assert modules.at("shop.test", "/users/new") is None
-    modules.learn("shop.test", "/users/4", "Shop.OtherLive")
-    assert modules.at("shop.test", "/users/17") is None, "the route alone does not tell them apart"
-    assert modules.at("shop.test", "/users/3") == "Shop.UserLive"
+    modules = ModuleIndex()
+    modules.remember_module("shop.test", "/users/3", "Shop.UserLive")
+    assert modules.module_for_path("shop.test", "/users/17") == "Shop.UserLive"
+    assert modules.module_for_path("shop.test", "/users/new") is None
+    modules.remember_module("shop.test", "/users/4", "Shop.OtherLive")
+    assert modules.module_for_path("shop.test", "/users/17") is None, "the route alone does not tell them apart"
+    assert modules.module_for_path("shop.test", "/users/3") == "Shop.UserLive"
 
 
 @pytest.mark.parametrize(
@@ -45,13 +45,13 @@ def test_the_route_of_a_path(path: str, route: str) -> None:
 
 
 def test_statics_name_a_module_until_another_has_the_same() -> None:
-    modules, root = Modules(), {"s": LONG, "0": {"s": ["<b>", "</b>"], "0": "x"}}
-    assert modules.by_statics(root) is None
-    modules.learn_statics(root, "Shop.CartLive")
-    assert modules.by_statics({"s": LONG, "0": {"s": ["<b>", "</b>"], "0": "another value"}}) == "Shop.CartLive"
-    assert modules.by_statics({"s": LONG, "0": "no branch"}) is None
-    modules.learn_statics(root, "Shop.MenuLive")
-    assert modules.by_statics(root) is None
+    modules, root = ModuleIndex(), {"s": LONG, "0": {"s": ["<b>", "</b>"], "0": "x"}}
+    assert modules.module_for_statics(root) is None
+    modules.remember_statics(root, "Shop.CartLive")
+    assert modules.module_for_statics({"s": LONG, "0": {"s": ["<b>", "</b>"], "0": "another value"}}) == "Shop.CartLive"
+    assert modules.module_for_statics({"s": LONG, "0": "no branch"}) is None
+    modules.remember_statics(root, "Shop.MenuLive")
+    assert modules.module_for_statics(root) is None
 
 
 def test_little_text_or_too_many_nodes_name_nothing() -> None:
@@ -62,11 +62,11 @@ def test_little_text_or_too_many_nodes_name_nothing() -> None:
 
 
 def test_what_is_learnt_is_bounded() -> None:
-    modules = Modules()
-    for number in range(MAX_LEARNT + 1):
-        modules.learn("h", f"/p{number}x", "M")
-    assert modules.at("h", "/p0x") is None
-    assert modules.at("h", f"/p{MAX_LEARNT}x") == "M"
+    modules = ModuleIndex()
+    for number in range(MAX_REMEMBERED + 1):
+        modules.remember_module("h", f"/p{number}x", "M")
+    assert modules.module_for_path("h", "/p0x") is None
+    assert modules.module_for_path("h", f"/p{MAX_REMEMBERED}x") == "M"
 
 
 def test_a_view_that_was_navigated_to_is_named_by_its_statics_wherever_it_turns_up(monkeypatch: Any) -> None:
@@ -80,9 +80,9 @@ def test_a_view_that_was_navigated_to_is_named_by_its_statics_wherever_it_turns_
         channels = tracker.open("/live/websocket?vsn=2.0.0", 1.0, host=host)
         topic = f"lv:phx-{host}{path}"
         join = ["4", "4", topic, "phx_join", {how: f"http://{host}{path}", "params": {"_mounts": 0}, "session": "t"}]
-        channels.frame(json.dumps(join).encode(), text=True, from_client=True, at=1.0)
+        channels.read_frame(json.dumps(join).encode(), text=True, from_client=True, at=1.0)
         answer = ["4", "4", topic, "phx_reply", {"status": "ok", "response": {"rendered": rendered}}]
-        note = channels.frame(json.dumps(answer).encode(), text=True, from_client=False, at=1.1)
+        note = channels.read_frame(json.dumps(answer).encode(), text=True, from_client=False, at=1.1)
         assert note.view is not None
         return note.view.label
 

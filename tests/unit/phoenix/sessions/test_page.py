@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from livegate.phoenix.model import Limits, PageLoad
+from livegate.phoenix.model import PageLoad, SessionLimits
 from livegate.phoenix.rendered.tree import Tree, TreeError
-from livegate.phoenix.sessions.page import MAX_NESTED, Page, page_of
+from livegate.phoenix.sessions.page import MAX_NESTED, Page, current_page
 from livegate.phoenix.sessions.tracker import Tracker
 
 URL = "/live/websocket?vsn=2.0.0"
@@ -28,7 +28,7 @@ class Tab:
 
     def frame(self, *frame: Any, up: bool) -> None:
         data = json.dumps(frame).encode()
-        self.channels.frame(data, text=True, from_client=up, at=float(next(self.refs)))
+        self.channels.read_frame(data, text=True, from_client=up, at=float(next(self.refs)))
 
     def join(self, topic: str, *statics: str, **payload: Any) -> str:
         ref = str(next(self.refs))
@@ -44,7 +44,7 @@ class Tab:
     @property
     def page(self) -> Page:
         assert self.channels.session is not None
-        page = page_of(self.channels.session)
+        page = current_page(self.channels.session)
         assert page is not None
         return page
 
@@ -70,9 +70,9 @@ def test_the_page_of_an_earlier_moment_stays() -> None:
     clock = tab.join("lv:clock", "<b>", "</b>")
     before = tab.page
     assert tab.channels.session is not None
-    assert page_of(tab.channels.session, before) is before
+    assert current_page(tab.channels.session, before) is before
     tab.diff(clock, "lv:clock", {"0": "1"})
-    after = page_of(tab.channels.session, before)
+    after = current_page(tab.channels.session, before)
     assert after is not None
     assert after.trees["lv:phx-a"] is before.trees["lv:phx-a"]
     assert ("<b>0</b>" in before.html(), "<b>1</b>" in after.html()) == (True, True)
@@ -81,7 +81,7 @@ def test_the_page_of_an_earlier_moment_stays() -> None:
 def test_several_roots_stand_in_the_order_of_their_page() -> None:
     tracker = Tracker()
     html = "".join(f'<div id="phx-{name}" data-phx-session="t{name}"></div>' for name in "ab")
-    tracker.page(html, PageLoad("/", 200, 0.0, 0.1))
+    tracker.add_page_load(html, PageLoad("/", 200, 0.0, 0.1))
     tab = Tab(tracker)
     tab.join("lv:phx-b", "B", url="http://a.test/", session="tb")
     tab.join("lv:phx-a", "A", url="http://a.test/", session="ta")
@@ -242,7 +242,7 @@ def test_what_pages_hold_is_counted_as_it_comes_and_goes() -> None:
 
 
 def test_pages_of_the_sessions_that_are_idle_longest_go_and_say_why() -> None:
-    tracker = Tracker(Limits(tree_bytes=10_500))
+    tracker = Tracker(SessionLimits(tree_bytes=10_500))
     tabs = [Tab(tracker) for _ in range(4)]
     refs = [tab.join(f"lv:phx-{number}", "<p>", "</p>", url="http://a.test/") for number, tab in enumerate(tabs)]
     for number in (1, 0, 2, 3):
@@ -258,7 +258,7 @@ def test_pages_of_the_sessions_that_are_idle_longest_go_and_say_why() -> None:
 
 
 def test_views_that_are_dropped_or_navigated_away_from_are_counted_off() -> None:
-    tracker = Tracker(Limits(views=3))
+    tracker = Tracker(SessionLimits(views=3))
     tab = Tab(tracker)
     tab.join("lv:phx-a", "a" * 1000, url="http://a.test/")
     for number in range(10):

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from livegate.phoenix.frames import NotPhoenix
-from livegate.phoenix.sessions.preparation import Ahead, read_ahead
-from livegate.phoenix.sessions.socket import Channels
+from livegate.phoenix.sessions.preparation import PreparedFrame, prepare_frame
+from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.phoenix.sessions.tracker import Tracker
 
 RECORDING = Path(__file__).parents[3] / "fixtures" / "demo.jsonl.gz"
@@ -20,7 +20,7 @@ RENDERED = {"s": ["<p>", "</p>"], "0": "0"}
 
 def test_all_of_the_demos_frames_mean_the_same() -> None:
     plain, other = Tracker(), Tracker()
-    sockets: dict[str, tuple[Channels, Channels]] = {}
+    sockets: dict[str, tuple[SocketTracker, SocketTracker]] = {}
     for line in map(json.loads, gzip.decompress(RECORDING.read_bytes()).decode().splitlines()):
         if line["kind"] == "open":
             sockets[line["flow"]] = (plain.open(line["url"], line["at"]), other.open(line["url"], line["at"]))
@@ -28,10 +28,10 @@ def test_all_of_the_demos_frames_mean_the_same() -> None:
             data = base64.b64decode(line["data"]) if line.get("base64") else line["data"].encode()
             text, up = not line.get("base64"), line["dir"] == "up"
             one, two = sockets[line["flow"]]
-            expected = one.frame(data, text=text, from_client=up, at=line["at"])
-            ahead = read_ahead(data, two.vsn, two.trees()) if text and not up else None
-            found = two.frame(data, text=text, from_client=up, at=line["at"], ahead=ahead)
-            assert (found.sentence, found.changes) == (expected.sentence, expected.changes)
+            expected = one.read_frame(data, text=text, from_client=up, at=line["at"])
+            ahead = prepare_frame(data, two.vsn, two.tree_snapshots()) if text and not up else None
+            found = two.read_frame(data, text=text, from_client=up, at=line["at"], prepared=ahead)
+            assert (found.summary, found.changes) == (expected.summary, expected.changes)
             assert two._replies.prepared is None
             if expected.view is not None and expected.view.tree is not None:
                 assert found.view is not None
@@ -45,10 +45,10 @@ class Tab:
 
     def say(self, frame: Any, *, up: bool = False, ahead: bool = True, late: Any = None) -> str:
         data = json.dumps(frame).encode()
-        found = read_ahead(data, "2", self.channels.trees()) if ahead and not up else None
+        found = prepare_frame(data, "2", self.channels.tree_snapshots()) if ahead and not up else None
         if late is not None:
             self.say(late, ahead=False)
-        return self.channels.frame(data, text=True, from_client=up, at=2.0, ahead=found).sentence
+        return self.channels.read_frame(data, text=True, from_client=up, at=2.0, prepared=found).summary
 
     def join(self, rendered: Any = RENDERED) -> None:
         self.say(["4", "4", TOPIC, "phx_join", {"url": "http://h/", "params": {}}], up=True)
@@ -89,17 +89,17 @@ def test_a_tree_that_has_changed_since_is_merged_at_its_turn() -> None:
     ],
 )
 def test_a_frame_without_a_tree_of_its_own_is_only_decoded(frame: Any) -> None:
-    ahead = read_ahead(json.dumps(frame).encode(), "2", {})
+    ahead = prepare_frame(json.dumps(frame).encode(), "2", {})
     assert (ahead.tree, ahead.changes, ahead.problem) == (None, None, "")
 
 
 def test_what_is_not_phoenix_is_told_as_that() -> None:
-    assert read_ahead(b"no JSON", "2", {}) == Ahead(NotPhoenix("not JSON"))
+    assert prepare_frame(b"no JSON", "2", {}) == PreparedFrame(NotPhoenix("not JSON"))
 
 
 def test_a_frame_that_is_passed_over_makes_the_pages_unknown() -> None:
     tab = Tab()
     tab.join()
-    note = tab.channels.skip(1000, from_client=False, at=3.0)
-    assert (note.what, note.sentence) == ("other", "not read: 1000 B, too large or too much at once")
+    note = tab.channels.skip_frame(1000, from_client=False, at=3.0)
+    assert (note.kind, note.summary) == ("other", "not read: 1000 B, too large or too much at once")
     assert tab.view.tree_problem == "a frame was too large to be read, or too many came at once; a join shows it again"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from livegate.phoenix.formatting import seconds_text, shortened, size_text
-from livegate.phoenix.model import MAX_TRIPS, Exchange, Limits, PageLoad, Session, View, percentile
+from livegate.phoenix.model import MAX_ROUND_TRIPS, HttpExchange, PageLoad, Session, SessionLimits, View, percentile
 from livegate.phoenix.page_html import path_of, topics_of, vsn_of_url
-from livegate.phoenix.sessions.frame_info import Note
-from livegate.phoenix.sessions.socket import Channels
-from livegate.phoenix.sessions.store import MAX_SOCKETS_KEPT
+from livegate.phoenix.sessions.frame_info import FrameInfo
+from livegate.phoenix.sessions.socket import SocketTracker
+from livegate.phoenix.sessions.store import MAX_SOCKETS
 from livegate.phoenix.sessions.tracker import Tracker
 
 TRACES = Path(os.environ.get("LIVEGATE_TRACES") or Path(__file__).parents[5] / "shared" / "traces")
@@ -30,32 +30,32 @@ class Tab:
         self.now = 100.0
         self.channels = self.open(url)
 
-    def open(self, url: str = URL) -> Channels:
+    def open(self, url: str = URL) -> SocketTracker:
         self.channels = self.tracker.open(url, self.now)
         return self.channels
 
-    def up(self, *frame: Any, after: float = 0.0) -> Note:
+    def up(self, *frame: Any, after: float = 0.0) -> FrameInfo:
         return self._frame(frame, True, after)
 
-    def down(self, *frame: Any, after: float = 0.0) -> Note:
+    def down(self, *frame: Any, after: float = 0.0) -> FrameInfo:
         return self._frame(frame, False, after)
 
-    def _frame(self, frame: tuple[Any, ...], from_client: bool, after: float) -> Note:
+    def _frame(self, frame: tuple[Any, ...], from_client: bool, after: float) -> FrameInfo:
         self.now += after
         data = frame[0] if isinstance(frame[0], bytes) else json.dumps(frame).encode()
         text = not isinstance(frame[0], bytes)
-        return self.channels.frame(data, text=text, from_client=from_client, at=self.now)
+        return self.channels.read_frame(data, text=text, from_client=from_client, at=self.now)
 
     def reply(
         self, join_ref: str, ref: str, response: Any, *, status: str = "ok", topic: str = TOPIC, after: float = 0.01
-    ) -> Note:
+    ) -> FrameInfo:
         return self.down(join_ref, ref, topic, "phx_reply", {"status": status, "response": response}, after=after)
 
-    def join(self, ref: str = "4", topic: str = TOPIC, **payload: Any) -> Note:
+    def join(self, ref: str = "4", topic: str = TOPIC, **payload: Any) -> FrameInfo:
         self.up(ref, ref, topic, "phx_join", {"url": "http://h/count?secret=1", "params": {}, **payload})
         return self.reply(ref, ref, {"rendered": RENDERED, "liveview_version": "1.1.0"}, topic=topic)
 
-    def click(self, ref: str, name: str = "inc") -> Note:
+    def click(self, ref: str, name: str = "inc") -> FrameInfo:
         return self.up("4", ref, TOPIC, "event", {"type": "click", "event": name, "value": {}})
 
     @property
@@ -67,17 +67,17 @@ class Tab:
 def test_an_event_is_paired_with_its_answer() -> None:
     tab = Tab()
     joined = tab.join()
-    assert joined.sentence == "joined /count, LiveView 1.1.0, 142 B after 10.0 ms"
+    assert joined.summary == "joined /count, LiveView 1.1.0, 142 B after 10.0 ms"
     clicked = tab.click("12")
-    assert clicked.sentence == 'click "inc" on /count (#12)'
+    assert clicked.summary == 'click "inc" on /count (#12)'
     answered = tab.reply("4", "12", {"diff": {"0": "1"}}, after=0.0031)
-    assert answered.sentence == "reply ok to #12 after 3.1 ms, diff 9 B: 1 path"
-    event = answered.event
-    assert event is clicked.event
+    assert answered.summary == "reply ok to #12 after 3.1 ms, diff 9 B: 1 path"
+    event = answered.push
+    assert event is clicked.push
     assert event is not None
     assert (event.outcome, event.diff_size, event.paths, event.view) == ("ok", 9, 1, "/count")
     assert event.round_trip == pytest.approx(0.0031)
-    assert tab.session.timings() == {("/count", "inc"): [pytest.approx(0.0031)]}
+    assert tab.session.round_trips_by_event() == {("/count", "inc"): [pytest.approx(0.0031)]}
     assert tab.session.main is not None
     assert tab.session.main.tree is not None
     assert tab.session.main.tree.html() == "<p>1</p>"
@@ -87,14 +87,14 @@ def test_an_event_is_paired_with_its_answer() -> None:
 
 def test_heartbeats_tell_the_time_of_the_way() -> None:
     tab = Tab()
-    assert tab.up(None, "1", "phoenix", "heartbeat", {}).sentence == "heartbeat"
+    assert tab.up(None, "1", "phoenix", "heartbeat", {}).summary == "heartbeat"
     first = tab.down(None, "1", "phoenix", "phx_reply", {"status": "ok", "response": {}}, after=0.002)
-    assert first.sentence == "heartbeat answered after 2.00 ms".replace("2.00", "2.0")
+    assert first.summary == "heartbeat answered after 2.00 ms".replace("2.00", "2.0")
     tab.join()
     tab.up(None, "9", "phoenix", "heartbeat", {})
     tab.down(None, "9", "phoenix", "phx_reply", {"status": "ok", "response": {}}, after=0.005)
     assert list(tab.session.heartbeats) == [pytest.approx(0.005)]
-    assert all(event.kind != "heartbeat" for event in tab.session.events)
+    assert all(event.kind != "heartbeat" for event in tab.session.pushes)
 
 
 def test_a_crash_leaves_its_events_without_an_answer_and_the_rejoin_is_the_same_session() -> None:
@@ -102,13 +102,13 @@ def test_a_crash_leaves_its_events_without_an_answer_and_the_rejoin_is_the_same_
     tab.join()
     clicked = tab.click("12", "crash")
     crash = tab.down("4", "4", TOPIC, "phx_error", {"reason": "channel_crash"})
-    assert crash.sentence == 'CRASH of /count, "crash" without an answer'
-    assert clicked.event is not None
-    assert clicked.event.outcome == "crash"
+    assert crash.summary == 'CRASH of /count, "crash" without an answer'
+    assert clicked.push is not None
+    assert clicked.push.outcome == "crash"
     assert (tab.session.state, tab.session.crashes, tab.session.unanswered) == ("crashed", 1, 1)
     again = tab.up("20", "20", TOPIC, "phx_join", {"url": "http://h/count", "params": {"_mounts": 1}})
-    assert again.sentence == "rejoin /count (#20)"
-    assert tab.reply("20", "20", {"rendered": RENDERED}).sentence.startswith("rejoined /count, LiveView 1.1.0")
+    assert again.summary == "rejoin /count (#20)"
+    assert tab.reply("20", "20", {"rendered": RENDERED}).summary.startswith("rejoined /count, LiveView 1.1.0")
     assert (tab.session.rejoins, tab.session.state, len(tab.tracker.sessions)) == (1, "live", 1)
 
 
@@ -118,8 +118,8 @@ def test_a_lost_socket_is_the_end_of_what_was_under_way_and_the_next_one_goes_on
     clicked = tab.click("12")
     lost = tab.channels.close(1006, "", "server", tab.now)
     assert [event.ref for event in lost] == ["12"]
-    assert clicked.event is not None
-    assert clicked.event.outcome == "closed"
+    assert clicked.push is not None
+    assert clicked.push.outcome == "closed"
     assert tab.channels.close(1000, "", "client", tab.now) == [], "it has ended once"
     assert tab.session.state == "closed"
     assert tab.session.sockets[0].close_code == 1006
@@ -135,11 +135,11 @@ def test_navigation_is_another_view_and_no_rejoin() -> None:
     tab.join()
     tab.click("12", "nav")
     answer = tab.reply("4", "12", {"live_redirect": {"kind": "push", "to": "/feed?x=1", "flash": "SFMy"}})
-    assert answer.sentence.endswith("live_redirect to /feed?x=1 with flash")
-    assert tab.up("4", "13", TOPIC, "phx_leave", {}).sentence == "leaves /count (#13)"
+    assert answer.summary.endswith("live_redirect to /feed?x=1 with flash")
+    assert tab.up("4", "13", TOPIC, "phx_leave", {}).summary == "leaves /count (#13)"
     joined = tab.up("14", "14", TOPIC, "phx_join", {"redirect": "http://h/feed", "params": {}})
-    assert joined.sentence == "join /feed (#14)"
-    assert tab.down("4", "4", TOPIC, "phx_close", {}).sentence == ("/count closed (an earlier join)")
+    assert joined.summary == "join /feed (#14)"
+    assert tab.down("4", "4", TOPIC, "phx_close", {}).summary == ("/count closed (an earlier join)")
     assert tab.session.main is not None
     assert tab.session.main.state == "joining", "the end of the view before is not its own"
     tab.reply("4", "13", {})
@@ -157,26 +157,26 @@ def test_a_view_that_was_left_is_left() -> None:
     tab.down("4", "4", TOPIC, "phx_close", {})
     assert tab.session.views[TOPIC].state == "left"
     assert tab.session.unanswered == 1
-    assert tab.reply("4", "12", {}).sentence == "reply that nobody waits for"
+    assert tab.reply("4", "12", {}).summary == "reply that nobody waits for"
 
 
 def test_patches_pushes_and_diffs_of_the_server() -> None:
     tab = Tab()
     tab.join()
     assert (
-        tab.up("4", "5", TOPIC, "live_patch", {"url": "http://h/count?page=2"}).sentence
+        tab.up("4", "5", TOPIC, "live_patch", {"url": "http://h/count?page=2"}).summary
         == 'patch "/count?page=2" on /count (#5)'
     )
-    assert tab.down("4", None, TOPIC, "live_patch", {"kind": "push", "to": "/other"}).sentence == (
+    assert tab.down("4", None, TOPIC, "live_patch", {"kind": "push", "to": "/other"}).summary == (
         'server pushes "live_patch" on /other: to /other'
     )
-    assert tab.down("4", None, TOPIC, "diff", {"0": "7", "e": [["toast", {}]], "t": "T"}).sentence == (
+    assert tab.down("4", None, TOPIC, "diff", {"0": "7", "e": [["toast", {}]], "t": "T"}).summary == (
         "/other sends diff 36 B: 1 path, pushed 'toast', title"
     )
-    assert tab.down("4", None, TOPIC, "diff", {}).sentence == "/other sends diff 2 B: no change"
+    assert tab.down("4", None, TOPIC, "diff", {}).summary == "/other sends diff 2 B: no change"
     assert tab.session.pushed_diffs == 2
-    assert tab.down(None, None, "room:b", "news", {}).sentence == 'server pushes "news" on room:b'
-    assert tab.up("9", "9", "room:a", "shout", {"a": 1}).sentence == 'client pushes "shout" on room:a (#9)'
+    assert tab.down(None, None, "room:b", "news", {}).summary == 'server pushes "news" on room:b'
+    assert tab.up("9", "9", "room:a", "shout", {"a": 1}).summary == 'client pushes "shout" on room:a (#9)'
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_refused_join_says_why(response: dict[str, Any], reason: str) -> None:
     tab = Tab()
     tab.up("4", "4", TOPIC, "phx_join", {"url": "http://h/count"})
     note = tab.reply("4", "4", response, status="error")
-    assert note.sentence == f"join of /count refused: {reason}"
+    assert note.summary == f"join of /count refused: {reason}"
     assert dict(tab.session.refusals) == {reason: 1}
     assert tab.session.state == "refused"
 
@@ -197,7 +197,7 @@ def test_a_redirect_in_mount_is_normal_traffic(kind: str) -> None:
     tab = Tab()
     tab.up("4", "4", TOPIC, "phx_join", {"url": "http://h/count"})
     note = tab.reply("4", "4", {kind: {"to": "/login", "flash": "SFMyNTY"}}, status="error")
-    assert (note.what, note.sentence) == ("redirected", f"join of /count answered with a {kind} to /login")
+    assert (note.kind, note.summary) == ("redirected", f"join of /count answered with a {kind} to /login")
     assert (dict(tab.session.refusals), len(tab.session.incidents), tab.session.state) == ({}, 0, "live")
 
 
@@ -205,7 +205,7 @@ def test_an_error_on_an_event_says_why() -> None:
     tab = Tab()
     tab.join()
     tab.click("12")
-    assert tab.reply("4", "12", {"reason": "unmatched topic"}, status="error").sentence == (
+    assert tab.reply("4", "12", {"reason": "unmatched topic"}, status="error").summary == (
         "reply error to #12 after 10.0 ms, unmatched topic"
     )
 
@@ -215,24 +215,24 @@ def test_an_upload_is_followed_to_its_end() -> None:
     tab.join()
     entries = [{"ref": "0", "name": "a.txt", "size": 10}, {"ref": "1", "name": "b.txt", "size": "?"}, 7]
     assert (
-        tab.up("4", "5", TOPIC, "allow_upload", {"ref": "u", "entries": entries}).sentence
+        tab.up("4", "5", TOPIC, "allow_upload", {"ref": "u", "entries": entries}).summary
         == "upload: a.txt, b.txt requested (#5)"
     )
-    assert tab.up("6", "6", "lvu:0", "phx_join", {"token": "t"}).sentence == "upload: a.txt begins (#6)"
+    assert tab.up("6", "6", "lvu:0", "phx_join", {"token": "t"}).summary == "upload: a.txt begins (#6)"
     tab.reply("6", "6", {}, topic="lvu:0")
     for ref in ("7", "8"):
         chunk = b"\0\x01\x01\x05\x05" + f"6{ref}lvu:0chunk".encode() + b"12345"
-        assert tab.up(chunk).sentence == f"upload: chunk of 5 B of a.txt (#{ref})"
+        assert tab.up(chunk).summary == f"upload: chunk of 5 B of a.txt (#{ref})"
         tab.reply("6", ref, {}, topic="lvu:0")
-    assert tab.up("4", "9", TOPIC, "progress", {"entry_ref": "0", "progress": 50}).sentence == "upload: a.txt 50 % (#9)"
-    assert tab.up("4", "10", TOPIC, "progress", {"entry_ref": "0", "progress": {"error": "too_large"}}).sentence == (
+    assert tab.up("4", "9", TOPIC, "progress", {"entry_ref": "0", "progress": 50}).summary == "upload: a.txt 50 % (#9)"
+    assert tab.up("4", "10", TOPIC, "progress", {"entry_ref": "0", "progress": {"error": "too_large"}}).summary == (
         "upload: a.txt failed: too_large (#10)"
     )
     assert (
-        tab.up("4", "11", TOPIC, "progress", {"entry_ref": "x"}).sentence == 'client pushes "progress" on /count (#11)'
+        tab.up("4", "11", TOPIC, "progress", {"entry_ref": "x"}).summary == 'client pushes "progress" on /count (#11)'
     )
-    assert tab.up("6", "12", "lvu:0", "phx_leave", {}).sentence == "upload: a.txt ends (#12)"
-    assert tab.up("6", "13", "lvu:9", "odd", {}).sentence == "upload: odd of lvu:9 (#13)"
+    assert tab.up("6", "12", "lvu:0", "phx_leave", {}).summary == "upload: a.txt ends (#12)"
+    assert tab.up("6", "13", "lvu:9", "odd", {}).summary == "upload: odd of lvu:9 (#13)"
     upload = tab.session.uploads["0"]
     assert (upload.sent, upload.chunks, upload.progress, upload.error) == (10, 2, 50, "too_large")
     assert upload.rate == pytest.approx(10 / 0.01)
@@ -247,7 +247,7 @@ def test_an_old_uploads_end_on_a_new_socket_is_of_the_session_that_follows() -> 
     tab.channels.close(1006, "", "server", tab.now)
     tab.open()
     assert tab.up("6", "49", "lvu:0", "phx_leave", {}).session is None, "it is no session of its own"
-    assert tab.up("50", "50", TOPIC, "phx_join", {"url": "http://h/count"}).sentence == "rejoin /count (#50)"
+    assert tab.up("50", "50", TOPIC, "phx_join", {"url": "http://h/count"}).summary == "rejoin /count (#50)"
     assert tab.session is session
     assert list(tab.tracker.sessions) == [session.number]
     assert len(session.sockets) == 2
@@ -256,7 +256,7 @@ def test_an_old_uploads_end_on_a_new_socket_is_of_the_session_that_follows() -> 
 def test_a_leave_of_what_was_never_joined_makes_no_view() -> None:
     tab = Tab()
     tab.join()
-    assert tab.up(None, "73", "lv:", "phx_leave", {}).sentence == "leaves a view that was never joined (#73)"
+    assert tab.up(None, "73", "lv:", "phx_leave", {}).summary == "leaves a view that was never joined (#73)"
     assert list(tab.session.views) == [TOPIC]
     plain = Tab()
     plain.up("1", "1", "room:a", "phx_join", {})
@@ -286,7 +286,7 @@ def test_a_page_that_cannot_be_followed_is_said_so_and_the_rest_goes_on() -> Non
     tab.down("6", None, TOPIC, "diff", {"0": [1]})
     assert view.tree is None
     assert "a list where" in str(view.tree_problem)
-    assert tab.down("6", None, TOPIC, "diff", {"0": "x"}).sentence == "/count sends diff 9 B"
+    assert tab.down("6", None, TOPIC, "diff", {"0": "x"}).summary == "/count sends diff 9 B"
 
 
 @pytest.mark.parametrize("depth", [200, 300, 900, 5000, 100_000])
@@ -301,15 +301,15 @@ def test_nesting_of_any_depth_raises_nothing(depth: int, around: str) -> None:
         f'["4","12","{TOPIC}","phx_reply",{{"status":"ok","response":{{"diff":{{"0":{deep}}}}}}}]',
         f'["4",null,"{TOPIC}","diff",{deep}]',
     ):
-        assert tab.channels.frame(text.encode(), text=True, from_client=False, at=tab.now).sentence
+        assert tab.channels.read_frame(text.encode(), text=True, from_client=False, at=tab.now).summary
     data = f'["4","4","{TOPIC}","phx_reply",{{"status":"ok","response":{{"rendered":{deep}}}}}]'.encode()
-    assert tab.channels.frame(data, text=True, from_client=False, at=tab.now).sentence
+    assert tab.channels.read_frame(data, text=True, from_client=False, at=tab.now).summary
 
 
 def test_what_is_not_phoenix_is_shown_as_that() -> None:
     tab = Tab()
     note = tab.up(b"\xff\xff")
-    assert note.sentence == "not a Phoenix frame: a binary frame of no known kind"
+    assert note.summary == "not a Phoenix frame: a binary frame of no known kind"
     assert note.session is None
     tab.down("4", "4", TOPIC, "phx_error", {})
     tab.down("4", "4", TOPIC, "phx_close", {})
@@ -322,13 +322,13 @@ def test_a_page_load_is_the_beginning_of_its_session() -> None:
     tab = Tab()
     html = '<div data-phx-main id="phx-1" class="a" data-phx-session="S" data-phx-static="T"><p id="x">'
     load = PageLoad("/count", 200, 90.0, 0.02)
-    assert tab.tracker.page(html, load)
+    assert tab.tracker.add_page_load(html, load)
     assert (load.topics, load.number) == ((TOPIC,), 1)
-    assert not tab.tracker.page("<p>", PageLoad("/", 200, 91.0, 0.02))
+    assert not tab.tracker.add_page_load("<p>", PageLoad("/", 200, 91.0, 0.02))
     tab.join()
     assert tab.session.number == 1
     assert tab.session.exchanges is load.exchanges
-    assert (tab.session.page, tab.session.opened_at) == (load, 90.0)
+    assert (tab.session.page_load, tab.session.opened_at) == (load, 90.0)
 
 
 def test_the_views_of_a_page() -> None:
@@ -353,73 +353,73 @@ def test_the_version_of_a_url() -> None:
     assert vsn_of_url("/live/websocket") == "1"
     assert vsn_of_url("/live/websocket?" + "a=1&" * 500) is None
     tab = Tab(url="/live/websocket?vsn=7")
-    assert tab.channels.seen.vsn == "?"
+    assert tab.channels.info.vsn == "?"
 
 
 def test_page_loads_that_no_session_claims_are_bounded() -> None:
-    tracker = Tracker(Limits(pages=2))
+    tracker = Tracker(SessionLimits(page_loads=2))
     for number in range(3):
-        tracker.page(f'<p id="phx-{number}" data-phx-session="">', PageLoad("/", 200, 0, 0))
+        tracker.add_page_load(f'<p id="phx-{number}" data-phx-session="">', PageLoad("/", 200, 0, 0))
     assert len(tracker._pages) == 2
     assert View("lv:x", module="App.Deep.CountLive").label == "CountLive"
 
 
 def test_events_of_all_sessions_together_are_bounded_the_oldest_go() -> None:
-    tracker = Tracker(Limits(events=4, all_events=6))
+    tracker = Tracker(SessionLimits(pushes=4, all_pushes=6))
     first, second = Tab(tracker), Tab(tracker)
     first.join(topic="lv:phx-1")
     second.join(topic="lv:phx-2")
     for number in range(10):
         second.up("4", str(100 + number), "lv:phx-2", "event", {"type": "click", "event": "x"})
-    assert (len(first.session.events), first.session.events_dropped) == (0, 1)
-    assert (len(second.session.events), second.session.events_dropped) == (4, 7)
+    assert (len(first.session.pushes), first.session.pushes_dropped) == (0, 1)
+    assert (len(second.session.pushes), second.session.pushes_dropped) == (4, 7)
     assert len(tracker._events) == 6
 
 
 def test_requests_of_all_sessions_together_are_bounded_the_oldest_go() -> None:
-    tracker = Tracker(Limits(exchanges=3))
+    tracker = Tracker(SessionLimits(exchanges=3))
     one, other = PageLoad("/", 200, 1.0, 0.1), PageLoad("/", 200, 1.0, 0.1)
-    made = [Exchange(str(number), 1.0, "GET", "/", 200, 0.1, 10) for number in range(5)]
+    made = [HttpExchange(str(number), 1.0, "GET", "/", 200, 0.1, 10) for number in range(5)]
     for number, exchange in enumerate(made):
-        tracker.keep_exchange((one if number < 3 else other).exchanges, exchange)
+        tracker.add_exchange((one if number < 3 else other).exchanges, exchange)
     assert (list(one.exchanges), list(other.exchanges)) == (made[2:3], made[3:])
     one.exchanges.clear()
-    tracker.keep_exchange(other.exchanges, made[0])
+    tracker.add_exchange(other.exchanges, made[0])
     assert list(other.exchanges) == [*made[3:], made[0]]
 
 
 def test_percentiles_are_of_the_last_round_trips() -> None:
     tab = Tab()
     tab.join()
-    for number in range(MAX_TRIPS + 10):
+    for number in range(MAX_ROUND_TRIPS + 10):
         tab.click(str(100 + number))
         tab.reply("4", str(100 + number), {}, after=1.0 if number < 10 else 0.5)
-    assert list(tab.session.trips) == [pytest.approx(0.5)] * MAX_TRIPS
+    assert list(tab.session.round_trips) == [pytest.approx(0.5)] * MAX_ROUND_TRIPS
 
 
 def test_everything_is_bounded_and_what_goes_is_counted() -> None:
-    tracker = Tracker(Limits(sessions=2, events=3, pending=2, views=2))
+    tracker = Tracker(SessionLimits(sessions=2, pushes=3, pending=2, views=2))
     for number in range(3):
         tab = Tab(tracker)
         tab.join(topic=f"lv:phx-{number}")
-    assert (len(tracker.sessions), tracker.dropped) == (2, 1)
+    assert (len(tracker.sessions), tracker.evicted) == (2, 1)
     for number in range(5):
         tab.up("4", str(100 + number), "lv:phx-2", "event", {"type": "click", "event": "x"})
-    assert (len(tab.session.events), tab.session.events_dropped) == (3, 3)
-    assert [event.outcome for event in tab.session.events] == ["forgotten", "pending", "pending"]
+    assert (len(tab.session.pushes), tab.session.pushes_dropped) == (3, 3)
+    assert [event.outcome for event in tab.session.pushes] == ["forgotten", "pending", "pending"]
     for number in range(4):
         tab.up(None, None, f"room:{number}", "x", {})
     assert len(tab.session.views) == 2
     tab.up("4", "300", "lv:phx-2", "allow_upload", {"entries": [{"ref": str(at), "name": "f"} for at in range(150)]})
     assert len(tab.session.uploads) == 100
-    for _ in range(MAX_SOCKETS_KEPT + 5):
+    for _ in range(MAX_SOCKETS + 5):
         tab.open()
         tab.join(topic="lv:phx-2")
-    assert len(tab.session.sockets) == MAX_SOCKETS_KEPT
+    assert len(tab.session.sockets) == MAX_SOCKETS
 
 
 def test_the_pages_of_the_oldest_sessions_go_when_they_are_too_large() -> None:
-    tracker = Tracker(Limits(tree_bytes=400))
+    tracker = Tracker(SessionLimits(tree_bytes=400))
     tabs = [Tab(tracker) for _ in range(4)]
     for number, tab in enumerate(tabs):
         tab.join(topic=f"lv:phx-{number}")
@@ -432,12 +432,12 @@ def test_the_pages_of_the_oldest_sessions_go_when_they_are_too_large() -> None:
 
 
 def test_a_session_that_is_no_longer_kept_is_followed_without_its_page() -> None:
-    tracker = Tracker(Limits(sessions=1))
+    tracker = Tracker(SessionLimits(sessions=1))
     first, second = Tab(tracker), Tab(tracker)
     first.join(topic="lv:phx-1")
     second.join(topic="lv:phx-2")
     kept = tracker.tree_bytes
-    assert not first.session.kept
+    assert not first.session.is_stored
     for _ in range(3):
         first.join("20", topic="lv:phx-1")
         first.down("20", None, "lv:phx-1", "diff", {"0": "x" * 100})
@@ -466,9 +466,9 @@ def test_a_note_that_was_shortened_keeps_its_sentence() -> None:
     tab.join()
     note = tab.click("12")
     tab.session.views[TOPIC].path = "/elsewhere"
-    note.shorten()
+    note.drop_details()
     assert note.frame is None
-    assert note.sentence == 'click "inc" on /count (#12)'
+    assert note.summary == 'click "inc" on /count (#12)'
 
 
 GOLDEN = {
@@ -495,17 +495,17 @@ def test_recordings_of_genuine_sessions_are_read_without_a_gap(name: str) -> Non
             sockets[entry["conn"]].close(1006, "", "server", entry["t"])
         else:
             data = base64.b64decode(entry["data"]) if entry["op"] == 2 else entry["data"].encode()
-            note = sockets[entry["conn"]].frame(
+            note = sockets[entry["conn"]].read_frame(
                 data, text=entry["op"] == 1, from_client=entry["dir"] == "c2s", at=entry["t"]
             )
-            assert note.what not in ("broken", "other"), note
-            assert "nobody waits" not in note.sentence
+            assert note.kind not in ("broken", "other"), note
+            assert "nobody waits" not in note.summary
             if note.view is not None and note.view.path:
                 views.add(note.view.label)
                 assert note.view.tree_problem is None
     sessions, seen = GOLDEN[name]
     found = [
-        (each.state, len(each.events), each.crashes, each.rejoins, each.unanswered, len(each.uploads))
+        (each.state, len(each.pushes), each.crashes, each.rejoins, each.unanswered, len(each.uploads))
         for each in tracker.sessions.values()
     ]
     assert (found, views) == (sessions, seen)

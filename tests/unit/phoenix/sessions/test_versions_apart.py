@@ -21,7 +21,7 @@ def told(url: str, version: str, diff: Any = None) -> list[tuple[str, str]]:
     channels = Tracker().open(url, 1.0)
 
     def say(*frame: Any, up: bool = False) -> None:
-        channels.frame(json.dumps(frame).encode(), text=True, from_client=up, at=2.0)
+        channels.read_frame(json.dumps(frame).encode(), text=True, from_client=up, at=2.0)
 
     say("4", "4", TOPIC, "phx_join", {"url": "http://h/", "params": {"_mounts": 0, "_mount_attempts": 0}}, up=True)
     joined = {"rendered": LIST, "liveview_version": version}
