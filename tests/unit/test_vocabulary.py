@@ -60,7 +60,6 @@ PENDING = frozenset(
     [
         "admin",
         "mitm",
-        "pipeline",
         "cli",
         "phoenix",
         "websocket",
@@ -70,7 +69,6 @@ PENDING = frozenset(
         "logs",
         "demo",
         "redaction",
-        "http1",
         "garbage_collection.py",
         "addons.py",
     ]

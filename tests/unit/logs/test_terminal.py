@@ -233,3 +233,19 @@ def test_lines_of_before_the_gate_are_one_object_as_well() -> None:
     lines = JsonLines()
     record = logging.LogRecord("x", logging.INFO, "f", 1, "a\nb", (), None)
     assert json.loads(lines.line(record))["message"] == "a\\nb"
+
+
+def test_a_json_line_has_the_fields_or_the_message_and_a_traceback() -> None:
+    lines = JsonLines()
+    plain = logging.LogRecord("x", logging.WARNING, "f", 1, "a\nb %s", ("c",), None)
+    assert json.loads(lines.line(plain))["message"] == "a\\nb c"
+    with_fields = logging.LogRecord("livegate.access", logging.INFO, "f", 1, "m", (), None)
+    with_fields.livegate_fields = {"status": 200, "reason": None}
+    entry = json.loads(lines.line(with_fields))
+    assert entry["status"] == 200
+    assert "reason" not in entry
+    try:
+        raise ValueError("inner")
+    except ValueError as error:
+        failed = logging.LogRecord("x", logging.ERROR, "f", 1, "m", (), (type(error), error, error.__traceback__))
+    assert "ValueError: inner" in json.loads(lines.line(failed))["traceback"]

@@ -1,4 +1,4 @@
-"""The guard as it meets flows: what it refuses without any help from the transport, and what it records."""
+"""The guard: which flows it refuses without the transport's help, and the record that it starts."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 
 from livegate.pipeline.exchange.record import exchange_of
 from livegate.pipeline.guard import Guard
+from livegate.pipeline.router import DomainRouter
 from livegate.settings import CurrentSettings
 
 UPGRADE = (
@@ -210,3 +211,45 @@ def test_no_request_makes_the_guard_fail(
     made.request.headers = http.Headers(fields)
     Guard(CurrentSettings(settings(tmp_path_factory.getbasetemp()))).requestheaders(made)
     assert made.response is None or made.response.status_code != 500
+
+
+def test_a_saved_flow_is_never_routed_or_recorded(tmp_path: Path) -> None:
+    guard, router = Guard(CurrentSettings(settings(tmp_path))), DomainRouter()
+    for change in ({"live": False}, {"response": http.Response.make(200)}):
+        made = flow()
+        for name, value in change.items():
+            setattr(made, name, value)
+        guard.requestheaders(made)
+        router.requestheaders(made)
+        assert exchange_of(made) is None
+        assert made.request.host == "livegate.invalid"
+
+
+def test_a_flow_of_another_mode_is_refused(tmp_path: Path) -> None:
+    made = flow()
+    made.client_conn.proxy_mode = ProxyMode.parse("regular")
+    Guard(CurrentSettings(settings(tmp_path))).requestheaders(made)
+    assert made.response
+    assert made.response.status_code == 400
+
+
+def test_connect_is_405(tmp_path: Path) -> None:
+    made = flow(method="CONNECT")
+    Guard(CurrentSettings(settings(tmp_path))).http_connect(made)
+    assert made.response
+    assert made.response.status_code == 405
+
+
+def test_before_any_settings_are_loaded_every_request_is_500() -> None:
+    made = flow()
+    Guard(CurrentSettings()).requestheaders(made)
+    assert made.response
+    assert made.response.status_code == 500
+
+
+def test_a_request_that_mitmproxy_has_refused_is_recorded_for_the_log(tmp_path: Path) -> None:
+    made = flow()
+    made.error = mitmproxy_flow.Error("bad")
+    Guard(CurrentSettings(settings(tmp_path))).requestheaders(made)
+    assert made.response is None
+    assert exchange_of(made) is not None

@@ -24,7 +24,7 @@ class Quota(Struct, frozen=True, gc=False):
 
 
 class QuotaState(Struct, frozen=True, gc=False):
-    """What remains of a quota."""
+    """Remaining requests of a quota, and when more fit."""
 
     quota: Quota
     remaining: int
