@@ -60,6 +60,7 @@ PENDING = frozenset(
     [
         "admin",
         "mitm",
+        "pipeline",
         "cli",
         "phoenix",
         "websocket",

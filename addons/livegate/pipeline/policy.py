@@ -43,7 +43,7 @@ class RequestPolicy:
     ) -> None:
         self._current = current
         self._sockets = sockets
-        self._shelf = Shelf(0)
+        self._history_budget = Shelf(0)
         self._refused_before_flow = refused_before_flow
         self.http_started = http_started
 
@@ -123,7 +123,7 @@ class RequestPolicy:
     def open_socket(self, flow: http.HTTPFlow, client: PeerTransport, server: PeerTransport) -> Session:
         exchange = exchange_of(flow)
         service = exchange.service if exchange is not None else None
-        self._shelf.max_bytes = self._current.value.history.message_bytes
+        self._history_budget.max_bytes = self._current.value.history.message_bytes
         session = Session(
             flow,
             table_of(ctx.master.addons),
@@ -132,7 +132,7 @@ class RequestPolicy:
             server=server,
             deflate=exchange.deflate if exchange is not None else None,
             ended=self._socket_ended,
-            shelf=self._shelf,
+            shelf=self._history_budget,
             keep_after_end=_kept_after_end(),
         )
         self._sockets.opened(session, service.name if service is not None else "")
