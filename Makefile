@@ -3,13 +3,18 @@ PYTHON ?= $(shell scripts/find-python)
 LOCK_PYTHON ?= $(shell scripts/find-python 3.12)
 VENV   := .venv
 BIN    := $(VENV)/bin
+CORES  := $(shell getconf _NPROCESSORS_ONLN)
+# More than there are cores, because most tests wait for the processes that they have started.
+WORKERS ?= $(shell expr $(CORES) + 2)
 
-.PHONY: help install demo run test check format bench bench-frames bench-page bench-scroll soak fuzz docs lock clean
+.PHONY: help install demo run test quick thorough check format bench bench-frames bench-page bench-scroll soak fuzz docs lock clean
 
 help:
 	@echo "make demo     start the demo apps and the gateway in mitmweb in front of them"
 	@echo "make run      run the gateway with configs/gateway.yaml"
-	@echo "make test     all tests (chromium, node and npm are used when they are there)"
+	@echo "make test     all tests, in WORKERS processes (chromium, node, npm and prometheus are used when they are there)"
+	@echo "make quick    unit tests that start no process"
+	@echo "make thorough the same with 50 times as many generated examples"
 	@echo "make check    ruff, ruff format, mypy --strict, import contracts"
 	@echo "make bench    speed beside nginx, HAProxy and plain mitmdump, on this machine (ARGS=--quick for a glance)"
 	@echo "make bench-frames  what it costs to understand a LiveView frame"
@@ -38,7 +43,13 @@ run: install
 
 test: install
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
+
+quick: install
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not process" -q $(ARGS) tests/unit
+
+thorough: install
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m "not process" -q --hypothesis-profile=thorough $(ARGS) tests/unit
 
 check: install
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 NPM_FOLDER = Path(__file__).parent / "oracle"
 """Where the tests' npm packages are listed: renderers, Phoenix's client, axe-core."""
@@ -19,6 +20,11 @@ CLIENTS_FOLDER = Path(__file__).parent / "clients"
 NEED_ALL = os.environ.get("LIVEGATE_TESTS_NEED_ALL") == "1"
 """Set in CI, where a missing program is a failure and not a skip."""
 
+
+# Examples are not timed: how long one takes depends on what else the machine does.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=5_000)
+settings.load_profile("default")
 
 MAX_TEST_S = 600
 """A test that takes longer hangs; the slowest takes a minute or two on a busy machine."""

@@ -1,7 +1,10 @@
-"""Lets unit tests import what they share: `tests/unit/support`, and the tests' folder itself."""
+"""Lets unit tests import what they share: `tests/unit/support`, and the tests' folder itself; guards their processes."""
 
 import sys
+from collections.abc import Generator
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent / "support"))
@@ -9,3 +12,25 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 from gateway_parts import parts
 
 __all__ = ["parts"]
+
+STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"})
+forbidden = False
+
+
+def refuse_processes(event: str, arguments: tuple[object, ...]) -> None:
+    if forbidden and event in STARTS:
+        raise AssertionError("a unit test that starts a process has the mark `process`")
+
+
+sys.addaudithook(refuse_processes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Keep processes out of the tests that `make quick` runs."""
+    global forbidden
+    forbidden = item.get_closest_marker("process") is None
+    try:
+        return (yield)
+    finally:
+        forbidden = False

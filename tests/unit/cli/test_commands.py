@@ -130,6 +130,7 @@ def test_the_status_of_the_tool_is_the_status_of_the_command(
     ]
 
 
+@pytest.mark.process
 def test_the_demo_runs_the_tool_in_front_of_its_apps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "run_tool", lambda *_: None)
     monkeypatch.setattr(run, "use_uvloop", lambda: False)
@@ -153,6 +154,7 @@ def test_without_uvloop_the_usual_loop_is_kept(monkeypatch: pytest.MonkeyPatch) 
     assert run.use_uvloop() is False
 
 
+@pytest.mark.process
 def test_the_gateway_runs_on_uvloop_with_mitmproxys_eager_tasks() -> None:
     code = (
         "import asyncio, uvloop\n"

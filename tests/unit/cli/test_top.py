@@ -19,6 +19,7 @@ from livegate.cli.top.client import Client, RejectedError, Snapshot, Unavailable
 from livegate.cli.top.view import BARS, SORTS, State, age, screen, spark
 
 NOW = 100_000.0
+WAIT_S = 60
 
 
 def row(number: int, **values: Any) -> dict[str, Any]:
@@ -289,7 +290,7 @@ def test_keys_sort_and_end_and_a_lost_gateway_comes_back(key: bytes) -> None:
     os.write(outer, b"s")
     wait_for(lambda: "busiest" in output.getvalue())  # type: ignore[attr-defined]
     os.write(outer, key)
-    watching.join(10)
+    watching.join(WAIT_S)
     assert not watching.is_alive()
     text = output.getvalue()  # type: ignore[attr-defined]
     assert "trying again (connection refused)" in text
@@ -318,7 +319,7 @@ def test_no_key_only_waits() -> None:
 
 
 def wait_for(holds: Any) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WAIT_S
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from livegate.demo import echo
 from livegate.demo.processes import App
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[App]:

@@ -20,6 +20,8 @@ from cryptography.x509.oid import NameOID
 from livegate.demo import DemoUnavailableError, processes
 from livegate.demo.processes import App, DemoProcesses
 
+pytestmark = pytest.mark.process
+
 ADDONS = Path(processes.__file__).parents[2]
 ENDS_WITHIN_S = 15
 

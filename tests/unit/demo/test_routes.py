@@ -10,6 +10,8 @@ import pytest
 from livegate.demo.processes import App
 from livegate.demo.routes import BLOCK
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def live() -> Iterator[App]:

@@ -459,6 +459,7 @@ def test_no_damage_makes_anything_but_a_line_of_an_error(data: st.DataObject, tm
 # The real command
 
 
+@pytest.mark.process
 def test_it_reads_standard_input_and_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(frame_log() * 3000)
@@ -478,6 +479,7 @@ def test_it_reads_standard_input_and_a_reader_that_has_seen_enough_is_no_error(t
         ("<&- >/dev/null", 0, ""),
     ],
 )
+@pytest.mark.process
 def test_an_output_that_is_full_or_closed_makes_no_traceback(
     redirected: str, status: int, said: str, tmp_path: Path
 ) -> None:
@@ -490,6 +492,7 @@ def test_an_output_that_is_full_or_closed_makes_no_traceback(
     assert (ran.returncode, ran.stderr) == (status, said)
 
 
+@pytest.mark.process
 def test_the_command_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     ran = read(tmp_path, b"%PDF", name="[bold]x")
     assert (ran.returncode, ran.stdout) == (1, "")
