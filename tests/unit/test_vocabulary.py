@@ -67,9 +67,7 @@ PENDING = frozenset(
         "observe",
         "inspect",
         "proxy",
-        "logs",
         "demo",
-        "redaction",
         "garbage_collection.py",
         "addons.py",
     ]

@@ -1,4 +1,4 @@
-"""The log's life in mitmproxy: the last addon of the pipeline, so that it is there as long as any other logs."""
+"""Addon that installs the log handler and the output streams; the last one, so that all others can log."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from livegate.logs.terminal import VERBOSITIES, Terminal
 
 
 class Logs:
-    """Puts the gate in front of mitmproxy's log handlers, and takes it away again."""
+    """Installs and removes the handler that redacts all log lines, and the threads that write standard output."""
 
     def __init__(self, terminal: Terminal, handler: RedactingHandler) -> None:
         self._terminal = terminal
@@ -22,19 +22,19 @@ class Logs:
 
     @property
     def unwritten(self) -> int:
-        """How many lines nobody read in time, or the system did not take."""
+        """Lines that were lost, because the reader was too slow or the write failed."""
         return self._streams.lost
 
     @property
     def suppressed(self) -> int:
-        """How many lines were not written because there were too many of their kind."""
+        """Lines that the throttle suppressed."""
         return self._handler.throttle.suppressed
 
     def load(self, loader: Loader) -> None:
         del loader
         self._handler.install()
         check = ctx.master.addons.get("errorcheck")
-        if check is not None:  # any error during mitmproxy's start ends it; a backend that is down is none of those
+        if check is not None:  # it ends mitmproxy on any error line during the start; a backend may be down, though
             check.logger.addFilter(_is_about_no_request)
 
     def configure(self, updated: set[str]) -> None:
@@ -42,7 +42,7 @@ class Logs:
             self._terminal.update_logger_level()
 
     def take_over_streams(self) -> None:
-        """From now on a thread writes what this process prints; not in mitmproxy's console, which draws on it."""
+        """Let threads write the standard streams from now on; not in mitmproxy's console, which draws on them."""
         if stdout.has_terminal_log():
             stdout.redirect(self._streams.take_over())
 
@@ -52,7 +52,7 @@ class Logs:
 
     def done(self) -> None:
         self._handler.uninstall()
-        if ctx.master.should_exit.is_set():  # what mitmproxy still has to say comes in the same form
+        if ctx.master.should_exit.is_set():  # mitmproxy's last lines keep the format
             self._terminal.stop_buffering()
         else:
             self._terminal.restore()

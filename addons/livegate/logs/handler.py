@@ -1,7 +1,7 @@
-"""What every log line of the gateway passes before mitmproxy's handlers get it: terminal, JSON, mitmweb's event log.
+"""Log handler in front of mitmproxy's handlers: it redacts each line, adds ids, formats exceptions, and throttles.
 
-A handler on the loggers `livegate` and `mitmproxy`, since a filter on a logger does not see what its children log. It
-adds the ids of whom a line is about, takes secrets out of it, writes an exception into it, and holds back repetitions.
+It is a handler on the loggers `livegate` and `mitmproxy`, because a filter on a logger does not see records of its
+children.
 """
 
 import asyncio
@@ -19,35 +19,38 @@ from livegate.redaction.printable import escaped
 
 ROOT_LOGGERS = ("livegate", "mitmproxy")
 UNTHROTTLED_LOGGERS = frozenset({"livegate.access", "livegate.liveview"})
-"""Loggers whose lines are made without secrets, and are all wanted: one a request, and what `liveview_log` shows."""
+"""Loggers whose lines are redacted by their caller and never throttled: the access log and `liveview_log`."""
 UNREDACTED_LOGGERS = frozenset({"mitmproxy.tools.web.master", "mitmproxy.tools.web.webaddons"})
-"""Loggers that tell whoever has started mitmweb where it is, with the token that opens it; nothing of the traffic."""
+"""Loggers exempt from redaction. They print mitmweb's URL including its access token, and never log traffic."""
 MAX_MESSAGE_CHARACTERS = 4096
+"""Length of a message. Longer messages are cut."""
 MAX_TRACEBACK_CHARACTERS = 16_384
+"""Length of a traceback. Of a longer one the end is kept, because it names the exception."""
 MAX_KIND_CHARACTERS = 300
+"""Length of the part of a message that the throttle compares."""
 _SEARCH_FACTOR = 4
-"""So much more of a text is looked through for secrets before it is cut: half a secret is not recognized."""
+"""Text is redacted up to this multiple of its limit, then cut, because a secret cut in half is not recognized."""
 _BARE_TEMPLATE = "%s"
-"""A template that says nothing by itself: such a line's kind is what it says."""
+"""Template that only passes a message on; the throttle then compares the message."""
 
 type Redact = Callable[[str, http.HTTPFlow | None], str]
-"""Takes secrets out of a text that is about a flow, or about none."""
+"""Redact a text about a flow, or about none."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """What a line says; `line_of` finds it on a record that has passed the gate."""
+    """Content of a line, which the handler attaches to the record; see `log_line_of`."""
 
     message: str
     traceback: str = ""
     request_id: str | None = None
     session: int | None = None
     suppressed: int | None = None
-    """Of a summary: how many lines it stands for."""
+    """In a summary: the number of suppressed lines."""
 
     @property
     def text(self) -> str:
-        """The line as text, with what it is about at its end."""
+        """The line as text, with its ids at the end."""
         request = f" request={self.request_id}" if self.request_id is not None else ""
         session = f" session={self.session}" if self.session is not None else ""
         traceback = f"\n{self.traceback}" if self.traceback else ""
@@ -58,18 +61,18 @@ _LINE = "livegate_line"
 
 
 def log_line_of(record: logging.LogRecord) -> LogLine | None:
-    """What a record says, if it has passed the gate."""
+    """Return the content of a record, or None when the handler has not seen it."""
     return vars(record).get(_LINE)
 
 
 def is_about_a_request(record: logging.LogRecord) -> bool:
-    """Whether a line that has passed the gate is about a request that came through the gateway."""
+    """Return whether a record is about a request that came through the gateway."""
     line = log_line_of(record)
     return line is not None and line.request_id is not None
 
 
 class RedactingHandler(logging.Handler):
-    """Takes the lines of the trees and hands them to the root logger's handlers. Any thread may log."""
+    """Handler of the loggers in ROOT_LOGGERS, which forwards to the root logger's handlers. Thread-safe."""
 
     def __init__(self, redact: Redact, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -81,18 +84,18 @@ class RedactingHandler(logging.Handler):
         self._timer_pending = False
 
     def install(self) -> None:
-        """From now on every line of the trees comes here, and here only."""
+        """Become the only handler of the loggers."""
         for name in ROOT_LOGGERS:
             logger = logging.getLogger(name)
             logger.addHandler(self)
             logger.propagate = False
 
     def set_event_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The event loop on which to say, when their time has come, what was held back."""
+        """Set the event loop whose timer writes summaries."""
         self._loop = loop
 
     def uninstall(self) -> None:
-        """Say what was held back, and leave the loggers as they were."""
+        """Write the summaries that are due, and restore the loggers."""
         with self._locked():
             self._loop = None
             self._summarize(self.throttle.expire_all(self._clock()))
@@ -102,7 +105,7 @@ class RedactingHandler(logging.Handler):
             logger.propagate = True
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Take a record. What is written for each request takes the short way, without the lock."""
+        """Process a record. Unthrottled loggers skip the lock, because they log once per request."""
         if record.name not in UNTHROTTLED_LOGGERS:
             return bool(super().handle(record))
         flow: http.HTTPFlow | None = vars(record).pop(FLOW, None)
@@ -112,8 +115,8 @@ class RedactingHandler(logging.Handler):
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand a record on, or hold it back."""
-        flow: http.HTTPFlow | None = vars(record).pop(FLOW, None)  # a record may be kept; a flow shall not be for that
+        """Forward a record or suppress it."""
+        flow: http.HTTPFlow | None = vars(record).pop(FLOW, None)  # else a handler that keeps records keeps flows
         window = None
         if _is_throttled(record):
             now = self._clock()
@@ -128,8 +131,8 @@ class RedactingHandler(logging.Handler):
         self._forward(record, line)
 
     def _log_line(self, record: logging.LogRecord, flow: http.HTTPFlow | None) -> LogLine:
-        said = _message(record)[: MAX_MESSAGE_CHARACTERS * _SEARCH_FACTOR]
-        message = escaped(said if record.name in UNREDACTED_LOGGERS else self._redact(said, flow))
+        text = _message(record)[: MAX_MESSAGE_CHARACTERS * _SEARCH_FACTOR]
+        message = escaped(text if record.name in UNREDACTED_LOGGERS else self._redact(text, flow))
         if len(message) > MAX_MESSAGE_CHARACTERS:
             message = f"{message[:MAX_MESSAGE_CHARACTERS]}…"
         ids = (request_id_of(flow), session_of(flow)) if flow is not None else (None, None)
@@ -156,11 +159,11 @@ class RedactingHandler(logging.Handler):
             self._forward(record, LogLine(message, suppressed=each.count))
 
     def _schedule_timer(self) -> None:
-        """Let the event loop look when something is due."""
+        """Have the event loop start the timer of the next summary; any thread may call this."""
         if self._loop is None or self._timer_pending:
             return
         self._timer_pending = True
-        with contextlib.suppress(RuntimeError):  # the loop has ended; what was held back is said at the end
+        with contextlib.suppress(RuntimeError):  # the loop is closed; `uninstall` writes the summaries
             self._loop.call_soon_threadsafe(self._start_timer)
 
     def _start_timer(self) -> None:
@@ -177,7 +180,7 @@ class RedactingHandler(logging.Handler):
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the lock that `handle` takes: lines come from other threads as well."""
+        """Hold the lock that `handle` takes, because other threads log as well."""
         self.acquire()
         try:
             yield
@@ -186,7 +189,7 @@ class RedactingHandler(logging.Handler):
 
 
 def _is_throttled(record: logging.LogRecord) -> bool:
-    """Whether a line is counted: debug lines were asked for, and mitmproxy's milder ones are one a connection."""
+    """Return whether the throttle counts a record: not debug lines, nor mitmproxy's lines below warning."""
     if record.name.startswith("mitmproxy"):
         return record.levelno >= logging.WARNING
     return record.levelno > logging.DEBUG
@@ -201,5 +204,5 @@ def _kind(record: logging.LogRecord) -> Kind:
 def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError, KeyError) as error:  # whoever logs must not fail because of it
-        return f"{record.msg} (its values do not fit: {type(error).__name__})"
+    except (TypeError, ValueError, KeyError) as error:  # a wrong log call must not break its caller
+        return f"{record.msg} (arguments do not match: {type(error).__name__})"

@@ -1,7 +1,7 @@
-"""Standard output and standard error, written by a thread: no reader that stalls, and no full disk, stops the gateway.
+"""Standard streams that threads write, so that neither a stalled reader nor a full disk blocks the gateway.
 
-`livegate run` and `Logs` put an `Output` in the place of `sys.stdout` and `sys.stderr`. What the queue cannot take, or
-the operating system does not, is counted, and the next line that can be written is preceded by how many are missing.
+`livegate run` and `Logs` replace `sys.stdout` and `sys.stderr` by an `Output`. Lines that do not fit into its queue, or
+that the operating system refuses, are counted. A line with their number precedes the next line that is written.
 """
 
 import atexit
@@ -17,18 +17,18 @@ from collections.abc import Callable, Iterator
 from typing import Any, TextIO, cast
 
 MAX_QUEUED_BYTES = 4 * 1024 * 1024
-"""Of text that waits to be written; what comes when it is full is dropped."""
+"""Queued text per stream. Beyond, new lines are dropped."""
 MAX_WRITE_BYTES = 64 * 1024
-"""That leave in one write: the capacity of a pipe."""
+"""Size of one write; the capacity of a pipe on Linux."""
 EXIT_TIMEOUT_S = 2.0
-"""How long the end of the process waits for all that is still queued, on both streams together."""
+"""Time that both streams together have for queued text when the process exits. Beyond, it is lost."""
 MISSING = "%d lines of the log could not be written before this one"
 
 
 class Output(io.TextIOBase):
-    """A text stream on a file descriptor that never waits and never raises. Any thread may write.
+    """Text stream on a file descriptor whose `write` neither blocks nor raises. Thread-safe.
 
-    Lines keep their order. A line leaves when it is complete, or at `flush`.
+    Lines keep their order. A line is queued when it is complete, or at `flush`.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class Output(io.TextIOBase):
         on_loss: Callable[[str], None] | None = None,
         max_bytes: int = MAX_QUEUED_BYTES,
     ) -> None:
-        """Begin to write for a stream.
+        """Start the thread that writes to the descriptor of `original`.
 
-        `missing_text` makes the line that says how many are missing. `on_loss` is called by any thread with the
-        reason, once until something could be written again.
+        `missing_text` formats the line that reports lost lines. Any thread calls `on_loss` with the reason of a loss,
+        once until a write succeeds again.
         """
         self.original = original
         self.lost = 0
-        """Lines that could not be written since the start."""
+        """Lines lost since the start."""
         self._descriptor = original.fileno()
         self._missing_text = missing_text
         self._on_loss = on_loss
@@ -55,9 +55,9 @@ class Output(io.TextIOBase):
         self._queue: deque[bytes | _Gap] = deque()
         self._queued_bytes = 0
         self._partial_line = ""
-        """The start of a line whose end is still to come."""
+        """Start of a line whose end has not been written yet."""
         self._unreported = 0
-        """How many lines the operating system has not taken since the last that it took."""
+        """Lines lost in failed writes, which the next successful write reports."""
         self._mid_line = False
         self._writing = False
         self._idle = False
@@ -68,7 +68,7 @@ class Output(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # a plain attribute in typeshed
-        """The name of the encoding that the descriptor is written in."""
+        """Encoding of the descriptor."""
         return self.original.encoding or "utf-8"
 
     def writable(self) -> bool:
@@ -76,15 +76,15 @@ class Output(io.TextIOBase):
         return True
 
     def isatty(self) -> bool:
-        """Tell whether a terminal is behind it."""
+        """Return whether the descriptor is a terminal."""
         return self.original.isatty()
 
     def fileno(self) -> int:
-        """Return the file descriptor; what is written there directly overtakes the queue."""
+        """Return the file descriptor. Direct writes to it overtake the queue."""
         return self._descriptor
 
     def write(self, text: str) -> int:
-        """Queue text, or count its lines when the queue is full. Never waits; returns the length of the text."""
+        """Queue text, or count its lines when the queue is full. Return the length of the text."""
         reason = ""
         with self._condition:
             self._partial_line += text
@@ -95,7 +95,7 @@ class Output(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Queue the start of a line. Does not wait for the descriptor, except as the process ends."""
+        """Queue the start of a line. Waits for the descriptor only while the process exits."""
         with self._condition:
             if self._partial_line:
                 self._enqueue(all_of_it=True)
@@ -103,12 +103,12 @@ class Output(io.TextIOBase):
             self.drain(EXIT_TIMEOUT_S)
 
     def drain(self, seconds: float) -> bool:
-        """Wait until all is written, so long at most; returns whether it is."""
+        """Wait up to `seconds` until the queue is written; return whether it is."""
         with self._condition:
             return self._condition.wait_for(lambda: not self._queue and not self._writing, max(0.0, seconds))
 
     def end(self, seconds: float) -> None:
-        """Write what is queued, waiting so long at most, and end the thread when that is done."""
+        """Wait up to `seconds` until the queue is written; the thread ends once it is."""
         self.flush()
         self.drain(seconds)
         with self._condition:
@@ -116,11 +116,11 @@ class Output(io.TextIOBase):
             self._condition.notify_all()
 
     def wait_on_flush(self) -> None:
-        """From now on `flush` waits: it is the interpreter's last one."""
+        """Let `flush` wait from now on: the interpreter's last call of it is next."""
         self._exiting = True
 
     def _enqueue(self, *, all_of_it: bool = False) -> str:
-        """Move complete lines to the queue; returns why they were dropped, or nothing."""
+        """Move complete lines to the queue; return why they were dropped, or an empty text."""
         lines, rest = (self._partial_line, "") if all_of_it else _split(self._partial_line)
         self._partial_line = rest
         data = lines.encode(self.encoding, "backslashreplace")
@@ -133,7 +133,7 @@ class Output(io.TextIOBase):
                 gap.lines += count
             self.lost += count
             self._notify()
-            return "what reads it does not keep up"
+            return "its reader is too slow"
         self._queue.append(data)
         self._queued_bytes += len(data)
         self._notify()
@@ -154,14 +154,14 @@ class Output(io.TextIOBase):
 
     def _run(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self.original.flush()  # what was printed before this stream took its place
+            self.original.flush()  # text that was printed before this stream replaced it
         while self._wait_for_batch():
             with self._condition:
                 data, missing = self._take_batch()
             self._write_batch(data, missing)
 
     def _wait_for_batch(self) -> bool:
-        """Wait for something to write; returns whether there is any, which is not so once it shall end."""
+        """Wait for text; return False once `end` was called and the queue is empty."""
         with self._condition:
             self._writing = False
             while not self._queue:
@@ -174,7 +174,7 @@ class Output(io.TextIOBase):
         return True
 
     def _take_batch(self) -> tuple[bytes, int]:
-        """Take lines from the queue; returns them, and how many are missing before them."""
+        """Take lines from the queue; return them and the number of lines lost before them."""
         missing = 0
         pieces: list[bytes] = []
         size = 0
@@ -192,7 +192,7 @@ class Output(io.TextIOBase):
         return b"".join(pieces), missing
 
     def _write_batch(self, data: bytes, missing: int) -> None:
-        """Write lines, after one that says how many are missing, if any are."""
+        """Write lines, preceded by a report of lost lines, if any."""
         missing += self._unreported
         remark = self._missing_text(missing) if missing else ""
         before = (("\n" if self._mid_line else "") + remark).encode(self.encoding, "backslashreplace")
@@ -216,18 +216,18 @@ class Output(io.TextIOBase):
         while True:
             try:
                 return os.write(self._descriptor, data)
-            except BlockingIOError:  # somebody has made the descriptor non-blocking, for whoever shares it
+            except BlockingIOError:  # a process that shares the descriptor has made it non-blocking
                 ready = select.poll()
                 ready.register(self._descriptor, select.POLLOUT)
                 ready.poll()
 
     def __getattr__(self, name: str) -> Any:
-        """Look up all else, such as `buffer`, at the original."""
+        """Return an attribute of the original stream, such as `buffer`."""
         return getattr(self.__dict__["original"], name)
 
 
 class _Gap:
-    """A place in the order where lines are missing."""
+    """Mark in the queue where lines were lost."""
 
     __slots__ = ("lines",)
 
@@ -236,7 +236,7 @@ class _Gap:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """The complete lines of a text, and the rest; a rest that is too long is not waited for."""
+    """Split a text into complete lines and the rest. A rest beyond MAX_WRITE_BYTES counts as complete."""
     end = text.rfind("\n") + 1
     return (text[:end], text[end:]) if end and len(text) - end <= MAX_WRITE_BYTES else (text, "")
 
@@ -246,23 +246,23 @@ def _lines_in(data: bytes) -> int:
 
 
 class StandardStreams:
-    """Both standard streams, taken over together and given back together."""
+    """Both standard streams, replaced and restored together."""
 
     def __init__(self, missing_text: Callable[[int], str]) -> None:
-        """`missing_text`: see `Output`."""
+        """Take `missing_text` for both streams; see `Output`."""
         self.out: Output | None = None
         self.error: Output | None = None
         self._missing_text = missing_text
 
     @property
     def lost(self) -> int:
-        """How many lines could not be written since the streams were taken over."""
+        """Lines lost since the streams were replaced."""
         return sum(stream.lost for stream in self._outputs())
 
     def take_over(self) -> list[tuple[TextIO, TextIO]]:
-        """Take the streams' places; returns each original with what stands in its place.
+        """Replace both streams; return pairs of original and replacement.
 
-        A stream that somebody else has put there, or that has no file descriptor, is left alone.
+        A stream that is not the interpreter's own, or that is missing, stays.
         """
         if self._outputs():
             return []
@@ -279,7 +279,7 @@ class StandardStreams:
         return [(stream.original, cast("TextIO", stream)) for stream in taken]
 
     def restore(self) -> list[tuple[TextIO, TextIO]]:
-        """Put the originals back, after what is queued; returns each that was taken over with its original."""
+        """Write the queues and restore the originals; return pairs of replacement and original."""
         taken = self._outputs()
         self._end_outputs()
         for name, stream in (("stdout", self.out), ("stderr", self.error)):
@@ -315,9 +315,9 @@ def _report_on_stderr(reason: str) -> None:
 
 
 def open_missing_descriptors() -> None:
-    """Open /dev/null in the place of a standard descriptor that the process was started without (`>&-`).
+    """Open /dev/null for each standard descriptor that is closed (`>&-`).
 
-    Otherwise the next file or socket gets its number, and whatever prints writes into that.
+    Otherwise the next file or socket gets its number, and printed text goes there.
     """
     for descriptor in _closed_descriptors():
         opened = os.open(os.devnull, os.O_RDWR)

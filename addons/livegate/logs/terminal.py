@@ -1,4 +1,4 @@
-"""How the gateway's log lines reach the terminal: mitmproxy's own text, or JSON lines; called by Startup and Logs."""
+"""Terminal log: mitmproxy's own text or JSON lines, as the settings say; used by `Startup` and `Logs`."""
 
 import asyncio
 import contextlib
@@ -18,39 +18,39 @@ from livegate.logs.output import MISSING
 from livegate.redaction.printable import printable
 
 CONNECTION_LOGGER = "mitmproxy.proxy.server"
-"""mitmproxy's lines for every connection that is opened or closed; the access log says more in less."""
+"""mitmproxy's logger of opened and closed connections; the access log has the same information in fewer lines."""
 WATCH_LOGGER = "watchfiles"
-"""Says at level debug, twice a second, that no file has changed."""
+"""Logs at level debug, twice a second, that no file has changed."""
 ROOT_LOGGER = "livegate"
 _VERBOSITY = {"debug": "debug", "info": "info", "warning": "warn", "error": "error"}
 VERBOSITIES = ("termlog_verbosity", "console_eventlog_verbosity")
-"""Options that say what a terminal shows; no tool has them both."""
+"""Options for the level of the terminal log; each of mitmproxy's tools has one of them."""
 
 
 class LogSettings(Protocol):
-    """What of the settings is used here."""
+    """Settings of the log."""
 
     @property
     def format(self) -> Literal["text", "json"]:
-        """The form of a line."""
+        """Format of a line."""
         ...
 
     @property
     def level(self) -> Literal["debug", "info", "warning", "error"]:
-        """The least level that is shown."""
+        """Lowest level that is shown."""
         ...
 
 
 class JsonLines(log.MitmLogHandler):
-    """Write every record as one JSON object on a line to standard output; docs/logs.md lists what is in it.
+    """Handler that writes each record to standard output as one JSON object; docs/reference/logs.md lists its fields.
 
-    Lines of the event loop leave at the end of its turn, those of many requests together; warnings and worse at once.
+    Lines from the event loop are written together at the end of its iteration; warnings and errors at once.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # mitmproxy's base is untyped
         self._lines: list[str] = []
-        """What is still to be written, which the event loop has been asked for."""
+        """Lines that wait for the scheduled flush."""
         self._unbuffered = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -68,7 +68,7 @@ class JsonLines(log.MitmLogHandler):
         return True
 
     def flush(self) -> None:
-        """Let all lines out. Before `Output` has the place of standard output, what fails is lost in silence."""
+        """Write all pending lines. Lines that cannot be written are dropped; `Output`, once installed, counts them."""
         with self.lock or contextlib.nullcontext():
             lines, self._lines = self._lines, []
             if lines:
@@ -77,17 +77,17 @@ class JsonLines(log.MitmLogHandler):
                     sys.stdout.flush()
 
     def stop_buffering(self) -> None:
-        """The event loop is about to end: from now on every line is written at once."""
+        """Write each line at once from now on, because the event loop is about to stop."""
         self._unbuffered = True
         self.flush()
 
     def uninstall(self) -> None:
-        """Write no more."""
+        """Remove the handler from the root logger and write pending lines."""
         super().uninstall()
         self.flush()
 
     def line(self, record: logging.LogRecord) -> str:
-        """The JSON text of one record, without a line end."""
+        """Return the JSON text of a record, without a line end."""
         entry: dict[str, object] = {
             "time": _time(record.created),
             "level": record.levelname.lower(),
@@ -100,7 +100,7 @@ class JsonLines(log.MitmLogHandler):
             entry["client"] = human.format_address(client)
         present = {name: value for name, value in entry.items() if value is not None}
         line = json_bytes(present)
-        return line.decode() if line.isascii() else json.dumps(present)  # which any terminal can write
+        return line.decode() if line.isascii() else json.dumps(present)  # any terminal's encoding has ASCII
 
 
 def _time(created: float) -> str:
@@ -114,7 +114,7 @@ def _second(second: int) -> str:
 
 
 def _message_fields(record: logging.LogRecord) -> dict[str, object]:
-    """What a line says when it is not one of the access log."""
+    """Return the fields of a record that is not from the access log."""
     line = log_line_of(record)
     if line is not None:
         ids = {"request_id": line.request_id, "session": line.session}
@@ -126,7 +126,7 @@ def _message_fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 class Terminal:
-    """The process's terminal log, switched between text and JSON as the settings say."""
+    """Terminal log of the process, which the settings switch between text and JSON."""
 
     def __init__(self) -> None:
         self._json_lines: JsonLines | None = None
@@ -134,12 +134,12 @@ class Terminal:
         self._settings: LogSettings | None = None
 
     def apply(self, settings: LogSettings) -> None:
-        """Set format and level. May be called again at any time, as on a reload of the settings."""
+        """Apply format and level, at the start and after each reload."""
         self._settings = settings
         logging.getLogger(WATCH_LOGGER).setLevel(logging.WARNING)
         if ctx.master.addons.get("termlog") is None:
             self.update_logger_level()
-            return  # mitmproxy's console has the terminal to itself, and shows the lines in its own log
+            return  # mitmproxy's console owns the terminal, and has an event log of its own
         quiet = settings.level != "debug"
         logging.getLogger(CONNECTION_LOGGER).setLevel(logging.WARNING if quiet else logging.NOTSET)
         self._set_verbosity(_VERBOSITY[settings.level])
@@ -154,26 +154,26 @@ class Terminal:
         self._json_lines.setLevel(settings.level.upper())
 
     def update_logger_level(self) -> None:
-        """Have debug lines made only while somebody sees them: mitmproxy lets all through, up to what shows them."""
+        """Create debug lines only while a user interface shows them, because mitmproxy sets loggers to DEBUG."""
         seen = {getattr(ctx.options, option) for option in VERBOSITIES if option in ctx.options}
         if self._settings is not None:
             seen.add(self._settings.level)
         logging.getLogger(ROOT_LOGGER).setLevel(logging.DEBUG if "debug" in seen else logging.INFO)
 
     def missing_text(self, count: int) -> str:
-        """The line, in the form in force, that stands where others could not be written. Any thread may ask."""
+        """Return the line, in the current format, that reports `count` lost lines. Thread-safe."""
         record = logging.LogRecord(__name__, logging.ERROR, "", 0, MISSING, (count,), None)
         form = self._json_lines
         text = form.line(record) if form is not None else log.MitmFormatter(colorize=False).format(record)
         return f"{text}\n"
 
     def stop_buffering(self) -> None:
-        """The process is about to end; its last lines come in the same form."""
+        """Write JSON lines at once from now on, because the event loop is about to stop."""
         if self._json_lines is not None:
             self._json_lines.stop_buffering()
 
     def restore(self) -> None:
-        """Back to mitmproxy's own text and levels."""
+        """Return to mitmproxy's own text and levels."""
         logging.getLogger(ROOT_LOGGER).setLevel(logging.NOTSET)
         self._use_text()
 

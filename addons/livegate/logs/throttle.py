@@ -4,29 +4,30 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 LINES = 10
-"""Of one kind that are written in a window."""
+"""Lines of one kind that are written per window. Further lines are counted, and reported by a summary."""
 WINDOW_S = 10.0
 MAX_KINDS = 500
+"""Kinds that have a window at a time. Beyond, the oldest window ends early."""
 
 type Kind = tuple[str, int, str]
-"""Logger, level, and what the lines have in common."""
+"""Logger, level, and the text that lines of the kind have in common."""
 
 
 @dataclass(slots=True)
 class Window:
-    """A kind's while: it begins with a line and lasts `WINDOW_S`."""
+    """Window of one kind; it starts with a line and lasts WINDOW_S."""
 
     started_at: float
     written: int = 0
     suppressed: int = 0
     """Lines that were not written."""
     example: str = ""
-    """What the first line said; set by whoever wrote it."""
+    """Text of the first line; set by the caller of `admit`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is to be said of the lines of a window that were not written."""
+    """Summary of the suppressed lines of one window."""
 
     kind: Kind
     count: int
@@ -35,19 +36,19 @@ class Summary:
 
 
 class Throttle:
-    """Counts lines by their kind. Times are seconds of a clock that never goes back, and are passed in."""
+    """Counts lines by kind. Callers pass times in seconds of a monotonic clock."""
 
     def __init__(self, lines: int = LINES, window_s: float = WINDOW_S, max_kinds: int = MAX_KINDS) -> None:
         self.suppressed = 0
-        """Lines that were not written, since the start."""
+        """Lines suppressed since the start."""
         self._lines = lines
         self._window_s = window_s
         self._max_kinds = max_kinds
         self._windows: OrderedDict[Kind, Window] = OrderedDict()
-        """All windows last as long, so that the first one ends first."""
+        """By start time; all windows are equally long, so the first one ends first."""
 
     def admit(self, kind: Kind, now: float) -> Window | None:
-        """The window of a line that may be written, or None for one that is only counted. Call `over` before it."""
+        """Return the window of a line that may be written, or None for a suppressed line. Call `expire` before."""
         window = self._windows.get(kind)
         if window is None:
             window = self._windows[kind] = Window(now)
@@ -59,7 +60,7 @@ class Throttle:
         return None
 
     def expire(self, now: float) -> list[Summary]:
-        """End the windows that are over, and the oldest ones when there are too many kinds."""
+        """End expired windows, and the oldest ones beyond MAX_KINDS; return their summaries."""
         found: list[Summary] = []
         windows = self._windows
         while windows:
@@ -71,14 +72,14 @@ class Throttle:
         return found
 
     def expire_all(self, now: float) -> list[Summary]:
-        """End every window."""
+        """End all windows; return their summaries."""
         found = [summary for kind, window in self._windows.items() for summary in _summaries(kind, window, now)]
         self._windows.clear()
         return found
 
     @property
     def next_expiry(self) -> float | None:
-        """When something will have to be said; None when no line is held back."""
+        """Time of the next summary; None while no line is suppressed."""
         return next(
             (window.started_at + self._window_s for window in self._windows.values() if window.suppressed), None
         )

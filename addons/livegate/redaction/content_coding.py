@@ -1,4 +1,4 @@
-"""Bodies without their content coding, up to a bound: a few bytes must not become gigabytes because somebody looks."""
+"""Decoder of content codings (RFC 9110 section 8.4.1) with a size limit, because a few bytes can become gigabytes."""
 
 import io
 import zlib
@@ -8,22 +8,24 @@ import zstandard
 from mitmproxy import http
 
 _ZLIB_OR_GZIP = zlib.MAX_WBITS | 32
-"""zlib's own header or gzip's."""
+"""`wbits` that accepts zlib's header or gzip's."""
 GZIP_START = b"\x1f\x8b"
 PIECE_BYTES = 64 * 1024
-"""What is inflated at a time: zlib copies what it leaves of a piece at the end of each member."""
+"""Input per call of zlib, which copies unused input at the end of each member."""
 MAX_CODINGS = 3
+"""Codings of one body. A body with more is not decoded."""
 MAX_MEMBERS = 1000
+"""Members of one gzip body. A body with more is not decoded."""
 
 
 def decoded_body(message: http.Message, max_bytes: int) -> bytes | None:
-    """A message's body; None when there is none, it cannot be decoded, or it is longer than `most` bytes."""
+    """Return the decoded body of a message; None without a body, or when `decode_or_none` returns None."""
     raw = message.raw_content
     return None if raw is None else decode_or_none(raw, message.headers.get("content-encoding", ""), max_bytes)
 
 
 def decode_or_none(data: bytes, coding: str, max_bytes: int) -> bytes | None:
-    """Data without its content coding (RFC 9110 section 8.4.1); None as above. Takes at most about twice `most`."""
+    """Decode data; return None when that is impossible or exceeds `max_bytes`. Uses up to about twice `max_bytes`."""
     if len(data) > max_bytes:
         return None
     try:
@@ -33,11 +35,11 @@ def decode_or_none(data: bytes, coding: str, max_bytes: int) -> bytes | None:
 
 
 class TooLargeError(ValueError):
-    """Decoded, a body would be longer than it may be."""
+    """Raised when a decoded body would exceed the limit."""
 
 
 def decode(data: bytes, coding: str, max_bytes: int) -> bytes:
-    """Data without its content coding. Raises TooLargeError past `most` bytes, ValueError if it cannot be decoded."""
+    """Decode data. Raises TooLargeError beyond `max_bytes`, and ValueError when it cannot be decoded."""
     codings = [each.strip().lower() for each in coding.split(",") if each.strip()]
     if len(codings) > MAX_CODINGS:
         raise ValueError("too many content codings")
@@ -62,7 +64,7 @@ def _decode_one(data: bytes, coding: str, max_bytes: int) -> bytes:
 
 
 def _inflate(data: bytes, max_bytes: int) -> bytes:
-    """All members of a gzip file (RFC 1952 section 2.2); bytes after them that are none are left out."""
+    """Decode all members of a gzip body (RFC 1952 section 2.2); trailing bytes are ignored."""
     engine, found = zlib.decompressobj(_ZLIB_OR_GZIP), bytearray()
     source, position, members = memoryview(data), 0, 1
     while position < len(source) and len(found) < max_bytes:
@@ -80,7 +82,7 @@ def _inflate(data: bytes, max_bytes: int) -> bytes:
 
 
 def _deflate(data: bytes, max_bytes: int) -> bytes:
-    """With zlib's header, as the RFC says, or without, as some servers do."""
+    """Decode deflate with zlib's header (RFC 9110 section 8.4.1.2), or without it, as some servers send it."""
     try:
         return zlib.decompressobj().decompress(data, max_bytes)
     except zlib.error:

@@ -1,4 +1,4 @@
-"""Flows without their secrets, for everything that stores or shows them."""
+"""Redactor of mitmproxy's flows, for everything that stores or shows them."""
 
 import hashlib
 from typing import Any
@@ -13,14 +13,14 @@ type Field = tuple[bytes, bytes]
 
 
 class FlowRedactor:
-    """What `livegate.mitm.display` asks."""
+    """Redactor of flows and their parts; `livegate.mitm.display` calls it."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._http = HttpRedactor(redactor)
 
     def state(self, state: dict[str, Any]) -> dict[str, Any]:
-        """The state of a flow: it is changed in place, and returned."""
+        """Redact the state of a flow in place, and return it."""
         for name in ("request", "response"):
             if state.get(name):
                 self._message(state[name])
@@ -66,7 +66,7 @@ class FlowRedactor:
         return found.encode("utf-8", "surrogateescape")
 
     def message(self, message: http.Message) -> http.Message:
-        """A copy of a request or response."""
+        """Return a redacted copy of a request or response."""
         state = message.get_state()
         self._message(state)
         if "path" in state:
@@ -75,11 +75,11 @@ class FlowRedactor:
         return copy
 
     def url(self, url: str) -> str:
-        """A URL, or its path and query alone."""
+        """Redact a URL, or path and query."""
         return self._http.path(url)
 
     def shown(self, flow_json: dict[str, Any]) -> dict[str, Any]:
-        """What mitmweb's list and panes get: changed in place, and returned."""
+        """Redact in place what mitmweb shows of a flow, and return it."""
         for name in ("request", "response"):
             message = flow_json.get(name)
             if not isinstance(message, dict) or "headers" not in message:
@@ -87,7 +87,7 @@ class FlowRedactor:
             for fields in ("headers", "trailers"):
                 if fields in message:
                     message[fields] = tuple((key, self._http.header(key, value)) for key, value in message[fields])
-            if message.get("contentHash"):  # of the body as it is: with a key, nobody can try bodies at it
+            if message.get("contentHash"):  # keyed, because a plain hash of the body could be guessed
                 message["contentHash"] = self._keyed(message["contentHash"])
             if "path" in message:
                 message["path"] = self._http.path(message["path"])
@@ -99,13 +99,13 @@ class FlowRedactor:
         return hashlib.blake2b(digest.encode(), key=self._redactor.rules.key, digest_size=32).hexdigest()
 
     def body(self, data: bytes, message: http.Message) -> bytes:
-        """What a content view gets as the body of a message: decoded, or as it came when that is not possible."""
+        """Redact the body that a content view gets: decoded, or as received when it cannot be decoded."""
         if data == message.raw_content and message.headers.get("content-encoding"):
             return self.download(message)
         return self._http.body(data, message.headers.get("content-type"))
 
     def download(self, message: http.Message) -> bytes:
-        """The decoded body of a message."""
+        """Return the decoded body of a message, redacted."""
         content, coding = message.raw_content or b"", message.headers.get("content-encoding", "")
         plain = decode_or_none(content, coding, MAX_BODY_BYTES)
         return (
@@ -115,20 +115,20 @@ class FlowRedactor:
         )
 
     def field(self, name: str, value: str) -> str:
-        """A header field or trailer."""
+        """Redact a header field or trailer."""
         return self._http.header(name, value)
 
     def frame(self, data: bytes) -> bytes:
-        """A WebSocket's text message."""
+        """Redact a WebSocket's text message."""
         return self._redactor.frame(data)
 
 
 def _unsearchable(content: bytes, coding: str) -> bytes:
-    """What stands for a body that nobody can look into for secrets: it does not decode, or it is too long."""
+    """Return the remark that replaces a body that cannot be decoded or is too large, and so cannot be redacted."""
     try:
         decode(content, coding, MAX_BODY_BYTES)
     except TooLargeError:
-        return f"⟪{len(content)} bytes, which are too large to be decoded and looked into for secrets⟫".encode()
+        return f"⟪{len(content)} bytes, too large to decode and redact⟫".encode()
     except ValueError:
         pass
-    return f"⟪{len(content)} bytes, in which no secrets can be looked for⟫".encode()
+    return f"⟪{len(content)} bytes that cannot be decoded, and so not redacted⟫".encode()

@@ -1,4 +1,4 @@
-"""Takes secrets out of HTTP: header fields and bodies."""
+"""Redactor of HTTP header fields and bodies."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import re
 from livegate.redaction.redactor import Redactor
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
+"""Size of a body that is redacted. A larger body is replaced by a remark, because redaction takes time by its size."""
 _URL_FIELDS = frozenset({"location", "referer", "content-location", "refresh", "link"})
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
 _SECRET_FIELDS = frozenset({"x-phoenix-authtoken", "x-phoenix-longpoll-token", "x-user-id"})
@@ -13,13 +14,13 @@ _PART_NAME = re.compile(rb"""name="([^"]*)\"""", re.IGNORECASE)
 
 
 class HttpRedactor:
-    """Header fields and bodies."""
+    """Redactor of header fields and bodies."""
 
     def __init__(self, redactor: Redactor) -> None:
         self.redactor = redactor
 
     def header(self, name: str, value: str) -> str:
-        """The value of a field; names of cookies and kinds of credentials stay."""
+        """Redact the value of a field. Names of cookies and authentication schemes stay."""
         lower, redactor = name.lower(), self.redactor
         if lower == "cookie":
             return ";".join(self._cookie(cookie) for cookie in value.split(";"))
@@ -41,14 +42,14 @@ class HttpRedactor:
         return f"{name}={self.redactor.placeholder(secret)}" if equals else self.redactor.tokens(cookie)
 
     def path(self, path: str) -> str:
-        """A request's target."""
+        """Redact a request target."""
         return self.redactor.url(path)
 
     def body(self, data: bytes, content_type: str | None) -> bytes:
-        """A body, by its type; binary ones stay, and so do those of more than 8 MiB but their start is not shown."""
+        """Redact a body by its type. Binary bodies stay; a body beyond MAX_BODY_BYTES becomes a remark."""
         kind = (content_type or "").partition(";")[0].strip().lower()
         if len(data) > MAX_BODY_BYTES:
-            return f"⟪{len(data)} bytes, too many to look for secrets⟫".encode()
+            return f"⟪{len(data)} bytes, too large to redact⟫".encode()
         if kind == "multipart/form-data":
             return self._multipart(data, content_type or "")
         if not _is_text(kind):
@@ -65,7 +66,7 @@ class HttpRedactor:
     def _json(self, text: str) -> str:
         try:
             value = json.loads(text)
-        except (ValueError, RecursionError):  # as ndjson, of which each line is one
+        except (ValueError, RecursionError):  # such as ndjson, which has one value per line
             return "\n".join(self.redactor.frame(line.encode("utf-8", "replace")).decode() for line in text.split("\n"))
         found = self.redactor.json(value)
         return text if found is value else json.dumps(found, ensure_ascii=False)

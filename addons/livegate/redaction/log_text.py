@@ -1,4 +1,4 @@
-"""Takes secrets out of text that somebody else has written about a flow: a log line, the message of an exception."""
+"""Redactor of text that other code wrote about a flow: log lines and messages of exceptions."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -10,21 +10,22 @@ from livegate.redaction.http import HttpRedactor
 from livegate.redaction.redactor import Redactor
 
 MIN_CHARACTERS = 6
-"""What is shorter would be found everywhere."""
+"""Length of a value of a flow that is searched. Shorter values would match ordinary words."""
 MAX_VALUES = 500
+"""Values of one flow that are searched. Further values are redacted by their format only."""
 MAX_FORM_BYTES = 64 * 1024
 _BEARER = "bearer.phx."
 
 
 class LogTextRedactor:
-    """Replaces what looks like a secret, and every secret that the flow itself carries, word for word."""
+    """Redactor of text that also finds the secrets of the flow that the text is about."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._http = HttpRedactor(redactor)
 
     def __call__(self, text: str, flow: http.HTTPFlow | None) -> str:
-        """The text without secrets. Takes time in proportion to the text and to the flow's head; not for hot paths."""
+        """Redact a text. Takes time in proportion to the text and the flow's head, so it is not for hot paths."""
         if flow is not None:
             found = {value for value in islice(self._secrets_of(flow), MAX_VALUES) if len(value) >= MIN_CHARACTERS}
             for value in sorted(found, key=len, reverse=True):
@@ -65,5 +66,5 @@ class LogTextRedactor:
 
 
 def _raw_and_decoded(value: str) -> tuple[str, str]:
-    """As it was sent, and as an app sees it."""
+    """Return a value as sent, and as an app reads it."""
     return value, unquote_plus(value)

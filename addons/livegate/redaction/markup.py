@@ -1,6 +1,6 @@
-"""Finds secrets in the attributes of HTML: of fields with a secret name, of the CSRF token, of LiveView's elements.
+"""Redaction of HTML attributes: values of fields with a secret name, the CSRF token, LiveView's signed attributes.
 
-HTML comes whole, or as LiveView sends it: in constant pieces with values between them. O(text).
+HTML is a whole text, or statics with dynamics between them, as LiveView sends it. Takes O(text).
 """
 
 import re
@@ -11,7 +11,7 @@ type Replace = Callable[[str], str]
 type IsSecret = Callable[[str], bool]
 
 MAX_TAG_CHARACTERS = 4000
-"""Of a tag that is not closed yet, its end."""
+"""Length of an unfinished tag, of which the end is kept."""
 _TAG = re.compile(r"<(?:meta|input)\b[^<>]*>?", re.IGNORECASE)
 _NAME = re.compile(r"""\bname=["']([^"'<>]*)""", re.IGNORECASE)
 _VALUE = re.compile(r"""(\b(?:value|content)=["'])([^"'<>]*)""", re.IGNORECASE)
@@ -20,7 +20,7 @@ _OPEN_VALUE = re.compile(r"""\b(?:value|content)=["']$""", re.IGNORECASE)
 
 
 def redact_markup(text: str, is_secret: IsSecret, replace: Replace) -> str:
-    """Return HTML, or a piece of it, with marks in place of the values of secret fields."""
+    """Replace the values of secret fields in HTML or a part of it."""
 
     def tag(match: re.Match[str]) -> str:
         name = _NAME.search(match[0])
@@ -34,9 +34,9 @@ def redact_markup(text: str, is_secret: IsSecret, replace: Replace) -> str:
 def redact_dynamics(
     statics: Sequence[Any], dynamics: Mapping[str, Any], is_secret: IsSecret, replace: Replace
 ) -> dict[str, str]:
-    """Return the dynamics of a rendered tree's node that are values of secret fields, redacted, by number.
+    """Return those dynamics of a rendered node, by number, that are values of secret fields, with replacements.
 
-    A value stands between constant pieces (`value="`), or is the whole attribute (` value="…"`).
+    A dynamic is the value between two statics (`value="`), or the whole attribute (` value="…"`).
     """
     found: dict[str, str] = {}
     tail = ""
@@ -58,6 +58,6 @@ def redact_dynamics(
 
 
 def _open_tag(text: str) -> str:
-    """The tag that a text ends in; empty when it ends outside of any."""
+    """Return the unfinished tag at the end of a text, or an empty text."""
     start = text.rfind("<")
     return text[start:][-MAX_TAG_CHARACTERS:] if start > text.rfind(">") else ""

@@ -1,6 +1,6 @@
-"""Takes secrets out of what is stored or shown. Shape and length stay, and a keyed hash: equal values look equal.
+"""Redactor of values that are stored or shown. A placeholder has the length and a keyed hash of the secret.
 
-Nothing here raises because of what it is given; what cannot be read is treated as plain text.
+Nothing here raises because of its input; input that cannot be parsed is treated as plain text.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ SECRET_FIELDS = frozenset(
     | {"otp", "pin", "pincode", "apikey", "authorization", "credential", "credentials", "csrf", "accesskey"}
     | {"privatekey", "signature"}
 )
-"""Words that make the value of a field a secret: `user[password]`, `cardNumber`, `x-api-key`."""
+"""Words in the name of a field that make its value a secret: `user[password]`, `cardNumber`, `x-api-key`."""
 SECRET_QUERY_NAMES = frozenset({"code", "key", "sig", "state", "sid", "auth"})
-"""Further names that do in the query of a URL."""
+"""Further names of secrets in the query of a URL."""
 OPAQUE_KEYS = frozenset({"session", "static", "flash"})
-"""Keys of a LiveView join whose values are signed tokens, in whatever form a server writes them."""
+"""Keys of a LiveView join whose values are signed tokens, whatever their format."""
 MIN_OPAQUE_CHARACTERS = 16
 MAX_TEXT_CHARACTERS = 2000
 """Length of one text in a redacted value. Longer texts are cut, because they come from outside."""
@@ -31,11 +31,11 @@ MAX_DEPTH = 100
 MAX_FORM_FIELDS = 10_000
 HASH_BYTES = 3
 MAX_NAMES = 10_000
-"""Whose answer is remembered."""
+"""Field names whose classification is cached. Beyond, further names are classified each time."""
 MAX_NAME_CHARACTERS = 200
 
 _PLACEHOLDER = re.compile(r"⟪redacted-\d+-chars-[0-9a-f]{6}⟫")
-"""Without anything that means something in a URL, a form, JSON or HTML, so that it stays one piece in all of them."""
+"""Placeholder; none of its characters has a meaning in URLs, forms, JSON or HTML, so it stays in one piece there."""
 _TOKENS = re.compile(
     r"(?<![\w-])SFMyNTY\.[\w-]{4,}(?:\.[\w-]*)?"  # Phoenix.Token, Plug.Session
     r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*){0,3}"  # a JSON web token, signed or encrypted
@@ -51,38 +51,38 @@ _QUOTED_PAIR = re.compile(
 _URL = re.compile(r"""(?:https?|wss?)://[^\s"'<>]+|(?<![^\s"'(=<>])/[^\s?"'<>]*\?[^\s"'<>]+""")
 _SEPARATORS = b"_-. []"
 _NEEDLES = ('"session"', '"static"', '"flash"', "sfmynty", "eyj", "bearer", "basic", "\\u", "%")
-"""What there must be in a text, lower case and without separators, for it to hold a secret; or one of the words."""
+"""Every text that holds a secret contains one of these or a secret word, in lower case without separators."""
 _PATH_OR_CREDENTIALS = re.compile(r"/[\w-]{40}|//[^/\s\"]{0,200}@")
 _URL_STARTS = ("http://", "https://", "ws://", "wss://", "/")
 _LONG_SEGMENT = re.compile(r"(?<=/)(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[A-Za-z0-9_-]{40,}(?=[/?#\s\"'<>)]|$)")
 MAX_KNOWN_CLEAN, MAX_KNOWN_CLEAN_CHARACTERS = 4096, 64
-"""How many texts that hold no secret are known, and how long one may be."""
+"""Texts without secrets that are cached, and the length of one. When the cache is full it is cleared."""
 
 
 def holds_token(text: str) -> bool:
-    """Whether a text has a token in it, by its form."""
+    """Return whether a text contains a token, by its format."""
     return _TOKENS.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class RedactionRules:
-    """What is a secret, and the key of the hashes (made anew for each process)."""
+    """Names of secret fields, and the key of the hashes, which is random per process."""
 
     fields: frozenset[str] = SECRET_FIELDS
-    """Words, lower case, without separators."""
+    """Words in lower case without separators."""
     query: frozenset[str] = SECRET_QUERY_NAMES
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
 
 class Redactor:
-    """Takes secrets out of values of every kind."""
+    """Redactor of text, JSON, forms, URLs, HTML and frames."""
 
     def __init__(self, rules: RedactionRules | None = None) -> None:
         self.enabled = True
         self.set_rules(rules or RedactionRules())
 
     def set_rules(self, rules: RedactionRules) -> None:
-        """Go by other rules from now on."""
+        """Set the rules, and clear the caches."""
         self.rules = rules
         shortest = sorted(rules.fields, key=len)
         self._needles = [
@@ -91,40 +91,40 @@ class Redactor:
         ]
         self._names: dict[str, bool] = {}
         self._known_clean: set[str] = set()
-        """Short texts that hold no secret; the same ones come again and again, as names and paths do."""
+        """Short texts without secrets, because names and paths repeat."""
 
     def has_no_secrets(self, text: str) -> bool:
-        """Whether a text certainly holds no secret; the quick way out for nearly all of them."""
-        harmless = self._known_clean  # before the rules are asked: another thread may be about to change them
-        if text in harmless:
+        """Return whether a text certainly holds no secret; a fast check that most texts pass."""
+        known = self._known_clean  # read before the rules, because another thread may change them
+        if text in known:
             return True
         if not self._contains_no_needle(text):
             return False
         if len(text) <= MAX_KNOWN_CLEAN_CHARACTERS:
-            if len(harmless) >= MAX_KNOWN_CLEAN:
-                harmless.clear()
-            harmless.add(text)
+            if len(known) >= MAX_KNOWN_CLEAN:
+                known.clear()
+            known.add(text)
         return True
 
     def _contains_no_needle(self, text: str) -> bool:
-        # Bytes are quicker to translate than a text, a text is quicker to search.
+        # Bytes are faster to translate than text, and text is faster to search.
         compact = text.encode("utf-8", "replace").lower().translate(None, _SEPARATORS).decode("latin-1")
         for needle in self._needles:
             if needle in compact:
                 return False
         if "=" in text and ("?" in text or "&" in text):
-            return False  # a query, where more names are those of secrets
+            return False  # a query, in which more names are secret
         return "/" not in text or _PATH_OR_CREDENTIALS.search(text) is None
 
     def placeholder(self, value: str) -> str:
-        """What stands for a secret."""
+        """Return the placeholder of a secret. Empty values and placeholders stay."""
         if not value or not self.enabled or _PLACEHOLDER.fullmatch(value):
             return value
         digest = hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=self.rules.key, digest_size=HASH_BYTES)
         return f"⟪redacted-{len(value)}-chars-{digest.hexdigest()}⟫"
 
     def is_secret(self, name: str) -> bool:
-        """Whether a field of this name holds a secret: by its words, alone or two together."""
+        """Return whether a field of this name holds a secret, by its words or by pairs of adjacent words."""
         names = self._names  # as with `_known_clean`
         known = names.get(name)
         if known is None:
@@ -146,11 +146,11 @@ class Redactor:
         return value
 
     def markup(self, text: str) -> str:
-        """HTML, or a piece of it, without the values of secret fields."""
+        """Redact the values of secret fields in HTML or a part of it."""
         return redact_markup(text, self.is_secret, self.placeholder)
 
     def json(self, value: Any) -> Any:
-        """A JSON value without its secrets; what holds none is the same object."""
+        """Redact a JSON value; without secrets the same object is returned."""
         return self._json(value, 0)
 
     def _json(self, value: Any, depth: int, templates: Any = None) -> Any:
@@ -171,7 +171,7 @@ class Redactor:
         return value
 
     def _rendered(self, node: dict[str, Any], found: dict[str, Any], templates: Any) -> None:
-        """Hide in `found` the values that a LiveView's node puts into secret fields of its constant pieces."""
+        """Redact in `found` the dynamics of a rendered node that are values of secret fields in its statics."""
         statics = node["s"]
         if isinstance(statics, int) and isinstance(templates, dict):
             statics = templates.get(str(statics))
@@ -181,9 +181,9 @@ class Redactor:
         keyed, rows = found.get("k"), found.get("d")
         if isinstance(keyed, dict):
             entries = {key: each for key, each in keyed.items() if isinstance(each, dict)}
-            hidden = {key: self._entry(statics, each) for key, each in entries.items()}
-            if any(hidden[key] is not each for key, each in entries.items()):
-                found["k"] = keyed | hidden
+            redacted = {key: self._entry(statics, each) for key, each in entries.items()}
+            if any(redacted[key] is not each for key, each in entries.items()):
+                found["k"] = keyed | redacted
         if isinstance(rows, list):
             found["d"] = [self._row(statics, row) if isinstance(row, list) else row for row in rows]
 
@@ -205,7 +205,7 @@ class Redactor:
         return self._json(value, depth + 1, templates)
 
     def _redact_all(self, value: Any, depth: int) -> Any:
-        """Everything below the name of a secret is one."""
+        """Redact all values below the name of a secret."""
         if depth > MAX_DEPTH:
             return "⟪nested too deeply⟫"
         if isinstance(value, dict):
@@ -217,7 +217,7 @@ class Redactor:
         return self.placeholder(str(value))
 
     def string(self, text: str) -> str:
-        """A text within JSON: a form, a URL, or words that may hold tokens."""
+        """Redact a text within JSON, which may be a form, a URL, or free text."""
         if self.has_no_secrets(text):
             return text
         if text.startswith(_URL_STARTS):
@@ -227,9 +227,9 @@ class Redactor:
         return self.text(text)
 
     def form(self, text: str) -> str:
-        """A URL-encoded form, or a query."""
+        """Redact a URL-encoded form or a query."""
         fields = text.split("&", MAX_FORM_FIELDS)
-        more = fields[MAX_FORM_FIELDS:]  # nobody reads them all: what is beyond is hidden whole
+        more = fields[MAX_FORM_FIELDS:]  # the rest becomes one placeholder, to bound the time
         return "&".join([*map(self._pair, fields[:MAX_FORM_FIELDS]), *map(self.placeholder, more)])
 
     def _pair(self, pair: str, *, query: bool = False) -> str:
@@ -246,7 +246,7 @@ class Redactor:
         return f"{name}={quote(redacted, safe='/:').replace('%E2%9F%AA', '⟪').replace('%E2%9F%AB', '⟫')}"
 
     def url(self, text: str) -> str:
-        """A URL, or a reference to one: its query, its password, and what is long and random in its path."""
+        """Redact a URL or relative reference: query, password, and long random segments of the path."""
         try:
             parts = urlsplit(text)
             credentials, at, host = parts.netloc.rpartition("@")
@@ -264,11 +264,11 @@ class Redactor:
         return f"{start}{path}{query_part}{f'#{fragment}' if fragment else ''}"
 
     def tokens(self, text: str) -> str:
-        """Free text: what looks like a token, wherever it stands."""
+        """Redact tokens in free text, by their format."""
         return _TOKENS.sub(lambda match: self.placeholder(match[0]), text)
 
     def text(self, text: str) -> str:
-        """Free text: tokens, URLs, what is long and random in a path, and pairs of a secret name and its value."""
+        """Redact free text: tokens, URLs, long random path segments, and pairs of a secret name and a value."""
         if self.has_no_secrets(text):
             return text
         found = self.markup(text) if "<" in text else text
@@ -287,7 +287,7 @@ class Redactor:
         return f"{match[0][:start]}{self.placeholder(match[4])}{match[3]}"
 
     def frame(self, data: bytes) -> bytes:
-        """A WebSocket's text message: JSON or not. The same bytes when there is nothing to hide."""
+        """Redact a WebSocket's text message, JSON or not; without secrets the same bytes are returned."""
         text = data.decode("utf-8", "replace")
         if self.has_no_secrets(text):
             return data

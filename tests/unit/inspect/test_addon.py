@@ -704,7 +704,7 @@ def test_a_body_that_cannot_be_looked_into_is_not_shown() -> None:
     flow.response.headers["Content-Encoding"] = "gzip"
     flow.response.raw_content = b"not gzip"
     state = FlowRedactor(Redactor()).state(flow.get_state())
-    assert state["response"]["content"] == "⟪8 bytes, in which no secrets can be looked for⟫".encode()
+    assert state["response"]["content"] == "⟪8 bytes that cannot be decoded, and so not redacted⟫".encode()
 
 
 async def test_the_last_comment_of_a_burst_is_written_though_nothing_follows(monkeypatch: pytest.MonkeyPatch) -> None:

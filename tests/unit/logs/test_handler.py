@@ -149,7 +149,7 @@ def test_long_messages_and_tracebacks_are_cut_and_what_is_cut_off_is_no_secret(
 
 def test_a_line_whose_values_do_not_fit_is_written_and_raises_nothing(gate: RedactingHandler, seen: Seen) -> None:
     logger.warning("%d of %s", "CANARY")  # noqa: PLE1206 - that is the point
-    assert seen.texts == ["%d of %s (its values do not fit: TypeError)"]
+    assert seen.texts == ["%d of %s (arguments do not match: TypeError)"]
 
 
 def test_the_eleventh_of_a_kind_is_held_back_and_told_with_the_next_line(

@@ -121,7 +121,7 @@ def test_nobody_waits_for_a_reader_that_stalls_and_the_gap_is_told_at_its_place(
     for number in range(1000):
         pipe.output.write(f"line {number}\n")
     assert pipe.output.lost > 500
-    assert pipe.reasons == ["what reads it does not keep up"]
+    assert pipe.reasons == ["its reader is too slow"]
     assert not pipe.output.drain(0.01)
     lost = pipe.output.lost
     pipe.read(filled)
