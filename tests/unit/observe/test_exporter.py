@@ -1,17 +1,18 @@
-"""Spans leave in batches from a thread; a collector that fails costs spans, never time, and is told of once."""
+"""Spans leave in batches from a thread; a collector that fails costs spans, never time, and is logged once."""
 
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from opentelemetry.exporter.otlp.proto.http import trace_exporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanKind, StatusCode
 
-from livegate.observe.tracing import exporter
+from livegate.observe.tracing import exporter, otlp
 from livegate.observe.tracing.exporter import SpanExport
 from livegate.observe.tracing.spans import Span, SpanEvent
 from livegate.pipeline.fields.trace_context import SpanContext
@@ -51,7 +52,7 @@ class Exporter:
         if isinstance(result, Exception):
             raise result
         if result is SpanExportResult.FAILURE:
-            logging.getLogger(exporter.EXPORTER_LOGGER).warning("why it failed")
+            logging.getLogger(otlp.EXPORTER_LOGGER).warning("why it failed")
         return result
 
     def shutdown(self) -> None:
@@ -63,10 +64,10 @@ class Exporter:
 
 @pytest.fixture
 def export(monkeypatch: pytest.MonkeyPatch) -> Iterator[SpanExport]:
-    monkeypatch.setattr(trace_exporter, "OTLPSpanExporter", Exporter)
+    monkeypatch.setattr(otlp, "OTLPSpanExporter", Exporter)
     made = SpanExport(TracingSettings(endpoint="http://c.test", headers={"K": "v"}))
     yield made
-    if made._thread.ident is not None:
+    if made._starting.ident is not None:
         made.stop()
 
 
@@ -102,6 +103,7 @@ def wait_for_made() -> Exporter:
 
 def test_a_queue_that_is_full_drops_and_counts(export: SpanExport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporter, "MAX_QUEUED", 3)
+    monkeypatch.setattr(exporter, "BATCH", 3)
     for _ in range(5):
         export.put(span())
     assert export.dropped == 2
@@ -110,7 +112,44 @@ def test_a_queue_that_is_full_drops_and_counts(export: SpanExport, monkeypatch: 
     assert len(Exporter.made.spans) == 3
 
 
-def test_a_failure_is_told_once_with_its_cause_and_so_is_that_it_is_over(
+def test_the_queue_is_bounded_while_a_collector_hangs_and_has_room_again_afterwards(
+    export: SpanExport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter, "MAX_QUEUED", 3)
+    monkeypatch.setattr(exporter, "BATCH", 1)
+    hanging = threading.Event()
+
+    class Hanging(Exporter):
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            self.results = [hanging]
+
+    monkeypatch.setattr(otlp, "OTLPSpanExporter", Hanging)
+    export.put(span("hangs"))
+    export.start()
+    export._starting.join(TIMEOUT_S)
+    made = Exporter.made
+    with made.news:
+        assert made.news.wait_for(lambda: made.batches, TIMEOUT_S)
+    for number in range(5):
+        export.put(span(str(number)))
+    assert export.dropped == 2, "the batch under way has left the queue"
+    hanging.set()
+    with made.news:
+        assert made.news.wait_for(lambda: len(made.spans) == 4, TIMEOUT_S)
+    export.put(span("later"))
+    export.stop()
+    assert [each.name for each in made.spans] == ["hangs", "0", "1", "2", "later"]
+    assert export.dropped == 3, "the batch that failed, and the two that found the queue full"
+
+
+@pytest.mark.process
+def test_opentelemetry_is_imported_by_the_thread_alone() -> None:
+    code = "import sys, livegate.addons; sys.exit('opentelemetry' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0
+
+
+def test_a_failure_is_logged_once_with_its_cause_and_so_is_its_end(
     export: SpanExport, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(exporter, "BATCH", 1)
@@ -122,7 +161,7 @@ def test_a_failure_is_told_once_with_its_cause_and_so_is_that_it_is_over(
             super().__init__(**given)
             self.results = results
 
-    monkeypatch.setattr(trace_exporter, "OTLPSpanExporter", Failing)
+    monkeypatch.setattr(otlp, "OTLPSpanExporter", Failing)
     for number in range(4):
         export.put(span(str(number)))
     export.start()
@@ -131,8 +170,8 @@ def test_a_failure_is_told_once_with_its_cause_and_so_is_that_it_is_over(
     assert export.dropped == 2
     first, second = [record.getMessage() for record in caplog.records if record.name == "livegate.tracing"]
     assert "do not reach the collector at http://c.test/v1/traces: why it failed" in first
-    assert second == "the collector takes spans again; 2 were lost"
-    assert not logging.getLogger(exporter.EXPORTER_LOGGER).propagate, "a line for each try is in nobody's log"
+    assert second == "the collector accepts spans again; 2 were dropped"
+    assert not logging.getLogger(otlp.EXPORTER_LOGGER).propagate, "a line for each try is in nobody's log"
 
 
 def test_a_stop_does_not_wait_for_a_collector_that_hangs(export: SpanExport, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,31 +187,33 @@ def test_a_stop_does_not_wait_for_a_collector_that_hangs(export: SpanExport, mon
             hanging.set()
             super().shutdown()
 
-    monkeypatch.setattr(trace_exporter, "OTLPSpanExporter", Hanging)
+    monkeypatch.setattr(otlp, "OTLPSpanExporter", Hanging)
     export.put(span())
     export.start()
     export.stop()
     assert Exporter.made.shut.is_set(), "the exporter is woken"
-    export._thread.join(TIMEOUT_S)
-    assert not export._thread.is_alive()
+    for _ in range(int(TIMEOUT_S / 0.01)):
+        if export.dropped:
+            break
+        threading.Event().wait(0.01)
     assert export.dropped == 1
 
 
 def test_all_of_a_span_arrives(export: SpanExport) -> None:
-    moment = SpanEvent("diff", 5, {"b": 1})
-    export.put(Span("s", OWN, "e" * 16, 1, 9, {"a": "b"}, "server", "why", True, events=(moment,), links=(OTHER,)))
+    event = SpanEvent("diff", 5, {"b": 1})
+    export.put(Span("s", OWN, "e" * 16, 1, 9, {"a": "b"}, "server", "why", True, events=(event,), links=(OTHER,)))
     export.put(span())
     export.start()
     export.stop()
-    told, plain = Exporter.made.spans
-    assert (told.name, told.kind, told.start_time, told.end_time) == ("s", SpanKind.SERVER, 1, 9)
-    assert told.context is not None
-    assert (f"{told.context.trace_id:032x}", f"{told.context.span_id:016x}") == (OWN.trace_id, OWN.span_id)
-    assert told.parent is not None
-    assert (f"{told.parent.span_id:016x}", told.parent.is_remote) == ("e" * 16, True)
-    assert (told.status.status_code, told.status.description) == (StatusCode.ERROR, "why")
-    assert dict(told.attributes or {}) == {"a": "b"}
-    assert [(each.name, each.timestamp, dict(each.attributes or {})) for each in told.events] == [("diff", 5, {"b": 1})]
-    assert [f"{each.context.trace_id:032x}" for each in told.links] == [OTHER.trace_id]
-    assert told.resource.attributes["service.name"] == "livegate"
+    full, plain = Exporter.made.spans
+    assert (full.name, full.kind, full.start_time, full.end_time) == ("s", SpanKind.SERVER, 1, 9)
+    assert full.context is not None
+    assert (f"{full.context.trace_id:032x}", f"{full.context.span_id:016x}") == (OWN.trace_id, OWN.span_id)
+    assert full.parent is not None
+    assert (f"{full.parent.span_id:016x}", full.parent.is_remote) == ("e" * 16, True)
+    assert (full.status.status_code, full.status.description) == (StatusCode.ERROR, "why")
+    assert dict(full.attributes or {}) == {"a": "b"}
+    assert [(each.name, each.timestamp, dict(each.attributes or {})) for each in full.events] == [("diff", 5, {"b": 1})]
+    assert [f"{each.context.trace_id:032x}" for each in full.links] == [OTHER.trace_id]
+    assert full.resource.attributes["service.name"] == "livegate"
     assert (plain.parent, plain.kind, plain.status.status_code) == (None, SpanKind.INTERNAL, StatusCode.UNSET)
