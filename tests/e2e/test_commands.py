@@ -122,5 +122,5 @@ def test_commands_answer_in_mitmweb(ended: Web, tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
     assert f"to {target}" in ended.command("liveview.export", number, str(target))["value"]
     assert target.read_text().count("\n") > 3
-    assert "has to be a whole number from 1, not 'x'" in ended.command("liveview.events", "x")["error"]
+    assert "must be a whole number from 1, not 'x'" in ended.command("liveview.events", "x")["error"]
     assert "is missing" in ended.command("liveview.html")["error"]

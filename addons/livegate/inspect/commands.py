@@ -7,10 +7,18 @@ from typing import get_args
 
 from mitmproxy import command, exceptions, types
 
-from livegate.inspect import tables
+from livegate.inspect.command_arguments import (
+    duration_s,
+    last_matching,
+    one_of,
+    parse_filters,
+    positive_integer,
+    reject_extra,
+)
 from livegate.inspect.recorder import Recorder
 from livegate.inspect.session_documents import as_csv, as_json, page_of
 from livegate.inspect.text import clock_text
+from livegate.inspect.text_table import format_table
 from livegate.phoenix.formatting import seconds_text, shortened, size_text
 from livegate.phoenix.model import Outcome, Push, PushKind, Session, percentile
 from livegate.redaction.redactor import Redactor
@@ -52,20 +60,20 @@ class LiveViewCommands:
 
         Filters: state=live host=app.test view=CountLive path=/users last=20.
         """
-        wanted = tables.filters(filters, SESSION_FILTERS)
-        state = tables.one_of("filter state", wanted["state"], STATES) if "state" in wanted else None
+        given = parse_filters(filters, SESSION_FILTERS)
+        state = one_of("filter state", given["state"], STATES) if "state" in given else None
 
         def matches(session: Session) -> bool:
             return (
                 (state is None or session.state == state)
-                and wanted.get("host", "") in session.host
-                and wanted.get("view", "") in session.label
-                and wanted.get("path", "") in _path(session)
+                and given.get("host", "") in session.host
+                and given.get("view", "") in session.label
+                and given.get("path", "") in _path(session)
             )
 
-        found = tables.last_matching(self._sessions(), wanted.get("last"), matches)
+        found = last_matching(self._sessions(), given.get("last"), matches)
         if not found:
-            return [f"no session{' matches' if wanted else ' yet'}"]
+            return [f"no session{' matches' if given else ' yet'}"]
         return self._table(SESSION_COLUMNS, [_session_row(session) for session in found], RIGHT)
 
     @command.command("liveview.events")
@@ -75,31 +83,31 @@ class LiveViewCommands:
         Filters: kind=event event=save view=CountLive outcome=crash slow=200ms last=20.
         """
         found = self._session(session, "liveview.events 3 kind=event")
-        wanted = tables.filters(filters, EVENT_FILTERS)
-        kind = tables.one_of("filter kind", wanted["kind"], KINDS) if "kind" in wanted else None
-        outcome = tables.one_of("filter outcome", wanted["outcome"], OUTCOMES) if "outcome" in wanted else None
-        slow = tables.duration_s("filter slow", wanted["slow"], "slow=200ms") if "slow" in wanted else None
+        given = parse_filters(filters, EVENT_FILTERS)
+        kind = one_of("filter kind", given["kind"], KINDS) if "kind" in given else None
+        outcome = one_of("filter outcome", given["outcome"], OUTCOMES) if "outcome" in given else None
+        slow = duration_s("filter slow", given["slow"], "slow=200ms") if "slow" in given else None
 
         def matches(event: Push) -> bool:
             return (
                 (kind is None or event.kind == kind)
                 and (outcome is None or event.outcome == outcome)
                 and (slow is None or (event.round_trip is not None and event.round_trip >= slow))
-                and wanted.get("event") in (None, event.name)
-                and wanted.get("view") in (None, event.view)
+                and given.get("event") in (None, event.name)
+                and given.get("view") in (None, event.view)
             )
 
-        events = tables.last_matching(list(found.pushes), wanted.get("last"), matches)
+        events = last_matching(list(found.pushes), given.get("last"), matches)
         if not events:
-            return [f"session {found.number} has no event{' that matches' if wanted else 's yet'}"]
+            return [f"session {found.number} has no event{' that matches' if given else 's yet'}"]
         gone = [f"({found.pushes_dropped:,} earlier ones are no longer kept)"] if found.pushes_dropped else []
         return self._table(EVENT_COLUMNS, [_event_row(event) for event in events], RIGHT) + gone
 
     @command.command("liveview.slow")
     def slow(self, milliseconds: str = "", *others: str) -> Sequence[str]:
         """Events of all sessions by view and name whose p95 is at least so many milliseconds, the slowest first."""
-        least = tables.duration_s("milliseconds", milliseconds, "liveview.slow 200")
-        tables.reject_extra(others, "liveview.slow")
+        least = duration_s("milliseconds", milliseconds, "liveview.slow 200")
+        reject_extra(others, "liveview.slow")
         found: dict[tuple[str, str], list[float]] = {}
         for session in self._sessions():
             for key, trips in session.round_trips_by_event().items():
@@ -124,14 +132,14 @@ class LiveViewCommands:
     def html(self, session: str = "", *others: str) -> str:
         """The page of a session as it is now, as an HTML document."""
         found = self._session(session, "liveview.html 3")
-        tables.reject_extra(others, "liveview.html")
+        reject_extra(others, "liveview.html")
         return self._redactor.text(page_of(found))
 
     @command.command("liveview.export")
     def export(self, session: str = "", path: types.Path = types.Path(""), *others: str) -> str:  # noqa: B008 - a str
         """Write a session to a file: .json all that is known, .csv its events, .html the page."""
         found = self._session(session, "liveview.export 3 out.json")
-        tables.reject_extra(others, "liveview.export")
+        reject_extra(others, "liveview.export")
         if not path:
             raise exceptions.CommandError("path is missing; for example: liveview.export 3 out.json (or .csv, .html)")
         target = Path(path)
@@ -159,7 +167,7 @@ class LiveViewCommands:
         return sorted(self._recorder.tracker.sessions.values(), key=lambda session: session.number)
 
     def _session(self, given: str, example: str) -> Session:
-        number = tables.positive_integer("session", given, example)
+        number = positive_integer("session", given, example)
         for session in self._sessions():
             if session.number == number:
                 return session
@@ -167,7 +175,7 @@ class LiveViewCommands:
         raise exceptions.CommandError(f"there is no session {number}; known are: {known or 'none'}")
 
     def _table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> list[str]:
-        return [self._redactor.text(line) for line in tables.format_table(columns, rows, right)]
+        return [self._redactor.text(line) for line in format_table(columns, rows, right)]
 
 
 def _path(session: Session) -> str:
