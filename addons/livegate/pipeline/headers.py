@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
+from livegate.http1.field_values import Fields, members
 from livegate.logs.context import about
 from livegate.mitm.fast_headers import quick_headers
 from livegate.pipeline.exchange.record import Exchange, awaiting_backend, exchange_of
@@ -78,7 +79,6 @@ _REMOVED = HOP_BY_HOP | REGENERATED | {EXTENSIONS}
 _REMOVED_FROM_RESPONSES = HOP_BY_HOP | {b"alt-svc", b"x-request-id"}
 
 type Field = tuple[bytes, bytes]
-type Fields = Sequence[Field]
 
 
 class Headers:
@@ -151,7 +151,7 @@ def _without_admin_cookie(field: Field) -> list[Field]:
 
 def _nominated(connection: Iterable[bytes]) -> set[bytes]:
     """Return the fields that `Connection` nominates for removal, without the protected ones."""
-    names = {item.strip().lower() for value in connection for item in value.split(b",")}
+    names = {name.lower() for name in members(connection)}
     return {
         name
         for name in names
@@ -226,6 +226,7 @@ def _trace(removed: dict[bytes, list[bytes]]) -> list[Field]:
 
 
 def _response_fields(response: http.Response, exchange: Exchange, request: http.Request) -> list[Field]:
+    """Return the fields for the client. A backend's own X-RateLimit-* are kept instead of the gateway's."""
     fields = response.headers.fields
     dropped = _REMOVED_FROM_RESPONSES | _nominated(value for name, value in fields if name.lower() == b"connection")
     if request.http_version == "HTTP/1.0":

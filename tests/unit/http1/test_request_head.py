@@ -150,7 +150,7 @@ def test_an_unfinished_head_is_refused_as_soon_as_a_bound_is_passed(raw: bytes, 
 
 
 @given(st.binary(max_size=400), st.integers(0, 8), st.integers(0, 400))
-def test_what_is_refused_unfinished_would_be_refused_whole(text: bytes, max_headers: int, max_bytes: int) -> None:
+def test_a_head_refused_unfinished_would_be_refused_whole(text: bytes, max_headers: int, max_bytes: int) -> None:
     early = rules.unfinished_head_refusal(text, max_bytes=max_bytes, max_headers=max_headers)
     if early is not None:
         late = rules.head_refusal(text + b"\r\n\r\n", max_bytes=max_bytes, max_headers=max_headers)
@@ -219,7 +219,7 @@ NASTY = st.sampled_from(
 
 @given(st.integers(0, 60), st.integers(0, 3), NASTY | st.binary(max_size=3))
 @example(45, 0, b"\r\n\r\nX")
-def test_a_spoilt_head_that_passes_is_read_alike_by_both_parsers(place: int, dropped: int, inserted: bytes) -> None:
+def test_a_damaged_head_that_passes_is_read_alike_by_both_parsers(place: int, dropped: int, inserted: bytes) -> None:
     raw = head(b"GET /a?b=c HTTP/1.1", b"Host: app.test", b"X-One: 1 2", b"Y:  z ")
     spoilt = raw[:place] + inserted + raw[place + dropped :]
     if rules.head_refusal(spoilt, **LIMITS) is not None:
@@ -369,7 +369,7 @@ def test_an_agreeing_absolute_form_may_leave_out_the_default_port() -> None:
     assert rules.message_refusal(authority=b"[", scheme=b"http", fields=[(b"Host", b"app.test")]) is not None
 
 
-def test_a_parsed_head_is_judged_where_its_bytes_were_never_seen() -> None:
+def test_a_parsed_head_is_checked_without_its_raw_bytes() -> None:
     def judge(**changed: object) -> int:
         values: dict[str, object] = {
             "method": b"GET", "target": b"/", "version": b"HTTP/1.1", "fields": [(b"a", b"b")], "max_headers": 2
@@ -398,5 +398,5 @@ def test_a_parsed_head_is_judged_where_its_bytes_were_never_seen() -> None:
         (b"", ""),
     ],
 )
-def test_what_is_asked_for_is_read_of_any_head(head: bytes, target: str) -> None:
+def test_the_target_is_read_of_any_head(head: bytes, target: str) -> None:
     assert rules.request_target(head) == target

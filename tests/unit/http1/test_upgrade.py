@@ -38,7 +38,7 @@ REFUSED_UPGRADES: dict[str, tuple[bytes, bytes, list[tuple[bytes, bytes]]]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED_UPGRADES)
-def test_a_malformed_upgrade_is_426_and_says_what_is_needed(name: str) -> None:
+def test_a_malformed_upgrade_is_426_and_names_the_required_fields(name: str) -> None:
     method, version, fields = REFUSED_UPGRADES[name]
     assert is_upgrade(fields)
     refusal = upgrade_refusal(method=method, version=version, fields=fields)

@@ -11,6 +11,7 @@ from mitmproxy.test import tflow
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
+from livegate.logs.context import set_session
 from livegate.pipeline.access_log import AccessLog, render
 from livegate.redaction.redactor import Redactor
 
@@ -68,3 +69,19 @@ def test_flows_that_are_not_the_gateways_have_no_line(caplog: pytest.LogCaptureF
     for hook in (log.response, log.error, log.websocket_end):
         hook(made)
     assert caplog.messages == []
+
+
+def test_the_access_log_has_the_session_and_no_token_of_a_path(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "livegate.access")
+    token = "SFMyNTY.g2gDbQAAAAVDQU5BUlluBgA.CANARYcanary0123456789"
+    made = flow(path=f"/users/reset/{token}/edit")
+    begun(made, settings(tmp_path))
+    set_session(made, 12)
+    made.response = http.Response.make(200)
+    AccessLog(Redactor()).response(made)
+    assert " session=12" in caplog.messages[0]
+    assert " path=/users/reset/⟪redacted-" in caplog.messages[0]
+    assert "/edit " in caplog.messages[0]
+    assert "CANARY" not in caplog.text

@@ -29,10 +29,10 @@ class Lab:
         exchange.failure, exchange.response_started_at = failure, response_started_at
         self.addon.error(made)
 
-    def answers(self, host: str = "a.test", *, itself: bool = True) -> None:
+    def responds(self, host: str = "a.test", *, of_backend: bool = True) -> None:
         made = flow(host=host)
         made.response = http.Response.make(200)
-        begun(made, self.current.value, host=host).response_started_at = 1.0 if itself else None
+        begun(made, self.current.value, host=host).response_started_at = 1.0 if of_backend else None
         self.addon.responseheaders(made)
 
 
@@ -41,35 +41,39 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
 
 
-def test_it_is_told_once_with_what_had_failed(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    lab.answers()
+def test_the_first_response_after_failures_is_logged_with_their_number(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.responds()
     for _ in range(3):
         lab.fails()
-    lab.answers("b.test")
-    lab.answers(itself=False)
+    lab.responds("b.test")
+    lab.responds(of_backend=False)
     assert caplog.messages == []
-    lab.answers()
-    lab.answers()
+    lab.responds()
+    lab.responds()
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert record.getMessage().startswith("the backend of a.test responds again: 3 request(s) failed in ")
 
 
-def test_a_clients_own_failures_and_answers_that_broke_off_are_none(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_clients_own_failures_and_incomplete_responses_are_no_outage(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
     lab.fails(CLIENT_CLOSED)
     lab.fails(None)
     lab.fails(response_started_at=1.0)
     lab.addon.error(flow())
     lab.fails(host="unknown.test")
-    lab.answers()
+    lab.responds()
     assert caplog.messages == []
     lab.fails()
     lab.addon.responseheaders(flow())
-    lab.answers("unknown.test")
+    lab.responds("unknown.test")
     assert caplog.messages == []
 
 
-def test_a_service_that_is_no_more_is_forgotten(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_removed_service_has_no_outage(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     lab.fails()
     lab.fails(host="b.test")
     lab.current.value = settings(lab.tmp_path, services={"b.test": SERVICES["b.test"]})

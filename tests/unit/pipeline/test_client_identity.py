@@ -1,4 +1,4 @@
-"""Who is asking, behind any chain of proxies."""
+"""Address and scheme of a client behind any chain of proxies."""
 
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_the_client_is_the_right_most_untrusted_address(forwarded_for: list[str]
 
 
 @given(st.lists(st.text(max_size=50), max_size=5))
-def test_no_header_makes_the_walk_fail(forwarded_for: list[str]) -> None:
+def test_no_header_makes_the_search_raise(forwarded_for: list[str]) -> None:
     client_address(PEER, forwarded_for, TRUSTED)
     forwarded_scheme(forwarded_for)
 
@@ -70,7 +70,7 @@ def test_an_ipv6_address_is_counted_by_its_64() -> None:
     assert rate_limit_address(ip_address("192.0.2.1")) == "192.0.2.1"
 
 
-def test_a_trusted_proxy_is_believed_and_a_stranger_is_not(tmp_path: Path) -> None:
+def test_only_a_trusted_proxys_fields_count(tmp_path: Path) -> None:
     with_proxy = settings(tmp_path, trusted_proxies=["10.0.0.0/8"])
     fields = (("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-Proto", "https"))
     for peer, client, scheme in (("10.0.0.1", "203.0.113.7", "https"), ("192.0.2.1", "192.0.2.1", "http")):
@@ -100,7 +100,7 @@ def test_addresses_of_a_peer_are_plain(tmp_path: Path) -> None:
     assert str(peer_address(flow(peer="fe80::1%eth0"))) == "fe80::1"
 
 
-def test_a_flow_that_is_not_live_or_answered_is_left_alone(tmp_path: Path) -> None:
+def test_a_saved_flow_is_left_alone(tmp_path: Path) -> None:
     made = flow()
     begun(made, settings(tmp_path))
     assert awaiting_backend(made) is not None

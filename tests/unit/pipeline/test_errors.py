@@ -15,7 +15,7 @@ from livegate.proxy.policy import Failure, FailureKind
 
 
 @pytest.mark.parametrize(
-    ("message", "answered", "expected"),
+    ("message", "responded", "expected"),
     [
         ("Connection killed.", False, (499, "INFO")),
         ("Received bad header", False, (400, "WARNING")),
@@ -23,13 +23,13 @@ from livegate.proxy.policy import Failure, FailureKind
     ],
 )
 def test_a_message_that_mitmproxy_itself_refused_is_classified(
-    tmp_path: Path, message: str, answered: bool, expected: tuple[int, str], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, message: str, responded: bool, expected: tuple[int, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     made = flow()
     exchange = begun(made, settings(tmp_path))
     made.error = mitmproxy_flow.Error(message)
-    made.response = http.Response.make(200) if answered else None
+    made.response = http.Response.make(200) if responded else None
     Errors().error(made)
     assert exchange.failure
     (record,) = caplog.records

@@ -9,7 +9,7 @@ from mitmproxy import http
 from livegate.pipeline.fail_closed import fail_closed
 
 
-def test_a_hook_that_fails_answers_500_and_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hook_that_raises_responds_500_and_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Addon:
         @fail_closed
         def requestheaders(self, made: http.HTTPFlow) -> None:

@@ -38,16 +38,16 @@ def test_the_oldest_go_first_and_marked_ones_stay(tmp_path: Path, bounds: dict[s
         assert live.error is None
 
 
-def test_a_cleared_view_is_forgotten_and_strangers_are_left_alone(tmp_path: Path) -> None:
+def test_a_cleared_view_is_followed_and_flows_of_others_are_left_alone(tmp_path: Path) -> None:
     given = settings(tmp_path, history={"flows": 2})
     history, view = FlowHistory(MARKERS), View()
     with taddons.context(view):
         for _ in range(2):
             finished(history, view, given)
         view.clear()
-        stranger = tflow.tflow(resp=True)
-        history.response(stranger)
-        history.error(stranger)
+        other_flow = tflow.tflow(resp=True)
+        history.response(other_flow)
+        history.error(other_flow)
         assert len(history._sizes) == 2
         kept = [finished(history, view, given) for _ in range(3)]
         assert [one in view for one in kept] == [False, True, True]
@@ -79,7 +79,7 @@ def test_without_a_user_interface_nothing_is_kept(tmp_path: Path) -> None:
         assert not history._sizes
 
 
-def test_what_livegate_has_marked_stays_twice_as_long_and_what_a_person_has_marked_for_good(tmp_path: Path) -> None:
+def test_livegates_markers_keep_a_flow_twice_as_long_and_a_persons_for_good(tmp_path: Path) -> None:
     given = settings(tmp_path, history={"flows": 4})
     history, view = FlowHistory(MARKERS), View()
     with taddons.context(view):

@@ -1,5 +1,6 @@
 """Header fields in detail; what reaches a real backend is in the end-to-end tests."""
 
+import logging
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -9,7 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
 
+from livegate.logs.context import FLOW
 from livegate.pipeline.headers import Headers
+from livegate.pipeline.policy import RequestPolicy
+from livegate.settings import CurrentSettings
+from livegate.websocket.registry import Sockets
 
 
 def after(made: http.HTTPFlow, with_settings, **exchange_values) -> dict[str, list[str]]:
@@ -20,7 +25,7 @@ def after(made: http.HTTPFlow, with_settings, **exchange_values) -> dict[str, li
     return {name.lower(): made.request.headers.get_all(name) for name in made.request.headers}
 
 
-def test_what_a_trusted_proxy_says_is_passed_on_and_added_to(tmp_path: Path) -> None:
+def test_a_trusted_proxys_fields_are_passed_on_and_extended(tmp_path: Path) -> None:
     made = flow(
         ("X-Forwarded-For", "203.0.113.7"),
         ("X-Forwarded-Host", "public.test"),
@@ -100,7 +105,7 @@ def test_no_fields_make_the_rewrite_fail_and_host_stays_one(tmp_path_factory, fi
     assert made.request.headers.get_all("host") == ["127.0.0.1:4000"]
 
 
-def test_an_answer_of_the_gateway_itself_is_left_alone(tmp_path: Path) -> None:
+def test_a_response_of_the_gateway_itself_is_unchanged(tmp_path: Path) -> None:
     made = flow()
     begun(made, settings(tmp_path)).refusal_reason = "unmapped-host"
     made.response = http.Response.make(404, b"", {"Connection": "close"})
@@ -176,7 +181,7 @@ def test_application_fields_keep_their_bytes_their_order_and_their_repetition(tm
     assert [field for field in made.request.headers.fields if field[0] in {name for name, _ in raw}] == raw
 
 
-def test_what_a_stranger_says_of_others_is_dropped_whatever_its_suffix(tmp_path: Path) -> None:
+def test_an_untrusted_clients_forwarding_fields_are_dropped_whatever_their_suffix(tmp_path: Path) -> None:
     names = ("For", "Host", "Proto", "Port", "Prefix", "Server", "Ssl", "Anything")
     made = flow(
         *((f"X-Forwarded-{name}", "6.6.6.6") for name in names),
@@ -189,7 +194,7 @@ def test_what_a_stranger_says_of_others_is_dropped_whatever_its_suffix(tmp_path:
     assert "x-forwarded-prefix" not in got
 
 
-def test_what_a_trusted_proxy_says_besides_is_passed_on(tmp_path: Path) -> None:
+def test_a_trusted_proxys_other_forwarding_fields_are_passed_on(tmp_path: Path) -> None:
     made = flow(("X-Forwarded-Prefix", "/app"), ("X-Original-URL", "/x"), peer="10.0.0.1")
     got = after(made, settings(tmp_path, trusted_proxies=["10.0.0.0/8"]))
     assert (got["x-forwarded-prefix"], got["x-original-url"]) == (["/app"], ["/x"])
@@ -209,7 +214,7 @@ def test_no_value_that_a_trusted_proxy_hands_on_makes_the_request_fail(tmp_path:
     assert got["forwarded"][-1].endswith("for=10.0.0.1;host=app.test;proto=http")
 
 
-def test_hop_by_hop_fields_and_those_that_connection_names_end_here(tmp_path: Path) -> None:
+def test_hop_by_hop_fields_of_a_request_and_nominated_ones_are_removed(tmp_path: Path) -> None:
     made = flow(
         ("Connection", "close, X-Hop"),
         ("connection", " x-second ,,"),
@@ -280,7 +285,7 @@ def test_a_valid_trace_is_passed_on_with_its_state_and_replaced_otherwise(tmp_pa
     assert after(flow(("traceparent", newer)), settings(tmp_path))["traceparent"] == [newer]
 
 
-def test_the_request_id_of_a_stranger_is_replaced_by_ours(tmp_path: Path) -> None:
+def test_an_untrusted_clients_request_id_is_replaced(tmp_path: Path) -> None:
     made = flow(("X-Request-Id", "a" * 32), ("x-request-id", "b" * 32))
     got = after(made, settings(tmp_path), request_id="ours")
     assert got["x-request-id"] == ["ours"]
@@ -296,7 +301,9 @@ def test_a_request_without_a_service_is_left_alone(tmp_path: Path) -> None:
 # What the client gets
 
 
-def answered(tmp_path: Path, *fields: tuple[bytes, bytes], status: int = 200, version: str = "HTTP/1.1", **values):
+def response_fields(
+    tmp_path: Path, *fields: tuple[bytes, bytes], status: int = 200, version: str = "HTTP/1.1", **values
+):
     made = flow(version=version)
     exchange = begun(made, settings(tmp_path))
     exchange.request_id = "ours"
@@ -311,12 +318,12 @@ def answered(tmp_path: Path, *fields: tuple[bytes, bytes], status: int = 200, ve
 
 def test_every_set_cookie_of_a_backend_arrives_in_order(tmp_path: Path) -> None:
     cookies = ((b"Set-Cookie", b"a=1"), (b"Vary", b"x"), (b"set-cookie", b"b=2; Path=/"), (b"Set-Cookie", b"a=3"))
-    assert answered(tmp_path, *cookies) == list(cookies)
+    assert response_fields(tmp_path, *cookies) == list(cookies)
 
 
-def test_hop_by_hop_fields_of_an_answer_and_those_that_it_names_end_here(tmp_path: Path) -> None:
+def test_hop_by_hop_fields_of_a_response_and_nominated_ones_are_removed(tmp_path: Path) -> None:
     names = (b"Keep-Alive", b"TE", b"Trailer", b"Upgrade", b"Proxy-Authenticate", b"Alt-Svc", b"X-Hop", b"X-Request-Id")
-    got = answered(
+    got = response_fields(
         tmp_path,
         (b"Connection", b"close, X-Hop, Content-Length"),
         *((name, b"1") for name in names),
@@ -326,12 +333,12 @@ def test_hop_by_hop_fields_of_an_answer_and_those_that_it_names_end_here(tmp_pat
     assert got == [(b"Content-Length", b"0"), (b"Transfer-Encoding", b"chunked")]
 
 
-def test_an_http_1_0_client_is_not_told_of_chunks(tmp_path: Path) -> None:
-    assert answered(tmp_path, (b"Transfer-Encoding", b"chunked"), version="HTTP/1.0") == []
+def test_an_http_1_0_client_gets_no_transfer_encoding(tmp_path: Path) -> None:
+    assert response_fields(tmp_path, (b"Transfer-Encoding", b"chunked"), version="HTTP/1.0") == []
 
 
-def test_a_101_says_upgrade_and_nothing_else_of_this_hop(tmp_path: Path) -> None:
-    got = answered(
+def test_a_101_has_upgrade_and_no_other_hop_by_hop_field(tmp_path: Path) -> None:
+    got = response_fields(
         tmp_path,
         (b"connection", b"keep-alive, upgrade"),
         (b"upgrade", b"WebSocket"),
@@ -342,21 +349,23 @@ def test_a_101_says_upgrade_and_nothing_else_of_this_hop(tmp_path: Path) -> None
     assert got == [(b"Sec-WebSocket-Accept", b"x"), (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
 
 
-def test_a_client_that_wants_to_close_is_told_so(tmp_path: Path) -> None:
-    assert answered(tmp_path, (b"Connection", b"keep-alive"), close_connection=True) == [(b"Connection", b"close")]
+def test_a_client_that_asked_to_close_gets_connection_close(tmp_path: Path) -> None:
+    assert response_fields(tmp_path, (b"Connection", b"keep-alive"), close_connection=True) == [
+        (b"Connection", b"close")
+    ]
 
 
 LIMIT_FIELDS = (("RateLimit", '"user";r=1;t=1'), ("X-RateLimit-Limit", "5"))
 
 
-def test_limits_are_added_to_an_answer_and_a_backends_own_stay(tmp_path: Path) -> None:
+def test_rate_limit_fields_are_added_and_a_backends_own_are_kept(tmp_path: Path) -> None:
     ours = [(name.encode(), value.encode()) for name, value in LIMIT_FIELDS]
-    assert answered(tmp_path, limit_fields=LIMIT_FIELDS) == ours
+    assert response_fields(tmp_path, limit_fields=LIMIT_FIELDS) == ours
     own = ((b"ratelimit", b'"app";r=7;t=1'), (b"x-ratelimit-remaining", b"7"))
-    assert answered(tmp_path, *own, limit_fields=LIMIT_FIELDS) == [*own, ours[0]]
+    assert response_fields(tmp_path, *own, limit_fields=LIMIT_FIELDS) == [*own, ours[0]]
 
 
-def test_the_request_id_of_an_answer_is_ours_and_one(tmp_path: Path) -> None:
+def test_a_response_has_only_our_request_id(tmp_path: Path) -> None:
     made = flow()
     begun(made, settings(tmp_path)).request_id = "ours"
     made.response = http.Response.make(200, b"", {"X-Request-Id": "theirs"})
@@ -364,8 +373,39 @@ def test_the_request_id_of_an_answer_is_ours_and_one(tmp_path: Path) -> None:
     assert made.response.headers.get_all("X-Request-Id") == ["ours"]
 
 
-def test_a_flow_without_an_answer_is_left_alone(tmp_path: Path) -> None:
+def test_a_flow_without_a_response_is_unchanged(tmp_path: Path) -> None:
     made = flow()
     exchange = begun(made, settings(tmp_path))
     Headers().responseheaders(made)
     assert exchange.response_started_at is None
+
+
+def test_field_changes_and_the_backend_are_logged_at_level_debug_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    current = CurrentSettings(settings(tmp_path))
+    policy = RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None)
+    headers = Headers()
+
+    def pass_through() -> http.HTTPFlow:
+        made = flow(("Origin", "http://app.test"), ("Cookie", "CANARY"), path="/x?token=CANARY")
+        begun(made, current.value)
+        made.request.data.host, made.request.data.port = "127.0.0.1", 4000
+        headers.requestheaders(made)
+        assert policy.plan(made) is not None
+        made.response = http.Response.make(200, b"", {"Connection": "close", "Set-Cookie": "CANARY"})
+        headers.responseheaders(made)
+        return made
+
+    caplog.set_level(logging.INFO)
+    pass_through()
+    assert caplog.messages == []
+    caplog.set_level(logging.DEBUG)
+    made = pass_through()
+    request, destination, response = caplog.messages
+    assert request.startswith("header fields of the request: added x-forwarded-for: 192.0.2.1, ")
+    assert request.endswith("; changed host: 127.0.0.1:4000")
+    expected = "forwarded to http://127.0.0.1:4000 for service app.test, Host 127.0.0.1:4000, Origin http://app.test"
+    assert destination == expected
+    assert response == "header fields of the response: removed connection; added x-request-id"
+    assert all(vars(record)[FLOW] is made for record in caplog.records)

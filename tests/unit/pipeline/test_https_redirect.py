@@ -57,7 +57,7 @@ def test_a_plain_upgrade_is_426_since_no_browser_follows_a_redirect(redirecting:
     assert "Location" not in made.response.headers
 
 
-def test_what_came_over_tls_or_so_a_trusted_proxy_says_goes_on(redirecting: Settings) -> None:
+def test_a_request_over_tls_passes_also_by_a_trusted_proxys_word(redirecting: Settings) -> None:
     made = flow()
     begun(made, redirecting).scheme = "https"
     HttpsRedirect().requestheaders(made)
@@ -71,7 +71,7 @@ def test_without_the_setting_nothing_is_redirected(tmp_path: Path) -> None:
     assert made.response is None
 
 
-def test_a_request_that_is_answered_already_keeps_its_answer(redirecting: Settings) -> None:
+def test_a_request_that_has_a_response_keeps_it(redirecting: Settings) -> None:
     made = flow()
     begun(made, redirecting)
     made.response = http.Response.make(404)

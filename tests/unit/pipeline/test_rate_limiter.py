@@ -128,7 +128,7 @@ def refused(limiter: RateLimiter, with_settings, *fields, **options):
             return made
 
 
-def test_a_refusal_says_how_long_to_wait_in_every_field(tmp_path: Path) -> None:
+def test_a_refusal_has_the_wait_in_every_field(tmp_path: Path) -> None:
     headers = refused(RateLimiter(), settings(tmp_path, **LIMITED), ("Authorization", "a")).response.headers
     wait = int(headers["Retry-After"])
     assert wait >= 1

@@ -74,7 +74,7 @@ def test_an_unmapped_host_is_404_and_stays_at_the_black_hole(mapped: Settings, h
     assert made.request.host == "livegate.invalid"
 
 
-def test_the_default_takes_what_nobody_else_does(tmp_path: Path) -> None:
+def test_the_default_gets_every_other_host(tmp_path: Path) -> None:
     made = routed(flow(host="any.test"), settings(tmp_path, services={**SERVICES, "default": "http://127.0.0.1:4900"}))
     assert made.response is None
     assert made.request.port == 4900
@@ -99,7 +99,7 @@ def test_a_service_that_was_chosen_before_is_kept(mapped: Settings) -> None:
     assert chosen.name == "app.test"
 
 
-def test_a_reload_leaves_a_flow_that_has_begun_where_it_was(mapped: Settings, tmp_path: Path) -> None:
+def test_a_reload_does_not_move_a_flow_in_flight(mapped: Settings, tmp_path: Path) -> None:
     current = CurrentSettings(mapped)
     made = flow()
     Guard(current).requestheaders(made)

@@ -1,7 +1,6 @@
 """Description of changed header fields, for the log at level debug. Values are shown of a few safe fields only."""
 
-from collections.abc import Sequence
-
+from livegate.http1.field_values import Fields
 from livegate.redaction.printable import printable
 
 SHOWN = frozenset({b"host", b"origin"})
@@ -9,8 +8,6 @@ SHOWN = frozenset({b"host", b"origin"})
 SHOWN_PREFIX = b"x-forwarded-"
 MAX_VALUE_CHARACTERS = 300
 MAX_NAMES = 100
-
-type Fields = Sequence[tuple[bytes, bytes]]
 
 
 def describe(before: Fields, after: Fields) -> str:
