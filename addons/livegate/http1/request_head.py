@@ -8,6 +8,8 @@ from livegate.http1.field_values import TOKEN, Fields, tokens, values
 from livegate.http1.refusal import Refusal
 
 ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+MAX_LENGTH_DIGITS = 18
+"""Digits of a Content-Length. More would not fit into 64 bits, in which other parsers count."""
 
 _TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")
 """Visible ASCII without `#`: a fragment is never sent (RFC 9112 section 3.2)."""
@@ -18,12 +20,12 @@ _BLANK_LINES = ([b"\r", b""], [b"", b""])
 _ABSOLUTE = re.compile(rb"(?i:https?)://[^/?]+([/?]|$)")
 
 
-def _bad(message: str, reason: str, status: int = 400, headers: tuple[tuple[str, str], ...] = ()) -> Refusal:
+def _closing(message: str, reason: str, status: int = 400, headers: tuple[tuple[str, str], ...] = ()) -> Refusal:
     return Refusal(status, message, reason, headers, close=True)
 
 
-TOO_LONG_LINE = _bad("The request line is too long.", "request-line-long", 414)
-TOO_LARGE_HEAD = _bad("The request header fields are too large or too many.", "head-large", 431)
+TOO_LONG_LINE = _closing("The request line is too long.", "request-line-long", 414)
+TOO_LARGE_HEAD = _closing("The request header fields are too large or too many.", "head-large", 431)
 
 
 def unfinished_head_refusal(head: bytes, *, max_bytes: int, max_headers: int) -> Refusal | None:
@@ -50,7 +52,7 @@ def head_refusal(head: bytes, *, max_bytes: int, max_headers: int) -> Refusal | 
         return TOO_LONG_LINE
     lines = rest.split(b"\n")
     if lines[-2:] not in _BLANK_LINES:  # else the last line would be taken for the blank one, and not be checked
-        return _bad("The request head is incomplete.", "head-unfinished")
+        return _closing("The request head is incomplete.", "head-unfinished")
     del lines[-2:]
     if len(head) > max_bytes or len(lines) > max_headers:
         return TOO_LARGE_HEAD
@@ -60,35 +62,35 @@ def head_refusal(head: bytes, *, max_bytes: int, max_headers: int) -> Refusal | 
 def _request_line_refusal(line: bytes) -> Refusal | None:
     method, target, version, *more = [*line.split(b" "), b"", b""][: max(3, line.count(b" ") + 1)]
     if more or not version or not TOKEN.fullmatch(method):
-        return _bad("The request line is malformed.", "request-line-malformed")
+        return _closing("The request line is malformed.", "request-line-malformed")
     if version not in _VERSIONS:
-        return _bad("This HTTP version is not supported; use HTTP/1.1.", "version-unknown")
+        return _closing("This HTTP version is not supported; use HTTP/1.1.", "version-unknown")
     return method_refusal(method) or _target_refusal(method, target)
 
 
 def method_refusal(method: bytes) -> Refusal | None:
     """Return 405 for TRACE and CONNECT. TRACE reflects credentials, CONNECT would make the gateway a forward proxy."""
     if not TOKEN.fullmatch(method):
-        return _bad("The request method is malformed.", "method-malformed")
+        return _closing("The request method is malformed.", "method-malformed")
     if method.upper() in (b"TRACE", b"CONNECT"):
-        return _bad("This method is not allowed.", "method-not-allowed", 405, (("Allow", ALLOWED_METHODS),))
+        return _closing("This method is not allowed.", "method-not-allowed", 405, (("Allow", ALLOWED_METHODS),))
     return None
 
 
 def _target_refusal(method: bytes, target: bytes) -> Refusal | None:
     known_form = target.startswith(b"/") or _ABSOLUTE.match(target) or (target == b"*" and method == b"OPTIONS")
     if not known_form or not _TARGET.fullmatch(target):
-        return _bad("The request target is malformed.", "target-malformed")
+        return _closing("The request target is malformed.", "target-malformed")
     return None
 
 
 def _field_lines_refusal(lines: Iterable[bytes]) -> Refusal | None:
     for line in lines:
         if line.startswith((b" ", b"\t")):
-            return _bad("A header field is folded over several lines.", "field-folded")
+            return _closing("A header field is folded over several lines.", "field-folded")
         name, colon, value = line.removesuffix(b"\r").partition(b":")
         if not colon:
-            return _bad("A header line has no colon.", "field-malformed")
+            return _closing("A header line has no colon.", "field-malformed")
         if (refusal := _field_refusal(name, value)) is not None:
             return refusal
     return None
@@ -96,9 +98,9 @@ def _field_lines_refusal(lines: Iterable[bytes]) -> Refusal | None:
 
 def _field_refusal(name: bytes, value: bytes) -> Refusal | None:
     if not TOKEN.fullmatch(name):
-        return _bad("A header field name is malformed.", "field-malformed")
+        return _closing("A header field name is malformed.", "field-malformed")
     if not _VALUE.fullmatch(value):
-        return _bad("A header field value contains control characters.", "field-malformed")
+        return _closing("A header field value contains control characters.", "field-malformed")
     return None
 
 
@@ -109,7 +111,7 @@ def parsed_head_refusal(
     if len(fields) > max_headers:
         return TOO_LARGE_HEAD
     if version not in _VERSIONS:
-        return _bad("This HTTP version is not supported; use HTTP/1.1.", "version-unknown")
+        return _closing("This HTTP version is not supported; use HTTP/1.1.", "version-unknown")
     refusal = method_refusal(method) or _target_refusal(method, target)
     return refusal or next(filter(None, (_field_refusal(name, value) for name, value in fields)), None)
 
@@ -128,29 +130,31 @@ def message_refusal(*, authority: bytes, scheme: bytes, fields: Fields) -> Refus
 
 def _host_refusal(hosts: Sequence[bytes], authority: bytes, scheme: bytes) -> Refusal | None:
     if len(hosts) != 1:
-        return _bad("A request needs exactly one Host header field.", "host-missing" if not hosts else "host-repeated")
+        return _closing(
+            "A request needs exactly one Host header field.", "host-missing" if not hosts else "host-repeated"
+        )
     host = split_authority(hosts[0].decode("latin-1"))
     if host is None:
-        return _bad("The Host header field is malformed.", "host-malformed")
+        return _closing("The Host header field is malformed.", "host-malformed")
     if not authority:
         return None
     target = split_authority(authority.decode("latin-1"))
     port = DEFAULT_PORTS.get(scheme.decode("latin-1").lower())
     if target is None or (host[0], host[1] or port) != (target[0], target[1] or port):
-        return _bad("The request target and the Host header field differ.", "host-differs")
+        return _closing("The request target and the Host header field differ.", "host-differs")
     return None
 
 
 def _framing_refusal(fields: Fields) -> Refusal | None:
     codings, lengths = values(fields, b"transfer-encoding"), values(fields, b"content-length")
     if codings and (len(codings) > 1 or codings[0].lower() != b"chunked"):
-        return _bad("The only transfer coding allowed in a request is chunked.", "framing-malformed")
+        return _closing("The only transfer coding allowed in a request is chunked.", "framing-malformed")
     if codings and lengths:
-        return _bad("A request must not have both Transfer-Encoding and Content-Length.", "framing-malformed")
-    if len(lengths) > 1 or not all(length.isdigit() and len(length) <= 18 for length in lengths):  # noqa: PLR2004 - 64 bit
-        return _bad("The Content-Length header field is malformed.", "framing-malformed")
+        return _closing("A request must not have both Transfer-Encoding and Content-Length.", "framing-malformed")
+    if len(lengths) > 1 or not all(length.isdigit() and len(length) <= MAX_LENGTH_DIGITS for length in lengths):
+        return _closing("The Content-Length header field is malformed.", "framing-malformed")
     if "chunked" in tokens(values(fields, b"te")):
-        return _bad("TE must not name chunked.", "framing-malformed")
+        return _closing("TE must not name chunked.", "framing-malformed")
     return None
 
 

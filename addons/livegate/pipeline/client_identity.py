@@ -8,9 +8,8 @@ from mitmproxy import http
 
 from livegate.pipeline.exchange.record import Address, Network, awaiting_backend, is_trusted
 from livegate.pipeline.fail_closed import fail_closed
+from livegate.pipeline.fields.forwarded import MAX_HOPS
 
-MAX_HOPS = 64
-"""Entries of X-Forwarded-For that are read, from the right. Entries further left are ignored to bound the time."""
 RATE_PREFIX_BITS = 64
 """Prefix of IPv6 addresses that share one rate limit, because a site has at least a /64 (RFC 6177)."""
 

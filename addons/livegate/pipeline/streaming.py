@@ -3,11 +3,10 @@
 from mitmproxy import http
 
 from livegate.http1.refusal import Refusal
+from livegate.http1.request_head import MAX_LENGTH_DIGITS
 from livegate.pipeline.exchange.record import BoundedCopy, Exchange, awaiting_backend, exchange_of
 from livegate.pipeline.exchange.responses import refuse
 from livegate.pipeline.fail_closed import fail_closed
-
-MAX_LENGTH_DIGITS = 18
 
 
 class Streaming:

@@ -7,7 +7,7 @@ from livegate.http1.authority import DEFAULT_PORTS, split_authority
 from livegate.http1.field_values import TOKEN
 
 MAX_HOPS = 64
-"""Entries per field that are passed on from a trusted proxy. Beyond, the left-most are dropped."""
+"""Entries per field that are read and passed on. Beyond, the left-most are dropped, to bound time and size."""
 
 _LIST = re.compile(r'(?:[^"]|"(?:[^"\\]|\\.)*+")*+')
 """Text in which every quoted string ends."""
