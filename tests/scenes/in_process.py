@@ -103,7 +103,7 @@ class Player:
             steps[step.kind](step)
 
     def _seen(self, seen: ObservedFrame) -> None:
-        self._played.notes.setdefault(self._line, []).append(seen.note)
+        self._played.notes.setdefault(self._line, []).append(seen.info)
 
     def _call(self, flow: http.HTTPFlow, *hooks: str) -> None:
         for hook in hooks:

@@ -11,7 +11,7 @@ from pathlib import Path
 from livegate.inspect.files import reader
 from livegate.inspect.files.payloads import PayloadFormatter
 from livegate.inspect.files.reader import Contents, Line, LineFilter, ReadError
-from livegate.inspect.session_documents import document
+from livegate.inspect.session_documents import html_document
 from livegate.settings.units import duration
 
 MAX_SESSIONS_NAMED = 20
@@ -71,7 +71,7 @@ def _print(options: ReadOptions, contents: Contents) -> int:
             raise ReadError(f"{name} {number}: numbers begin at 1")
     lines = reader.read_lines(options.path, follow=options.follow and options.html is None, contents=contents)
     if options.html is not None:
-        _write(document(f"{options.path.name}, line {options.html}", reader.page_at(lines, options.html)))
+        _write(html_document(f"{options.path.name}, line {options.html}", reader.page_at(lines, options.html)))
         return 1
     return _print_lines(lines, options, wanted)
 

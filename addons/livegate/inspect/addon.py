@@ -25,7 +25,7 @@ logger = logging.getLogger("livegate.liveview")
 WEB_COLUMNS = ["tls", "icon", "path", "comment", "method", "status", "size", "time"]
 """Of mitmweb: its own, and the comment that says what a session is up to."""
 _COMMENTED_AT_ONCE = frozenset({"crash", "refused", "redirected", "joined"})
-_SHOWN = {"events": frozenset({"reply", "joined", "redirected", "refused", "crash"}), "frames": None}
+_LOGGED_KINDS = {"events": frozenset({"reply", "joined", "redirected", "refused", "crash"}), "frames": None}
 _COLOURS = {"crash": "31;1", "refused": "31", "reply": "32", "joined": "36", "redirected": "36", "heartbeat": "2"}
 EXPIRE_EVERY_S = 5.0
 SLOW_S = 0.2
@@ -40,7 +40,7 @@ class LiveViewInspector:
         self.redactor = redactor or Redactor()
         self.recorder.on_frame.append(self._on_frame)
         self._comments = FlowComments(self.redactor)
-        self._lines = IncidentLogger(self.recorder, self.redactor)
+        self._incidents = IncidentLogger(self.recorder, self.redactor)
         self._colour = sys.stdout.isatty()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -56,7 +56,7 @@ class LiveViewInspector:
         contentviews.add(HeartbeatContentview())
 
     def configure(self, updated: set[str]) -> None:
-        if "liveview_log" in updated and ctx.options.liveview_log not in ("off", *_SHOWN):
+        if "liveview_log" in updated and ctx.options.liveview_log not in ("off", *_LOGGED_KINDS):
             raise exceptions.OptionsError("liveview_log is off, events or frames")
 
     def running(self) -> None:
@@ -114,40 +114,42 @@ class LiveViewInspector:
         self._comments.write_final(flow, channels)
 
     def _on_frame(self, seen: ObservedFrame) -> None:
-        flow, note = seen.flow, seen.note
-        session = note.session
+        flow, info = seen.flow, seen.info
+        session = info.session
         if flow.websocket is None:
-            comment_on(flow, note, self.redactor)
+            comment_on(flow, info, self.redactor)
         elif session is not None:
-            if note.kind in _COMMENTED_AT_ONCE:
-                self._comments.write(flow, seen.channels)
+            if info.kind in _COMMENTED_AT_ONCE:
+                self._comments.write(flow, seen.socket)
             else:
-                self._comments.schedule(flow, seen.channels)
+                self._comments.schedule(flow, seen.socket)
         if ctx.options.liveview_log != "off":
-            self._log_frame(flow, note)
+            self._log_frame(flow, info)
 
-    def _log_frame(self, flow: http.HTTPFlow, note: FrameInfo) -> None:
-        shown = _SHOWN[ctx.options.liveview_log]
-        if shown is not None and (note.kind not in shown or (note.push is not None and note.push.kind not in _TIMED)):
+    def _log_frame(self, flow: http.HTTPFlow, info: FrameInfo) -> None:
+        shown = _LOGGED_KINDS[ctx.options.liveview_log]
+        if shown is not None and (
+            info.kind not in shown or (info.push is not None and info.push.kind not in _TIMED_PUSHES)
+        ):
             return
-        line = note.summary if shown is None else f"{_session(note)}{_line(note)}"
+        line = info.summary if shown is None else f"{_session_prefix(info)}{_line(info)}"
         line = self.redactor.text(line)
-        logger.info("%s", f"\x1b[{_colour(note)}m{line}\x1b[0m" if self._colour else line, extra=about(flow))
+        logger.info("%s", f"\x1b[{_colour(info)}m{line}\x1b[0m" if self._colour else line, extra=about(flow))
 
 
-_TIMED = frozenset({"event", "patch", "join", "upload"})
+_TIMED_PUSHES = frozenset({"event", "patch", "join", "upload"})
 
 
-def _session(note: FrameInfo) -> str:
-    return f"[{note.session.number}] " if note.session is not None else ""
+def _session_prefix(info: FrameInfo) -> str:
+    return f"[{info.session.number}] " if info.session is not None else ""
 
 
-def _line(note: FrameInfo) -> str:
-    return event_line(note) if note.kind == "reply" else note.summary
+def _line(info: FrameInfo) -> str:
+    return event_line(info) if info.kind == "reply" else info.summary
 
 
-def _colour(note: FrameInfo) -> str:
-    trip = note.push.round_trip if note.push is not None else None
-    if note.kind == "reply" and trip is not None and trip > SLOW_S:
+def _colour(info: FrameInfo) -> str:
+    trip = info.push.round_trip if info.push is not None else None
+    if info.kind == "reply" and trip is not None and trip > SLOW_S:
         return SLOW_COLOUR
-    return _COLOURS.get(note.kind, "0")
+    return _COLOURS.get(info.kind, "0")

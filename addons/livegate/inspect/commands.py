@@ -16,7 +16,7 @@ from livegate.inspect.command_arguments import (
     reject_extra,
 )
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.session_documents import as_csv, as_json, page_of
+from livegate.inspect.session_documents import events_csv, page_html, session_json
 from livegate.inspect.text import clock_text
 from livegate.inspect.text_table import format_table
 from livegate.phoenix.formatting import seconds_text, shortened, size_text
@@ -100,8 +100,8 @@ class LiveViewCommands:
         events = last_matching(list(found.pushes), given.get("last"), matches)
         if not events:
             return [f"session {found.number} has no event{' that matches' if given else 's yet'}"]
-        gone = [f"({found.pushes_dropped:,} earlier ones are no longer kept)"] if found.pushes_dropped else []
-        return self._table(EVENT_COLUMNS, [_event_row(event) for event in events], RIGHT) + gone
+        evicted = [f"({found.pushes_dropped:,} earlier ones are no longer kept)"] if found.pushes_dropped else []
+        return self._table(EVENT_COLUMNS, [_event_row(event) for event in events], RIGHT) + evicted
 
     @command.command("liveview.slow")
     def slow(self, milliseconds: str = "", *others: str) -> Sequence[str]:
@@ -133,7 +133,7 @@ class LiveViewCommands:
         """The page of a session as it is now, as an HTML document."""
         found = self._session(session, "liveview.html 3")
         reject_extra(others, "liveview.html")
-        return self._redactor.text(page_of(found))
+        return self._redactor.text(page_html(found))
 
     @command.command("liveview.export")
     def export(self, session: str = "", path: types.Path = types.Path(""), *others: str) -> str:  # noqa: B008 - a str
@@ -145,13 +145,13 @@ class LiveViewCommands:
         target = Path(path)
         match target.suffix:
             case ".json":
-                text = json.dumps(self._redactor.json(as_json(found)), ensure_ascii=False, indent=1)
+                text = json.dumps(self._redactor.json(session_json(found)), ensure_ascii=False, indent=1)
                 what = f"all that is known of session {found.number}"
             case ".csv":
-                text = self._redactor.text(as_csv(found))
+                text = self._redactor.text(events_csv(found))
                 what = f"{len(found.pushes)} events of session {found.number}"
             case ".html":
-                text = self._redactor.text(page_of(found))
+                text = self._redactor.text(page_html(found))
                 what = f"the page of session {found.number}"
             case _:
                 raise exceptions.CommandError(f"path {target}: its name has to end in .json, .csv or .html")
@@ -199,14 +199,14 @@ def _session_row(session: Session) -> tuple[str, ...]:
     )
 
 
-def _event_row(event: Push) -> tuple[str, ...]:
+def _event_row(push: Push) -> tuple[str, ...]:
     return (
-        clock_text(event.sent_at),
-        event.kind,
-        shortened(event.view),
-        shortened(f"{event.type} {event.name}".strip()),
-        seconds_text(event.round_trip) if event.round_trip is not None else "",
-        size_text(event.diff_size) if event.diff_size else "",
-        event.outcome,
-        shortened(event.detail),
+        clock_text(push.sent_at),
+        push.kind,
+        shortened(push.view),
+        shortened(f"{push.type} {push.name}".strip()),
+        seconds_text(push.round_trip) if push.round_trip is not None else "",
+        size_text(push.diff_size) if push.diff_size else "",
+        push.outcome,
+        shortened(push.detail),
     )

@@ -22,33 +22,33 @@ class FlowComments:
         self._pending: dict[str, SocketTracker] = {}
         """By the flow's id: of which socket a comment is to be written soon."""
 
-    def schedule(self, flow: http.HTTPFlow, channels: SocketTracker) -> None:
+    def schedule(self, flow: http.HTTPFlow, socket: SocketTracker) -> None:
         """Write the comment of a flow within `DELAY_S`: something happened on its socket."""
         if flow.id not in self._pending:
             ctx.master.event_loop.call_later(DELAY_S, self._write_due, flow)
-        self._pending[flow.id] = channels
+        self._pending[flow.id] = socket
 
-    def write_final(self, flow: http.HTTPFlow, channels: SocketTracker | None) -> None:
+    def write_final(self, flow: http.HTTPFlow, socket: SocketTracker | None) -> None:
         """Write the last comment of a flow: its socket has ended."""
         self._pending.pop(flow.id, None)
-        if channels is not None:
-            self.write(flow, channels)
+        if socket is not None:
+            self.write(flow, socket)
 
-    def write(self, flow: http.HTTPFlow, channels: SocketTracker) -> None:
+    def write(self, flow: http.HTTPFlow, socket: SocketTracker) -> None:
         """Write how things stand, at once."""
-        session, not_kept = channels.session, evicted_text(flow)
+        session, evicted = socket.session, evicted_text(flow)
         if session is None:
             return
-        text = self._redactor.text(socket_text(channels.info, session)) + (f" · {not_kept}" if not_kept else "")
-        if flow.comment in ("", not_kept, _WRITTEN.get(flow)):
+        text = self._redactor.text(socket_text(socket.info, session)) + (f" · {evicted}" if evicted else "")
+        if flow.comment in ("", evicted, _WRITTEN.get(flow)):
             flow.comment = text
             _WRITTEN.set(flow, text)
-        marker = marker_for(channels.info)
+        marker = marker_for(socket.info)
         if marker and (not flow.marked or flow.marked in SOCKET_MARKERS):
             flow.marked = marker
 
     def _write_due(self, flow: http.HTTPFlow) -> None:
-        channels = self._pending.pop(flow.id, None)
-        if channels is not None:
-            self.write(flow, channels)
+        socket = self._pending.pop(flow.id, None)
+        if socket is not None:
+            self.write(flow, socket)
             ctx.master.addons.trigger(hooks.UpdateHook([flow]))

@@ -8,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.contentviews import Contentview, Metadata
 
 from livegate.inspect import recorder
-from livegate.inspect.text import note_text
+from livegate.inspect.text import frame_text
 from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.redaction.redactor import Redactor
 
@@ -31,13 +31,13 @@ class LiveViewContentview(Contentview):
         return "none"
 
     def prettify(self, data: bytes, metadata: Metadata) -> str:
-        message, note = metadata.websocket_message, _note(metadata)
+        message, note = metadata.websocket_message, _frame_info(metadata)
         if message is None or note is None:
             raise ValueError("not a frame of a Phoenix socket")
-        return note_text(note, message.content, text=message.is_text, redactor=self._redactor)
+        return frame_text(note, message.content, text=message.is_text, redactor=self._redactor)
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:
-        return PRIORITY if data and _note(metadata) is not None else -1
+        return PRIORITY if data and _frame_info(metadata) is not None else -1
 
 
 class HeartbeatContentview(Contentview):
@@ -52,23 +52,23 @@ class HeartbeatContentview(Contentview):
         return "yaml"
 
     def prettify(self, data: bytes, metadata: Metadata) -> str:
-        note = _note(metadata)
+        note = _frame_info(metadata)
         if note is None or note.kind != "heartbeat":
             raise ValueError("not a heartbeat of a Phoenix socket")
         return f"# ♥ {note.summary}"
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:
-        note = _note(metadata) if data else None
+        note = _frame_info(metadata) if data else None
         return PRIORITY + 1 if note is not None and note.kind == "heartbeat" else -1
 
 
-def _note(metadata: Metadata) -> FrameInfo | None:
+def _frame_info(metadata: Metadata) -> FrameInfo | None:
     """What is known of the message; of a flow from a file, everything is read first."""
     message, flow = metadata.websocket_message, metadata.flow
     if message is None or not isinstance(flow, http.HTTPFlow):
         return None
-    note = recorder.note_of(message)
+    note = recorder.frame_info_of(message)
     if note is None and not recorder.is_classified(flow):
         recorder.replay(flow)
-        note = recorder.note_of(message)
+        note = recorder.frame_info_of(message)
     return note

@@ -33,7 +33,7 @@ IDLE_TIMEOUT_S = 15.0
 class LongPollSocket:
     """One long-poll socket."""
 
-    channels: SocketTracker
+    tracker: SocketTracker
     last_at: float
     """When a request last began or ended."""
     in_flight: int = 0
@@ -57,7 +57,7 @@ REQUEST = FlowAttribute[LongPollRequest]("livegate_longpoll_request")
 class LongPollExchange:
     """An exchange of a long-poll socket that is over."""
 
-    channels: SocketTracker
+    socket: SocketTracker
     frames: tuple[PolledFrame, ...]
     """What the server said."""
     at: float
@@ -94,76 +94,74 @@ class LongPollTracker:
             return None
         at = request.timestamp_end or request.timestamp_start
         socket = self._by_token.get(self._key(_token(request)))
-        asked = LongPollRequest(poll, socket, at)
-        REQUEST.set(flow, asked)
+        found = LongPollRequest(poll, socket, at)
+        REQUEST.set(flow, found)
         if socket is not None:
             self._by_token.move_to_end(self._key(_token(request)))
             socket.in_flight += 1
             socket.last_at = max(socket.last_at, at)
-        return asked
+        return found
 
     def response(self, flow: http.HTTPFlow) -> LongPollExchange | None:
         """Read the answer to a request, or note that there was none; None when it is of no socket that is known."""
-        early = REQUEST.get(flow) is not None
-        asked = self.request(flow)
-        if asked is None:
+        was_read = REQUEST.get(flow) is not None
+        request = self.request(flow)
+        if request is None:
             return None
-        response, socket = flow.response, asked.socket
+        response, socket = flow.response, request.socket
         at = (response.timestamp_end or response.timestamp_start if response is not None else None) or time.time()
         if socket is not None:
             socket.in_flight -= 1
             socket.last_at = max(socket.last_at, at)
-        unread = asked.poll.frames if not early else ()
+        unread = request.poll.frames if not was_read else ()
         answer = (
-            parse_response(decoded_body(response, MAX_BODY_BYTES) or b"", asked.poll.vsn or "2") if response else None
+            parse_response(decoded_body(response, MAX_BODY_BYTES) or b"", request.poll.vsn or "2") if response else None
         )
         if not isinstance(answer, PollResponse):
             return None
         if answer.status == status_codes.GONE and answer.token is not None:
             return self._open_session(flow, answer, at)
-        if socket is None and answer.status in (status_codes.OK, status_codes.NO_CONTENT) and asked.poll.has_token:
+        if socket is None and answer.status in (status_codes.OK, status_codes.NO_CONTENT) and request.poll.has_token:
             socket = self._open_socket(flow, _token(flow.request), at)  # it was opened before anybody looked
-            unread = asked.poll.frames
+            unread = request.poll.frames
         if socket is None:
             return None
-        self._apply_status(socket, asked, answer.status)
-        return LongPollExchange(socket.channels, answer.frames, at, answer.status, request_frames=unread)
+        self._apply_status(socket, request, answer.status)
+        return LongPollExchange(socket.tracker, answer.frames, at, answer.status, request_frames=unread)
 
     def _open_session(self, flow: http.HTTPFlow, answer: PollResponse, at: float) -> LongPollExchange:
         """A session begins, or has to begin again."""
         before = self._by_token.pop(self._key(_token(flow.request)), None)
-        ended = before.channels if before is not None and before.channels.info.closed_at is None else None
+        ended = before.tracker if before is not None and before.tracker.info.closed_at is None else None
         if ended is not None:
             ended.close(CLOSED_GONE, "the long-poll session is gone", "backend", at)
         socket = self._open_socket(flow, answer.token or "", at)
-        return LongPollExchange(socket.channels, answer.frames, at, answer.status, opened=True, replaced=ended)
+        return LongPollExchange(socket.tracker, answer.frames, at, answer.status, opened=True, replaced=ended)
 
-    def _apply_status(self, socket: LongPollSocket, asked: LongPollRequest, status: int) -> None:
-        channels = socket.channels
+    def _apply_status(self, socket: LongPollSocket, request: LongPollRequest, status: int) -> None:
+        tracker = socket.tracker
         if status in (status_codes.OK, status_codes.NO_CONTENT):
-            if channels.info.closed_at is not None:
-                channels.reopen()
-            if asked.poll.verb == "send":
-                channels.info.refused_status = None
+            if tracker.info.closed_at is not None:
+                tracker.reopen()
+            if request.poll.verb == "send":
+                tracker.info.refused_status = None
         elif status == status_codes.FORBIDDEN:
-            channels.info.refused_status = status
+            tracker.info.refused_status = status
 
     def expire(self, now: float) -> list[SocketTracker]:
         """End the sockets that had no request for QUIET_S, as Phoenix does; return them."""
-        gone = [
-            socket.channels
+        expired = [
+            socket.tracker
             for socket in self._by_token.values()
-            if socket.in_flight <= 0
-            and now - socket.last_at > IDLE_TIMEOUT_S
-            and socket.channels.info.closed_at is None
+            if socket.in_flight <= 0 and now - socket.last_at > IDLE_TIMEOUT_S and socket.tracker.info.closed_at is None
         ]
-        for channels in gone:
-            channels.close(None, f"no request for {IDLE_TIMEOUT_S:g} s", "client", now)
-        return gone
+        for tracker in expired:
+            tracker.close(None, f"no request for {IDLE_TIMEOUT_S:g} s", "client", now)
+        return expired
 
     def _open_socket(self, flow: http.HTTPFlow, token: str, at: float) -> LongPollSocket:
         request = flow.request
-        channels = self._tracker.open(
+        tracker = self._tracker.open(
             request.path,
             request.timestamp_start,
             "longpoll",
@@ -171,10 +169,10 @@ class LongPollTracker:
             cookie="cookie" in request.headers,
             host=host_of(flow),
         )
-        socket = self._by_token[self._key(token)] = LongPollSocket(channels, at)
+        socket = self._by_token[self._key(token)] = LongPollSocket(tracker, at)
         if len(self._by_token) > MAX_LONGPOLLS:
             _, oldest = self._by_token.popitem(last=False)
-            oldest.channels.close(None, "forgotten", "gateway", at)
+            oldest.tracker.close(None, "forgotten", "gateway", at)
         return socket
 
     def _key(self, token: str) -> bytes:

@@ -14,16 +14,16 @@ _SEVERITY = ("heartbeat", "crash", "refused")
 """From the least to the gravest; all others stand between the first two."""
 
 
-def comment_on(flow: http.HTTPFlow, note: FrameInfo, redactor: Redactor) -> None:
+def comment_on(flow: http.HTTPFlow, info: FrameInfo, redactor: Redactor) -> None:
     """Say in the comment of a long-poll exchange that it carried this frame, and mark what went wrong."""
-    sentence, grade, count, text = _WRITTEN.get(flow) or ("", -1, 0, "")
+    summary, severity, count, text = _WRITTEN.get(flow) or ("", -1, 0, "")
     if flow.comment != text:
         return  # a user's own
-    rank = _SEVERITY.index(note.kind) + (note.kind != "heartbeat") if note.kind in _SEVERITY else 1
-    if rank > grade:
-        sentence, grade = f"{'▲' if note.from_client else '▼'} {redactor.text(note.summary)}", rank
+    rank = _SEVERITY.index(info.kind) + (info.kind != "heartbeat") if info.kind in _SEVERITY else 1
+    if rank > severity:
+        summary, severity = f"{'▲' if info.from_client else '▼'} {redactor.text(info.summary)}", rank
     more = f" · and {count} more" if count else ""
-    flow.comment = f"{sentence}{more}"
-    _WRITTEN.set(flow, (sentence, grade, count + 1, flow.comment))
-    if note.kind in _MARKERS and not flow.marked:
-        flow.marked = _MARKERS[note.kind]
+    flow.comment = f"{summary}{more}"
+    _WRITTEN.set(flow, (summary, severity, count + 1, flow.comment))
+    if info.kind in _MARKERS and not flow.marked:
+        flow.marked = _MARKERS[info.kind]

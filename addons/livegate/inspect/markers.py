@@ -25,13 +25,13 @@ _REFUSALS = frozenset(
 )
 
 
-def marker_for(seen: SocketInfo) -> str:
+def marker_for(info: SocketInfo) -> str:
     """Return the marker for the worst problem of a socket; empty when it has none."""
-    if seen.crashes:
+    if info.crashes:
         return CRASHED
-    if seen.refused:
+    if info.refused:
         return REFUSED
-    return UNANSWERED if seen.unanswered else ""
+    return UNANSWERED if info.unanswered else ""
 
 
 def marker_for_incident(slug: str) -> str:

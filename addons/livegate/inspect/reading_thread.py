@@ -37,7 +37,7 @@ class _Queue:
     owner: object
     jobs: deque[_Job] = field(default_factory=deque)
     size: int = 0
-    done: list[asyncio.Future[None]] = field(default_factory=list)
+    futures: list[asyncio.Future[None]] = field(default_factory=list)
 
 
 class ReadingThread:
@@ -59,7 +59,7 @@ class ReadingThread:
         """Whether a frame of the server is one for the thread; none is without an event loop."""
         return size > LARGE_BYTES and _running_loop() is not None
 
-    def enqueue(self, owner: object, size: int, prepare: Prepare | None, apply: Apply, skip: Apply) -> None:
+    def enqueue(self, owner: object, size: int, prepare: Prepare | None, on_read: Apply, on_skip: Apply) -> None:
         """Read a frame at its turn: what `prepare` returns in the thread, then `apply` on the loop with its find.
 
         `owner` is whose frames are to stay in order. Past the bounds it is `skip` that is called, at the same turn.
@@ -67,8 +67,8 @@ class ReadingThread:
         queue = self._queues.setdefault(id(owner), _Queue(owner))
         if queue.jobs and (queue.size + size > MAX_PENDING_BYTES or self._size + size > MAX_TOTAL_PENDING_BYTES):
             self.skipped += 1
-            prepare, apply = None, skip
-        queue.jobs.append(_Job(size, prepare, apply))
+            prepare, on_read = None, on_skip
+        queue.jobs.append(_Job(size, prepare, on_read))
         queue.size += size
         self._size += size
         if len(queue.jobs) == 1:
@@ -80,7 +80,7 @@ class ReadingThread:
         if queue is None or loop is None:
             return None
         done = loop.create_future()
-        queue.done.append(done)
+        queue.futures.append(done)
         return done
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class ReadingThread:
                 return
             self._apply_next(queue, job, None)
         del self._queues[id(queue.owner)]
-        for done in queue.done:
+        for done in queue.futures:
             if not done.done():
                 done.set_result(None)
 

@@ -26,7 +26,7 @@ from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.content_coding import decoded_body
 
-NOTE = FlowAttribute[FrameInfo]("livegate_frame_info")
+FRAME_INFO = FlowAttribute[FrameInfo]("livegate_frame_info")
 """Of a WebSocket message: what it meant."""
 MAX_UNDECODABLE = 8
 """So many frames at the start that are none of Phoenix's, and the socket is taken for another's."""
@@ -49,8 +49,8 @@ class ObservedFrame(Struct, frozen=True, gc=False):
 
     flow: http.HTTPFlow
     """The WebSocket's, or the exchange whose body it was in."""
-    channels: SocketTracker
-    note: FrameInfo
+    socket: SocketTracker
+    info: FrameInfo
     data: bytes
     text: bool
 
@@ -60,11 +60,11 @@ class ObservedExchange(Struct, frozen=True, gc=False):
 
     flow: http.HTTPFlow
     exchange: HttpExchange
-    number: int | None
+    session: int | None
     """Of the session, as far as it is known."""
     page: PageLoad | None = None
     """When it was a page with LiveViews."""
-    polled: LongPollExchange | None = None
+    longpoll: LongPollExchange | None = None
     """When it was one of the long-poll transport."""
 
 
@@ -80,10 +80,10 @@ class ObservedIncident(Struct, frozen=True, gc=False):
 class FlowTracking:
     """Decoding state of a WebSocket that carries Phoenix channels."""
 
-    __slots__ = ("channels", "recent", "undecodable")
+    __slots__ = ("recent", "socket", "undecodable")
 
-    def __init__(self, channels: SocketTracker) -> None:
-        self.channels = channels
+    def __init__(self, socket: SocketTracker) -> None:
+        self.socket = socket
         self.recent: deque[FrameInfo] = deque(maxlen=DETAILED_FRAMES)
         self.undecodable = 0
 
@@ -130,21 +130,21 @@ class Recorder:
         """An exchange is over, with an answer or an error; returns None when it is of no tab that is known."""
         self._flow = flow
         load = page = self._page(flow)
-        polled = self._longpolls.response(flow) if page is None else None
-        if polled is not None:
-            self._read_longpoll_response(flow, polled)
+        longpoll = self._longpolls.response(flow) if page is None else None
+        if longpoll is not None:
+            self._read_longpoll_response(flow, longpoll)
         elif load is None:
             load = self._tabs.page_load_for(flow)
-        session = polled.channels.session if polled is not None else None
-        if load is None and polled is None:
+        session = longpoll.socket.session if longpoll is not None else None
+        if load is None and longpoll is None:
             self._flow = None
             return None
-        found = _http_exchange(flow)
-        kept = session or load
-        if kept is not None:
-            self.tracker.add_exchange(kept.exchanges, found)
-            set_session(flow, kept.number)
-        seen = ObservedExchange(flow, found, kept.number if kept is not None else None, page, polled)
+        exchange = _http_exchange(flow)
+        owner = session or load
+        if owner is not None:
+            self.tracker.add_exchange(owner.exchanges, exchange)
+            set_session(flow, owner.number)
+        seen = ObservedExchange(flow, exchange, owner.number if owner is not None else None, page, longpoll)
         for listener in self.on_exchange:
             listener(seen)
         self._flow = None  # or it would be kept from being freed
@@ -167,104 +167,104 @@ class Recorder:
     def request(self, flow: http.HTTPFlow) -> None:
         """Read what a long-poll client sends: its answer may well come after that of a poll which is waiting."""
         self._flow = flow
-        asked = self._longpolls.request(flow)
-        if asked is not None and asked.socket is not None:
-            set_session(flow, asked.socket.channels)
-            self._read_frames(flow, asked.socket.channels, asked.poll.frames, asked.at, from_client=True)
+        request = self._longpolls.request(flow)
+        if request is not None and request.socket is not None:
+            set_session(flow, request.socket.tracker)
+            self._read_frames(flow, request.socket.tracker, request.poll.frames, request.at, from_client=True)
         self._flow = None
 
-    def _read_longpoll_response(self, flow: http.HTTPFlow, polled: LongPollExchange) -> None:
-        set_session(flow, polled.channels)
+    def _read_longpoll_response(self, flow: http.HTTPFlow, longpoll: LongPollExchange) -> None:
+        set_session(flow, longpoll.socket)
         sent_at = flow.request.timestamp_end or flow.request.timestamp_start
-        self._read_frames(flow, polled.channels, polled.request_frames, sent_at, from_client=True)
-        self._read_frames(flow, polled.channels, polled.frames, polled.at, from_client=False)
-        if polled.status == status_codes.FORBIDDEN and flow.request.method == "POST":
+        self._read_frames(flow, longpoll.socket, longpoll.request_frames, sent_at, from_client=True)
+        self._read_frames(flow, longpoll.socket, longpoll.frames, longpoll.at, from_client=False)
+        if longpoll.status == status_codes.FORBIDDEN and flow.request.method == "POST":
             origin = flow.request.headers.get("origin", "")
-            polled.channels.detector.posts_refused(polled.channels.session, origin, polled.at)
+            longpoll.socket.detector.posts_refused(longpoll.socket.session, origin, longpoll.at)
 
     def _read_frames(
         self,
         flow: http.HTTPFlow,
-        channels: SocketTracker,
-        polled: tuple[PolledFrame, ...],
+        socket: SocketTracker,
+        frames: tuple[PolledFrame, ...],
         at: float,
         *,
         from_client: bool,
     ) -> None:
-        for each in polled:
-            size, session = len(each.data), channels.session
+        for frame in frames:
+            size, session = len(frame.data), socket.session
             large = size > LARGE_BYTES and not from_client and self._reading.accepts(size)
-            read = partial(self._read_polled, flow, channels, each, (at, from_client))
+            read = partial(self._read_polled, flow, socket, frame, (at, from_client))
             if session is None or not (large or self._reading.has_pending(session)):
                 read(None)
                 continue
-            ahead = partial(prepare_decoded, each.frame)
-            prepare = (lambda ahead=ahead: partial(ahead, channels.tree_snapshots())) if large else None
+            ahead = partial(prepare_decoded, frame.frame)
+            prepare = (lambda ahead=ahead: partial(ahead, socket.tree_snapshots())) if large else None
             self._reading.enqueue(session, size, prepare, read, read)
 
     def _read_polled(
         self,
         flow: http.HTTPFlow,
-        channels: SocketTracker,
-        each: PolledFrame,
+        socket: SocketTracker,
+        frame: PolledFrame,
         passed: tuple[float, bool],
         ahead: PreparedFrame | None,
     ) -> None:
         """Read a frame of a body; `passed` is when, and whether from the client."""
         at, from_client = passed
-        note = channels.read_decoded(each.frame, size=len(each.data), from_client=from_client, at=at, prepared=ahead)
-        self._notify_frame(ObservedFrame(flow, channels, note, each.data, each.text))
+        info = socket.read_decoded(frame.frame, size=len(frame.data), from_client=from_client, at=at, prepared=ahead)
+        self._notify_frame(ObservedFrame(flow, socket, info, frame.data, frame.text))
 
     def expire(self, now: float) -> None:
         """End the long-poll sockets that have had no request for too long."""
-        for channels in self._longpolls.expire(now):
+        for socket in self._longpolls.expire(now):
             for listener in self.on_longpoll_end:
-                listener(channels)
+                listener(socket)
 
     # WebSockets
 
     def message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> FrameInfo | None:
         """A message went by; returns what it meant, or None on a socket that is not Phoenix's."""
-        following = TRACKING.get(flow)
-        if following is None:
-            following = self._classify(flow, message)
-        if not following:
+        tracking = TRACKING.get(flow)
+        if tracking is None:
+            tracking = self._classify(flow, message)
+        if not tracking:
             return None
-        channels = following.channels
+        socket = tracking.socket
         size = len(message.content)
-        if size > MAX_FRAME_BYTES and message.is_text and not self._reading.has_pending(channels.session):
-            return self._skip(flow, channels, message)
+        if size > MAX_FRAME_BYTES and message.is_text and not self._reading.has_pending(socket.session):
+            return self._skip(flow, socket, message)
         large = LARGE_BYTES < size <= MAX_FRAME_BYTES and message.is_text and not message.from_client
         large = large and self._reading.accepts(size)
-        if channels.session is None or not (large or self._reading.has_pending(channels.session)):
-            return self._read(flow, following, message, None)
-        content, skip = message.content, lambda _: self._skip(flow, channels, message)
+        if socket.session is None or not (large or self._reading.has_pending(socket.session)):
+            return self._read(flow, tracking, message, None)
+        content, skip = message.content, lambda _: self._skip(flow, socket, message)
         self._reading.enqueue(
-            channels.session,
+            socket.session,
             size,
-            (lambda: partial(prepare_frame, content, channels.vsn, channels.tree_snapshots())) if large else None,
-            skip if size > MAX_FRAME_BYTES else lambda ahead: self._read(flow, following, message, ahead),
+            (lambda: partial(prepare_frame, content, socket.vsn, socket.tree_snapshots())) if large else None,
+            skip if size > MAX_FRAME_BYTES else lambda ahead: self._read(flow, tracking, message, ahead),
             skip,
         )
         return None
 
-    def _skip(self, flow: http.HTTPFlow, channels: SocketTracker, message: WebSocketMessage) -> FrameInfo:
+    def _skip(self, flow: http.HTTPFlow, socket: SocketTracker, message: WebSocketMessage) -> FrameInfo:
         """Note that a message was not read: it is too large, or too much waits before it."""
-        note = channels.skip_frame(len(message.content), from_client=message.from_client, at=message.timestamp)
-        NOTE.set(message, note)
-        self._notify_frame(ObservedFrame(flow, channels, note, message.content, message.is_text))
-        return note
+        info = socket.skip_frame(len(message.content), from_client=message.from_client, at=message.timestamp)
+        FRAME_INFO.set(message, info)
+        self._notify_frame(ObservedFrame(flow, socket, info, message.content, message.is_text))
+        return info
 
     def pending_reads(self, flow: http.HTTPFlow) -> asyncio.Future[None] | None:
         """Return what is done when all messages of a socket have been read; None when they are."""
-        channels = channels_of(flow)
-        return self._reading.drained(channels.session) if channels is not None else None
+        socket = socket_of(flow)
+        return self._reading.drained(socket.session) if socket is not None else None
 
     def _read(
-        self, flow: http.HTTPFlow, following: FlowTracking, message: WebSocketMessage, ahead: PreparedFrame | None
+        self, flow: http.HTTPFlow, tracking: FlowTracking, message: WebSocketMessage, ahead: PreparedFrame | None
     ) -> FrameInfo:
-        self._flow, channels, recent = flow, following.channels, following.recent
-        note: FrameInfo = channels.read_frame(
+        self._flow, socket, recent = flow, tracking.socket, tracking.recent
+        info: FrameInfo = socket.read_frame(
             message.content,
             text=message.is_text,
             from_client=message.from_client,
@@ -272,44 +272,44 @@ class Recorder:
             prepared=ahead,
         )
         self._flow = None
-        if note.kind == "broken" and channels.session is None:
-            following.undecodable += 1
-            if following.undecodable >= MAX_UNDECODABLE:
+        if info.kind == "broken" and socket.session is None:
+            tracking.undecodable += 1
+            if tracking.undecodable >= MAX_UNDECODABLE:
                 TRACKING.set(flow, False)  # whoever speaks there, it is not Phoenix
         if len(recent) == DETAILED_FRAMES:
             recent[0].drop_details()
-        recent.append(note)
-        NOTE.set(message, note)
-        self._notify_frame(ObservedFrame(flow, channels, note, message.content, message.is_text))
-        return note
+        recent.append(info)
+        FRAME_INFO.set(message, info)
+        self._notify_frame(ObservedFrame(flow, socket, info, message.content, message.is_text))
+        return info
 
     def _classify(self, flow: http.HTTPFlow, message: WebSocketMessage) -> FlowTracking | Literal[False] | None:
         """Look at one of a socket's first messages: only now is it worth any memory. None when it decides nothing."""
-        following: FlowTracking | Literal[False] = False
+        tracking: FlowTracking | Literal[False] = False
         vsn = vsn_of_join(message.content) if message.is_text and message.from_client else None
         if vsn is not None or is_phoenix(flow):
             cookie = "cookie" in flow.request.headers
-            channels = self.tracker.open(
+            socket = self.tracker.open(
                 flow.request.path, _opened_at(flow), id_=flow.id, cookie=cookie, host=host_of(flow), vsn=vsn
             )
-            following = FlowTracking(channels)
-            set_session(flow, channels)
+            tracking = FlowTracking(socket)
+            set_session(flow, socket)
         elif not message.from_client and flow.websocket is not None and len(flow.websocket.messages) < MAX_UNDECODABLE:
             return None  # who joins speaks first; an app may greet
-        TRACKING.set(flow, following)
-        return following
+        TRACKING.set(flow, tracking)
+        return tracking
 
     def closed(self, flow: http.HTTPFlow) -> SocketTracker | None:
         """A WebSocket has ended."""
-        channels, websocket = channels_of(flow), flow.websocket
-        if channels is None or websocket is None:
+        socket, websocket = socket_of(flow), flow.websocket
+        if socket is None or websocket is None:
             return None
         self._flow = flow
         by = "client" if websocket.closed_by_client else "server"
         at = websocket.timestamp_end or time.time()
-        channels.close(websocket.close_code, websocket.close_reason or "", by, at)
+        socket.close(websocket.close_code, websocket.close_reason or "", by, at)
         self._flow = None
-        return channels
+        return socket
 
     @property
     def skipped(self) -> int:
@@ -321,8 +321,8 @@ class Recorder:
         self._reading.close()
 
     def _notify_frame(self, seen: ObservedFrame) -> None:
-        self._detailed.append(seen.note)
-        self._detailed_bytes += seen.note.size
+        self._detailed.append(seen.info)
+        self._detailed_bytes += seen.info.size
         while len(self._detailed) > MAX_DETAILED_FRAMES or (
             self._detailed_bytes > MAX_DETAILED_BYTES and self._detailed
         ):
@@ -357,15 +357,15 @@ def is_classified(flow: http.HTTPFlow) -> bool:
     return TRACKING.get(flow) is not None
 
 
-def channels_of(flow: http.HTTPFlow) -> SocketTracker | None:
+def socket_of(flow: http.HTTPFlow) -> SocketTracker | None:
     """The channels of a flow that is being recorded."""
-    following = TRACKING.get(flow)
-    return following.channels if following else None
+    tracking = TRACKING.get(flow)
+    return tracking.socket if tracking else None
 
 
-def note_of(message: WebSocketMessage) -> FrameInfo | None:
+def frame_info_of(message: WebSocketMessage) -> FrameInfo | None:
     """What a message meant, if that is known."""
-    return NOTE.get(message)
+    return FRAME_INFO.get(message)
 
 
 def replay(flow: http.HTTPFlow) -> Recorder:

@@ -14,7 +14,7 @@ from livegate.phoenix.rendered.tree import TreeError
 from livegate.phoenix.sessions.page import current_page as page_at_present
 
 
-def page_of(session: Session) -> str:
+def page_html(session: Session) -> str:
     """The page of a session as the browser shows it. Raises CommandError with why it cannot be shown."""
     main, page = session.main, page_at_present(session)
     if main is None or page is None:
@@ -27,7 +27,7 @@ def page_of(session: Session) -> str:
     except TreeError as error:
         raise exceptions.CommandError(f"the page of session {session.number} cannot be shown: {error}") from error
     title = page.title or main.label
-    return document(title, body)
+    return html_document(title, body)
 
 
 _POLICY = "script-src 'none'; connect-src 'none'; form-action 'none'"
@@ -47,13 +47,13 @@ _PUBLIC_NAMES = {
 }
 
 
-def document(title: str, body: str) -> str:
+def html_document(title: str, body: str) -> str:
     """Make an HTML document of a page's body; `title` is plain text."""
     head = f"<meta charset=utf-8>{_NOTHING_RUNS}<title>{html_text.escape(title)}</title>"
     return f"<!doctype html><html><head>{head}</head><body>{body}</body></html>"
 
 
-def as_json(session: Session) -> dict[str, Any]:
+def session_json(session: Session) -> dict[str, Any]:
     """All that is known of a session, but not its page."""
     return {
         "number": session.number,
@@ -78,7 +78,7 @@ def _view(view: View) -> dict[str, Any]:
     return {name: getattr(view, name) for name in names}
 
 
-def as_csv(session: Session) -> str:
+def events_csv(session: Session) -> str:
     """A session's events as a table; nothing in it is taken for a formula by a spreadsheet."""
     table = io.StringIO()
     writer = csv.writer(table)

@@ -103,12 +103,12 @@ class TabMatcher:
         path = _referrer(flow)
         if path is None:
             return None
-        asked = same or ([] if cookies else browsers)  # a request without credentials has no cookie to tell by
+        candidates = same or ([] if cookies else browsers)  # a request without credentials has no cookie to tell by
         at = flow.request.timestamp_start
         return _unambiguous(
             [
                 load
-                for each in asked
+                for each in candidates
                 for load in each.pages
                 if path in (load.path, self._current_path(load)) and self._may_be_open(load, at)
             ],

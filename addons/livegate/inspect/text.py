@@ -51,28 +51,28 @@ def raw_text(data: bytes, *, text: bool, redactor: Redactor) -> str:
     return shown if len(shown) <= MAX_RAW_CHARACTERS else f"{shown[:MAX_RAW_CHARACTERS]}… ({size_text(len(data))})"
 
 
-def note_text(note: FrameInfo, data: bytes, *, text: bool, redactor: Redactor) -> str:
+def frame_text(info: FrameInfo, data: bytes, *, text: bool, redactor: Redactor) -> str:
     """What the content view shows: a sentence, what changed, the raw frame."""
-    if note.kind == "heartbeat":
-        return f"♥ {note.summary}"
-    arrow = "▲" if note.from_client else "▼"
-    lines = [f"{arrow} {redactor.text(note.summary)}"]
-    if note.changes is not None:
-        lines += changes_text(note.changes, redactor)
-    if note.view is not None and note.view.tree_problem:
-        lines.append(f"  (the page cannot be shown: {note.view.tree_problem})")
-    value = _value(note)
+    if info.kind == "heartbeat":
+        return f"♥ {info.summary}"
+    arrow = "▲" if info.from_client else "▼"
+    lines = [f"{arrow} {redactor.text(info.summary)}"]
+    if info.changes is not None:
+        lines += changes_text(info.changes, redactor)
+    if info.view is not None and info.view.tree_problem:
+        lines.append(f"  (the page cannot be shown: {info.view.tree_problem})")
+    value = _value(info)
     if value is not None:
         lines.append(f"  value: {json_text(redactor.json(value))}")
     lines += ["", raw_text(data, text=text, redactor=redactor)]
     return "\n".join(lines)
 
 
-def _value(note: FrameInfo) -> object:
+def _value(info: FrameInfo) -> object:
     """What an event carried."""
-    if note.kind != "event" or not isinstance(note.frame, Frame) or not isinstance(note.frame.payload, dict):
+    if info.kind != "event" or not isinstance(info.frame, Frame) or not isinstance(info.frame.payload, dict):
         return None
-    return note.frame.payload.get("value")
+    return info.frame.payload.get("value")
 
 
 def clock_text(at: float) -> str:
@@ -100,39 +100,39 @@ def session_text(session: Session) -> str:
     return " · ".join([*parts, session.state])
 
 
-def socket_text(seen: SocketInfo, session: Session) -> str:
+def socket_text(info: SocketInfo, session: Session) -> str:
     """One socket of a session in a line that may be cut at its end: what went wrong, how it closed, its own counts."""
-    emoji = EMOJI.get(marker_for(seen), "")
-    code = "" if seen.closed_at is None else str(seen.close_code or "closed")
-    parts = [" ".join(filter(None, (emoji, code))), f"{seen.events} ev"]
-    slowest = percentile(seen.round_trips, 0.95)
+    emoji = EMOJI.get(marker_for(info), "")
+    code = "" if info.closed_at is None else str(info.close_code or "closed")
+    parts = [" ".join(filter(None, (emoji, code))), f"{info.events} ev"]
+    slowest = percentile(info.round_trips, 0.95)
     if slowest is not None:
         parts.append(f"p95 {seconds_text(slowest)}")
-    if seen.crashes > 1:  # the emoji stands for one
-        parts.append(f"{seen.crashes} crashes")
-    if seen.refused:
-        parts.append(_refused_text(seen, session))
-    if seen.unanswered:
-        parts.append(f"{seen.unanswered} unanswered")
+    if info.crashes > 1:  # the emoji stands for one
+        parts.append(f"{info.crashes} crashes")
+    if info.refused:
+        parts.append(_refused_text(info, session))
+    if info.unanswered:
+        parts.append(f"{info.unanswered} unanswered")
     main = session.main
     label = f"{main.label}{f' {main.path}' if main.path and main.module else ''}" if main is not None else session.label
     return " · ".join([*filter(None, parts), shortened(label), f"session {session.number}"])
 
 
-def _refused_text(seen: SocketInfo, session: Session) -> str:
+def _refused_text(info: SocketInfo, session: Session) -> str:
     """How many joins were refused, and why, as far as it is known of this socket."""
     if len(session.sockets) == 1 and session.refusals:
         return f"refused: {', '.join(shortened(reason) for reason in list(session.refusals)[:2])}"
-    return f"{seen.refused} join{'' if seen.refused == 1 else 's'} refused"
+    return f"{info.refused} join{'' if info.refused == 1 else 's'} refused"
 
 
-def event_line(note: FrameInfo) -> str:
+def event_line(info: FrameInfo) -> str:
     """One event in the terminal: view, event, round trip, diff bytes."""
-    event = note.push
-    if event is None:
-        return note.summary
-    diff = f"  diff {size_text(event.diff_size)}" if event.diff_size else ""
-    end = "" if event.outcome == "ok" else f"  {event.outcome}"
-    detail = f"  {shortened(event.detail)}" if event.detail else ""
-    name = f"{event.type} {json.dumps(shortened(event.name), ensure_ascii=False)}" if event.type else event.kind
-    return f"{shortened(event.view)}  {name}  {seconds_text(event.round_trip)}{diff}{end}{detail}"
+    push = info.push
+    if push is None:
+        return info.summary
+    diff = f"  diff {size_text(push.diff_size)}" if push.diff_size else ""
+    end = "" if push.outcome == "ok" else f"  {push.outcome}"
+    detail = f"  {shortened(push.detail)}" if push.detail else ""
+    name = f"{push.type} {json.dumps(shortened(push.name), ensure_ascii=False)}" if push.type else push.kind
+    return f"{shortened(push.view)}  {name}  {seconds_text(push.round_trip)}{diff}{end}{detail}"

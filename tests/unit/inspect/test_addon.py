@@ -37,7 +37,7 @@ from livegate.settings import FrameLog
 
 
 def session_of(flow: http.HTTPFlow) -> Session | None:
-    channels = recorder.channels_of(flow)
+    channels = recorder.socket_of(flow)
     return channels.session if channels is not None else None
 
 
@@ -81,7 +81,7 @@ def test_the_view_is_chosen_by_itself_for_phoenix_and_for_nothing_else(inspector
     plain = Browser(inspector, path="/socket")
     message = plain.say({"a": 1})
     assert contentviews.prettify_message(message, plain.flow).view_name != "LiveView"
-    assert recorder.note_of(message) is None
+    assert recorder.frame_info_of(message) is None
     view = LiveViewContentview(inspector.redactor)
     with pytest.raises(ValueError, match="not a frame"):
         view.prettify(b"", Metadata())
@@ -289,7 +289,7 @@ def test_only_so_many_long_polls_are_followed(monkeypatch: pytest.MonkeyPatch) -
         flow.request.path = "/live/longpoll?vsn=2.0.0"
         flow.response = http.Response.make(200, json.dumps({"status": 410, "token": str(number)}))
         made.exchange(flow)
-    kept = [socket.channels.info.closed_at is None for socket in made._longpolls._by_token.values()]
+    kept = [socket.tracker.info.closed_at is None for socket in made._longpolls._by_token.values()]
     assert kept == [True, True]
 
 
@@ -297,12 +297,12 @@ def test_only_so_many_long_polls_are_followed(monkeypatch: pytest.MonkeyPatch) -
 def test_channels_are_found_on_a_path_of_ones_own_by_their_first_join(inspector: LiveViewInspector, path: str) -> None:
     browser = Browser(inspector, path=path)
     browser.say({"hello": "from the app"}, up=False)
-    note = recorder.note_of(browser.say(["3", "3", "room:a", "phx_join", {}]))
+    note = recorder.frame_info_of(browser.say(["3", "3", "room:a", "phx_join", {}]))
     assert note is not None
     assert note.summary == "join room:a (#3)"
     old = Browser(inspector, path="/chat")
     joined = old.say({"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"})
-    found = recorder.note_of(joined)
+    found = recorder.frame_info_of(joined)
     assert found is not None
     assert found.summary == "join room:a (#1)"
 
@@ -313,21 +313,21 @@ def test_channels_are_found_on_a_path_of_ones_own_by_their_first_join(inspector:
 )
 def test_what_only_looks_like_a_join_makes_no_channels(inspector: LiveViewInspector, first: Any) -> None:
     browser = Browser(inspector, path="/chat")
-    assert recorder.note_of(browser.say(first)) is None
-    assert recorder.note_of(browser.say(["3", "3", "room:a", "phx_join", {}])) is None
+    assert recorder.frame_info_of(browser.say(first)) is None
+    assert recorder.frame_info_of(browser.say(["3", "3", "room:a", "phx_join", {}])) is None
 
 
 def test_a_socket_on_which_the_app_alone_speaks_is_none_of_phoenix(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector, path="/ticker")
     for number in range(recorder.MAX_UNDECODABLE + 1):
         browser.say({"n": number}, up=False)
-    assert recorder.note_of(browser.say(["3", "3", "room:a", "phx_join", {}])) is None
+    assert recorder.frame_info_of(browser.say(["3", "3", "room:a", "phx_join", {}])) is None
 
 
 def test_a_socket_that_speaks_something_else_is_left_alone_after_a_few_frames(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector)
     messages = [browser.say({"n": number}) for number in range(recorder.MAX_UNDECODABLE + 5)]
-    notes = [recorder.note_of(message) is not None for message in messages]
+    notes = [recorder.frame_info_of(message) is not None for message in messages]
     assert notes == [True] * recorder.MAX_UNDECODABLE + [False] * 5
     assert session_of(browser.flow) is None
     browser.close()
@@ -335,7 +335,7 @@ def test_a_socket_that_speaks_something_else_is_left_alone_after_a_few_frames(in
     late.session()
     for number in range(recorder.MAX_UNDECODABLE + 5):
         late.say({"n": number})
-    assert recorder.note_of(late.say({"n": 0})) is not None, "it has spoken Phoenix before"
+    assert recorder.frame_info_of(late.say({"n": 0})) is not None, "it has spoken Phoenix before"
 
 
 def test_old_notes_keep_their_sentence_only(inspector: LiveViewInspector) -> None:
@@ -343,7 +343,7 @@ def test_old_notes_keep_their_sentence_only(inspector: LiveViewInspector) -> Non
     first, *_ = browser.session()
     for number in range(recorder.DETAILED_FRAMES):
         browser.say([None, str(100 + number), "phoenix", "heartbeat", {}])
-    note = recorder.note_of(first)
+    note = recorder.frame_info_of(first)
     assert note is not None
     assert (note.frame, note.summary) == (None, "join /count (#4)")
     assert _prettified(inspector, browser.flow, first).startswith("▲ join /count (#4)\n")
@@ -356,7 +356,7 @@ def test_of_all_sockets_together_only_the_last_notes_are_full(
     first, *_ = Browser(inspector).session()
     other = Browser(inspector)
     last = [other.say([None, str(100 + number), "phoenix", "heartbeat", {}]) for number in range(10)]
-    notes = [recorder.note_of(message) for message in (first, *last)]
+    notes = [recorder.frame_info_of(message) for message in (first, *last)]
     assert [note is not None and note.frame is not None for note in notes] == [False] + [True] * 10
 
 

@@ -66,7 +66,7 @@ def test_a_reply_in_a_poll_that_is_answered_before_its_push_is_paired_with_it() 
     sending = poller.ask("T", 1.1, JOIN)
     poller.answer(waiting, 1.2, status=200, token="T", messages=[json.dumps(JOINED)])
     poller.answer(sending, 1.3, status=200)
-    assert [seen.note.summary for seen in poller.seen] == ["join /count (#4)", "joined /count, 113 B after 100 ms"]
+    assert [seen.info.summary for seen in poller.seen] == ["join /count (#4)", "joined /count, 113 B after 100 ms"]
     assert poller.session.main.state == "up"
 
 
@@ -76,7 +76,7 @@ def test_a_request_that_was_not_read_in_time_is_read_with_its_answer() -> None:
     poller.open()
     sending = poller.ask("T", 1.0, JOIN, read=False)
     poller.answer(sending, 1.1, status=200)
-    assert [seen.note.kind for seen in poller.seen] == ["join"]
+    assert [seen.info.kind for seen in poller.seen] == ["join"]
 
 
 def test_a_socket_without_a_request_ends_when_phoenix_ends_it() -> None:
@@ -151,7 +151,7 @@ def test_an_answer_of_somebody_else_opens_and_pairs_nothing() -> None:
     flow = poller.ask("T", 1.0, JOIN)
     flow.response = http.Response.make(502, b"Bad gateway")
     assert poller.recorder.exchange(flow) is None
-    assert [seen.note.kind for seen in poller.seen] == ["join"]
+    assert [seen.info.kind for seen in poller.seen] == ["join"]
     unknown = poller.ask("U", 1.0, JOIN)
     unknown.response = http.Response.make(502, b"Bad gateway")
     assert poller.recorder.exchange(unknown) is None

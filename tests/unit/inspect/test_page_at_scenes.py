@@ -4,7 +4,7 @@ import pytest
 from mitmproxy.test import taddons
 
 from livegate.inspect.addon import LiveViewInspector
-from livegate.inspect.session_documents import page_of
+from livegate.inspect.session_documents import page_html
 from livegate.observe.history.addon import History
 from livegate.phoenix.model import Session
 from livegate.redaction.redactor import Redactor
@@ -38,6 +38,6 @@ def test_the_page_of_a_genuine_session_is_the_browsers_own_at_every_step(name: s
             assert recording.page is not None, f"line {step.number}"
             compared += 1
             wrong += [f"line {step.number}: {each}" for each in differences(recording.page.html(), step.dom)]
-            assert recording.page.html() in page_of(session)
+            assert recording.page.html() in page_html(session)
     assert compared == sum(step.kind == "dom" for step in played.steps)
     assert not wrong, "\n".join([f"{len(wrong)} of {compared} differ", *wrong[:3]])

@@ -40,7 +40,7 @@ class Browser:
         self.flow.request.path = "/live/websocket?vsn=2.0.0"
 
     def _note(self, seen: ObservedFrame) -> None:
-        self.seen.append(seen.note.kind)
+        self.seen.append(seen.info.kind)
 
     def say(self, frame: Any, *, up: bool = False) -> WebSocketMessage:
         message = WebSocketMessage(Opcode.TEXT, up, json.dumps(frame).encode(), 1.0)
@@ -92,11 +92,11 @@ async def test_what_follows_a_large_frame_waits_and_the_loop_does_not(
     small = browser.say(diff("after"))
     await asyncio.to_thread(held.begun.wait, 10)
     assert browser.seen == ["join"]
-    assert recorder.note_of(large) is None
+    assert recorder.frame_info_of(large) is None
     held.may.set()
     await browser.read()
     assert browser.seen == ["join", "joined", "diff"]
-    assert recorder.note_of(small) is not None
+    assert recorder.frame_info_of(small) is not None
     assert browser.html == "<p>after</p>"
     assert browser.inspector.recorder.pending_reads(browser.flow) is None
 
@@ -179,7 +179,7 @@ def test_without_a_loop_everything_is_read_at_once() -> None:
     with taddons.context(inspector):
         browser = Browser(inspector)
         browser.say(JOIN, up=True)
-        assert recorder.note_of(browser.say(joined(LARGE))) is not None
+        assert recorder.frame_info_of(browser.say(joined(LARGE))) is not None
         assert inspector.websocket_end(browser.flow) is None
 
 
@@ -188,7 +188,7 @@ async def test_a_frame_that_is_too_large_is_not_read_at_all(browser: Browser, mo
     browser.say(JOIN, up=True)
     browser.say(joined())
     huge = browser.say(diff(5 * LARGE))
-    note = recorder.note_of(huge)
+    note = recorder.frame_info_of(huge)
     assert note is not None
     assert note.summary.startswith("not read: 320.0 KiB")
     browser.say(diff(LARGE))
@@ -203,7 +203,7 @@ def test_of_large_frames_only_a_few_bytes_stay_in_full(monkeypatch: pytest.Monke
     with taddons.context(inspector):
         browser = Browser(inspector)
         browser.say(JOIN, up=True)
-        notes = [recorder.note_of(browser.say(joined(LARGE))) for _ in range(5)]
+        notes = [recorder.frame_info_of(browser.say(joined(LARGE))) for _ in range(5)]
     kept = [note is not None and note.frame is not None for note in notes]
     assert kept[:3] == [False] * 3
     assert kept[-1]

@@ -40,7 +40,7 @@ class Person:
         seen = self.recorder.exchange(flow)
         if seen is None:
             return None
-        return seen.page or next((load for load in loads(self.recorder) if load.number == seen.number), None)
+        return seen.page or next((load for load in loads(self.recorder) if load.number == seen.session), None)
 
     def load(self, id_: str, path: str, at: float, sets: str = "") -> PageLoad:
         html = f'<div id="{id_}" data-phx-session="S"></div>'

@@ -35,18 +35,18 @@ class _BoundedFile(io.RawIOBase):
         if size > MAX_FLOW_BYTES:
             raise ValueError(f"it says that it has {size:,} bytes; at most {MAX_FLOW_BYTES:,} are read")
         pieces: list[bytes] = []
-        left = size
-        while left and (piece := self._file.read(min(left, 1024 * 1024))):
+        remaining = size
+        while remaining and (piece := self._file.read(min(remaining, 1024 * 1024))):
             pieces.append(piece)
-            left -= len(piece)
-        if left:
+            remaining -= len(piece)
+        if remaining:
             raise ValueError("the file ends within it")
         return b"".join(pieces)
 
 
 def flow_file_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[Line]:
     """Yield what a frame log would say of a file's flows. Raises ReadError with the number of the flow."""
-    made = FlowLines(contents)
+    flow_lines = FlowLines(contents)
     flows = iter(FlowReader(cast("BinaryIO", _BoundedFile(file))).stream())
     number = 0
     while True:
@@ -56,7 +56,7 @@ def flow_file_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[
             if flow is None:
                 return
             if isinstance(flow, http.HTTPFlow):
-                yield from made.lines_for(flow)
+                yield from flow_lines.lines_for(flow)
             else:
                 contents.other_flows += 1
         except ReadError:

@@ -31,9 +31,9 @@ EMPTY_ADDRESS = ("", 0)
 def har_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[Line]:
     """Yield what a frame log would say of a HAR file's entries. Raises ReadError with the number of the entry."""
     entries = _entries(file, path, contents)
-    made = FlowLines(contents)
+    flow_lines = FlowLines(contents)
     order = sorted(range(len(entries)), key=lambda index: (_start_time(entries[index]), index))
-    silent = 0
+    without_messages = 0
     for index in order:
         place = f"{path}: entry {index + 1} of {len(entries)}"
         entry = entries[index]
@@ -43,12 +43,13 @@ def har_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[Line]:
         if flow is None:
             contents.other_flows += 1  # such as data: and blob: URLs
             continue
-        silent += flow.websocket is not None and "_webSocketMessages" not in entry
-        yield from made.lines_for(flow)
-    if silent:
+        without_messages += flow.websocket is not None and "_webSocketMessages" not in entry
+        yield from flow_lines.lines_for(flow)
+    if without_messages:
+        sockets = f"{without_messages} WebSocket{'' if without_messages == 1 else 's'}"
         contents.warnings.append(
-            f"{path}: {silent} WebSocket{'' if silent == 1 else 's'} without messages (`_webSocketMessages`): "
-            "whatever wrote this file does not export them, or the tools were opened after the page"
+            f"{path}: {sockets} without messages (`_webSocketMessages`): the tool that wrote this file does not export "
+            "them, or was opened after the page"
         )
 
 
@@ -109,9 +110,9 @@ def _flow(entry: Line, place: str) -> http.HTTPFlow | None:
         )
     except (ValueError, TypeError, UnicodeError) as error:
         raise ReadError(f"{place}: request.url is not a URL: {url[:100]!r}") from error
-    took = entry.get("time")
+    duration = entry.get("time")
     started = _start_time(entry)
-    ended = started + (took / 1000 if isinstance(took, int | float) and 0 < took < MAX_SECONDS else 0.0)
+    ended = started + (duration / 1000 if isinstance(duration, int | float) and 0 < duration < MAX_SECONDS else 0.0)
     flow.request.timestamp_start = flow.request.timestamp_end = started
     flow.response = _response(entry.get("response"), started, ended)
     messages = entry.get("_webSocketMessages")

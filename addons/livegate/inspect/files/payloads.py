@@ -42,15 +42,15 @@ class PayloadFormatter:
         data, is_text = found
         if flow not in self._sockets:
             self._sockets[flow] = self._tracker.open(DEFAULT_URL, 0.0)
-        note = self._sockets[flow].read_frame(
+        info = self._sockets[flow].read_frame(
             data, text=is_text, from_client=line.get("dir") == "up", at=float(line.get("at") or 0)
         )
-        changes = changes_text(note.changes, self._redactor) if note.changes is not None else []
-        content = self._content(note, data, is_text).split("\n")
+        changes = changes_text(info.changes, self._redactor) if info.changes is not None else []
+        content = self._content(info, data, is_text).split("\n")
         return "\n".join([*map(escaped, changes), *(f"  {escaped(each)}" for each in content)])
 
-    def _content(self, note: FrameInfo, data: bytes, is_text: bool) -> str:
-        if not is_text or not isinstance(note.frame, Frame):
+    def _content(self, info: FrameInfo, data: bytes, is_text: bool) -> str:
+        if not is_text or not isinstance(info.frame, Frame):
             return raw_text(data, text=is_text, redactor=self._redactor)
         # As in the frame on the wire, only with room to read.
         shown = self._redactor.frame(data).decode("utf-8", "replace")

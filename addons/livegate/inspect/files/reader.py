@@ -78,8 +78,8 @@ def read_lines(
                 contents.count(line)
                 yield {**line, "n": number}
     except (OSError, EOFError, zlib.error) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ReadError(f"{path}: {why}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ReadError(f"{path}: {reason}") from error
 
 
 def _open(path: Path) -> BinaryIO:
@@ -168,14 +168,14 @@ def page_at(lines: Iterator[Line], number: int) -> str:
         if line.get("kind") == "open":
             sockets[flow] = tracker.open(str(line.get("url")), float(line.get("at") or 0))
         elif line.get("kind") == "frame":
-            channels = sockets.setdefault(flow, tracker.open("/live/websocket?vsn=2.0.0", 0.0))
-            _feed(channels, line)
+            socket = sockets.setdefault(flow, tracker.open("/live/websocket?vsn=2.0.0", 0.0))
+            _feed(socket, line)
         if line["n"] == number:
             return _page(sockets.get(flow), number)
     raise ReadError(f"there is no line {number}")
 
 
-def _feed(channels: SocketTracker, line: Line) -> None:
+def _feed(socket: SocketTracker, line: Line) -> None:
     data = line.get("data")
     if not isinstance(data, str):
         return
@@ -184,11 +184,11 @@ def _feed(channels: SocketTracker, line: Line) -> None:
         raw = data.encode() if text else base64.b64decode(data)
     except (binascii.Error, UnicodeEncodeError):
         return
-    channels.read_frame(raw, text=text, from_client=line.get("dir") == "up", at=float(line.get("at") or 0))
+    socket.read_frame(raw, text=text, from_client=line.get("dir") == "up", at=float(line.get("at") or 0))
 
 
-def _page(channels: SocketTracker | None, number: int) -> str:
-    session = channels.session if channels is not None else None
+def _page(socket: SocketTracker | None, number: int) -> str:
+    session = socket.session if socket is not None else None
     main = session.main if session is not None else None
     page = current_page(session) if session is not None else None
     if page is None:

@@ -103,9 +103,9 @@ class FlowLines:
         websocket = flow.websocket
         if websocket is None:
             return
-        recorded, websocket.messages = websocket.messages, []
+        messages, websocket.messages = websocket.messages, []
         self._logger.websocket_start(flow)
-        for message in recorded:
+        for message in messages:
             _repair(message)
             websocket.messages.append(message)  # one by one: the inspector looks at how many there were
             self._recorder.message(flow, message)

@@ -8,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 
 from livegate.inspect.frame_log.writer import FrameLogWriter, Line, frame_line
-from livegate.inspect.recorder import ObservedExchange, ObservedFrame, Recorder, channels_of, note_of
+from livegate.inspect.recorder import ObservedExchange, ObservedFrame, Recorder, frame_info_of, socket_of
 from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog
@@ -79,15 +79,15 @@ class FrameLogger:
 
     def log_message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> None:
         """Log one message of a WebSocket that is none of Phoenix's; a frame of Phoenix is logged when it was read."""
-        if self.writer is not None and channels_of(flow) is None and note_of(message) is None:
+        if self.writer is not None and socket_of(flow) is None and frame_info_of(message) is None:
             self.writer.put(_unread_frame_line(message, flow.id), message.content, text=message.is_text)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         websocket = flow.websocket
         if self.writer is None or websocket is None:
             return
-        channels = channels_of(flow)
-        line = {"kind": "close", "at": websocket.timestamp_end, "flow": flow.id, "session": _session_number(channels)}
+        socket = socket_of(flow)
+        line = {"kind": "close", "at": websocket.timestamp_end, "flow": flow.id, "session": _session_number(socket)}
         reason = self._redactor.text(websocket.close_reason or "")
         by = "client" if websocket.closed_by_client else "server"
         self.writer.put(line | {"code": websocket.close_code, "reason": reason, "by": by})
@@ -97,7 +97,7 @@ class FrameLogger:
     def _log_frame(self, seen: ObservedFrame) -> None:
         """Log a frame of Phoenix."""
         if self.writer is not None:
-            line = frame_line(seen.note, seen.channels.info.id)
+            line = frame_line(seen.info, seen.socket.info.id)
             if seen.flow.websocket is None:
                 line["via"] = seen.flow.id
             self.writer.put(line, seen.data, text=seen.text)
@@ -105,25 +105,25 @@ class FrameLogger:
     def _log_exchange(self, seen: ObservedExchange) -> None:
         if self.writer is None:
             return
-        found, polled = seen.exchange, seen.polled
-        line: dict[str, Any] = {"kind": "http", "at": found.at, "session": seen.number, "flow": found.id}
-        line |= {"method": found.method, "url": self._url(seen.flow), "status": found.status}
-        line |= {"ms": round(found.seconds * 1000, 3), "size": found.size}
+        exchange, longpoll = seen.exchange, seen.longpoll
+        line: dict[str, Any] = {"kind": "http", "at": exchange.at, "session": seen.session, "flow": exchange.id}
+        line |= {"method": exchange.method, "url": self._url(seen.flow), "status": exchange.status}
+        line |= {"ms": round(exchange.seconds * 1000, 3), "size": exchange.size}
         if seen.page is not None:
             line["views"] = seen.page.topics
         self.writer.put(line)
-        if polled is not None and polled.replaced is not None:
-            self._log_longpoll_end(polled.replaced)
-        if polled is not None and polled.opened:
-            self.writer.put(self._open_line(seen.flow, polled.at, "longpoll"))
+        if longpoll is not None and longpoll.replaced is not None:
+            self._log_longpoll_end(longpoll.replaced)
+        if longpoll is not None and longpoll.opened:
+            self.writer.put(self._open_line(seen.flow, longpoll.at, "longpoll"))
 
-    def _log_longpoll_end(self, channels: SocketTracker) -> None:
+    def _log_longpoll_end(self, socket: SocketTracker) -> None:
         """A long-poll socket has ended."""
-        seen = channels.info
+        info = socket.info
         if self.writer is not None:
-            line = {"kind": "close", "at": seen.closed_at, "flow": seen.id, "session": _session_number(channels)}
-            by = "client" if seen.closed_by == "client" else "server"
-            self.writer.put(line | {"code": seen.close_code, "reason": seen.close_reason, "by": by})
+            line = {"kind": "close", "at": info.closed_at, "flow": info.id, "session": _session_number(socket)}
+            by = "client" if info.closed_by == "client" else "server"
+            self.writer.put(line | {"code": info.close_code, "reason": info.close_reason, "by": by})
 
     def _open_line(self, flow: http.HTTPFlow, at: float, transport: str) -> Line:
         return {"kind": "open", "at": at, "flow": flow.id, "transport": transport, "url": self._url(flow)}
@@ -132,8 +132,8 @@ class FrameLogger:
         return self._redactor.url(flow.request.pretty_url)
 
 
-def _session_number(channels: SocketTracker | None) -> int | None:
-    session = channels.session if channels is not None else None
+def _session_number(socket: SocketTracker | None) -> int | None:
+    session = socket.session if socket is not None else None
     return session.number if session is not None else None
 
 

@@ -132,23 +132,23 @@ def _open(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "ab")
 
 
-def frame_line(note: FrameInfo, flow_id: str) -> Line:
+def frame_line(info: FrameInfo, flow_id: str) -> Line:
     """The line of one frame, without its data."""
-    event = note.push
-    trip = event.round_trip if event is not None else None
+    push = info.push
+    trip = push.round_trip if push is not None else None
     return {
         "kind": "frame",
-        "at": note.at,
-        "session": note.session.number if note.session is not None else None,
+        "at": info.at,
+        "session": info.session.number if info.session is not None else None,
         "flow": flow_id,
-        "dir": "up" if note.from_client else "down",
-        "size": note.size,
-        "what": note.kind,
-        "text": note.summary,
-        "view": note.view.label if note.view is not None else None,
-        "event": event.name if event is not None else None,
-        "ref": event.ref if event is not None else None,
+        "dir": "up" if info.from_client else "down",
+        "size": info.size,
+        "what": info.kind,
+        "text": info.summary,
+        "view": info.view.label if info.view is not None else None,
+        "event": push.name if push is not None else None,
+        "ref": push.ref if push is not None else None,
         "ms": round(trip * 1000, 3) if trip is not None else None,
-        "outcome": event.outcome if event is not None else None,
-        "diff": note.diff_size,
+        "outcome": push.outcome if push is not None else None,
+        "diff": info.diff_size,
     }

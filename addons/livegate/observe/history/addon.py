@@ -8,7 +8,7 @@ from mitmproxy import http
 from mitmproxy.net.http import status_codes
 
 from livegate.http1.refusal import Refusal
-from livegate.inspect.recorder import MAX_PAGE_BYTES, ObservedExchange, ObservedFrame, Recorder, channels_of
+from livegate.inspect.recorder import MAX_PAGE_BYTES, ObservedExchange, ObservedFrame, Recorder, socket_of
 from livegate.observe.causes import Case
 from livegate.observe.history.incidents import IncidentFeed, unanswered_of
 from livegate.observe.history.recordings import RecordedFrame, RecordingStore
@@ -55,7 +55,7 @@ class History:
 
     def on_frame(self, seen: ObservedFrame) -> None:
         """A frame was understood."""
-        note = seen.note
+        note = seen.info
         session = note.session
         if session is None or not self.active:
             return
@@ -86,7 +86,7 @@ class History:
 
     def _record(self, session: Session, seen: ObservedFrame) -> None:
         """Keep a frame, and the page at it; most frames leave the page as it was."""
-        note = seen.note
+        note = seen.info
         recording = self.recordings.get_or_create(session.number)
         page = recording.page
         if page is None or (not note.from_client and note.view is not None):
@@ -94,22 +94,22 @@ class History:
         outcome = note.push.outcome if note.push is not None else None
         view = note.view.label if note.view is not None else None
         kept = RecordedFrame(
-            note, outcome, view, note.changes, page, seen.data, seen.text, seen.flow.id, seen.channels.info.id
+            note, outcome, view, note.changes, page, seen.data, seen.text, seen.flow.id, seen.socket.info.id
         )
         self.recordings.add_bytes(recording.add(kept))
 
     def on_exchange(self, seen: ObservedExchange) -> None:
         """An HTTP exchange of a tab went by."""
-        polled = seen.polled.replaced if seen.polled is not None else None
+        polled = seen.longpoll.replaced if seen.longpoll is not None else None
         exchange = exchange_of(seen.flow)
         if polled is not None and exchange is not None:
             self._record_close(seen.flow, exchange, polled, (polled.info.close_code or 1006, "backend", ""))
-        if not self.active or seen.number is None:
+        if not self.active or seen.session is None:
             return
         if seen.page is not None:
-            self._add_page(seen.number, seen.flow)
-        if seen.number in self._sessions:
-            self._changed(seen.number)
+            self._add_page(seen.session, seen.flow)
+        if seen.session in self._sessions:
+            self._changed(seen.session)
 
     def _add_page(self, number: int, flow: http.HTTPFlow) -> None:
         """Note how the page of a session looks."""
@@ -195,7 +195,7 @@ class History:
         by = socket_stats(exchange, websocket).closed_by
         code = websocket.close_code or 1006
         self.time_series.add_close(code, by)
-        self._record_close(flow, exchange, channels_of(flow), (code, by, websocket.close_reason or ""))
+        self._record_close(flow, exchange, socket_of(flow), (code, by, websocket.close_reason or ""))
 
     def _record_close(
         self, flow: http.HTTPFlow, exchange: Exchange, channels: SocketTracker | None, end: tuple[int, str, str]

@@ -196,7 +196,7 @@ class Metrics:
 
     def on_frame(self, seen: ObservedFrame) -> None:
         """A frame of a LiveView session was understood."""
-        note, event = seen.note, seen.note.push
+        note, event = seen.info, seen.info.push
         if note.kind in _INCIDENTS:
             self._child(self._liveview.incidents, _route(seen.flow), note.kind).inc()
         elif note.kind == "joined":

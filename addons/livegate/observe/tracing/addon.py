@@ -9,7 +9,7 @@ import time
 from mitmproxy import ctx, http
 from mitmproxy.net.http import status_codes
 
-from livegate.inspect.recorder import ObservedExchange, ObservedFrame, Recorder, channels_of
+from livegate.inspect.recorder import ObservedExchange, ObservedFrame, Recorder, socket_of
 from livegate.mitm.hook_table import Idling, table_of
 from livegate.observe.metrics.addon import route_of
 from livegate.observe.metrics.labels import METHODS
@@ -179,12 +179,12 @@ class Tracing(Idling):
         if exchange is None or self._spans is None:
             return  # of a file that was loaded
         upgrade = traced.request.context if traced is not None and traced.request.recorded else None
-        self._spans.on_frame(seen.note, seen.channels.info, route_of(exchange), upgrade)
+        self._spans.on_frame(seen.info, seen.socket.info, route_of(exchange), upgrade)
 
     def _on_exchange(self, seen: ObservedExchange) -> None:
         traced = _trace_of(seen.flow)
         if traced is not None:
-            traced.session, traced.is_page = seen.number, seen.page is not None
+            traced.session, traced.is_page = seen.session, seen.page is not None
 
     # Hooks
 
@@ -200,7 +200,7 @@ class Tracing(Idling):
             self._end_request(flow, exchange, failure.status if failure else 0, failure.reason if failure else "lost")
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
-        exchange, websocket, channels = exchange_of(flow), flow.websocket, channels_of(flow)
+        exchange, websocket, channels = exchange_of(flow), flow.websocket, socket_of(flow)
         if exchange is None or websocket is None or channels is None or self._spans is None:
             return
         report = socket_stats(exchange, websocket)
