@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livegate.phoenix.rendered.changes import wire_value
-from livegate.phoenix.rendered.entries import CHUNK, PersistentVector
+from livegate.phoenix.rendered.persistent_vector import CHUNK, PersistentVector
 from livegate.phoenix.rendered.tree import Tree
 
 

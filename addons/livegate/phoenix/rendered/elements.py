@@ -1,4 +1,4 @@
-"""Finds the elements that views stand in, in HTML that may hold anything; for `page`."""
+"""Finds the container elements of LiveViews in arbitrary HTML; used by `sessions.page`."""
 
 import html as html_text
 import re
@@ -11,17 +11,17 @@ _TOKEN = re.compile(
       (?P<inside>(?:[^>=]++|=\s*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z))?+)*+)(?:>|\Z)""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
-"""A comment or a tag. One that is not closed goes on to the end, as in a browser: so the text is read once only."""
+"""A comment or a tag. An unclosed one ends with the text, as in a browser; so the scan is linear."""
 _ATTRIBUTE = re.compile(r"""([^\s=/>"'][^\s=/>]*+)(?:\s*+=\s*+(?:"([^"]*+)"?+|'([^']*+)'?+|([^\s>]++)))?+""")
-_RAW = {
+_RAW_TEXT_END = {
     name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE)
     for name in ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes")
 }
-"""Ends of the elements in which tags are text (HTML Standard, section 13.2.5)."""
+"""End tags of the elements whose content is text (HTML Standard, section 13.2.5)."""
 
 
 def view_elements(html: str) -> Iterator[tuple[str, int]]:
-    """Yield the id of each element with `data-phx-session`, and where its content begins. O(len(html)) for any text."""
+    """Yield the id of each element with `data-phx-session` and the offset of its content. O(len(html)) for any text."""
     if SESSION not in html:
         return
     at = 0
@@ -33,7 +33,7 @@ def view_elements(html: str) -> Iterator[tuple[str, int]]:
         id_ = _id_of_view(token["inside"]) if SESSION in token["inside"] else None
         if id_ is not None and html[at - 1] == ">":
             yield id_, at
-        end = _RAW.get(tag.lower())
+        end = _RAW_TEXT_END.get(tag.lower())
         if end is not None:
             closed = end.search(html, at)
             if closed is None:
@@ -42,9 +42,9 @@ def view_elements(html: str) -> Iterator[tuple[str, int]]:
 
 
 def _id_of_view(inside: str) -> str | None:
-    """The id of a tag; None when it has none, or when `data-phx-session` is only part of another attribute."""
-    found: dict[str, str] = {}
+    """Return the id of a tag; None if it has none, or if `data-phx-session` is only part of another attribute."""
+    attributes: dict[str, str] = {}
     for match in _ATTRIBUTE.finditer(inside):
         name, *values = match.groups()
-        found.setdefault(name.lower(), next((value for value in values if value is not None), ""))
-    return html_text.unescape(found["id"]) if SESSION in found and found.get("id") else None
+        attributes.setdefault(name.lower(), next((value for value in values if value is not None), ""))
+    return html_text.unescape(attributes["id"]) if SESSION in attributes and attributes.get("id") else None

@@ -1,8 +1,7 @@
-"""A rendered tree as HTML."""
+"""Writes a rendered tree as HTML, as `Rendered.toString` of phoenix_live_view's rendered.js does."""
 
 from typing import Any
 
-from livegate.phoenix.rendered.entries import PersistentVector
 from livegate.phoenix.rendered.nodes import (
     STATICS,
     STREAM,
@@ -15,24 +14,26 @@ from livegate.phoenix.rendered.nodes import (
     entries_of,
     is_comprehension,
 )
+from livegate.phoenix.rendered.persistent_vector import PersistentVector
 
 MAX_HTML_CHARACTERS = 8 * 1024 * 1024
+"""Characters of a page. A longer one raises TreeError, because components may be repeated without limit."""
 
 
 class Renderer:
-    """Writes one page, or a part of one."""
+    """Writer of one page, or of a part of one."""
 
     def __init__(self, components: dict[int, Node], generation: int, *, streams: bool) -> None:
-        """`streams`: with all items that the browser has; otherwise only those that came last, as the client does."""
+        """`streams`: write all items that the browser has, instead of those of the last diff as the client does."""
         self._components = components
         self._generation = generation
         self._streams = streams
         self._output: list[str] = []
         self._size = 0
-        self._within: list[int] = []
+        self._open_components: list[int] = []
 
     def html(self, value: object) -> str:
-        """The HTML of a node, a component's number or a text. Raises TreeError."""
+        """Return the HTML of a node, of a component by its number, or of a text. Raises TreeError."""
         self._value(value, 0)
         return "".join(self._output)
 
@@ -56,17 +57,17 @@ class Renderer:
     def _component(self, cid: int, depth: int) -> None:
         node = self._components.get(cid)
         if node is None:
-            raise TreeError(f"component {cid} is not there")
-        if cid in self._within:
-            raise TreeError(f"component {cid} is within itself")
-        self._within.append(cid)
+            raise TreeError(f"component {cid} does not exist")
+        if cid in self._open_components:
+            raise TreeError(f"component {cid} contains itself")
+        self._open_components.append(cid)
         self._node(node, depth)
-        self._within.pop()
+        self._open_components.pop()
 
     def _node(self, node: Node, depth: int) -> None:
         statics = node.get(STATICS)
         if not isinstance(statics, list):
-            raise TreeError("a node without statics")
+            raise TreeError("a node has no statics")
         if not is_comprehension(node):
             self._interleave(statics, node, depth)
             return

@@ -1,27 +1,27 @@
-"""How much a rendered tree holds: what is in it now, however much went by to make it."""
+"""Estimates the memory of a rendered tree, for the bound on all trees together (`SessionLimits.tree_bytes`)."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from livegate.phoenix.rendered.entries import PersistentVector
-from livegate.phoenix.rendered.items import StreamItems
+from livegate.phoenix.rendered.persistent_vector import PersistentVector
+from livegate.phoenix.rendered.stream_items import StreamItems
 
 VALUE_BYTES = 8
-"""What a value takes besides its text, about."""
+"""Estimated bytes of a value besides its text."""
 
 
 def estimate_bytes(values: Iterable[Any]) -> int:
-    """Bytes of some values of a tree, about; statics that several nodes share count once. O(what they hold)."""
+    """Return the estimated bytes of some values of a tree. Statics that several nodes share count once. O(values)."""
     size = 0
     shared: set[int] = set()
     rest: list[Any] = [[*values]]
     while rest:
-        within = rest.pop()
-        for value in within.values() if within.__class__ is dict else within:
+        container = rest.pop()
+        for value in container.values() if container.__class__ is dict else container:
             size += VALUE_BYTES
             if value.__class__ is str:
                 size += len(value)
-            elif value.__class__ is list:  # statics, or entries of their own
+            elif value.__class__ is list:  # statics, or the entries of a `d`
                 if id(value) not in shared:
                     shared.add(id(value))
                     rest.append(value)

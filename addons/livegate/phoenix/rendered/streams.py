@@ -1,4 +1,4 @@
-"""Streams: the server sends what is new and forgets it; the browser keeps the items, and so do we."""
+"""Streams (Phoenix.LiveView.stream/4): parses the update in a diff and applies it to the items of the browser."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
-from livegate.phoenix.rendered.entries import PersistentVector
-from livegate.phoenix.rendered.items import EMPTY, StreamEdit, StreamItems
 from livegate.phoenix.rendered.nodes import STATICS, Node, TreeError, is_comprehension
+from livegate.phoenix.rendered.persistent_vector import PersistentVector
+from livegate.phoenix.rendered.stream_items import EMPTY, StreamEdit, StreamItems
 
 MAX_ITEMS = 20_000
+"""Items of one stream. A longer one raises TreeError, so that the page is dropped."""
 MAX_TAG_PARTS, MAX_TAG_DEPTH = 256, 20
-"""So many statics and dynamics, so deep, are read for the id of an item."""
+"""Statics and dynamics read, and levels descended, to find the id of an item's first tag."""
 _ID = re.compile(r"""(?<![\w-])id=["']?([^"'\s>]+)""")
 
 
 class Insert(NamedTuple):
-    """Where an item goes: `at` an index, -1 at the end; `limit` keeps so many at the start, negative at the end."""
+    """Place of an item. `at` is an index, -1 the end; `limit` keeps items at the start, a negative one at the end."""
 
     id: str
     at: int
@@ -27,31 +28,31 @@ class Insert(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StreamUpdate:
-    """What a diff says of a stream, in whichever version's form."""
+    """Update of one stream by a diff, whichever version's form it has."""
 
     ref: str | None
     inserts: tuple[Insert, ...]
     deletes: tuple[str, ...]
     reset: bool
     ordered: bool = True
-    """Whether the inserts come in the order of the entries: those of an object do not."""
+    """Whether the inserts are in the order of the entries. Those of an object are not."""
 
 
 @dataclass(slots=True)
 class StreamEffect:
-    """What orders have done to the items of streams, by DOM id."""
+    """Effect of updates on the items of all streams, by DOM id."""
 
     inserted: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     limited: int = 0
-    """Items that a limit has dropped."""
+    """Items that a `limit` removed."""
 
 
 def parse_update(value: object) -> StreamUpdate:
-    """Read the `stream` of a comprehension, of LiveView 0.18.16 to 1.2. Raises TreeError."""
+    """Parse the `stream` of a comprehension, LiveView 0.18.16 to 1.2. Raises TreeError."""
     if not isinstance(value, list) or len(value) < 2:
-        raise TreeError("a stream that is no list")
+        raise TreeError("a stream is not a list")
     if isinstance(value[0], dict):  # 0.18: no ref, {id: at}
         return StreamUpdate(None, _inserts(value[0]), _ids(value[1]), reset=False, ordered=False)
     deletes = value[2] if len(value) > 2 else []
@@ -60,13 +61,13 @@ def parse_update(value: object) -> StreamUpdate:
 
 
 def stream_ref(value: object) -> str | None:
-    """The ref of a stream whose orders could be read."""
+    """Return the ref of a stream that `parse_update` accepted; None for 0.18."""
     return None if not isinstance(value, list) or isinstance(value[0], dict) else str(value[0])
 
 
 def _ids(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise TreeError("a stream whose deletes are no list of ids")
+        raise TreeError("the deletes of a stream are not a list of ids")
     return tuple(value)
 
 
@@ -76,13 +77,13 @@ def _inserts(value: object) -> tuple[Insert, ...]:
     elif isinstance(value, list):
         rows = value
     else:
-        raise TreeError("a stream whose inserts are neither list nor object")
+        raise TreeError("the inserts of a stream are neither list nor object")
     return tuple(_insert(row) for row in rows)
 
 
 def _insert(row: object) -> Insert:
     if not isinstance(row, list) or len(row) < 2 or not isinstance(row[0], str) or not isinstance(row[1], int):
-        raise TreeError("an insert into a stream that has no id and place")
+        raise TreeError("an insert into a stream has no id or no index")
     limit = row[2] if len(row) > 2 and isinstance(row[2], int) else None
     return Insert(row[0], row[1], limit, update_only=len(row) > 3 and bool(row[3]))
 
@@ -94,12 +95,10 @@ def apply_update(
     id_of: Callable[[Any], str | None],
     effect: StreamEffect,
 ) -> StreamItems:
-    """The items of a stream once the orders were followed; `id_of` reads an entry's DOM id. Raises TreeError.
+    """Return the items of a stream after an update, and add what changed to `effect`. Raises TreeError.
 
-    What that did is added to `effect`.
-
-    An entry comes at the place of its order, and so has its id (1.0 on): reading the id is dear, and only done where
-    the two do not agree, or where the orders came as an object, whose order is not that of the entries.
+    `id_of` reads the DOM id of an entry from its HTML. That is expensive, so it is called only if an entry does not
+    contain the id of the insert at its index, or if the inserts have no order.
     """
     if not entries and not update.deletes and not update.reset:
         return items
@@ -113,7 +112,7 @@ def apply_update(
     in_order = update.ordered and len(inserts) == len(entries)
     for number, entry in enumerate(entries):
         insert = inserts[number] if number < len(inserts) else None
-        if not in_order or insert is None or not _names(entry, insert.id):
+        if not in_order or insert is None or not _contains_id(entry, insert.id):
             if by_id is None:
                 by_id = {each.id: each for each in inserts}
             insert = by_id.get(id_of(entry) or "", insert)
@@ -124,8 +123,8 @@ def apply_update(
     return edit.finish()
 
 
-def _names(entry: Any, id_: str) -> bool:
-    """Whether the first text of an entry has the id in it."""
+def _contains_id(entry: Any, id_: str) -> bool:
+    """Return whether the first text of an entry contains the id."""
     first = entry[0] if isinstance(entry, list) and entry else entry.get("0") if isinstance(entry, dict) else None
     return isinstance(first, str) and id_ in first
 
@@ -146,9 +145,9 @@ def _put(edit: StreamEdit, insert: Insert, entry: Any, effect: StreamEffect) -> 
 
 
 def first_dom_id(node: Node, components: dict[int, Node]) -> str | None:
-    """The DOM id of a node: that of its first tag, which may be within a component. None when there is none.
+    """Return the id of a node's first tag, which may be in a component; None if it has none.
 
-    Reads little further than that tag: MAX_TAG_PARTS parts at most.
+    Reads at most MAX_TAG_PARTS parts.
     """
     parts = []
     for part in islice(_texts(node, components, 0), MAX_TAG_PARTS):
@@ -160,7 +159,7 @@ def first_dom_id(node: Node, components: dict[int, Node]) -> str | None:
 
 
 def _texts(value: Any, components: dict[int, Node], depth: int) -> Iterator[str]:
-    """What a value begins with, in the order of its HTML."""
+    """Yield the texts of a value in the order of its HTML, up to the first comprehension."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = components.get(value)
     if not isinstance(value, dict):

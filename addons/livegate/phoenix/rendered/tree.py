@@ -1,4 +1,4 @@
-"""The page that a LiveView shows: joined once, then changed by diffs; as HTML at any moment."""
+"""Rendered tree of one LiveView: created by a join, changed by diffs, written as HTML at any moment."""
 
 from typing import Any, Self
 
@@ -13,12 +13,13 @@ from livegate.phoenix.rendered.size import estimate_bytes
 __all__ = ["Tree", "TreeError"]
 
 MAX_COMPONENTS = 20_000
-_BESIDE = frozenset({TEMPLATES, COMPONENTS})
-"""What stands at the top of a diff without changing the root."""
+"""Components of one view. More raise TreeError, so that the page is dropped."""
+_NOT_ROOT = frozenset({TEMPLATES, COMPONENTS})
+"""Top-level keys of a diff that do not change the root."""
 GROWTH, SLACK_BYTES = 1.25, 2048
-"""What a tree holds is counted anew when it may be so much more than it was: a byte that comes costs a few at most."""
+"""A tree is measured again when diffs may have grown it by this factor, so that measuring costs O(1) per byte sent."""
 LARGE_BYTES, LARGE_GROWTH = 32 * 1024, 4
-"""Large diffs take long enough to merge: counting waits for a smaller one, unless nothing but large ones comes."""
+"""Factor after a diff of at least LARGE_BYTES: measuring waits for a smaller one, because merging took long already."""
 
 
 class Tree(Struct, gc=False):
@@ -29,35 +30,35 @@ class Tree(Struct, gc=False):
     title: str | None
     generation: int
     size: int = 0
-    """Bytes that it holds, about; never much less, and up to LARGE_GROWTH times as many while large diffs come."""
+    """Estimated bytes in memory: never much too low, and up to LARGE_GROWTH times too high while large diffs come."""
     measured: int = 0
-    """Bytes that it held when it was counted."""
+    """Estimated bytes when it was last measured."""
 
     @classmethod
     def join(cls, rendered: object) -> Self:
-        """The tree of a join's `rendered`. Raises TreeError."""
+        """Return the tree of a join's `rendered`. Raises TreeError."""
         tree = cls({}, {}, None, 0)
         tree.merge(rendered)
         if STATICS not in tree.root:
-            raise TreeError("a page without statics")
+            raise TreeError("a page has no statics")
         return tree
 
     def snapshot(self) -> "Tree":
-        """The tree as it is now, at no cost: what comes later does not change it."""
+        """Return the tree as it is now, in O(1). Later diffs do not change the snapshot."""
         return Tree(self.root, self.components, self.title, self.generation)
 
     def replace_with(self, other: "Tree") -> None:
-        """Take over what was made of a copy of this tree."""
+        """Take over the state of `other`, which was merged from a snapshot of this tree."""
         self.root, self.components = other.root, other.components
         self.title, self.generation = other.title, other.generation
 
-    def unchanged_since(self, copy: "Tree") -> bool:
-        """Whether nothing has come since the copy was made."""
-        return self.generation == copy.generation and self.root is copy.root and self.components is copy.components
+    def unchanged_since(self, other: "Tree") -> bool:
+        """Return whether no diff was merged since the snapshot `other`."""
+        return self.generation == other.generation and self.root is other.root and self.components is other.components
 
     def add_size(self, size: int) -> None:
-        """Have `size` count a join or a diff of so many bytes, of which some took the place of others."""
-        if size >= self.size:  # counting costs about as much as the merge, and what is new is most of it
+        """Account for a join or diff of `size` bytes, some of which replaced others."""
+        if size >= self.size:  # measuring costs about as much as the merge, and most of the tree is new
             self.size = self.measured = self.size + size
             return
         self.size += size
@@ -66,9 +67,9 @@ class Tree(Struct, gc=False):
             self.size = self.measured = estimate_bytes((self.root, *self.components.values()))
 
     def merge(self, diff: object) -> Changes:
-        """Change the page as the client does. Raises TreeError, and is then what it was before."""
+        """Merge a diff as the client does. Raises TreeError and leaves the tree unchanged if it does not fit."""
         if not isinstance(diff, dict):
-            raise TreeError("a diff that is no object")
+            raise TreeError("a diff is not an object")
         try:
             return self._merge(diff)
         except RecursionError:
@@ -76,37 +77,37 @@ class Tree(Struct, gc=False):
 
     def _merge(self, diff: dict[str, Any]) -> Changes:
         changes = Changes()
-        rest = _taken_off(diff, changes)
-        given = _components(diff.get(COMPONENTS))
+        rest = _without_metadata(diff, changes)
+        diffs = _component_diffs(diff.get(COMPONENTS))
         generation = self.generation + 1
-        components = dict(self.components) if given else self.components
+        components = dict(self.components) if diffs else self.components
         merger = Merger(changes, components, generation)
-        made = {cid: merger.component(cid, given, self.components) for cid in given}
-        components.update(made)
+        merged = {cid: merger.component(cid, diffs, self.components) for cid in diffs}
+        components.update(merged)
         if len(components) > MAX_COMPONENTS:
             raise TreeError(f"more than {MAX_COMPONENTS} components")
         if STATICS in rest:
             root = merger.build(self.root, rest, None, 0)
             changes.add((), self.root or None, root)
         else:
-            root = merger.merge(self.root, rest, (), None, 0) if rest.keys() - _BESIDE else self.root
+            root = merger.merge(self.root, rest, (), None, 0) if rest.keys() - _NOT_ROOT else self.root
         merger.finish()
-        if given:
-            changes.components = frozenset(given)
+        if diffs:
+            changes.components = frozenset(diffs)
         self.root, self.components, self.generation = root, components, generation
         if changes.title is not None:
             self.title = changes.title
         return changes
 
     def html(self, *, streams: bool = True) -> str:
-        """The page. `streams=False`: of streams only what came last, as the client's own renderer has it.
+        """Return the page. With `streams=False` only the stream items of the last diff, as the client's renderer does.
 
-        Raises TreeError for what cannot be shown.
+        Raises TreeError if the page cannot be rendered.
         """
         return self._rendered(self.root, streams=streams)
 
     def component_html(self, cid: int, *, streams: bool = True) -> str:
-        """One component. Raises TreeError."""
+        """Return the HTML of one component. Raises TreeError."""
         return self._rendered(cid, streams=streams)
 
     def _rendered(self, value: object, *, streams: bool) -> str:
@@ -116,13 +117,13 @@ class Tree(Struct, gc=False):
             raise TreeError("nested too deeply") from None
 
     def delete_components(self, cids: list[int]) -> None:
-        """The client has told that these are gone."""
-        gone = set(cids)
-        self.components = {cid: node for cid, node in self.components.items() if cid not in gone}
+        """Remove the components that the client reported as destroyed."""
+        destroyed = set(cids)
+        self.components = {cid: node for cid, node in self.components.items() if cid not in destroyed}
 
 
-def _taken_off(diff: dict[str, Any], changes: Changes) -> dict[str, Any]:
-    """What stands at the top of a diff without being part of the tree: title, events, reply."""
+def _without_metadata(diff: dict[str, Any], changes: Changes) -> dict[str, Any]:
+    """Move title, events and reply of a diff to `changes`; return the rest, which is part of the tree."""
     rest = dict(diff)
     title = rest.pop("t", None)
     changes.title = title if isinstance(title, str) else None
@@ -135,15 +136,15 @@ def _taken_off(diff: dict[str, Any], changes: Changes) -> dict[str, Any]:
     return rest
 
 
-def _components(value: object) -> dict[int, Node]:
-    """The components of a diff by number."""
+def _component_diffs(value: object) -> dict[int, Node]:
+    """Return the components of a diff by number. Raises TreeError."""
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise TreeError("components that are no object")
-    found: dict[int, Node] = {}
+        raise TreeError("components are not an object")
+    diffs: dict[int, Node] = {}
     for key, node in value.items():
         if not key.isascii() or not key.isdigit() or len(key) > 15 or not isinstance(node, dict):
-            raise TreeError("a component that has no number, or is no object")
-        found[int(key)] = node
-    return found
+            raise TreeError("a component has no number, or is not an object")
+        diffs[int(key)] = node
+    return diffs

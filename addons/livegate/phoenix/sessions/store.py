@@ -8,7 +8,7 @@ from livegate.phoenix.formatting import size_text
 from livegate.phoenix.incidents.log import IncidentLog
 from livegate.phoenix.model import ConnectInfo, HttpExchange, PageLoad, Push, Session, SessionLimits, SocketInfo, View
 from livegate.phoenix.page_html import csrf_of_url, read_page
-from livegate.phoenix.sessions.identity import EvidenceIndex, Key
+from livegate.phoenix.sessions.evidence import EvidenceIndex, Key
 from livegate.phoenix.sessions.modules import ModuleIndex
 from livegate.phoenix.tokens import is_signed
 from livegate.phoenix.topics import RANDOM_TOPIC

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from livegate.phoenix.rendered import items, streams
-from livegate.phoenix.rendered.items import EMPTY, StreamItems
+from livegate.phoenix.rendered import stream_items, streams
 from livegate.phoenix.rendered.nodes import TreeError
+from livegate.phoenix.rendered.stream_items import EMPTY, StreamItems
 from livegate.phoenix.rendered.streams import Insert, StreamEffect, StreamUpdate, first_dom_id
 from livegate.phoenix.rendered.tree import Tree
 
@@ -78,7 +78,7 @@ ORDERS = st.builds(
 @given(frames=st.lists(st.tuples(ORDERS, st.randoms(use_true_random=False), st.booleans()), max_size=12))
 @pytest.mark.parametrize("piece", [1, 2, 64])
 def test_a_stream_is_what_a_plain_list_would_be_and_older_ones_stay(piece: int, frames: list[Any]) -> None:
-    size, items.CHUNK = items.CHUNK, piece
+    size, stream_items.CHUNK = stream_items.CHUNK, piece
     try:
         kept, plain = EMPTY, ()
         older: list[tuple[StreamItems, Plain]] = []
@@ -96,7 +96,7 @@ def test_a_stream_is_what_a_plain_list_would_be_and_older_ones_stay(piece: int, 
             assert tuple(then) == expected
             assert len(then) == len(expected)
     finally:
-        items.CHUNK = size
+        stream_items.CHUNK = size
 
 
 def test_a_stream_is_changed_from_an_older_state_as_well() -> None:

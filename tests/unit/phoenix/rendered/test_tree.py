@@ -66,7 +66,7 @@ def test_components_are_linked_before_and_after_this_diff() -> None:
     assert changes.components == {1, 2, 3}
     assert "c1.0" in places(changes)
     tree.delete_components([3])
-    with pytest.raises(TreeError, match="component 3 is not there"):
+    with pytest.raises(TreeError, match="component 3 does not exist"):
         tree.html()
 
 
@@ -174,25 +174,25 @@ def test_a_stream_with_another_ref_starts_anew_and_items_without_ids_go_by_their
 @pytest.mark.parametrize(
     ("rendered", "reason"),
     [
-        (None, "no object"),
-        ([], "no object"),
-        ({}, "without statics"),
-        ({"s": "text"}, "no list of texts"),
-        ({"s": [1]}, "no list of texts"),
+        (None, "a diff is not an object"),
+        ([], "a diff is not an object"),
+        ({}, "has no statics"),
+        ({"s": "text"}, "not a list of texts"),
+        ({"s": [1]}, "not a list of texts"),
         ({"s": 0}, "not in the table"),
-        ({"s": [], "p": []}, "no table"),
-        ({"s": ["", ""], "0": [1]}, "a list where"),
-        ({"s": ["", ""], "0": {"s": [""], "d": 1}}, "d is no list"),
+        ({"s": [], "p": []}, "not a table"),
+        ({"s": ["", ""], "0": [1]}, "a list instead of"),
+        ({"s": ["", ""], "0": {"s": [""], "d": 1}}, "the d of a comprehension is not a list"),
         ({"s": ["", ""], "0": {"s": [""], "d": [1]}}, "neither list nor object"),
-        ({"s": ["", ""], "0": {"s": [""], "k": 1}}, "k is no object"),
-        ({"s": [""], "c": 1}, "components that are no object"),
+        ({"s": ["", ""], "0": {"s": [""], "k": 1}}, "the k of a comprehension is not an object"),
+        ({"s": [""], "c": 1}, "components are not an object"),
         ({"s": [""], "c": {"x": {}}}, "no number"),
-        ({"s": [""], "c": {"1": {"s": -2}}}, "component 2, which is not there"),
-        ({"s": [""], "c": {"1": {"s": 2}, "2": {"s": 1}}}, "linked to itself"),
+        ({"s": [""], "c": {"1": {"s": -2}}}, "component 2, which does not exist"),
+        ({"s": [""], "c": {"1": {"s": 2}, "2": {"s": 1}}}, "links to itself"),
         ({"s": [""], "c": {str(at): {"s": [""]} for at in range(20_001)}}, "more than 20000"),
-        ({"s": ["", ""], "0": {"s": [""], "d": [], "stream": 1}}, "no list"),
+        ({"s": ["", ""], "0": {"s": [""], "d": [], "stream": 1}}, "a stream is not a list"),
         ({"s": ["", ""], "0": {"s": [""], "d": [], "stream": [1, 2, 3]}}, "neither list nor object"),
-        ({"s": ["", ""], "0": {"s": [""], "d": [], "stream": [1, [[1, 2]], []]}}, "no id and place"),
+        ({"s": ["", ""], "0": {"s": [""], "d": [], "stream": [1, [[1, 2]], []]}}, "no id or no index"),
         ({"s": ["", ""], "0": {"s": [""], "d": [], "stream": [1, [], 3]}}, "list of ids"),
     ],
 )  # fmt: skip
@@ -204,14 +204,14 @@ def test_what_is_no_tree_is_an_error(rendered: object, reason: str) -> None:
 @pytest.mark.parametrize(
     ("diff", "reason"),
     [
-        ("x", "no object"),
-        ({"0": {"k": 1}}, "k is no object"),
-        ({"0": {"k": {}}}, "without a count"),
-        ({"0": {"k": {"kc": True}}}, "without a count"),
-        ({"0": {"k": {"0": 9, "kc": 1}}}, "from where none is"),
-        ({"0": {"k": {"0": "x", "kc": 1}}}, "from where none is"),
-        ({"0": {"k": {"0": [0, 1], "kc": 1}}}, "by what is no object"),
-        ({"1": [1]}, "a list where"),
+        ("x", "a diff is not an object"),
+        ({"0": {"k": 1}}, "the k of a comprehension is not an object"),
+        ({"0": {"k": {}}}, "has no count"),
+        ({"0": {"k": {"kc": True}}}, "has no count"),
+        ({"0": {"k": {"0": 9, "kc": 1}}}, "from an index without an entry"),
+        ({"0": {"k": {"0": "x", "kc": 1}}}, "from an index without an entry"),
+        ({"0": {"k": {"0": [0, 1], "kc": 1}}}, "the change of a moved entry"),
+        ({"1": [1]}, "a list instead of"),
     ],
 )
 def test_a_bad_diff_is_an_error_and_changes_nothing(diff: object, reason: str) -> None:
@@ -223,7 +223,7 @@ def test_a_bad_diff_is_an_error_and_changes_nothing(diff: object, reason: str) -
 
 def test_what_cannot_be_shown_is_an_error() -> None:
     within = Tree.join({"s": ["", ""], "0": 1, "c": {"1": {"s": ["", ""], "0": 1}}})
-    with pytest.raises(TreeError, match="within itself"):
+    with pytest.raises(TreeError, match="contains itself"):
         within.html()
     missing = Tree.join({"s": ["", ""], "0": keyed({"0": "a"})})
     with pytest.raises(TreeError, match="count"):
@@ -232,7 +232,7 @@ def test_what_cannot_be_shown_is_an_error() -> None:
         missing.merge({"0": {"k": {"2": {"0": "c"}, "0": {"0": "b"}, "kc": 3}}})
     assert missing.html() == Tree.join({"s": ["", ""], "0": keyed({"0": "a"})}).html()
     bare = Tree.join({"s": ["", ""], "0": {"0": "x"}})
-    with pytest.raises(TreeError, match="without statics"):
+    with pytest.raises(TreeError, match="has no statics"):
         bare.html()
     large = Tree.join({"s": ["", ""], "0": "x" * 9_000_000})
     with pytest.raises(TreeError, match="more than"):

@@ -68,7 +68,7 @@ def test_what_is_no_tree_has_the_same_problem() -> None:
     tab.join()
     tab.say(["4", None, TOPIC, "diff", {"0": [1]}])
     assert tab.view.tree is None
-    assert "a list where" in tab.view.tree_problem
+    assert "a list instead of" in tab.view.tree_problem
 
 
 def test_a_tree_that_has_changed_since_is_merged_at_its_turn() -> None:

@@ -285,7 +285,7 @@ def test_a_page_that_cannot_be_followed_is_said_so_and_the_rest_goes_on() -> Non
     tab.join("6")
     tab.down("6", None, TOPIC, "diff", {"0": [1]})
     assert view.tree is None
-    assert "a list where" in str(view.tree_problem)
+    assert "a list instead of" in str(view.tree_problem)
     assert tab.down("6", None, TOPIC, "diff", {"0": "x"}).summary == "/count sends diff 9 B"
 
 

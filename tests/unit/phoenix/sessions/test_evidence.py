@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from livegate.phoenix.model import PageLoad, Session, SessionLimits
+from livegate.phoenix.sessions.evidence import EvidenceIndex
 from livegate.phoenix.sessions.frame_info import FrameInfo
-from livegate.phoenix.sessions.identity import EvidenceIndex
 from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.phoenix.sessions.tracker import Tracker
 

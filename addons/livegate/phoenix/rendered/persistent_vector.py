@@ -1,27 +1,28 @@
-"""The entries of a keyed comprehension as a vector that never changes: a new version shares all but what is new.
+"""Persistent vector: the entries of a keyed comprehension. A new version shares all chunks that did not change.
 
-A page is kept for each frame. A list of 5,000 rows, one of which changes, costs two small tuples, not a copy of it.
+The page is kept for each frame. When one row of a list of 5,000 changes, that costs two small tuples, not a copy.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 CHUNK = 64
+"""Entries per chunk."""
 
 
 class PersistentVector:
-    """An immutable sequence; `with_items` makes another."""
+    """Immutable sequence; `updated` returns another version."""
 
     __slots__ = ("_chunks", "count")
 
     def __init__(self, chunks: tuple[tuple[Any, ...], ...], count: int) -> None:
-        """Take chunks of CHUNK entries each, the last one shorter; use `of` to make them."""
+        """Take chunks of CHUNK entries each, the last of at most that many; `from_list` builds them."""
         self._chunks = chunks
         self.count = count
 
     @classmethod
     def from_list(cls, items: list[Any]) -> "PersistentVector":
-        """Make a vector of these entries. O(len(items))."""
+        """Return a vector of these entries. O(len(items))."""
         return cls(_chunked(items), len(items))
 
     def __len__(self) -> int:
@@ -38,9 +39,9 @@ class PersistentVector:
         return self._chunks[index // CHUNK][index % CHUNK]
 
     def updated(self, changed: Mapping[int, Any], count: int) -> "PersistentVector":
-        """Return a vector of `count` entries, those in `changed` by index in place of these or after them.
+        """Return a vector of `count` entries, with those in `changed` (by index) replaced or appended.
 
-        O(len(changed) * CHUNK + count / CHUNK) where the count stays. Raises KeyError for an index that nobody gives.
+        O(len(changed) * CHUNK + count / CHUNK) if the count stays. Raises KeyError for an index without an entry.
         """
         if count != self.count:
             return self._resized(changed, count)
@@ -56,7 +57,7 @@ class PersistentVector:
         return PersistentVector(tuple(chunks), count)
 
     def _resized(self, changed: Mapping[int, Any], count: int) -> "PersistentVector":
-        """Keep the whole chunks before the first that is not as it was, and make the others anew."""
+        """Share the chunks before the first that changes, and build the others anew."""
         first = min([min(self.count, count), *changed]) // CHUNK
         kept = self._chunks[:first]
         rest = []
