@@ -132,7 +132,7 @@ def test_the_page_is_a_whole_document(console: Console) -> None:
     console.browser.say(["4", None, TOPIC, "diff", {"0": 9}], up=False)
     assert "the page of session 1 cannot be shown: component 9" in console.problem("liveview.html 1")
     console.browser.say(["4", None, TOPIC, "diff", {"0": [1]}], up=False)
-    assert "the page of session 1 is not known: a list where" in console.problem("liveview.html 1")
+    assert "the page of session 1 is not known: a list instead of" in console.problem("liveview.html 1")
 
 
 def test_an_export_says_what_was_written_and_how_much(console: Console, tmp_path: Path) -> None:
