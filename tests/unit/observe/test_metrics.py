@@ -385,7 +385,7 @@ def test_a_frame_of_a_flow_that_is_not_ours_has_no_route(lab: Lab) -> None:
     seen = []
     lab.recorder.on_frame.append(seen.append)
     tab.click("inc")
-    strange = ObservedFrame(tflow.twebsocketflow(), seen[-1].channels, seen[-1].note, b"", True)
+    strange = ObservedFrame(tflow.twebsocketflow(), seen[-1].socket, seen[-1].info, b"", True)
     lab.metrics.on_frame(strange)
     labels = {"route": "_unmapped", "view": "DemoWeb.CountLive", "event": "inc"}
     assert lab.of("gateway_liveview_event_duration_seconds_count", **labels) == 1
