@@ -32,7 +32,7 @@ def fault_of(path: str, method: str, query: Mapping[str, str], counts: Counter[s
 
 
 class Refusing:
-    """Answers with the gateway's own answers where nobody has answered yet."""
+    """Refuse requests that have no response yet, with the gateway's own responses."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()

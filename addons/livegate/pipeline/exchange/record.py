@@ -227,9 +227,9 @@ def is_trusted(address: Address, networks: tuple[Network, ...]) -> bool:
 
 def _request_id(flow: http.HTTPFlow, *, trusted: bool) -> str:
     if trusted:
-        given = flow.request.headers.get_all("X-Request-Id")
-        if len(given) == 1 and REQUEST_ID.fullmatch(given[0]):
-            return given[0]
+        received = flow.request.headers.get_all("X-Request-Id")
+        if len(received) == 1 and REQUEST_ID.fullmatch(received[0]):
+            return received[0]
     return new_request_id()
 
 

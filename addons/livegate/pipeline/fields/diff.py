@@ -22,10 +22,10 @@ def describe(before: Fields, after: Fields) -> str:
 
 
 def _by_name(fields: Fields) -> dict[bytes, list[bytes]]:
-    found: dict[bytes, list[bytes]] = {}
+    values: dict[bytes, list[bytes]] = {}
     for name, value in fields:
-        found.setdefault(name.lower(), []).append(value)
-    return found
+        values.setdefault(name.lower(), []).append(value)
+    return values
 
 
 def _name(name: bytes) -> str:
