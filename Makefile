@@ -77,6 +77,7 @@ fuzz: install
 
 docs: install
 	$(BIN)/python scripts/settings_reference.py
+	$(BIN)/python scripts/api_reference.py
 
 format: install
 	$(BIN)/ruff check --fix .

@@ -305,7 +305,7 @@ def test_without_the_token_it_tells_nothing(staging: Staging, headers: dict[str,
         refused = list(pool.map(lambda path: stranger(path, **headers), paths))
     for path, told in zip(paths, refused, strict=True):
         assert told.status == 401, path
-        assert (b"Token</label>" in told.body) if path == "/" else (b"a token is needed" in told.body), path
+        assert (b"Token</label>" in told.body) if path == "/" else (b"token required" in told.body), path
     for path in ("/api/v1/drain", "/api/v1/sockets/x/close"):
         assert stranger(path, "POST", **headers).status == 401
     assert staging.gateway.process.poll() is None
@@ -579,7 +579,7 @@ def test_drain_ends_the_process_in_order_and_the_listener_answers_to_the_end(tmp
             ready = admin("/readyz")
             assert ready.status == 503
             reasons = {check["name"]: check["why"] for check in ready.json["checks"] if not check["good"]}
-            assert reasons["not draining"] == "the gateway is being stopped"
+            assert reasons["not draining"] == "the gateway is shutting down"
             assert admin("/api/v1/overview").json["draining"] is True
             assert admin("/healthz").status == 200, "it lives until it has ended"
             with pytest.raises(ConnectionClosed) as closed:

@@ -9,9 +9,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+from admin_client import api
 from gateway_parts import parts
 
-__all__ = ["parts"]
+__all__ = ["api", "parts"]
 
 STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"})
 forbidden = False

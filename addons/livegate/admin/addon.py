@@ -1,4 +1,4 @@
-"""Starts, moves and stops the admin listener as the settings say, and closes the time series' intervals."""
+"""Addon that starts and stops the admin listener as the settings change, and ends the intervals of the time series."""
 
 import asyncio
 import contextlib
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mitmproxy import connection, ctx
 from mitmproxy.proxy import server_hooks
 
-from livegate.admin.api import Api
-from livegate.admin.live_feed import Live
+from livegate.admin.live_feed import LiveFeed
 from livegate.admin.server import AdminServer
 from livegate.admin.state import GatewayState
 from livegate.observe.history.time_series import INTERVAL_S
@@ -25,16 +24,16 @@ logger = logging.getLogger(__name__)
 
 
 class AdminListener:
-    """Addon that owns the admin listener and the clock of the time series."""
+    """Addon of the admin listener and of the clock of the time series."""
 
     def __init__(self, current: CurrentSettings, state: GatewayState) -> None:
         self._current = current
         self._state = state
         self._server: AdminServer | None = None
-        self._wanted: Admin | None = None
-        self._clock: asyncio.Task[None] | None = None
-        self._changing: asyncio.Task[None] | None = None
-        self._one_at_a_time = asyncio.Lock()
+        self._target: Admin | None = None
+        self._interval_task: asyncio.Task[None] | None = None
+        self._change_task: asyncio.Task[None] | None = None
+        self._change_lock = asyncio.Lock()
         current.on_change(self._apply)
 
     def running(self) -> None:
@@ -44,15 +43,15 @@ class AdminListener:
         self._state.bridge.loop = loop
         if "web_port" in ctx.options:
             self._join_mitmweb()
-        self._clock = loop.create_task(self._step())
+        self._interval_task = loop.create_task(self._end_intervals())
         self._apply(self._current.value)
 
     def done(self) -> Coroutine[Any, Any, None] | None:
         # mitmproxy awaits `done` when the process ends, but not when a script is unloaded, where it must be sync.
-        if self._clock is not None:
-            self._clock.cancel()
-        self._clock = None
-        self._wanted = None
+        if self._interval_task is not None:
+            self._interval_task.cancel()
+        self._interval_task = None
+        self._target = None
         changing = self._change()
         if ctx.master.should_exit.is_set():
             return changing
@@ -60,7 +59,7 @@ class AdminListener:
         return None
 
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> Coroutine[Any, Any, None] | None:
-        """Refuse a backend that is the admin listener by another name: settings see only what a name says."""
+        """Refuse a backend whose name resolves to the admin listener; the settings check only the name itself."""
         server, address = self._server, data.server.address
         if server is None or address is None or address[1] != server.settings.listen.port or data.server.error:
             return None
@@ -73,60 +72,58 @@ class AdminListener:
             logger.warning("refused to connect to %s port %d: %s", *address[:2], data.server.error)
 
     def _join_mitmweb(self) -> None:
-        """Show the page in mitmweb as well, where its login protects it."""
+        """Serve the page in mitmweb as well, behind mitmweb's login."""
         from livegate.admin import mitmweb
 
-        api = Api(self._state)
-        mitmweb.install(cast("WebMaster", ctx.master).app, api, Live(self._state, api))
-        logger.info("operators' page in mitmweb: http://%s:%d/livegate", ctx.options.web_host, ctx.options.web_port)
+        mitmweb.install(cast("WebMaster", ctx.master).app, self._state, LiveFeed(self._state))
+        logger.info("admin page in mitmweb: http://%s:%d/livegate", ctx.options.web_host, ctx.options.web_port)
 
     def _apply(self, settings: Settings) -> None:
-        """Bring the listener to what the settings say; one that could not listen is tried again on a reload."""
+        """Apply the settings. A listener whose address was taken tries again on each reload."""
         self._state.history.active = settings.admin is not None or "web_port" in ctx.options
-        if self._clock is not None:
-            self._wanted = settings.admin
-            if self._changing is None or self._changing.done():
-                self._changing = asyncio.ensure_future(self._change())
+        if self._interval_task is not None:
+            self._target = settings.admin
+            if self._change_task is None or self._change_task.done():
+                self._change_task = asyncio.ensure_future(self._change())
 
     async def _change(self) -> None:
-        """Go from one listener to another until there is what is wanted; in threads, as both may take a while."""
+        """Stop and start listeners until the target is reached; in threads, because both may block."""
         failed: Admin | None = None
-        async with self._one_at_a_time:
-            while (server := self._server) is None or server.settings != self._wanted:
-                wanted = self._wanted
+        async with self._change_lock:
+            while (server := self._server) is None or server.settings != self._target:
+                target = self._target
                 if server is not None:
                     self._server = None
                     await asyncio.to_thread(server.stop)
-                elif wanted is None or wanted == failed:
+                elif target is None or target == failed:
                     return
-                elif not await self._start(wanted):
-                    failed = wanted
+                elif not await self._start(target):
+                    failed = target
 
-    async def _start(self, wanted: Admin) -> bool:
-        server = AdminServer(wanted, self._state)
+    async def _start(self, settings: Admin) -> bool:
+        server = AdminServer(settings, self._state)
         try:
             await asyncio.to_thread(server.start)
         except OSError as error:
-            why = error.strerror or error
+            reason = error.strerror or error
             logger.error(
-                "admin.listen: cannot listen on %s: %s; the gateway goes on without, and tries again when its settings "
-                "are reloaded",
-                wanted.listen,
-                why,
+                "admin.listen: cannot listen on %s: %s; a reload of the settings tries again",
+                settings.listen,
+                reason,
             )
             return False
         self._server = server
-        logger.info("admin listener on http://%s", wanted.listen)
+        logger.info("admin listener on http://%s", settings.listen)
         return True
 
-    async def _step(self) -> None:
+    async def _end_intervals(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL_S)
-            self._state.end_step()
+            self._state.end_interval()
 
 
 def _is_this_machine(host: str) -> bool:
-    """Whether a name or address leads to this machine: to none other can a socket be bound. Blocks."""
+    """Return whether a name or address is of this machine, that is, whether a socket can be bound to it. Blocks."""
     with contextlib.suppress(OSError, UnicodeError):
         for family, kind, protocol, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM):
             with contextlib.suppress(OSError), socket.socket(family, kind, protocol) as probe:

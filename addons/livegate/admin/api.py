@@ -1,387 +1,430 @@
-"""What the admin listener answers, as a table of paths; documented in page/openapi.json."""
+"""Resources of the admin API as Tornado handlers, and the table of their paths.
+
+`mounted` combines each with a handler class that authenticates requests: that of the admin listener or of mitmweb.
+page/openapi.json and docs/reference/api.md are generated from the table, the annotations and the docstrings.
+"""
 
 import contextlib
-import json
+import logging
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
-from urllib.parse import parse_qs, unquote
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, override
 
+import msgspec
 from mitmproxy import version
+from tornado import web
 
-from livegate import __version__
-from livegate.admin import serializers
+from livegate import __version__, lenient_json
+from livegate.admin import bodies
 from livegate.admin.export import Pages, export_page
 from livegate.admin.frame_search import matching
 from livegate.admin.loop_bridge import GatewayUnresponsiveError
-from livegate.admin.state import GatewayState
-from livegate.inspect.text import changes_text, raw_text
-from livegate.lenient_json import json_bytes
-from livegate.observe.history.stylesheets import page_style
-from livegate.phoenix.model import Session
-from livegate.phoenix.rendered.tree import TreeError
-from livegate.phoenix.sessions.page import Page
+from livegate.admin.state import GatewayState, NotFoundError
+from livegate.inspect.json_units import Body
 from livegate.redaction.printable import printable
 from livegate.websocket import close_codes
+
+logger = logging.getLogger(__name__)
 
 MAX_ROWS = 500
 MAX_FRAMES = 500
 MAX_SOCKETS = 1000
-MAX_BODY_BYTES = 64 * 1024
 MAX_NUMBER = 2**53
+"""Largest integer that JavaScript represents exactly."""
+MAX_DIGITS = 15
 MAX_SEARCH_CHARACTERS = 200
 MAX_EXPORTED_BYTES = 24 * 1024 * 1024
-"""Of frames and their pages in one file; later frames come without their pages."""
-PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+"""Size of one export. Beyond, frames have no content, because browsers open larger files slowly."""
 JSON = "application/json"
+ERRORS = {GatewayUnresponsiveError: 503, NotFoundError: 404}
+
+
+def json_bytes(value: Any) -> bytes:
+    """Serialize a body, or a plain value with bodies in it."""
+    return lenient_json.json_bytes(msgspec.to_builtins(value))
+
+
+class ApiError(web.HTTPError):
+    """The request is refused, with a reason for the client."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status)
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer."""
+class Parameter:
+    """Parameter of the query. An integer beyond `maximum` counts as the maximum."""
 
-    status: int
-    body: bytes
-    content_type: str = JSON
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-class ProblemError(Exception):
-    """The question cannot be answered."""
-
-    def __init__(self, status: int, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers = headers
+    name: str
+    description: str
+    default: int | str = 0
+    maximum: int = MAX_NUMBER
+    choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request, taken apart."""
+class JsonHandler(web.RequestHandler):
+    """Handler whose responses, errors included, are JSON and are not cached."""
 
-    parts: tuple[str, ...]
-    """What the placeholders of the path stand for."""
-    query: dict[str, str]
-    body: Any = None
+    allow: ClassVar[tuple[str, ...]] = ()
+    """Allowed methods."""
 
-    def number(self, name: str, default: int, *, most: int) -> int:
-        """A whole number of the query, from 0 to `most`. Raises ProblemError."""
-        text = self.query.get(name, "")
-        if not text:
-            return default
-        if not text.isascii() or not text.isdigit() or len(text) > 15:  # noqa: PLR2004 - far beyond any count
-            raise ProblemError(400, f"{name} has to be a whole number")
-        return min(int(text), most)
+    @override
+    def compute_etag(self) -> None:
+        """Make none, because nothing is cached."""
+
+    def respond(self, body: Body, status: int = 200) -> None:
+        """Finish the response with a JSON body."""
+        self.set_status(status)
+        self.set_header("Content-Type", JSON)
+        self.finish(json_bytes(body))
+
+    def refuse(self, status: int, reason: str) -> None:
+        """Finish the response with an error."""
+        self.respond(bodies.Error(reason), status)
+
+    @override
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None))[1]
+        if isinstance(error, ApiError):
+            self.refuse(status_code, error.message)
+        elif type(error) in ERRORS:
+            self.refuse(ERRORS[type(error)], str(error))
+        elif status_code == 405 and self.allow:  # noqa: PLR2004
+            self.set_header("Allow", ", ".join(self.allow))
+            self.refuse(status_code, f"only {', '.join(self.allow)} is allowed here")
+        else:
+            self.refuse(status_code, "internal error, see the gateway's log" if status_code >= 500 else self._reason)  # noqa: PLR2004
+
+    @override
+    def log_exception(self, *args: Any) -> None:
+        error = args[1]
+        if not isinstance(error, (web.HTTPError, *ERRORS)):
+            logger.error("admin request for %s failed", printable(self.request.path, 200), exc_info=error)
 
 
-type Handler = Callable[[Question], Awaitable[Answer]]
+class Resource(JsonHandler):
+    """Resource of the API. Its docstring is the description in openapi.json."""
+
+    query: ClassVar[tuple[Parameter, ...]] = ()
+    status = 200
+    content_type: ClassVar[str] = JSON
+
+    def initialize(self, state: GatewayState, **more: Any) -> None:
+        """Called by Tornado."""
+        self.state = state
+        super().initialize(**more)
+
+    def integer(self, name: str) -> int:
+        """Return an integer of the query, at least 0. Raises ApiError."""
+        parameter = next(each for each in self.query if each.name == name)
+        text = self.get_query_argument(name, "") or str(parameter.default)
+        if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS:
+            raise ApiError(400, f"{name} must be an integer of at least 0")
+        return min(int(text), parameter.maximum)
 
 
-class Api:
-    """Finds who answers a path."""
+class Read(Resource):
+    """Resource that is read."""
 
-    def __init__(self, state: GatewayState) -> None:
-        self._state = state
-        self.table: tuple[tuple[str, str, Handler], ...] = (
-            ("GET", "/metrics", self._metrics),
-            ("GET", "/healthz", self._health),
-            ("GET", "/readyz", self._ready),
-            ("GET", "/version", self._version),
-            ("GET", "/api/v1/overview", self._overview),
-            ("GET", "/api/v1/routes", self._backends),
-            ("GET", "/api/v1/sockets", self._sockets),
-            ("POST", "/api/v1/sockets/{id}/close", self._close),
-            ("GET", "/api/v1/sessions", self._sessions),
-            ("GET", "/api/v1/sessions/{number}", self._session),
-            ("GET", "/api/v1/sessions/{number}/frames", self._frames),
-            ("GET", "/api/v1/sessions/{number}/frames/{frame}", self._frame),
-            ("GET", "/api/v1/sessions/{number}/dress", self._dress),
-            ("GET", "/api/v1/sessions/{number}/export", self._export),
-            ("GET", "/api/v1/incidents", self._incidents),
-            ("GET", "/api/v1/settings", self._settings),
-            ("POST", "/api/v1/drain", self._drain),
-        )
-        """Method, path and who answers."""
-        self._routes = [
-            (method, re.compile(re.sub(r"\{\w+\}", r"([^/]{1,100})", path)), handler)
-            for method, path, handler in self.table
-        ]
+    allow = ("GET", "HEAD")
+    read: Callable[..., Awaitable[Body | bytes]]
+    """Takes the placeholders of the path. Returns the body."""
 
-    async def answer(self, method: str, path: str, query: str = "", body: bytes = b"", kind: str = "") -> Answer:
-        """Answer a request with a body of a `kind` (its Content-Type); never raises because of what was asked."""
+    async def get(self, *path: str) -> None:
+        """Respond to GET and HEAD; for HEAD, Tornado omits the body."""
+        body = await self.read(*path)
+        if isinstance(body, Body):
+            self.respond(body, self.status)
+        else:
+            self.set_header("Content-Type", f"{self.content_type}; charset=utf-8")
+            await self.finish(body)
+
+    head = get
+
+
+class Command(Resource):
+    """Resource that does something."""
+
+    allow = ("POST",)
+    status = 202
+    body: ClassVar[type[Body]]
+    run: Callable[..., Awaitable[Body]]
+    """Takes the decoded body of the request and the placeholders of the path. Returns the body of the response."""
+
+    async def post(self, *path: str) -> None:
+        """Decode the body and run the command. Only JSON is accepted, because forms of other sites cannot send it."""
+        body, content_type = self.request.body, self.request.headers.get("Content-Type", "")
+        if (body or content_type) and content_type.partition(";")[0].strip().lower() != JSON:
+            raise ApiError(415, f"the body must be JSON, with Content-Type: {JSON}")
         try:
-            handler, question = self._found(method, path, query, (body, kind))
-            return await handler(question)
-        except ProblemError as problem:
-            return Answer(problem.status, json_bytes({"error": str(problem)}), headers=problem.headers)
-        except GatewayUnresponsiveError as problem:
-            return Answer(503, json_bytes({"error": str(problem)}))
+            decoded = msgspec.json.decode(body or b"{}", type=self.body)
+        except ValueError as error:
+            raise ApiError(400, f"invalid body: {error}") from None
+        self.respond(await self.run(decoded, *path), self.status)
 
-    def _found(self, method: str, path: str, query: str, given: tuple[bytes, str]) -> tuple[Handler, Question]:
-        allowed = []
-        for verb, pattern, handler in self._routes:
-            match = pattern.fullmatch(path)
-            if match is None:
-                continue
-            allowed += ["GET", "HEAD"] if verb == "GET" else [verb]
-            if method in allowed:
-                parts = tuple(unquote(part) for part in match.groups())
-                return handler, Question(parts, _query(query), _body(*given) if method == "POST" else None)
-        if allowed:
-            raise ProblemError(405, f"this takes {', '.join(allowed)} only", Allow=", ".join(allowed))
-        raise ProblemError(404, f"there is nothing at {printable(path, 100)}")
 
-    # Health and metrics
+# Health and metrics
 
-    async def _metrics(self, question: Question) -> Answer:
-        del question
-        await self._state.probes.probe_unreachable()
-        await self._state.bridge.call(self._state.metrics.refresh)
-        return Answer(200, self._state.metrics.text(), PROMETHEUS)
 
-    async def _health(self, question: Question) -> Answer:
-        """That the event loop answers is what is to be known."""
-        del question
-        await self._state.bridge.call(lambda: None)
-        return _json({"status": "ok"})
+class MetricsHandler(Read):
+    """Metrics for Prometheus, in text format 0.0.4."""
 
-    async def _ready(self, question: Question) -> Answer:
-        wanted = question.query.get("backends", "any")
-        if wanted not in ("any", "all"):
-            raise ProblemError(400, "backends has to be any or all")
-        checks = await self._state.checks(every_backend=wanted == "all")
-        ready = all(check.good for check in checks)
-        return _json({"ready": ready, "checks": [asdict(check) for check in checks]}, 200 if ready else 503)
+    content_type = "text/plain; version=0.0.4"
 
-    async def _version(self, question: Question) -> Answer:
-        del question
-        return _json({"livegate": __version__, "mitmproxy": version.VERSION})
+    async def read(self) -> bytes:
+        await self.state.probes.probe_unreachable()
+        await self.state.bridge.call(self.state.metrics.refresh)
+        return self.state.metrics.text()
 
-    # What there is
 
-    async def _overview(self, question: Question) -> Answer:
-        del question
-        return _json(
-            await self._state.bridge.call(self._state.overview) | {"backends": await self._state.probes.states()}
-        )
+class HealthHandler(Read):
+    """Liveness: 200 if the event loop responds, else 503."""
 
-    async def _backends(self, question: Question) -> Answer:
-        del question
-        return _json({"routes": await self._state.probes.states()})
+    async def read(self) -> bodies.Health:
+        await self.state.bridge.call(lambda: None)
+        return bodies.Health("ok")
 
-    async def _sockets(self, question: Question) -> Answer:
-        start, count = question.number("from", 0, most=MAX_NUMBER), question.number("count", 500, most=MAX_SOCKETS)
-        opened = await self._state.bridge.call(self._state.open_sockets)
-        chosen = opened[start : start + count]
-        sockets = await self._state.bridge.call_for_each(chosen, self._state.socket)
-        return self._clean({"sockets": sockets, "open": len(opened), "more": start + len(chosen) < len(opened)})
 
-    async def _close(self, question: Question) -> Answer:
-        code, reason = _wanted_close(question.body)
-        if not await self._state.bridge.call(self._state.close_socket, question.parts[0], code, reason):
-            raise ProblemError(404, "no such socket is open")
-        return _json({"closing": question.parts[0], "code": code}, 202)
+class ReadyHandler(Read):
+    """Readiness: 200 or 503.
 
-    async def _drain(self, question: Question) -> Answer:
-        if question.body:
-            raise ProblemError(400, "there is nothing to say about a drain: send no body")
-        await self._state.bridge.call(self._state.drain)
-        return _json({"draining": True}, 202)
+    The gateway is ready if its settings are loaded, it listens, it is not draining, and backends accept connections.
+    """
 
-    async def _incidents(self, question: Question) -> Answer:
-        after = question.number("after", 0, most=MAX_NUMBER)
-        found = await self._state.bridge.call(lambda: self._state.history.feed.entries)
-        return _json({"incidents": [each for each in found if each["id"] > after]})
+    query = (Parameter("backends", "Backends that must be up: at least one, or all.", "any", choices=("any", "all")),)
 
-    async def _settings(self, question: Question) -> Answer:
-        del question
-        return self._clean({"settings": await self._state.bridge.call(self._state.settings_json)})
+    async def read(self) -> bodies.Ready:
+        backends = self.get_query_argument("backends", "any")
+        if backends not in self.query[0].choices:
+            raise ApiError(400, "backends must be any or all")
+        readiness = await self.state.readiness(every_backend=backends == "all")
+        self.status = 200 if readiness.ready else 503
+        return readiness
 
-    # Sessions
 
-    async def _sessions(self, question: Question) -> Answer:
-        """All of them, in the order of their numbers; asked for in parts, so that the event loop is not held."""
-        after = question.number("after", 0, most=MAX_NUMBER)
-        limit = question.number("limit", MAX_ROWS, most=MAX_ROWS)
-        numbers = sorted(
-            number for number in await self._state.bridge.call(self._state.history.session_numbers) if number > after
-        )
-        chosen = numbers[:limit]
-        return _json({"sessions": await self.rows(chosen), "more": len(numbers) > len(chosen)})
+class VersionHandler(Read):
+    """Versions of livegate and mitmproxy."""
 
-    async def rows(self, numbers: list[int]) -> list[dict[str, Any]]:
-        """Rows of the table."""
-        found = await self._state.bridge.call_for_each(numbers, self._row)
-        return [self._state.redactor.redact(row) for row in found]
+    async def read(self) -> bodies.Version:
+        return bodies.Version(__version__, version.VERSION)
 
-    def _row(self, number: int) -> dict[str, Any] | None:
-        known: tuple[Session, str] | None = self._state.history.session(number)
-        return serializers.row(*known) if known is not None else None
 
-    async def _session(self, question: Question) -> Answer:
-        return _json(await self.detail(_number(question)))
+# State
 
-    async def detail(self, number: int) -> dict[str, Any]:
-        """Of one session. Raises ProblemError."""
-        found: dict[str, Any] = self._state.redactor.redact(await self._state.bridge.call(self._detail, number))
-        return found
 
-    def _detail(self, number: int) -> dict[str, Any]:
-        found = self._state.history.session(number)
-        if found is None:
-            raise ProblemError(404, f"no session {number} is known")
-        first, end = self._state.history.recordings.frame_range(number)
-        return serializers.detail(*found) | {"frames": {"first": first, "end": end}}
+class OverviewHandler(Read):
+    """State at a glance."""
 
-    async def _frames(self, question: Question) -> Answer:
-        start = question.number("from", 0, most=MAX_NUMBER)
-        count = question.number("count", MAX_FRAMES, most=MAX_FRAMES)
-        number = _number(question)
-        if await self._state.bridge.call(self._state.history.session, number) is None:
-            raise ProblemError(404, f"no session {number} is known")
-        lines = await self.lines(number, start, count)
-        words = _words(question.query.get("q", ""))
-        return _json({"frames": await matching(self._state, number, lines, words) if words else lines})
+    async def read(self) -> bodies.Overview:
+        return await self.state.overview()
 
-    async def lines(self, number: int, start: int, count: int) -> list[dict[str, Any]]:
-        """What is told of frames."""
-        recording = await self._state.bridge.call(self._state.history.recordings.get, number)
-        if recording is None:
-            return []
-        first, end = await self._state.bridge.call(
-            lambda: (max(start, recording.first), min(start + count, recording.next_number))
-        )
-        lines = await self._state.bridge.call_for_each(range(first, end), recording.line)
-        return [self._state.redactor.redact(line) for line in lines]
 
-    async def _frame(self, question: Question) -> Answer:
-        number, index = _number(question), _whole(question.parts[1])
-        return _json(await self.frame(number, index))
+class RoutesHandler(Read):
+    """Services and the state of their backends."""
 
-    async def frame(self, number: int, index: int) -> dict[str, Any]:
-        """One frame, and the page before and after it. Raises ProblemError."""
-        recording = await self._state.bridge.call(self._state.history.recordings.get, number)
-        kept, before, line = await self._state.bridge.call(
-            lambda: (
-                (recording.frame(index), recording.frame(index - 1), recording.line(index))
-                if recording is not None
-                else (None, None, None)
-            )
-        )
-        if kept is None or line is None:
-            raise ProblemError(404, f"frame {index} of session {number} is not kept")
-        redactor = self._state.redactor
-        return {
-            "line": redactor.redact(line),
-            "raw": raw_text(kept.data, text=kept.text, redactor=redactor),
-            "changes": changes_text(kept.changes, redactor) if kept.changes is not None else [],
-            "page": self._page(kept.page),
-            "before": self._page(before.page if before is not None else None),
-        }
+    async def read(self) -> bodies.Routes:
+        return bodies.Routes(await self.state.probes.states())
 
-    def _page(self, page: Page | None) -> dict[str, str]:
-        if page is None:
-            return {"html": "", "why": "no join has been answered yet, or the page could not be followed"}
-        try:
-            return {"html": self._state.redactor.text(page.html()), "why": ""}
-        except TreeError as error:
-            return {"html": "", "why": str(error)}
 
-    async def _dress(self, question: Question) -> Answer:
-        return _json(await self.dress(_number(question)))
+class SocketsHandler(Read):
+    """Open WebSockets."""
 
-    async def dress(self, number: int) -> dict[str, Any]:
-        """How the session's page looks: `css`, and attributes of its `html` and `body`; all empty when not known."""
-        found, redactor = (
-            page_style(*await self._state.bridge.call(self._state.history.stylesheets.get, number)),
-            self._state.redactor,
-        )
-        attributes = {name: redactor.redact(redactor.json(found[name])) for name in ("html", "body")}
-        return {"css": redactor.text(found["css"]), **attributes}
+    query = (
+        Parameter("from", "Number of WebSockets to skip."),
+        Parameter("count", "Maximum number of WebSockets.", 500, MAX_SOCKETS),
+    )
 
-    async def _export(self, question: Question) -> Answer:
-        number = _number(question)
-        detail = await self.detail(number)
-        first, end = detail["frames"]["first"], detail["frames"]["end"]
-        first = max(first, end - MAX_FRAMES)
-        lines = await self.lines(number, first, MAX_FRAMES)
+    async def read(self) -> bodies.Sockets:
+        start, count = self.integer("from"), self.integer("count")
+        sockets, total = await self.state.sockets(start, count)
+        return bodies.Sockets(sockets, total, start + count < total)
+
+
+class IncidentsHandler(Read):
+    """Refused requests, ended sockets and incidents in LiveViews, with their causes."""
+
+    query = (Parameter("after", "Only entries with a greater id."),)
+
+    async def read(self) -> bodies.Incidents:
+        after = self.integer("after")
+        entries = await self.state.bridge.call(lambda: self.state.history.feed.entries)
+        return bodies.Incidents([each for each in entries if each.id > after])
+
+
+class SettingsHandler(Read):
+    """Settings in force, with defaults, without secrets."""
+
+    async def read(self) -> bodies.SettingsBody:
+        return self.state.redactor.redact(bodies.SettingsBody(await self.state.bridge.call(self.state.settings_json)))
+
+
+# Sessions
+
+
+class SessionsHandler(Read):
+    """LiveView sessions, in the order of their numbers."""
+
+    query = (
+        Parameter("after", "Only sessions with a greater number."),
+        Parameter("limit", "Maximum number of sessions.", MAX_ROWS, MAX_ROWS),
+    )
+
+    async def read(self) -> bodies.SessionList:
+        after, limit = self.integer("after"), self.integer("limit")
+        known = await self.state.bridge.call(self.state.history.session_numbers)
+        numbers = sorted(number for number in known if number > after)
+        return bodies.SessionList(await self.state.rows(numbers[:limit]), len(numbers) > limit)
+
+
+class SessionHandler(Read):
+    """One session, without its frames."""
+
+    async def read(self, number: str) -> bodies.SessionDetail:
+        return await self.state.detail(int(number))
+
+
+class FramesHandler(Read):
+    """Recorded frames of a session."""
+
+    query = (
+        Parameter("from", "Number of the first frame."),
+        Parameter("count", "Maximum number of frames.", MAX_FRAMES, MAX_FRAMES),
+        Parameter(
+            "q",
+            "Words. Of the selected frames, only those that contain each word in their summary, event, view or content "
+            "are returned. Content is searched after redaction, and up to 4 MiB.",
+            "",
+            MAX_SEARCH_CHARACTERS,
+        ),
+    )
+
+    async def read(self, number: str) -> bodies.Frames:
+        start, count, text = self.integer("from"), self.integer("count"), self.get_query_argument("q", "")
+        if len(text) > MAX_SEARCH_CHARACTERS:
+            raise ApiError(400, f"q must have at most {MAX_SEARCH_CHARACTERS} characters")
+        if await self.state.bridge.call(self.state.history.session, int(number)) is None:
+            raise NotFoundError(f"no session {number}")
+        frames, words = await self.state.frames(int(number), start, count), text.lower().split()
+        return bodies.Frames(await matching(self.state, int(number), frames, words) if words else frames)
+
+
+class FrameHandler(Read):
+    """One frame, and the page before and after it."""
+
+    async def read(self, number: str, frame: str) -> bodies.FrameDetail:
+        return await self.state.frame(int(number), int(frame))
+
+
+class StyleHandler(Read):
+    """Stylesheets of a session's page."""
+
+    async def read(self, number: str) -> bodies.Style:
+        return await self.state.style(int(number))
+
+
+class ExportHandler(Read):
+    """Session as one self-contained HTML file.
+
+    It has the last 500 frames, and the content of as many of them as fit into 24 MiB.
+    """
+
+    content_type = "text/html"
+
+    async def read(self, number: str) -> bytes:
+        detail = await self.state.detail(int(number))
+        first = max(detail.frames.first, detail.frames.end - MAX_FRAMES)
+        frames = await self.state.frames(int(number), first, MAX_FRAMES)
         pages = Pages(MAX_EXPORTED_BYTES)
         full = []
-        for line in lines:
-            with contextlib.suppress(ProblemError):  # it has just gone
-                full.append(pages.without(await self.frame(number, line["n"])))
-        dress = await self.dress(number)
-        body = export_page({"session": detail, "frames": lines, "full": full, "pages": pages.texts, "dress": dress})
-        name = {"Content-Disposition": f'attachment; filename="livegate-session-{number}.html"'}
-        return Answer(200, body, "text/html; charset=utf-8", name)
-
-    def _clean(self, value: dict[str, Any]) -> Answer:
-        return _json(self._state.redactor.redact(value))
+        for frame in frames:
+            with contextlib.suppress(NotFoundError):  # evicted meanwhile
+                full.append(pages.add(await self.state.frame(int(number), frame.n)))
+        style = await self.state.style(int(number))
+        self.set_header("Content-Disposition", f'attachment; filename="livegate-session-{int(number)}.html"')
+        return export_page({"session": detail, "frames": frames, "full": full, "pages": pages.texts, "style": style})
 
 
-def _wanted_close(body: Any) -> tuple[int, str]:
-    """Code and reason of a close, as they fit into its frame. Raises ProblemError."""
-    wanted: dict[str, Any] = {"code": close_codes.SERVICE_RESTART, "reason": "closed by an operator", **_object(body)}
-    if wanted.keys() != {"code", "reason"}:
-        raise ProblemError(400, "the body has code and reason, and nothing else")
-    code, reason = wanted["code"], wanted["reason"]
-    if not isinstance(code, int) or isinstance(code, bool) or not close_codes.is_sendable(code):
-        raise ProblemError(400, "code has to be one that a close frame may carry: 1000-1003, 1007-1014, 3000-4999")
-    try:
-        fits = isinstance(reason, str) and len(reason.encode()) <= close_codes.MAX_REASON_BYTES
-    except UnicodeEncodeError:  # half of a surrogate pair
-        fits = False
-    if not fits:
-        raise ProblemError(400, f"reason has to be a text of at most {close_codes.MAX_REASON_BYTES} bytes of UTF-8")
-    return code, reason
+# Commands
 
 
-def _object(body: Any) -> dict[str, Any]:
-    if body is None:
-        return {}
-    if not isinstance(body, dict):
-        raise ProblemError(400, "the body has to be a JSON object")
-    return body
+class CloseHandler(Command):
+    """Close a WebSocket with a close frame to both ends."""
+
+    body = bodies.Close
+
+    async def run(self, close: bodies.Close, socket: str) -> bodies.Closing:
+        if not close_codes.is_sendable(close.code):
+            raise ApiError(400, "code must be 1000-1003, 1007-1014 or 3000-4999")
+        if len(close.reason.encode()) > close_codes.MAX_REASON_BYTES:
+            raise ApiError(400, f"reason must have at most {close_codes.MAX_REASON_BYTES} bytes of UTF-8")
+        if not await self.state.bridge.call(self.state.close_socket, socket, close.code, close.reason):
+            raise NotFoundError("no such WebSocket is open")
+        return bodies.Closing(socket, close.code)
 
 
-def _number(question: Question) -> int:
-    return _whole(question.parts[0])
+class DrainHandler(Command):
+    """Shut the process down gracefully, as SIGTERM does."""
+
+    body = bodies.Drain
+
+    async def run(self, _: bodies.Drain) -> bodies.Draining:
+        await self.state.bridge.call(self.state.drain)
+        return bodies.Draining(draining=True)
 
 
-def _words(text: str) -> list[str]:
-    """What is searched for, in lower case. Raises ProblemError."""
-    if len(text) > MAX_SEARCH_CHARACTERS:
-        raise ProblemError(400, f"q has to be a text of at most {MAX_SEARCH_CHARACTERS} characters")
-    return text.lower().split()
+class UnknownPath(Resource):
+    """Any other path below /api."""
+
+    def get(self) -> None:
+        """Refuse."""
+        self.refuse(404, f"no such path: {printable(self.request.path, 100)}")
+
+    head = post = put = patch = delete = options = get
 
 
-def _whole(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 15:  # noqa: PLR2004 - far beyond any count
-        raise ProblemError(404, "numbers are whole here")
-    return int(text)
+RESOURCES: dict[str, dict[str, type[Read | Command]]] = {
+    "Health and metrics": {
+        "/metrics": MetricsHandler,
+        "/healthz": HealthHandler,
+        "/readyz": ReadyHandler,
+        "/version": VersionHandler,
+    },
+    "State": {
+        "/api/v1/overview": OverviewHandler,
+        "/api/v1/routes": RoutesHandler,
+        "/api/v1/sockets": SocketsHandler,
+        "/api/v1/incidents": IncidentsHandler,
+        "/api/v1/settings": SettingsHandler,
+    },
+    "Sessions": {
+        "/api/v1/sessions": SessionsHandler,
+        "/api/v1/sessions/{number}": SessionHandler,
+        "/api/v1/sessions/{number}/frames": FramesHandler,
+        "/api/v1/sessions/{number}/frames/{frame}": FrameHandler,
+        "/api/v1/sessions/{number}/style": StyleHandler,
+        "/api/v1/sessions/{number}/export": ExportHandler,
+    },
+    "Commands": {
+        "/api/v1/sockets/{id}/close": CloseHandler,
+        "/api/v1/drain": DrainHandler,
+    },
+}
+"""Resources by tag and path."""
+DEPRECATED = {"/api/v1/sessions/{number}/dress": "/api/v1/sessions/{number}/style"}
+"""Old paths with the new ones; they are removed with version 2 of the API."""
+PLACEHOLDERS = {"number": r"\d{1,15}", "frame": r"\d{1,15}", "id": "[^/]{1,100}"}
 
 
-def _query(query: str) -> dict[str, str]:
-    try:
-        return {name: values[-1] for name, values in parse_qs(query, max_num_fields=20).items()}
-    except ValueError:
-        raise ProblemError(400, "the query has too many fields") from None
-
-
-def _body(body: bytes, kind: str) -> Any:
-    """What a body says. One of another type than JSON is refused: a page of another site can send that unasked."""
-    if len(body) > MAX_BODY_BYTES:
-        raise ProblemError(413, "the body is too long")
-    if (body or kind) and kind.partition(";")[0].strip().lower() != JSON:
-        raise ProblemError(415, f"the body has to be JSON, with Content-Type: {JSON}")
-    if not body:
-        return None
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise ProblemError(400, "the body is not JSON") from None
-
-
-def _json(value: Any, status: int = 200) -> Answer:
-    return Answer(status, json_bytes(value))
+def mounted(
+    base: type[web.RequestHandler], arguments: dict[str, Any], *, prefix: str = "", only: type[Resource] = Resource
+) -> Iterator[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
+    """Return Tornado's rules for resources of one kind, each combined with a base class that authenticates."""
+    resources = {path: resource for group in RESOURCES.values() for path, resource in group.items()}
+    resources |= {old: resources[new] for old, new in DEPRECATED.items()}
+    for path, resource in resources.items():
+        if issubclass(resource, only):
+            pattern = re.sub(r"\{(\w+)\}", lambda name: f"({PLACEHOLDERS[name[1]]})", path)
+            yield prefix + pattern, type(resource.__name__, (resource, base), {}), arguments
+    yield f"{prefix}/api/.*", type("UnknownPath", (UnknownPath, base), {}), arguments

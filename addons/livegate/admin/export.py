@@ -1,4 +1,4 @@
-"""One session as one HTML file that needs nothing else."""
+"""Session as one self-contained HTML file: the page, its code, and the data that it would request."""
 
 import base64
 import json
@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
+from msgspec import to_builtins
+
+from livegate.admin.bodies import FrameDetail
+
 FOLDER = resources.files("livegate.admin") / "page"
 
 
 def asset(name: str) -> bytes:
-    """A file of the page."""
+    """Return a file of the page."""
     return (FOLDER / name).read_bytes()
 
 
@@ -32,51 +36,51 @@ MODULES = (
     "session.js",
     "app.js",
 )
-"""Of the page, each after those that it imports from; no two have a name in common at the top."""
+"""Modules of the page, each after its imports. Top-level names are unique, because an export joins the modules."""
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js"$', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:function|class|const) )", re.MULTILINE)
 
 
 def _joined() -> str:
-    """All of the page's code as one module."""
+    """Return the code of the page as one module."""
     return "\n".join(_EXPORT.sub("", _IMPORT.sub("", asset(name).decode())) for name in MODULES)
 
 
 class Pages:
-    """The pages of an export, each once: most frames do not change anything."""
+    """Pages of an export, each stored once, because most frames do not change the page."""
 
-    def __init__(self, most: int) -> None:
-        """`most`: characters of all pages and frames; what comes after them is left out, and says so."""
+    def __init__(self, max_characters: int) -> None:
+        """`max_characters` limits pages and frames together; frames beyond it are exported without content."""
         self.texts: list[str] = []
-        self._places: dict[str, int] = {}
-        self._left = most
+        self._indexes: dict[str, int] = {}
+        self._budget = max_characters
 
-    def without(self, frame: dict[str, Any]) -> dict[str, Any]:
-        """A frame, as the API tells of it, with the place of its page among `texts`, and without the page before."""
-        html, why = frame["page"]["html"], frame["page"]["why"]
-        number, is_new = frame["line"]["n"], html not in self._places
-        self._left -= len(frame["raw"]) + (len(html) if is_new else 0)
-        if self._left < 0:
+    def add(self, frame: FrameDetail) -> dict[str, Any]:
+        """Return a frame for the export: with the index of its page among `texts`, and without the page before."""
+        html, why = frame.page.html, frame.page.why
+        number, is_new = frame.line.n, html not in self._indexes
+        self._budget -= len(frame.raw) + (len(html) if is_new else 0)
+        if self._budget < 0:
             return {"n": number, "raw": "", "changes": [], "page": None, "why": LEFT_OUT}
         if is_new and not why:
-            self._places[html] = len(self.texts)
+            self._indexes[html] = len(self.texts)
             self.texts.append(html)
-        told = {"n": number, "raw": frame["raw"], "changes": frame["changes"]}
-        return told | {"page": None if why else self._places[html], "why": why}
+        page = None if why else self._indexes[html]
+        return {"n": number, "raw": frame.raw, "changes": frame.changes, "page": page, "why": why}
 
 
-LEFT_OUT = "left out, as the file would have become too long"
+LEFT_OUT = "left out, because the file would be too large"
 _STYLE = '<link rel="stylesheet" href="app.css">'
 _SCRIPT = '<script type="module" src="app.js"></script>'
 
 
 def export_page(exported: dict[str, Any]) -> bytes:
-    """The page with everything in it: styles, code, and what it would have asked for."""
+    """Return the page with its styles, its code and the data. Raises ValueError if index.html lacks a mark."""
     icon = base64.b64encode(asset("icon.svg")).decode()
     page = asset("index.html").decode().replace('"icon.svg"', f'"data:image/svg+xml;base64,{icon}"')
     for mark in (_STYLE, _SCRIPT):
         if page.count(mark) != 1:
-            raise ValueError(f"the page has no {mark}, or two")
+            raise ValueError(f"index.html must contain {mark} exactly once")
     head, tail = page.replace(_STYLE, f"<style>{asset('app.css').decode()}</style>").split(_SCRIPT)
     pieces = [
         f'{head}<script type="application/json" id="exported">'.encode(),
@@ -87,9 +91,9 @@ def export_page(exported: dict[str, Any]) -> bytes:
 
 
 def _pieces(exported: dict[str, Any]) -> Iterator[bytes]:
-    """The JSON of all, an item of a list at a time: a long text made at once would hold up the gateway's thread."""
-    for place, (name, value) in enumerate(exported.items()):
-        yield f"{',' if place else '{'}{json.dumps(name)}:".encode()
+    """Serialize one list item at a time, because serializing all at once would hold the GIL for too long."""
+    for position, (name, value) in enumerate(exported.items()):
+        yield f"{',' if position else '{'}{json.dumps(name)}:".encode()
         if not isinstance(value, list):
             yield _json(value)
             continue
@@ -101,4 +105,5 @@ def _pieces(exported: dict[str, Any]) -> Iterator[bytes]:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value).replace("<", "\\u003c").encode()  # so that no text of a session can end the script
+    text = json.dumps(to_builtins(value))
+    return text.replace("<", "\\u003c").encode()  # because `</script` in a text would end the script

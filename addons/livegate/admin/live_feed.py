@@ -1,4 +1,4 @@
-"""What open pages are told as it happens: one round every half second for all of them."""
+"""Live feed: sends open pages what has changed, in one round every half second for all of them."""
 
 import asyncio
 import contextlib
@@ -8,167 +8,172 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from livegate.admin.api import Api, ProblemError
+from msgspec import structs
+
+from livegate.admin.bodies import Backend
 from livegate.admin.loop_bridge import GatewayUnresponsiveError
-from livegate.admin.state import GatewayState
+from livegate.admin.state import GatewayState, NotFoundError
 
 logger = logging.getLogger(__name__)
 
-EVERY_S = 0.5
-REST = 32.0
-"""So many times as long as a round has kept this process busy it waits until the next: pages get 3 % of a core."""
-MAX_REST_S = 3.0
-MAX_NEWS = 1000
-"""Sessions told of in one round; the others are told later."""
-MAX_LINES = 500
-MAX_VIEWERS = 50
-END_WITHIN_S = 1.0
+INTERVAL_S = 0.5
+PAUSE_FACTOR = 32.0
+"""Pause between rounds, as a multiple of the CPU time of the last round. Limits live pages to about 3 % of a core."""
+MAX_PAUSE_S = 3.0
+MAX_ROWS = 1000
+"""Changed sessions in one message; further ones follow in the next round."""
+MAX_FRAMES = 500
+MAX_SUBSCRIBERS = 50
+CLOSE_TIMEOUT_S = 1.0
 
 
-def rest_after(spent: float) -> float:
-    """Seconds from a round that has taken so many seconds of processor time to the next."""
-    return min(MAX_REST_S, max(EVERY_S, REST * spent))
+def pause_after(cpu_s: float) -> float:
+    """Return the pause in seconds after a round that took so many seconds of CPU time."""
+    return min(MAX_PAUSE_S, max(INTERVAL_S, PAUSE_FACTOR * cpu_s))
 
 
 @dataclass(slots=True, eq=False)
-class Viewer:
+class Subscriber:
     """One open page."""
 
     send: Callable[[dict[str, Any]], None]
-    is_behind: Callable[[], bool] = lambda: False
-    """Whether it has not yet taken what it was sent; what is news meanwhile it is told later, at once."""
-    end: Callable[[], None] = lambda: None
-    """Closes its connection: the listener ends."""
+    is_congested: Callable[[], bool] = lambda: False
+    """Returns whether too much is unsent; the page then skips rounds and catches up later."""
+    close: Callable[[], None] = lambda: None
     watching: int | None = None
-    """The session that it shows."""
+    """Number of the session that the page shows."""
     next_frame: int = 0
-    seen: int = 0
-    """The serial of the news that it has."""
-    step: float = 0.0
-    incident: int = 0
-    greeted: bool = False
+    version: int = 0
+    """Version of the history that the page has."""
+    last_interval: float = 0.0
+    """End of the last interval that was sent."""
+    last_change: int = 0
+    """Version of the last incident that was sent."""
+    snapshot_sent: bool = False
 
 
-class Live:
-    """The pages that are open on one event loop."""
+class LiveFeed:
+    """Pages that are open on one event loop."""
 
-    def __init__(self, state: GatewayState, api: Api) -> None:
+    def __init__(self, state: GatewayState) -> None:
         self._state = state
-        self._api = api
-        self._viewers: set[Viewer] = set()
+        self._subscribers: set[Subscriber] = set()
         self._empty = asyncio.Event()
         self._empty.set()
         self._task: asyncio.Task[None] | None = None
-        self._backends: list[dict[str, Any]] = []
-        self._looking: asyncio.Task[None] | None = None
+        self._backends: list[Backend] = []
+        self._probing: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
-        return len(self._viewers)
+        return len(self._subscribers)
 
-    def join(self, viewer: Viewer) -> None:
-        """A page was opened."""
-        self._viewers.add(viewer)
+    @property
+    def is_full(self) -> bool:
+        """Whether the limit of open pages is reached."""
+        return len(self._subscribers) >= MAX_SUBSCRIBERS
+
+    def join(self, subscriber: Subscriber) -> None:
+        """Add an open page."""
+        self._subscribers.add(subscriber)
         self._empty.clear()
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
 
-    @property
-    def is_full(self) -> bool:
-        """Whether there are as many as there may be."""
-        return len(self._viewers) >= MAX_VIEWERS
-
-    async def end(self) -> None:
-        """Send all of them away; they have a second to go."""
-        for viewer in list(self._viewers):
-            viewer.end()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(END_WITHIN_S):
-                await self._empty.wait()
-
-    def leave(self, viewer: Viewer) -> None:
-        """It was closed."""
-        self._viewers.discard(viewer)
-        if not self._viewers:
+    def leave(self, subscriber: Subscriber) -> None:
+        """Remove a page that was closed."""
+        self._subscribers.discard(subscriber)
+        if not self._subscribers:
             self._empty.set()
 
-    def said(self, viewer: Viewer, message: Any) -> None:
-        """The page shows another session."""
-        wanted = message.get("watch") if isinstance(message, dict) else None
+    async def close(self) -> None:
+        """Close the connections of all pages, and wait for that for a second."""
+        for subscriber in list(self._subscribers):
+            subscriber.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._empty.wait()
+
+    def on_message(self, subscriber: Subscriber, message: Any) -> None:
+        """Select the session that a page shows: `{"watch": number, "from": frame}`."""
+        number = message.get("watch") if isinstance(message, dict) else None
         start = message.get("from", 0) if isinstance(message, dict) else 0
-        viewer.watching = wanted if isinstance(wanted, int) and not isinstance(wanted, bool) else None
-        viewer.next_frame = start if isinstance(start, int) and start >= 0 else 0
+        subscriber.watching = number if isinstance(number, int) and not isinstance(number, bool) else None
+        subscriber.next_frame = start if isinstance(start, int) and start >= 0 else 0
 
     async def _run(self) -> None:
-        while self._viewers:
-            if self._looking is None or self._looking.done():  # aside, as a backend that hangs takes two seconds
-                self._looking = asyncio.ensure_future(self._look_at_backends())
-            began = self._state.bridge.loop_time_s + time.thread_time()
-            for viewer in list(self._viewers):
-                if not viewer.is_behind():
-                    await self._tell_safely(viewer)
-            spent = self._state.bridge.loop_time_s + time.thread_time() - began
-            await asyncio.sleep(rest_after(spent))
+        while self._subscribers:
+            if self._probing is None or self._probing.done():  # a task, because a probe may take two seconds
+                self._probing = asyncio.ensure_future(self._probe_backends())
+            before = self._state.bridge.loop_time_s + time.thread_time()
+            for subscriber in list(self._subscribers):
+                if not subscriber.is_congested():
+                    await self._update(subscriber)
+            cpu_s = self._state.bridge.loop_time_s + time.thread_time() - before
+            await asyncio.sleep(pause_after(cpu_s))
 
-    async def _look_at_backends(self) -> None:
+    async def _probe_backends(self) -> None:
         with contextlib.suppress(GatewayUnresponsiveError):
             self._backends = await self._state.probes.states()
 
-    async def _tell_safely(self, viewer: Viewer) -> None:
+    async def _update(self, subscriber: Subscriber) -> None:
+        """Send a page its changes; close it if that fails."""
         try:
-            await self._tell(viewer)
-        except (ProblemError, GatewayUnresponsiveError):  # the session that it shows has gone, or the gateway is busy
+            await self._send_changes(subscriber)
+        except (NotFoundError, GatewayUnresponsiveError):  # the session was evicted, or the gateway is busy
             return
         except Exception:
-            logger.exception("an open page could not be told the news")
-            self.leave(viewer)
-            viewer.end()
+            logger.exception("an open page could not be updated and was closed")
+            self.leave(subscriber)
+            subscriber.close()
 
-    async def _tell(self, viewer: Viewer) -> None:
-        if not viewer.greeted:
-            await self._greet(viewer)
+    async def _send_changes(self, subscriber: Subscriber) -> None:
+        if not subscriber.snapshot_sent:
+            await self._send_snapshot(subscriber)
         history = self._state.history
-        (numbers, serial), steps, incidents = await self._state.bridge.call(
+        (numbers, version), intervals, incidents = await self._state.bridge.call(
             lambda: (
-                history.changed_since(viewer.seen, MAX_NEWS),
-                [step for step in history.time_series.intervals if step["at"] > viewer.step],
-                [each for each in history.feed.entries if each["changed"] > viewer.incident],
+                history.changed_since(subscriber.version, MAX_ROWS),
+                [each for each in history.time_series.intervals if each.at > subscriber.last_interval],
+                [each for each in history.feed.entries if each.changed > subscriber.last_change],
             )
         )
-        viewer.seen = serial
+        subscriber.version = version
         if numbers:
-            rows = await self._api.rows(numbers)
-            gone = sorted(set(numbers) - {row["number"] for row in rows})
-            viewer.send({"type": "sessions", "rows": rows, "gone": gone})
-        if steps:
-            viewer.step = steps[-1]["at"]
-            overview = {"backends": self._backends, "sockets": steps[-1]["sockets"]}
-            viewer.send({"type": "steps", "steps": steps, **overview})
+            rows = await self._state.rows(numbers)
+            gone = sorted(set(numbers) - {row.number for row in rows})
+            subscriber.send({"type": "sessions", "rows": rows, "gone": gone})
+        if intervals:
+            subscriber.last_interval = intervals[-1].at
+            totals = {"backends": self._backends, "sockets": intervals[-1].sockets}
+            subscriber.send({"type": "steps", "steps": intervals, **totals})
         if incidents:
-            viewer.incident = max(each["changed"] for each in incidents)
-            viewer.send({"type": "incidents", "list": incidents})
-        if viewer.watching is not None:
-            await self._tell_session(viewer, viewer.watching, changed=viewer.watching in numbers)
+            subscriber.last_change = max(each.changed for each in incidents)
+            subscriber.send({"type": "incidents", "list": incidents})
+        if subscriber.watching is not None:
+            await self._send_session(subscriber, subscriber.watching, changed=subscriber.watching in numbers)
 
-    async def _greet(self, viewer: Viewer) -> None:
-        overview = await self._state.bridge.call(self._state.overview)
-        incidents = await self._state.bridge.call(lambda: self._state.history.feed.entries)
-        viewer.step = overview["steps"][-1]["at"] if overview["steps"] else 0.0
-        viewer.incident = max((each["changed"] for each in incidents), default=0)
-        serial = await self._state.bridge.call(lambda: self._state.history.version)
+    async def _send_snapshot(self, subscriber: Subscriber) -> None:
+        history = self._state.history
+        totals, incidents, version, numbers = await self._state.bridge.call(
+            lambda: (self._state.totals(), history.feed.entries, history.version, sorted(history.session_numbers()))
+        )
         backends = await self._state.probes.states()
-        viewer.send({"type": "hello", "overview": overview, "backends": backends, "incidents": incidents})
-        numbers = sorted(await self._state.bridge.call(self._state.history.session_numbers))
-        for start in range(0, len(numbers), MAX_NEWS):
-            viewer.send({"type": "sessions", "rows": await self._api.rows(numbers[start : start + MAX_NEWS])})
-        viewer.seen, viewer.greeted = serial, True
+        subscriber.last_interval = totals.steps[-1].at if totals.steps else 0.0
+        subscriber.last_change = max((each.changed for each in incidents), default=0)
+        subscriber.send(
+            {"type": "hello", "overview": structs.asdict(totals), "backends": backends, "incidents": incidents}
+        )
+        for start in range(0, len(numbers), MAX_ROWS):
+            subscriber.send({"type": "sessions", "rows": await self._state.rows(numbers[start : start + MAX_ROWS])})
+        subscriber.version, subscriber.snapshot_sent = version, True
 
-    async def _tell_session(self, viewer: Viewer, number: int, *, changed: bool) -> None:
-        lines = await self._api.lines(number, viewer.next_frame, MAX_LINES)
-        if not lines and not changed:
+    async def _send_session(self, subscriber: Subscriber, number: int, *, changed: bool) -> None:
+        frames = await self._state.frames(number, subscriber.next_frame, MAX_FRAMES)
+        if not frames and not changed:
             return
-        detail = await self._api.detail(number)
-        if viewer.watching != number:  # it has gone on while this was gathered
+        detail = await self._state.detail(number)
+        if subscriber.watching != number:  # the page has changed its selection meanwhile
             return
-        if lines:
-            viewer.next_frame = lines[-1]["n"] + 1
-        viewer.send({"type": "session", "detail": detail, "frames": lines})
+        if frames:
+            subscriber.next_frame = frames[-1].n + 1
+        subscriber.send({"type": "session", "detail": detail, "frames": frames})

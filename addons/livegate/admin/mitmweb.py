@@ -1,20 +1,21 @@
-"""The operators' page inside mitmweb, at /livegate and behind mitmweb's own login; wired up by AdminListener."""
+"""The admin page inside mitmweb, at /livegate and behind mitmweb's own login; installed by AdminListener."""
 
 import mimetypes
-from typing import override
+from typing import Any, override
 
 from mitmproxy.tools.web.app import Application, AuthRequestHandler, RequestHandler
 
-from livegate.admin.api import Api
+from livegate.admin.api import Read, mounted
 from livegate.admin.export import asset
-from livegate.admin.live_feed import Live
-from livegate.admin.server import ASSETS, HEADERS, OpenPage
+from livegate.admin.live_feed import LiveFeed
+from livegate.admin.server import ASSETS, HEADERS, LiveSocket
+from livegate.admin.state import GatewayState
 
 PATH = "/livegate"
 
 
-class PageInMitmweb(RequestHandler):
-    """The page and its parts."""
+class MitmwebHandler(RequestHandler):
+    """Handler behind mitmweb's login."""
 
     @override
     def set_default_headers(self) -> None:
@@ -22,12 +23,16 @@ class PageInMitmweb(RequestHandler):
         for name, value in HEADERS.items():
             self.set_header(name, value)
 
+
+class MitmwebPage(MitmwebHandler):
+    """Files of the page."""
+
     @override
     def auth_fail(self, invalid_password: bool) -> None:
         self.render("login.html", invalid_password=invalid_password)
 
     def get(self, name: str | None) -> None:
-        """Of the page; without the slash at its end its parts would not be found."""
+        """Respond with a file. A slash is added to the path of the page, because its links are relative to it."""
         if name is None:
             self.redirect(f"{PATH}/")
             return
@@ -39,39 +44,16 @@ class PageInMitmweb(RequestHandler):
         self.finish(asset(name))
 
     def post(self, name: str | None) -> None:
-        """Mitmweb's login form comes back here."""
+        """Return to the page after mitmweb's login form, which is sent to the page's own address."""
         self.redirect(f"{PATH}/{name or ''}")
 
 
-class ApiInMitmweb(RequestHandler):
-    """What the page asks for; nothing can be changed here."""
+class MitmwebLiveSocket(LiveSocket, AuthRequestHandler):
+    """Live feed. Tornado refuses other origins."""
 
-    def initialize(self, api: Api) -> None:
+    def initialize(self, live: LiveFeed) -> None:
         """Called by Tornado."""
-        self.api = api
-
-    @override
-    def set_default_headers(self) -> None:
-        super().set_default_headers()  # type: ignore[no-untyped-call]
-        for name, value in HEADERS.items():
-            self.set_header(name, value)
-
-    async def get(self, path: str) -> None:
-        """As the admin listener answers it."""
-        found = await self.api.answer("GET", path, self.request.query)
-        self.set_status(found.status)
-        self.set_header("Content-Type", found.content_type)
-        for name, value in found.headers.items():
-            self.set_header(name, value)
-        await self.finish(found.body)
-
-
-class LiveInMitmweb(OpenPage, AuthRequestHandler):
-    """What open pages are told; a page of another origin is refused by Tornado."""
-
-    def initialize(self, live: Live) -> None:
-        """Called by Tornado."""
-        self.begin(live)
+        self.subscribe_to(live)
 
     @override
     def prepare(self) -> None:
@@ -80,13 +62,14 @@ class LiveInMitmweb(OpenPage, AuthRequestHandler):
             self.finish()
 
 
-def install(app: Application, api: Api, live: Live) -> None:
-    """Add the page to mitmweb's paths."""
+def install(app: Application, state: GatewayState, live: LiveFeed) -> None:
+    """Add the page to mitmweb. Commands are left out, because mitmweb has a token of its own."""
+    arguments: dict[str, Any] = {"state": state}
     app.add_handlers(
         r".*",
         [
-            (rf"{PATH}/api/v1/live", LiveInMitmweb, {"live": live}),
-            (rf"{PATH}(/api/.*)", ApiInMitmweb, {"api": api}),
-            (rf"{PATH}(?:/(.*))?", PageInMitmweb),
+            (rf"{PATH}/api/v1/live", MitmwebLiveSocket, {"live": live}),
+            *(rule for rule in mounted(MitmwebHandler, arguments, prefix=PATH, only=Read) if "/api/" in rule[0]),
+            (rf"{PATH}(?:/(.*))?", MitmwebPage),
         ],
     )

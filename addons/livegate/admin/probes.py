@@ -4,8 +4,8 @@ import asyncio
 import os
 import time
 from collections.abc import Container
-from typing import Any
 
+from livegate.admin.bodies import Backend
 from livegate.admin.loop_bridge import LoopBridge
 from livegate.observe.metrics.addon import Metrics
 from livegate.settings import CurrentSettings
@@ -28,7 +28,7 @@ class BackendProbes:
         self._results: dict[Address, tuple[float, str]] = {}
         """Time and problem by host and port."""
 
-    async def states(self, only: Container[str] | None = None) -> list[dict[str, Any]]:
+    async def states(self, only: Container[str] | None = None) -> list[Backend]:
         """Return the state of each backend, or of those of some services; probe it unless that was done just now."""
         backends = [each for each in await self._bridge.call(self._backends) if only is None or each[0] in only]
         addresses = sorted({(host, port) for _, host, port, _ in backends})
@@ -41,7 +41,7 @@ class BackendProbes:
             self._record, [(service, not problem_of[host, port]) for service, host, port, _ in backends]
         )
         return [
-            {"service": service, "backend": url, "up": not problem_of[host, port], "why": problem_of[host, port]}
+            Backend(service=service, backend=url, up=not problem_of[host, port], why=problem_of[host, port])
             for service, host, port, url in backends
         ]
 

@@ -7,9 +7,10 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from mitmproxy import exceptions
-from msgspec import structs
+from msgspec import structs, to_builtins
 
-from livegate.phoenix.model import PageLoad, Session, View
+from livegate.inspect.session_json import view_json
+from livegate.phoenix.model import PageLoad, Session
 from livegate.phoenix.rendered.tree import TreeError
 from livegate.phoenix.sessions.page import current_page as page_at_present
 
@@ -61,7 +62,7 @@ def session_json(session: Session) -> dict[str, Any]:
         "state": session.state,
         "opened_at": session.opened_at,
         "page": _page(session.page_load) if session.page_load is not None else None,
-        "views": [_view(view) for view in session.views.values()],
+        "views": [to_builtins(view_json(view)) for view in session.views.values()],
         "sockets": [_public(asdict(socket)) | {"trips": list(socket.round_trips)} for socket in session.sockets],
         "events": [_public(structs.asdict(push)) for push in session.pushes],
         "events_dropped": session.pushes_dropped,
@@ -71,11 +72,6 @@ def session_json(session: Session) -> dict[str, Any]:
         "refusals": dict(session.refusals),
         "heartbeats": list(session.heartbeats),
     }
-
-
-def _view(view: View) -> dict[str, Any]:
-    names = ("topic", "module", "path", "version", "state", "joins", "crashes")
-    return {name: getattr(view, name) for name in names}
 
 
 def events_csv(session: Session) -> str:

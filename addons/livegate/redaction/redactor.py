@@ -9,8 +9,10 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, unquote_plus, urlsplit
+
+from msgspec import Struct, structs
 
 from livegate.redaction.markup import redact_dynamics, redact_markup
 
@@ -135,14 +137,22 @@ class Redactor:
                 names[name] = known
         return known
 
-    def redact(self, value: Any) -> Any:
-        """Return a plain value with each text in it, keys included, redacted and cut to MAX_TEXT_CHARACTERS."""
+    def redact[T](self, value: T) -> T:
+        """Return a plain value or a Struct with each text in it redacted and cut to MAX_TEXT_CHARACTERS."""
+        redacted: Any = self._redact(value)
+        return cast("T", redacted)
+
+    def _redact(self, value: Any) -> Any:
+        if isinstance(value, Struct):
+            return structs.replace(
+                value, **{name: self._redact(getattr(value, name)) for name in value.__struct_fields__}
+            )
         if isinstance(value, str):
             return self.string(value if len(value) <= MAX_TEXT_CHARACTERS else f"{value[:MAX_TEXT_CHARACTERS]}…")
         if isinstance(value, dict):
-            return {self.redact(str(key)): self.redact(each) for key, each in value.items()}
+            return {self._redact(str(key)): self._redact(each) for key, each in value.items()}
         if isinstance(value, list | tuple):
-            return [self.redact(each) for each in value]
+            return [self._redact(each) for each in value]
         return value
 
     def markup(self, text: str) -> str:

@@ -1,34 +1,48 @@
-"""The table of paths, the document that describes it, and questions that make no sense."""
+"""Resources of the API: the documents generated from them, invalid requests, frames and exports."""
 
-import asyncio
+import importlib.util
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from admin_client import AdminClient
 from gateway_parts import Parts, kept, session
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from mitmproxy import http
 
 from livegate.admin import api as apis
-from livegate.admin.api import Api
 from livegate.admin.export import asset, export_page
 from livegate.phoenix.rendered.tree import Tree
 
+CHECKOUT = Path(__file__).resolve().parents[3]
 DOCUMENT = json.loads(asset("openapi.json"))
-BESIDE = {("GET", "/api/v1/live")}
-"""Answered by a handler of its own: it is a WebSocket."""
 
 
-def test_the_document_has_each_path_and_method_and_no_other(parts: Parts) -> None:
-    answered = {(method, path) for method, path, _ in Api(parts.state).table}
-    written = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}
-    assert answered | BESIDE == written
+def script() -> Any:
+    spec = importlib.util.spec_from_file_location("api_reference", CHECKOUT / "scripts" / "api_reference.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_the_document_is_whole() -> None:
+def test_the_generated_files_are_current() -> None:
+    for file, text in script().generated().items():
+        assert file.read_text() == text, f"{file.name} is out of date: run `make docs`"
+
+
+def test_each_body_and_parameter_is_described_in_the_reference() -> None:
+    text = (CHECKOUT / "docs" / "reference" / "api.md").read_text()
+    for path, methods in DOCUMENT["paths"].items():
+        assert path in text
+        for operation in methods.values():
+            assert operation["summary"]
+            assert all(each["description"] for each in operation.get("parameters", ()))
+
+
+def test_the_document_is_consistent() -> None:
     assert DOCUMENT["openapi"].startswith("3.1.")
     ids = [one["operationId"] for methods in DOCUMENT["paths"].values() for one in methods.values()]
     assert len(ids) == len(set(ids))
@@ -46,10 +60,10 @@ def test_the_document_is_whole() -> None:
             here = here[part]
     used = {reference for reference, _ in _references(DOCUMENT)}
     for kind in ("schemas", "responses"):
-        assert {f"#/components/{kind}/{name}" for name in DOCUMENT["components"][kind]} <= used, "nothing is left over"
+        assert {f"#/components/{kind}/{name}" for name in DOCUMENT["components"][kind]} <= used, "nothing is unused"
 
 
-def test_each_object_of_an_answer_is_closed() -> None:
+def test_each_object_of_a_response_is_closed() -> None:
     for schema in _objects(DOCUMENT["components"]["schemas"]):
         assert "additionalProperties" in schema, schema
 
@@ -75,7 +89,6 @@ def _objects(value: Any) -> list[dict[str, Any]]:
         ("GET", "/api/v1/sessions", "after=1e3", 400),
         ("GET", "/api/v1/sessions", "limit=99999999999999999", 400),
         ("GET", "/api/v1/sessions", "after=%EF%BC%91", 400),
-        ("GET", "/api/v1/sessions", "&".join(f"a{n}=1" for n in range(50)), 400),
         ("GET", "/api/v1/sessions/1/frames", "from=x", 400),
         ("GET", "/api/v1/sockets", "count=x", 400),
         ("GET", "/api/v1/incidents", "after=x", 400),
@@ -93,35 +106,52 @@ def _objects(value: Any) -> list[dict[str, Any]]:
         ("BREW", "/healthz", "", 405),
     ],
 )
-async def test_what_makes_no_sense_is_said_so(parts: Parts, method: str, path: str, query: str, status: int) -> None:
-    parts.know(session(1))
-    told = await Api(parts.state).answer(method, path, query)
-    assert told.status == status
-    assert set(json.loads(told.body)) == {"error"}
-    assert ("Allow" in told.headers) == (status == 405)
+async def test_an_invalid_request_is_refused_with_a_reason(
+    api: AdminClient, method: str, path: str, query: str, status: int
+) -> None:
+    response = await api(method, path, query)
+    assert response.status == status
+    assert set(response.json) == {"error"}
+    assert ("Allow" in response.headers) == (status == 405)
 
 
-async def test_allow_names_what_is_allowed(parts: Parts) -> None:
-    api = Api(parts.state)
-    assert (await api.answer("POST", "/metrics")).headers == {"Allow": "GET, HEAD"}
-    assert (await api.answer("GET", "/api/v1/sockets/x/close")).headers == {"Allow": "POST"}
-    assert (await api.answer("HEAD", "/version")).status == 200
+async def test_a_refused_method_names_the_allowed_ones(api: AdminClient) -> None:
+    assert (await api("POST", "/metrics")).headers["Allow"] == "GET, HEAD"
+    assert (await api("GET", "/api/v1/sockets/x/close")).headers["Allow"] == "POST"
+    assert (await api("HEAD", "/version")).status == 200
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-@given(
-    st.binary(max_size=200),
-    st.sampled_from(["", "application/json", "text/plain", "application/json; charset=utf-8", "ä"]),
+CLOSE = "/api/v1/sockets/none/close"
+
+
+@pytest.mark.parametrize(
+    "kind", ["", apis.JSON, "text/plain", "application/json; charset=utf-8", "multipart/form-data"]
 )
-def test_no_body_makes_a_close_fail(parts: Parts, body: bytes, kind: str) -> None:
-    told = asyncio.run(Api(parts.state).answer("POST", "/api/v1/sockets/none/close", "", body, kind))
-    assert told.status in (400, 404, 415)
+async def test_no_body_makes_a_command_fail(api: AdminClient, kind: str) -> None:
+    for body in (
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 50_000,
+        b"null",
+        b'{"code": 1e400}',
+        b'{"reason": "\\ud800"}',
+        b'"x"',
+        b"\0",
+    ):
+        for path in (CLOSE, "/api/v1/drain"):
+            if (path, body) != ("/api/v1/drain", b""):
+                assert (await api("POST", path, "", body, kind)).status in (400, 404, 415), (path, body)
 
 
-async def test_a_long_body_and_one_for_a_drain_are_refused(parts: Parts) -> None:
-    api = Api(parts.state)
-    assert (await api.answer("POST", "/api/v1/drain", "", b" " * (apis.MAX_BODY_BYTES + 1), apis.JSON)).status == 413
-    assert (await api.answer("POST", "/api/v1/drain", "", b'{"now": true}', apis.JSON)).status == 400
+async def test_a_drain_with_arguments_is_refused(api: AdminClient) -> None:
+    assert (await api("POST", "/api/v1/drain", "", b'{"now": true}', apis.JSON)).status == 400
+
+
+async def test_the_deprecated_path_of_the_style_is_an_alias(parts: Parts, api: AdminClient) -> None:
+    parts.know(session(1))
+    old, new = [await api("GET", f"/api/v1/sessions/1/{name}") for name in ("dress", "style")]
+    assert (old.status, old.json) == (200, new.json)
 
 
 def known_session(parts: Parts, frames: int, page: str = "x") -> None:
@@ -133,24 +163,23 @@ def known_session(parts: Parts, frames: int, page: str = "x") -> None:
 
 async def test_a_frame_has_the_page_before_and_after_it(parts: Parts) -> None:
     known_session(parts, 3)
-    api = Api(parts.state)
-    first, second = [await api.frame(1, n) for n in (0, 1)]
-    assert first["page"]["html"] == "" and "no join" in first["page"]["why"]
-    assert second["page"]["html"].startswith("<p>x</p>") and second["before"] == first["page"]
+    first, second = [await parts.state.frame(1, n) for n in (0, 1)]
+    assert first.page.html == "" and "no join" in first.page.why
+    assert second.page.html.startswith("<p>x</p>") and second.before == first.page
     broken = Tree.join({"s": ["a", "b"], "0": 7})
     parts.record(1, kept(3, b"\xff", broken, text=False))
     broken.root["0"] = object()
-    assert (await api.frame(1, 3))["raw"] == "1 bytes: ff"
+    assert (await parts.state.frame(1, 3)).raw == "1 bytes: ff"
 
 
 async def test_an_export_is_one_file_whose_data_cannot_end_its_script(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    parts: Parts, api: AdminClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known_session(parts, 6)
     monkeypatch.setattr(apis, "MAX_EXPORTED_BYTES", 1000)
-    told = await Api(parts.state).answer("GET", "/api/v1/sessions/1/export")
-    assert told.status == 200 and told.headers["Content-Disposition"].startswith("attachment")
-    text = told.body.decode()
+    response = await api("GET", "/api/v1/sessions/1/export")
+    assert response.status == 200 and response.headers["Content-Disposition"].startswith("attachment")
+    text = response.body.decode()
     start = text.index('id="exported">') + len('id="exported">')
     data = json.loads(text[start : text.index("</script>", start)])
     assert [frame["n"] for frame in data["full"]] == list(range(6))
@@ -159,17 +188,18 @@ async def test_an_export_is_one_file_whose_data_cannot_end_its_script(
     assert "src=" not in text.partition('id="exported"')[0].partition("<body>")[0]
 
 
-def test_a_page_that_has_changed_is_not_exported_by_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_without_its_marks_is_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("livegate.admin.export.asset", lambda _: b"<html></html>")
-    with pytest.raises(ValueError, match="has no"):
+    with pytest.raises(ValueError, match="exactly once"):
         export_page({})
 
 
-async def test_the_looks_of_a_page_bring_no_secret(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_style_of_a_page_has_no_secret(
+    parts: Parts, api: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sheet = http.Response.make(200, 'a::after { content: "token=CANARYcanary" }')
     body = {"class": "dark", "data-user-token": "CANARYcanary", "data-x": "Bearer CANARYcanary"}
     monkeypatch.setattr(parts.history.stylesheets, "get", lambda _: ([sheet], {"lang": "en"}, body))
-    told = (await Api(parts.state).answer("GET", "/api/v1/sessions/1/dress")).body
-    assert b"CANARY" not in told
-    looks = json.loads(told)
-    assert (looks["html"], looks["body"]["class"]) == ({"lang": "en"}, "dark")
+    response = await api("GET", "/api/v1/sessions/1/style")
+    assert b"CANARY" not in response.body
+    assert (response.json["html"], response.json["body"]["class"]) == ({"lang": "en"}, "dark")

@@ -1,9 +1,12 @@
-"""An exported session is one file: the page's modules joined to one, and what it would have asked for."""
+"""Export of a session as one file: the modules of the page joined to one, and the data."""
 
 import json
 import re
 from collections import Counter
 
+import msgspec
+
+from livegate.admin.bodies import Frame, FrameDetail, PageHtml
 from livegate.admin.export import FOLDER, LEFT_OUT, MODULES, Pages, asset, export_page
 
 TOP = re.compile(r"^(?:export )?(?:async )?(?:function|class|const|let) (\w+)(.*)", re.MULTILINE)
@@ -35,36 +38,22 @@ def test_the_file_needs_nothing_else_and_no_text_of_a_session_ends_the_script() 
     assert not re.search(r"^export ", head, re.MULTILINE)
 
 
+def frame(number: int, html: str, raw: str, why: str = "") -> FrameDetail:
+    line = msgspec.convert(dict.fromkeys(Frame.__struct_fields__, "") | NUMBERS | {"n": number}, Frame, strict=False)
+    return FrameDetail(line, raw, ["x"], PageHtml(html, why), PageHtml("", "x"))
+
+
+NUMBERS = {"at": 1.0, "session": 1, "size": 1, "diff": 0, "ms": None, "kind": "frame", "dir": "up"}
+
+
 def test_a_page_that_did_not_change_is_in_the_file_once() -> None:
     pages = Pages(20)
-    frames = [
-        {
-            "line": {"n": 7},
-            "changes": [],
-            "raw": "1",
-            "page": {"html": "<p>a</p>", "why": ""},
-            "before": {"html": "", "why": "x"},
-        },
-        {
-            "line": {"n": 8},
-            "changes": ["x"],
-            "raw": "2",
-            "page": {"html": "<p>a</p>", "why": ""},
-            "before": {"html": "<p>a</p>", "why": ""},
-        },
-        {
-            "line": {"n": 9},
-            "changes": [],
-            "raw": "3",
-            "page": {"html": "", "why": "lost"},
-            "before": {"html": "<p>a</p>", "why": ""},
-        },
-    ]
-    assert [pages.without(frame) for frame in frames] == [
-        {"n": 7, "raw": "1", "changes": [], "page": 0, "why": ""},
+    frames = [frame(7, "<p>a</p>", "1"), frame(8, "<p>a</p>", "2"), frame(9, "", "3", "lost")]
+    assert [pages.add(each) for each in frames] == [
+        {"n": 7, "raw": "1", "changes": ["x"], "page": 0, "why": ""},
         {"n": 8, "raw": "2", "changes": ["x"], "page": 0, "why": ""},
-        {"n": 9, "raw": "3", "changes": [], "page": None, "why": "lost"},
+        {"n": 9, "raw": "3", "changes": ["x"], "page": None, "why": "lost"},
     ]
-    long = {"line": {"n": 10}, "changes": ["x"], "raw": "4", "page": {"html": "<p>another page</p>", "why": ""}}
-    assert pages.without(long) == {"n": 10, "raw": "", "changes": [], "page": None, "why": LEFT_OUT}
+    without_content = {"n": 10, "raw": "", "changes": [], "page": None, "why": LEFT_OUT}
+    assert pages.add(frame(10, "<p>another page</p>", "4")) == without_content
     assert pages.texts == ["<p>a</p>"]

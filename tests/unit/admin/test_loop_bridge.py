@@ -5,10 +5,10 @@ import threading
 from typing import Any
 
 import pytest
+from admin_client import AdminClient
 from gateway_parts import Parts, session
 
 from livegate.admin import loop_bridge
-from livegate.admin.api import Api
 from livegate.admin.loop_bridge import GatewayUnresponsiveError
 
 
@@ -28,23 +28,23 @@ async def test_on_the_gateways_loop_itself_a_call_runs_at_once(parts: Parts) -> 
 
 
 async def test_a_loop_that_hangs_has_stopped_or_is_not_running_is_reported(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    parts: Parts, api: AdminClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop_bridge, "CALL_TIMEOUT_S", 0.05)
-    api, hang = Api(parts.state), threading.Event()
+    hang = threading.Event()
     parts.loop.call_soon_threadsafe(hang.wait, 10)
     ran: list[int] = []
     with pytest.raises(GatewayUnresponsiveError, match="did not respond"):
         await parts.state.bridge.call(ran.append, 1)
-    assert (await api.answer("GET", "/healthz")).status == 503
+    assert (await api("GET", "/healthz")).status == 503
     hang.set()
     monkeypatch.setattr(loop_bridge, "CALL_TIMEOUT_S", 5)
-    assert (await api.answer("GET", "/healthz")).status == 200
+    assert (await api("GET", "/healthz")).status == 200
     assert not ran, "a call whose caller gave up does not run"
     await asyncio.to_thread(_end, parts.loop)
-    assert b"has stopped" in (await api.answer("GET", "/healthz")).body
+    assert b"has stopped" in (await api("GET", "/healthz")).body
     parts.state.bridge.loop = None
-    assert b"is not running yet" in (await api.answer("GET", "/healthz")).body
+    assert b"is not running yet" in (await api("GET", "/healthz")).body
 
 
 def _end(loop: asyncio.AbstractEventLoop) -> None:
@@ -66,6 +66,6 @@ async def test_five_thousand_sessions_are_read_in_slices(parts: Parts, monkeypat
 
     monkeypatch.setattr(loop_bridge, "_run_slice", counted)
     monkeypatch.setattr(loop_bridge, "SLICE_S", 0)
-    rows = await Api(parts.state).rows(list(range(1, 5001)))
-    assert [row["number"] for row in rows] == list(range(1, 5001))
+    rows = await parts.state.rows(list(range(1, 5001)))
+    assert [row.number for row in rows] == list(range(1, 5001))
     assert set(slices) == {1}, "the loop is free again after each slice"

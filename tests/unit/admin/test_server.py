@@ -1,4 +1,4 @@
-"""The admin listener itself: bounds on who is connected and for how long, and how it begins and ends."""
+"""Admin listener: its limits, its start and its stop."""
 
 import asyncio
 import contextlib
@@ -46,14 +46,14 @@ def opened(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
 
 
-def ask(conn: socket.socket, head: str) -> bytes:
+def request(conn: socket.socket, head: str) -> bytes:
     conn.sendall(f"{head}\r\n\r\n".encode())
     return conn.recv(65536)
 
 
-def test_a_client_that_sends_slowly_is_cut_off(parts: Parts, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "HEAD_WITHIN_S", 0.2)
-    monkeypatch.setattr(servers, "BODY_WITHIN_S", 0.2)
+def test_a_slow_client_is_disconnected(parts: Parts, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(servers, "BODY_TIMEOUT_S", 0.2)
     host = f"Host: 127.0.0.1:{port}"
     with listening(parts, port):
         for begun in (
@@ -69,32 +69,30 @@ def test_a_client_that_sends_slowly_is_cut_off(parts: Parts, port: int, monkeypa
                     while conn.recv(65536):
                         pass
         with opened(port) as conn:
-            assert b"200 OK" in ask(conn, f"GET /version HTTP/1.1\r\n{host}")
+            assert b"200 OK" in request(conn, f"GET /version HTTP/1.1\r\n{host}")
             while conn.recv(65536):
-                pass  # a connection that is kept open for nothing ends as well
+                pass  # an idle connection is closed as well
 
 
-def test_there_are_so_many_connections_and_a_place_becomes_free(
-    parts: Parts, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_connections_are_limited(parts: Parts, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "MAX_CONNECTIONS", 2)
     head = f"GET /version HTTP/1.1\r\nHost: 127.0.0.1:{port}"
     with listening(parts, port):
         with opened(port) as first, opened(port) as second:
-            assert b"200 OK" in ask(first, head) and b"200 OK" in ask(second, head)
+            assert b"200 OK" in request(first, head) and b"200 OK" in request(second, head)
             with opened(port) as third, contextlib.suppress(ConnectionResetError, BrokenPipeError):
-                assert ask(third, head) == b""
-        answer = b""
-        while b"200 OK" not in answer:  # the listener has to see the ends first
+                assert request(third, head) == b""
+        response = b""
+        while b"200 OK" not in response:  # until the listener has noticed the closed connections
             with opened(port) as again, contextlib.suppress(ConnectionResetError, BrokenPipeError):
-                answer = ask(again, head)
+                response = request(again, head)
 
 
-def test_pages_are_bounded_known_and_sent_away_at_the_end(
+def test_pages_are_limited_authenticated_and_closed_with_the_listener(
     parts: Parts, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lives, "MAX_VIEWERS", 1)
-    monkeypatch.setattr(servers, "WRONG_TOKEN_S", 0)
+    monkeypatch.setattr(lives, "MAX_SUBSCRIBERS", 1)
+    monkeypatch.setattr(servers, "WRONG_TOKEN_DELAY_S", 0)
     known = {"Authorization": f"Bearer {TOKEN}"}
     url = f"ws://127.0.0.1:{port}/api/v1/live"
     with listening(parts, port, TOKEN) as server:
@@ -113,13 +111,11 @@ def test_pages_are_bounded_known_and_sent_away_at_the_end(
     assert closed.value.rcvd and closed.value.rcvd.code == 1012
 
 
-def test_a_page_that_does_not_read_is_not_written_to_without_bound(
-    parts: Parts, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lives, "EVERY_S", 0.001)
+def test_unsent_data_of_a_page_is_bounded(parts: Parts, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lives, "INTERVAL_S", 0.001)
     monkeypatch.setattr(servers, "MAX_UNSENT_BYTES", 100_000)
     asked, enough = [0], threading.Event()
-    original = servers.LiveHandler._is_behind
+    original = servers.LiveHandler._is_congested
 
     def counted(handler: servers.LiveHandler) -> bool:
         behind = original(handler)
@@ -129,11 +125,11 @@ def test_a_page_that_does_not_read_is_not_written_to_without_bound(
                 enough.set()
         return behind
 
-    monkeypatch.setattr(servers.LiveHandler, "_is_behind", counted)
-    monkeypatch.setattr(lives.Live, "_tell", _much)
+    monkeypatch.setattr(servers.LiveHandler, "_is_congested", counted)
+    monkeypatch.setattr(lives.LiveFeed, "_send_changes", _much)
     with listening(parts, port), opened(port) as conn:
         conn.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        ask(
+        request(
             conn,
             f"GET /api/v1/live HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
@@ -142,25 +138,25 @@ def test_a_page_that_does_not_read_is_not_written_to_without_bound(
     assert max(asked) < 100_000 + 60_000
 
 
-async def _much(_: lives.Live, viewer: lives.Viewer) -> None:
-    viewer.send({"text": "x" * 50_000})
+async def _much(_: lives.LiveFeed, subscriber: lives.Subscriber) -> None:
+    subscriber.send({"text": "x" * 50_000})
 
 
-def test_an_error_inside_is_not_told_to_who_asked(
+def test_an_internal_error_is_logged_and_not_in_the_response(
     parts: Parts, port: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:
         raise ArithmeticError("an internal matter")
 
-    monkeypatch.setattr(parts.state, "overview", fail)
+    monkeypatch.setattr(parts.state, "totals", fail)
     with listening(parts, port), opened(port) as conn:
-        answer = ask(conn, f"GET /api/v1/overview HTTP/1.1\r\nHost: 127.0.0.1:{port}")
-    assert answer.startswith(b"HTTP/1.1 500") and b"internal matter" not in answer
-    assert "the admin listener failed at /api/v1/overview" in caplog.text
-    assert b"Server:" not in answer and b"no-store" in answer
+        response = request(conn, f"GET /api/v1/overview HTTP/1.1\r\nHost: 127.0.0.1:{port}")
+    assert response.startswith(b"HTTP/1.1 500") and b"internal matter" not in response
+    assert "admin request for /api/v1/overview failed" in caplog.text
+    assert b"Server:" not in response and b"no-store" in response
 
 
-def test_a_server_that_never_began_can_be_stopped(parts: Parts, port: int) -> None:
+def test_a_server_that_never_started_can_be_stopped(parts: Parts, port: int) -> None:
     server = AdminServer(Admin(listen=f"127.0.0.1:{port}"), parts.state)
     with opened_listener(port), pytest.raises(OSError, match="in use"):
         server.start()
@@ -178,7 +174,7 @@ def _connecting(host: str, port: int) -> server_hooks.ServerConnectionHookData:
     return server_hooks.ServerConnectionHookData(connection.Server(address=(host, port)), client)
 
 
-async def test_the_gateway_does_not_connect_to_the_listener_whatever_it_is_called(parts: Parts, port: int) -> None:
+async def test_the_gateway_does_not_connect_to_the_listener_by_any_name(parts: Parts, port: int) -> None:
     addon = AdminListener(parts.current, parts.state)
     assert addon.server_connect(_connecting("127.0.0.1", port)) is None, "there is none"
     addon._server = AdminServer(Admin(listen=f"127.0.0.1:{port}"), parts.state)
@@ -197,20 +193,20 @@ async def test_the_gateway_does_not_connect_to_the_listener_whatever_it_is_calle
     assert addon.server_connect(_connecting("127.0.0.1", port + 1)) is None
 
 
-async def test_an_unloaded_script_takes_its_listener_with_it(parts: Parts, port: int) -> None:
+async def test_unloading_the_script_stops_the_listener(parts: Parts, port: int) -> None:
     addon = AdminListener(CurrentSettings(), parts.state)
     addon.running()
-    assert addon._clock is None, "without settings nothing is started"
+    assert addon._interval_task is None, "without settings nothing is started"
     assert addon.done() is None, "mitmproxy does not await it while it goes on"
 
     addon = AdminListener(parts.current, parts.state)
     parts.current.value = parts.settings(admin={"listen": f"127.0.0.1:{port}"})
     addon.running()
-    assert addon._changing is not None
-    await addon._changing
+    assert addon._change_task is not None
+    await addon._change_task
     opened(port).close()
     addon.done()
-    async with asyncio.timeout(WAIT_S), addon._one_at_a_time:
+    async with asyncio.timeout(WAIT_S), addon._change_lock:
         pass
     while addon._server is not None:
         await asyncio.sleep(0)

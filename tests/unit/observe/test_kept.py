@@ -6,11 +6,13 @@ import jsonschema
 import pytest
 from gateway_parts import Parts, kept, session
 from mitmproxy.test import tflow
+from msgspec import to_builtins
 
 from livegate.admin.export import asset
 from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import Recorder
 from livegate.observe.history.addon import History
+from livegate.observe.history.incident_json import Refused
 from livegate.observe.history.incidents import MAX_ENTRIES
 from livegate.observe.history.recordings import MAX_FRAMES, MAX_SESSION_BYTES, OVERHEAD_BYTES, Recording, RecordingStore
 from livegate.observe.history.time_series import MAX_CLOSE_KINDS, MAX_INTERVALS, MAX_ROUND_TRIPS, TimeSeries
@@ -77,16 +79,16 @@ def test_a_step_counts_and_is_bounded() -> None:
         trend.add_round_trip(0.001)
     trend.current.requests["a"] += 2
     step = trend.end_interval({"a": 1}, 3)
-    assert len(step["closes"]) == MAX_CLOSE_KINDS + 1
-    assert step["closes"]["3000 client"] == 2
-    assert step["closes"]["other client"] == MAX_CLOSE_KINDS
-    assert (step["events"], step["p50"], step["requests"], step["sockets"]) == (
+    assert len(step.closes) == MAX_CLOSE_KINDS + 1
+    assert step.closes["3000 client"] == 2
+    assert step.closes["other client"] == MAX_CLOSE_KINDS
+    assert (step.events, step.p50, step.requests, step.sockets) == (
         MAX_ROUND_TRIPS,
         1.0,
         {"a": 2},
         {"a": 1},
     )
-    assert trend.end_interval({}, 0)["p99"] is None
+    assert trend.end_interval({}, 0).p99 is None
     for _ in range(MAX_INTERVALS):
         trend.end_interval({}, 0)
     assert len(trend.intervals) == MAX_INTERVALS
@@ -127,16 +129,12 @@ def test_a_request_that_never_became_a_flow_is_an_incident_and_there_are_so_many
     for _ in range(MAX_ENTRIES + 1):
         parts.history.refused_before_flow("192.0.2.1", Refusal(431, "Too long.", "head-too-long"))
     first, last = parts.history.feed.entries[0], parts.history.feed.entries[-1]
-    assert (first["id"], last["id"]) == (2, MAX_ENTRIES + 1)
-    assert (last["kind"], last["client"], last["reason"], last["status"]) == (
-        "refused",
-        "192.0.2.1",
-        "head-too-long",
-        431,
-    )
+    assert (first.id, last.id) == (2, MAX_ENTRIES + 1)
+    assert isinstance(last, Refused)
+    assert (last.client, last.reason, last.status) == ("192.0.2.1", "head-too-long", 431)
     assert parts.history.time_series.current.refused["head-too-long"] == MAX_ENTRIES + 1
     schema = json.loads(asset("openapi.json"))
     validator = jsonschema.Draft202012Validator(
-        {"$ref": "#/components/schemas/Incident", "components": schema["components"]}
+        {"$ref": "#/components/schemas/Refused", "components": schema["components"]}
     )
-    validator.validate(last)
+    validator.validate(to_builtins(last))

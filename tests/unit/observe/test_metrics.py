@@ -449,11 +449,12 @@ def test_what_others_drop_and_errors_in_hooks_are_followed(lab: Lab, monkeypatch
 def test_incidents_that_are_no_longer_kept_are_counted(lab: Lab) -> None:
     """And a flood of refusals leaves what closed."""
     watch = History(Recorder(), Redactor())
-    watch.feed._append("closed", {"reason": "bye"}, [])
+    facts = dict.fromkeys(("service", "host", "path", "client", "request"), "")
+    watch.feed._append("closed", {**facts, "code": 1000, "by": "client", "reason": "bye", "session": None}, [])
     for _ in range(MAX_ENTRIES + 3):
         watch.refused_before_flow("203.0.113.1", Refusal(431, "Too large.", "head-large"))
     assert watch.feed.evicted == 3
-    assert [each["id"] for each in watch.feed.entries] == [1, *range(5, MAX_ENTRIES + 5)]
+    assert [each.id for each in watch.feed.entries] == [1, *range(5, MAX_ENTRIES + 5)]
 
 
 def test_certificates_tell_when_they_end_as_long_as_they_are_in_the_settings(lab: Lab) -> None:

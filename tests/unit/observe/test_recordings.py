@@ -114,10 +114,10 @@ def test_of_all_sessions_the_quietest_is_forgotten_first() -> None:
     assert kept.evicted == 1
 
 
-def test_a_round_of_the_page_rests_so_long_that_pages_take_three_per_cent_of_a_core() -> None:
-    assert live_feed.rest_after(0.001) == live_feed.EVERY_S
-    assert 0.05 / (0.05 + live_feed.rest_after(0.05)) == pytest.approx(0.03, abs=0.001)
-    assert live_feed.rest_after(60) == live_feed.MAX_REST_S
+def test_pauses_between_rounds_limit_open_pages_to_three_per_cent_of_a_core() -> None:
+    assert live_feed.pause_after(0.001) == live_feed.INTERVAL_S
+    assert 0.05 / (0.05 + live_feed.pause_after(0.05)) == pytest.approx(0.03, abs=0.001)
+    assert live_feed.pause_after(60) == live_feed.MAX_PAUSE_S
 
 
 def test_what_nobody_could_look_at_is_not_kept() -> None:

@@ -193,7 +193,7 @@ def test_there_are_thirty_of_each() -> None:
 def test_nothing_wrong_gives_no_incident(script: str, tmp_path: Path) -> None:
     played = Script(tmp_path).play(script)
     assert played.slugs == []
-    assert [each for each in played.watch.feed.entries if each["causes"]] == []
+    assert [each for each in played.watch.feed.entries if each.causes] == []
     assert not any(session.incidents for session in played.recorder.tracker.sessions.values())
 
 
@@ -201,8 +201,8 @@ def test_nothing_wrong_gives_no_incident(script: str, tmp_path: Path) -> None:
 def test_one_thing_wrong_gives_exactly_that_one_in_every_place(slug: str, script: str, tmp_path: Path) -> None:
     played = Script(tmp_path).play(script)
     assert played.slugs == [slug]
-    told = [each for each in played.watch.feed.entries if each["causes"]]
-    assert [[cause["slug"] for cause in each["causes"]] for each in told] == [[slug]]
+    told = [each for each in played.watch.feed.entries if each.causes]
+    assert [[cause.slug for cause in each.causes] for each in told] == [[slug]]
     assert played.watch.time_series.current.causes == {slug: 1}
     samples: dict[str, Any] = {"route": "app.test", "cause": slug}
     assert played.metrics.registry.get_sample_value("gateway_incidents_total", samples) == 1
@@ -237,6 +237,6 @@ def test_an_incident_says_how_it_healed_and_what_it_cost(
     played = Script(tmp_path).play(script)
     (told,) = played.reported
     assert (told.healed, told.cost_s) == (healed, cost)
-    (entry,) = [each for each in played.watch.feed.entries if each["causes"]]
-    assert (entry["incident"]["healed"], entry["incident"]["cost"]) == (healed, cost)
-    assert (entry["changed"] > entry["id"]) == bool(healed), "an open page is told of it again"
+    (entry,) = [each for each in played.watch.feed.entries if each.causes]
+    assert (entry.incident.healed, entry.incident.cost) == (healed, cost)
+    assert (entry.changed > entry.id) == bool(healed), "an open page is told of it again"

@@ -57,7 +57,7 @@ function openSession(number, chosen, query) {
 async function load(one) {
   try {
     const detail = await ask(`api/v1/sessions/${one.number}`)
-    one.dress = await ask(`api/v1/sessions/${one.number}/dress`)
+    one.style = await ask(`api/v1/sessions/${one.number}/style`)
     let from = detail.frames.first, lines = []
     while (from < detail.frames.end) {
       const { frames } = await ask(`api/v1/sessions/${one.number}/frames?from=${from}`)
@@ -163,7 +163,7 @@ function exported(data) {
     return { raw, changes, line: lines.get(number), page: why ? { html: "", why } : shown(page), before: shown(place ? data.full[place - 1].page : null) }
   }
   session = new SessionView(data.session.number, { ask: find, search: async () => [], go: () => {}, exported: true })
-  session.dress = data.dress
+  session.style = data.style
   view = "session"
   main.replaceChildren(session.root)
   session.update(data.session, data.frames)

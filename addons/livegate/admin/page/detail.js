@@ -13,7 +13,7 @@ export class Chosen {
     this.raw = el("pre", { tabindex: 0, role: "group", "aria-label": "The frame" })
     this.data = el("section", { class: "card" }, el("h2", {}, "The frame itself"), this.raw)
     this.root = el("div", { class: "beside" }, this.told, this.page, this.data)
-    this.dress = null
+    this.style = null
   }
 
   // found: a frame as the API tells of it, or {error}
@@ -49,7 +49,7 @@ export class Chosen {
       this.page.replaceChildren(el("h2", {}, title), el("p", { class: "empty" }, `Not known: ${found.page.why}`))
       return
     }
-    const { text, changed } = framed(found.page.html, found.before.html, this.dress)
+    const { text, changed } = framed(found.page.html, found.before.html, this.style)
     const note = !found.before.html ? "first seen here" : changed ? `${count(changed)} place${changed === 1 ? "" : "s"} changed` : "as before"
     const frame = el("iframe", { sandbox: "", title, srcdoc: text })
     this.page.replaceChildren(el("header", {}, el("h2", {}, title), el("p", { class: "note" }, note)), frame)

@@ -8,15 +8,15 @@ const GONE = "script, noscript, meta, base, link, style, title, iframe, frame, o
 const LEADS_AWAY = ["href", "xlink:href", "action", "formaction", "src", "srcset", "poster", "background", "ping", "data", "autofocus", "target", "http-equiv"]
 const ELSEWHERE = /url\((?!\s*["']?(?:data:|#))[^)]*\)/gi
 
-// after, before: HTML; dress: {css, html, body: attributes of the app's page}
-export function framed(after, before, dress) {
+// after, before: HTML; style: {css, html, body: attributes of the app's page}
+export function framed(after, before, style) {
   const page = parsed(after)
   if (before) mark(parsed(before), page)
   const changed = page.querySelectorAll(`[${MARK}]`).length + page.hasAttribute(MARK)
-  const own = dress && dress.css ? withoutNetwork(dress.css) : PLAIN
+  const own = style && style.css ? withoutNetwork(style.css) : PLAIN
   const root = document.implementation.createHTMLDocument("")
   root.documentElement.lang = "en"
-  for (const [element, given] of [[root.documentElement, dress && dress.html], [root.body, dress && dress.body]]) {
+  for (const [element, given] of [[root.documentElement, style && style.html], [root.body, style && style.body]]) {
     for (const [name, value] of Object.entries(given || {})) element.setAttribute(name, value)
   }
   root.head.innerHTML = `<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}">`

@@ -42,8 +42,8 @@ export class SessionView {
         this.selected.root))
   }
 
-  set dress(value) {
-    this.selected.dress = value
+  set style(value) {
+    this.selected.style = value
   }
 
   download() {

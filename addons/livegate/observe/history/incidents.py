@@ -15,7 +15,7 @@ from mitmproxy import http
 from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import ObservedIncident, Recorder
 from livegate.observe.causes import Case, causes_of
-from livegate.observe.history.incident_json import cause_json, incident_json
+from livegate.observe.history.incident_json import ENTRIES, IncidentEntry, cause_json, incident_json
 from livegate.observe.history.time_series import TimeSeries
 from livegate.phoenix.model import Incident, Push, Session
 from livegate.phoenix.page_html import is_socket_url, vsn_of_url
@@ -41,7 +41,7 @@ class IncidentFeed:
         self._recorder = recorder
         self._redactor = redactor
         self._time_series = time_series
-        self._entries: dict[str, deque[Facts]] = {kind: deque(maxlen=MAX_ENTRIES) for kind in KINDS}
+        self._entries: dict[str, deque[IncidentEntry]] = {kind: deque(maxlen=MAX_ENTRIES) for kind in KINDS}
         self._last_id = 0
         self._changes = 0
         self._outages: dict[tuple[str, str], Incident] = {}
@@ -50,9 +50,9 @@ class IncidentFeed:
         recorder.tracker.incidents.on_changed.append(self._on_changed)
 
     @property
-    def entries(self) -> list[Facts]:
+    def entries(self) -> list[IncidentEntry]:
         """All entries, in the order of their coming."""
-        return sorted(itertools.chain(*self._entries.values()), key=operator.itemgetter("id"))
+        return sorted(itertools.chain(*self._entries.values()), key=operator.attrgetter("id"))
 
     @property
     def evicted(self) -> int:
@@ -131,18 +131,23 @@ class IncidentFeed:
     def _on_changed(self, incident: Incident, session: Session | None) -> None:
         del session
         for entry in reversed(self._entries[incident.kind]):
-            if entry["incident"] is not None and entry["incident"]["number"] == incident.number:
-                entry["incident"] = self._redactor.redact(incident_json(incident))
+            if entry.incident is not None and entry.incident.number == incident.number:
+                entry.incident = self._redactor.redact(incident_json(incident))
                 self._changes += 1
-                entry["changed"] = self._changes
+                entry.changed = self._changes
                 return
 
     def _append(self, kind: Kind, facts: Facts, found: list[Incident]) -> None:
         self._last_id += 1
         self._changes += 1
-        entry = {"kind": kind, **facts, "id": self._last_id, "changed": self._changes}
-        entry |= {"at": time.time(), "causes": [cause_json(each) for each in found]}
-        entry["incident"] = incident_json(found[0]) if found else None
+        entry = ENTRIES[kind](
+            **facts,
+            id=self._last_id,
+            changed=self._changes,
+            at=time.time(),
+            causes=[cause_json(each) for each in found],
+            incident=incident_json(found[0]) if found else None,
+        )
         self._entries[kind].append(self._redactor.redact(entry))
 
 

@@ -3,8 +3,8 @@
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import Any
 
+from livegate.inspect.json_units import Body, Count, Milliseconds, Timestamp
 from livegate.phoenix.model import percentile
 
 INTERVAL_S = 5.0
@@ -33,12 +33,38 @@ class Interval:
     """Seconds that the event loop was late, at worst."""
 
 
+class IntervalSummary(Body):
+    """Interval of five seconds."""
+
+    at: Timestamp
+    """End of the interval."""
+    requests: dict[str, Count]
+    """Requests by service."""
+    sockets: dict[str, Count]
+    """WebSockets open at the end, by service."""
+    sessions: Count
+    """Known LiveView sessions at the end."""
+    refused: dict[str, Count]
+    """Refused and failed requests by reason."""
+    closes: dict[str, Count]
+    """Ended WebSockets by close code and side, such as `1006 backend`."""
+    causes: dict[str, Count]
+    """Incidents by cause."""
+    events: Count
+    """LiveView events that got a reply; counted up to 2000."""
+    p50: Milliseconds | None
+    p95: Milliseconds | None
+    p99: Milliseconds | None
+    lag: Milliseconds | None
+    """Maximum delay of the event loop."""
+
+
 class TimeSeries:
     """Steps that are over, and the one that is filled now."""
 
     def __init__(self) -> None:
         self.current = Interval()
-        self.intervals: deque[dict[str, Any]] = deque(maxlen=MAX_INTERVALS)
+        self.intervals: deque[IntervalSummary] = deque(maxlen=MAX_INTERVALS)
 
     def add_round_trip(self, seconds: float) -> None:
         """An event was answered."""
@@ -54,26 +80,26 @@ class TimeSeries:
         """Record a lag of the event loop; an interval keeps its worst."""
         self.current.max_lag = max(self.current.max_lag, seconds)
 
-    def end_interval(self, sockets: dict[str, int], sessions: int) -> dict[str, Any]:
-        """Close a step; what is open at its end is given. Returns what the page is told of it."""
+    def end_interval(self, sockets: dict[str, int], sessions: int) -> IntervalSummary:
+        """End the current interval, at which so many sockets (by service) and sessions exist. Returns its summary."""
         step, self.current = self.current, Interval()
         trips = sorted(step.round_trips)
-        told: dict[str, Any] = {
-            "at": time.time(),
-            "requests": dict(step.requests),
-            "sockets": sockets,
-            "sessions": sessions,
-            "refused": dict(step.refused),
-            "closes": dict(step.closes),
-            "causes": dict(step.causes),
-            "events": len(trips),
-            "p50": _ms(percentile(trips, 0.5)),
-            "p95": _ms(percentile(trips, 0.95)),
-            "p99": _ms(percentile(trips, 0.99)),
-            "lag": _ms(step.max_lag),
-        }
-        self.intervals.append(told)
-        return told
+        summary = IntervalSummary(
+            at=time.time(),
+            requests=dict(step.requests),
+            sockets=sockets,
+            sessions=sessions,
+            refused=dict(step.refused),
+            closes=dict(step.closes),
+            causes=dict(step.causes),
+            events=len(trips),
+            p50=_ms(percentile(trips, 0.5)),
+            p95=_ms(percentile(trips, 0.95)),
+            p99=_ms(percentile(trips, 0.99)),
+            lag=_ms(step.max_lag),
+        )
+        self.intervals.append(summary)
+        return summary
 
 
 def _ms(seconds: float | None) -> float | None:
