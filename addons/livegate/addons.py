@@ -48,14 +48,14 @@ from livegate.pipeline.websocket_admission import WebSocketAdmission
 from livegate.redaction.log_text import LogTextRedactor
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings
-from livegate.websocket.registry import Sockets
+from livegate.websocket.registry import SocketRegistry
 
 
 def gateway_addons() -> list[Any]:
     """Make a fresh set of the gateway's addons, in pipeline order."""
     current = CurrentSettings()
     terminal, timeouts = Terminal(), HandshakeTimeout(current)
-    sockets = Sockets()
+    sockets = SocketRegistry()
     recorder, redactor = Recorder(), Redactor()
     frames = FrameLogger(recorder, redactor)
     metrics = Metrics(current, sockets, recorder.tracker)

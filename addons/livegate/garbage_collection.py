@@ -14,37 +14,37 @@ import gc
 import sys
 import time
 
-YOUNG_EVERY_S, MIDDLE_EVERY_S = 0.1, 0.5
+YOUNG_INTERVAL_S, MIDDLE_INTERVAL_S = 0.1, 0.5
 """How often objects are looked at that came since the last time, and those that have been looked at but once."""
-MANY_YOUNG = 10_000
+GEN0_THRESHOLD = 10_000
 """So many more objects than there were, and Python looks at the young ones by itself."""
-QUIET = 0.1
+IDLE_CPU_SHARE = 0.1
 """The part of a core below which a moment is quiet."""
-QUIET_FOR_S = 5.0
+IDLE_FOR_S = 5.0
 """So long it has to be quiet: under load there are moments without any, and who comes next would wait."""
-LEAST_S, MOST_S = 10.0, 60.0
+IDLE_FULL_INTERVAL_S, BUSY_FULL_INTERVAL_S = 10.0, 60.0
 """Between two times of looking at all there is, at a quiet moment and under load; longer, when that is in vain."""
-GROWN = 1.25
+GROWTH_TRIGGER = 1.25
 """So many times as much in memory as after the last time, and it is worth to look at all there is under load too."""
-WORTH = 5000
+WORTHWHILE_OBJECTS = 5000
 """Objects that make it worth to look at all there is."""
-MAX_PATIENCE = 16
-NEVER = 1_000_000
+MAX_BACKOFF = 16
+DISABLED = 1_000_000
 
 
-def is_due(since_s: float, quiet_s: float, growth: float, patience: int) -> bool:
+def is_due(since_s: float, quiet_s: float, growth: float, backoff: int) -> bool:
     """Whether to look at all there is.
 
     By the time since the last, how long it has been quiet, and how many times as much is in memory.
     """
-    if quiet_s >= QUIET_FOR_S:
-        return since_s >= LEAST_S * patience
-    return growth >= GROWN and since_s >= MOST_S * patience
+    if quiet_s >= IDLE_FOR_S:
+        return since_s >= IDLE_FULL_INTERVAL_S * backoff
+    return growth >= GROWTH_TRIGGER and since_s >= BUSY_FULL_INTERVAL_S * backoff
 
 
-def patience_after(found: int, patience: int) -> int:
+def next_backoff(found: int, backoff: int) -> int:
     """How many times as long to wait as usual, after so many objects were found; `patience` is how long it was."""
-    return min(2 * patience, MAX_PATIENCE) if found < WORTH else 1
+    return min(2 * backoff, MAX_BACKOFF) if found < WORTHWHILE_OBJECTS else 1
 
 
 class GarbageCollection:
@@ -58,8 +58,8 @@ class GarbageCollection:
         """What is there by now stays until the end: the collector need not walk through it again and again."""
         gc.collect()
         gc.freeze()
-        gc.set_threshold(MANY_YOUNG, NEVER, NEVER)
-        self._task = asyncio.get_running_loop().create_task(self._look(), name="livegate garbage collection")
+        gc.set_threshold(GEN0_THRESHOLD, DISABLED, DISABLED)
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="livegate garbage collection")
 
     def done(self) -> None:
         """As it was before."""
@@ -67,20 +67,20 @@ class GarbageCollection:
             self._task.cancel()
             gc.set_threshold(*self._thresholds)
 
-    async def _look(self) -> None:
-        patience = 1
+    async def _run(self) -> None:
+        backoff = 1
         middle_at = all_at = load_at = busy_at = time.monotonic()
         busy_before, blocks = time.process_time(), sys.getallocatedblocks()
         while True:
-            await asyncio.sleep(YOUNG_EVERY_S)
-            if time.monotonic() - middle_at < MIDDLE_EVERY_S:
+            await asyncio.sleep(YOUNG_INTERVAL_S)
+            if time.monotonic() - middle_at < MIDDLE_INTERVAL_S:
                 gc.collect(0)
                 continue
             now = time.monotonic()
-            if time.process_time() - busy_before >= QUIET * (now - load_at):
+            if time.process_time() - busy_before >= IDLE_CPU_SHARE * (now - load_at):
                 busy_at = now
-            if is_due(now - all_at, now - busy_at, sys.getallocatedblocks() / blocks, patience):
-                patience = patience_after(gc.collect(), patience)
+            if is_due(now - all_at, now - busy_at, sys.getallocatedblocks() / blocks, backoff):
+                backoff = next_backoff(gc.collect(), backoff)
                 all_at, blocks = now, sys.getallocatedblocks()
             else:
                 gc.collect(1)

@@ -16,7 +16,7 @@ from mitmproxy.test import taddons, tflow
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
-from livegate.garbage_collection import MANY_YOUNG, NEVER
+from livegate.garbage_collection import DISABLED, GEN0_THRESHOLD
 from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.frame_log.addon import FrameLogger
 from livegate.inspect.frame_log.writer import FrameLogWriter
@@ -25,7 +25,7 @@ from livegate.observe.history.addon import History
 from livegate.observe.metrics.addon import Metrics
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, FrameLog
-from livegate.websocket.registry import Sockets
+from livegate.websocket.registry import SocketRegistry
 
 TOPIC = "lv:phx-GOqaHTHhskxEawlB"
 ROUNDS = 5
@@ -97,7 +97,7 @@ class Hooks:
 
     def __init__(self, folder: Path) -> None:
         self.recorder, redactor = Recorder(), Redactor()
-        self.recorder.on_frame.append(Metrics(CurrentSettings(), Sockets(), self.recorder.tracker).on_frame)
+        self.recorder.on_frame.append(Metrics(CurrentSettings(), SocketRegistry(), self.recorder.tracker).on_frame)
         watch = History(self.recorder, redactor)
         watch.active = True
         self.inspector, self.logger = LiveViewInspector(self.recorder, redactor), FrameLogger(self.recorder, redactor)
@@ -133,7 +133,7 @@ def cost_of(before: list[Diff], diff: Diff) -> tuple[int, float, float]:
     """Bytes of a frame, milliseconds of the processor for it, and how long it held the loop; the best of some rounds."""
     took, held, size = float("inf"), float("inf"), 0
     thresholds = gc.get_threshold()
-    gc.set_threshold(MANY_YOUNG, NEVER, NEVER)  # as in the gateway
+    gc.set_threshold(GEN0_THRESHOLD, DISABLED, DISABLED)  # as in the gateway
     try:
         for _ in range(ROUNDS):
             with tempfile.TemporaryDirectory() as folder:

@@ -26,7 +26,7 @@ from livegate.observe.history.addon import History
 from livegate.observe.metrics.addon import Metrics
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, FrameLog
-from livegate.websocket.registry import Sockets
+from livegate.websocket.registry import SocketRegistry
 
 FRAMES = 20_000
 KEPT = 1000
@@ -98,7 +98,7 @@ def cost_of(*, metrics: bool, watch: bool) -> float:
 
 def _observe(recorder: Recorder, redactor: Redactor, *, metrics: bool, watch: bool) -> None:
     if metrics:
-        recorder.on_frame.append(Metrics(CurrentSettings(), Sockets(), recorder.tracker).on_frame)
+        recorder.on_frame.append(Metrics(CurrentSettings(), SocketRegistry(), recorder.tracker).on_frame)
     watching = History(recorder, redactor)
     watching.active = watch
 

@@ -45,29 +45,29 @@ def _where(task: asyncio.Task[object]) -> str:
     return f"{task.get_name()[:25]} at {place}, {connection}"
 
 
-def legs() -> list[str]:
-    """How the open sockets are carried."""
-    sessions = ctx.master.addons.get("websockets")._sockets._open
-    return [type(peer.leg).__name__ for session in sessions for peer in (session.client, session.server)]
+def transports() -> list[str]:
+    """Transport classes of the open sockets' peers."""
+    relays = ctx.master.addons.get("websockets")._sockets._open
+    return [type(peer.transport).__name__ for relay in relays for peer in (relay.client, relay.backend)]
 
 
 def flows() -> list[dict[str, object]]:
     """The open sockets' flows."""
-    sessions = ctx.master.addons.get("websockets")._sockets._open
+    relays = ctx.master.addons.get("websockets")._sockets._open
     return [
         {
-            "path": session.flow.request.path,
-            "messages": len(session.websocket.messages),
-            "dropped": session.history.dropped,
-            "intercepted": session.flow.intercepted,
+            "path": relay.flow.request.path,
+            "messages": len(relay.websocket.messages),
+            "evicted": relay.history.evicted,
+            "intercepted": relay.flow.intercepted,
         }
-        for session in sessions
+        for relay in relays
     ]
 
 
 def _flow(path: str) -> http.HTTPFlow:
-    sessions = ctx.master.addons.get("websockets")._sockets._open
-    return next(session.flow for session in sessions if session.flow.request.path == path)
+    relays = ctx.master.addons.get("websockets")._sockets._open
+    return next(relay.flow for relay in relays if relay.flow.request.path == path)
 
 
 def inject(path: str, to_client: str, text: str) -> None:
@@ -118,5 +118,5 @@ def _is_socket(entry: Path) -> bool:
 
 ACTIONS = {
     action.__name__: action
-    for action in (held, connections, legs, flows, inject, kill, resume, seen, collect_nothing, cycles)
+    for action in (held, connections, transports, flows, inject, kill, resume, seen, collect_nothing, cycles)
 }

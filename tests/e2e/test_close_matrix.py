@@ -59,13 +59,13 @@ async def test_each_way_is_the_one_it_says(lab: Lab, way: str) -> None:
         await server.wait_closed()
 
     gateway = lab.gateway_of(way)
-    expected = ["RawLeg"] * 2 if way == "raw" else ["LayerLeg"] * 2
+    expected = ["AsyncioTransport"] * 2 if way == "raw" else ["LayerTransport"] * 2
 
     async def none_left() -> bool:
-        return await inside(gateway, "legs") == []
+        return await inside(gateway, "transports") == []
 
     async def as_expected() -> bool:
-        return await inside(gateway, "legs") == expected
+        return await inside(gateway, "transports") == expected
 
     async with lab.serving(handler):
         await until(none_left)

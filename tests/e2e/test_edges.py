@@ -419,7 +419,7 @@ def test_an_unknown_mitmproxy_runs_on_its_stock_layers_and_says_so(behind, tmp_p
     """The fall-back: the policy holds, WebSockets pass, and the warning says what is lost, once."""
     script = tmp_path / "old.py"
     script.write_text(
-        "from livegate import mitm\nmitm.SHAPE_PROBLEMS = ('HttpStream.x is missing',)\n"
+        "from livegate import mitm\nmitm.INCOMPATIBILITIES = ('HttpStream.x is missing',)\n"
         "from livegate.addons import gateway_addons\naddons = gateway_addons()\n"
     )
     with Scripted(raw_answer(OK)) as backend, Backend() as echo:

@@ -362,7 +362,7 @@ async def test_the_stock_layers_of_mitmproxy_are_counted_too(tmp_path: Path, pro
         tmp_path,
         prometheus,
         "from livegate import mitm",
-        "mitm.SHAPE_PROBLEMS = ('HttpStream.x is missing',)",
+        "mitm.INCOMPATIBILITIES = ('HttpStream.x is missing',)",
         "from livegate.gateway import pipeline",
         "addons = pipeline()",
     )

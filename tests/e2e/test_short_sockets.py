@@ -135,4 +135,4 @@ async def test_a_socket_that_ends_at_once_leaves_no_error_behind(lab: Lab) -> No
 
 
 async def _nothing_left(gateway: Gateway) -> bool:
-    return await inside(gateway, "legs") == []
+    return await inside(gateway, "transports") == []

@@ -36,10 +36,10 @@ async def said(client: ClientConnection, *texts: str | bytes) -> list[str | byte
 
 async def settled(lab: Lab, way: str) -> None:
     """Until the socket is carried as it will be."""
-    legs = ["RawLeg"] * 2 if way == "raw" else ["LayerLeg"] * 2
+    expected = ["AsyncioTransport"] * 2 if way == "raw" else ["LayerTransport"] * 2
 
     async def as_expected() -> bool:
-        return (await inside(lab.gateway_of(way), "legs"))[-2:] == legs
+        return (await inside(lab.gateway_of(way), "transports"))[-2:] == expected
 
     await until(as_expected)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 from livegate.websocket.close_codes import ViolationError
-from livegate.websocket.codec import Close, Control, Lane, Message
+from livegate.websocket.codec import Close, Control, Message, MessageCodec
 
 MAX_MESSAGE = 1 << 63
 """wsproto has no bound either."""
@@ -111,17 +111,17 @@ class Reading:
 
 def ours(data: list[bytes], *, masked: bool, fast: bool = False) -> Reading:
     """What our lane makes of it."""
-    lane = Lane(masked=masked, max_message=MAX_MESSAGE)
+    lane = MessageCodec(masked=masked, max_message=MAX_MESSAGE)
     reading = Reading()
     try:
         for chunk in data:
-            payload = lane.whole(chunk) if fast else None
+            payload = lane.decode_single_frame(chunk) if fast else None
             if payload is not None:
                 reading.events.append(("message", chunk[0] & 0x0F, payload))
                 reading.wires.append(chunk)
                 continue
-            lane.receive(chunk)
-            while (event := lane.next()) is not None:
+            lane.feed(chunk)
+            while (event := lane.next_event()) is not None:
                 reading.wires.append(event.wire)
                 match event:
                     case Message():

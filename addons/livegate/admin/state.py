@@ -40,8 +40,8 @@ from livegate.pipeline.drain import Drain
 from livegate.pipeline.exchange.record import exchange_of
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, public_values
-from livegate.websocket.registry import Sockets
-from livegate.websocket.relay import Session
+from livegate.websocket.registry import SocketRegistry
+from livegate.websocket.relay import WebSocketRelay
 
 MAX_BACKENDS_NAMED = 5
 """In the reason of a failed check; further ones are only counted."""
@@ -57,7 +57,7 @@ class GatewayState:
     def __init__(
         self,
         current: CurrentSettings,
-        sockets: Sockets,
+        sockets: SocketRegistry,
         *,
         drain: Drain,
         history: History,
@@ -78,7 +78,7 @@ class GatewayState:
 
     def end_interval(self) -> None:
         """End an interval of the time series."""
-        by_service = Counter(service for _, service in self._sockets.open_now())
+        by_service = Counter(service for _, service in self._sockets.open_sockets())
         self.history.time_series.end_interval(dict(by_service), len(self.history.session_numbers()))
 
     def totals(self) -> Totals:
@@ -97,7 +97,7 @@ class GatewayState:
 
     def close_socket(self, flow_id: str, code: int, reason: str) -> bool:
         """Send a close frame to both ends of a WebSocket. Returns false if it is not open."""
-        relay = next((relay for relay, _ in self._sockets.open_now() if relay.flow.id == flow_id), None)
+        relay = next((relay for relay, _ in self._sockets.open_sockets() if relay.flow.id == flow_id), None)
         if relay is not None:
             relay.close(code, reason)
         return relay is not None
@@ -155,7 +155,7 @@ class GatewayState:
 
     async def sockets(self, start: int, count: int) -> tuple[list[Socket], int]:
         """Return a part of the open WebSockets, oldest first, and the number of all."""
-        relays = await self.bridge.call(self._sockets.open_now)
+        relays = await self.bridge.call(self._sockets.open_sockets)
         sockets = await self.bridge.call_for_each(relays[start : start + count], _socket)
         return self.redactor.redact(sockets), len(relays)
 
@@ -210,10 +210,10 @@ class GatewayState:
         return Style(self.redactor.text(found["css"]), html, body)
 
 
-def _socket(opened: tuple[Session, str]) -> Socket | None:
+def _socket(opened: tuple[WebSocketRelay, str]) -> Socket | None:
     relay, service = opened
     exchange = exchange_of(relay.flow)
-    if relay.over or exchange is None:
+    if relay.closed or exchange is None:
         return None
     now = time.monotonic()
     return Socket(
@@ -225,8 +225,8 @@ def _socket(opened: tuple[Session, str]) -> Socket | None:
         age=round(now - exchange.started, 3),
         quiet=round(now - relay.last_activity, 3),
         up=Traffic(relay.client.messages, relay.client.bytes),
-        down=Traffic(relay.server.messages, relay.server.bytes),
-        closing=relay.ending is not None,
+        down=Traffic(relay.backend.messages, relay.backend.bytes),
+        closing=relay.close_info is not None,
     )
 
 

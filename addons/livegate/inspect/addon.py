@@ -16,7 +16,7 @@ from livegate.inspect.longpoll_comments import comment_on
 from livegate.inspect.recorder import TRACKING, ObservedFrame, Recorder
 from livegate.inspect.text import event_line
 from livegate.logs.context import about
-from livegate.mitm.hook_table import contained
+from livegate.mitm.hook_table import isolated
 from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.redaction.redactor import Redactor
 
@@ -78,16 +78,16 @@ class LiveViewInspector:
             self._timer.cancel()
         self.recorder.close()
 
-    @contained
+    @isolated
     def request(self, flow: http.HTTPFlow) -> None:
         if flow.response is None and flow.error is None:
             self.recorder.request(flow)
 
-    @contained
+    @isolated
     def response(self, flow: http.HTTPFlow) -> None:
         self.recorder.exchange(flow)
 
-    @contained
+    @isolated
     def error(self, flow: http.HTTPFlow) -> None:
         if flow.websocket is None:
             self.recorder.exchange(flow)
@@ -108,7 +108,7 @@ class LiveViewInspector:
         await unread
         self._end(flow)
 
-    @contained
+    @isolated
     def _end(self, flow: http.HTTPFlow) -> None:
         channels = self.recorder.closed(flow)
         self._comments.write_final(flow, channels)

@@ -29,7 +29,7 @@ class RedactionSwitch:
         if not enabled:
             display.uninstall()
             logger.warning("%s is off: passwords, cookies and tokens are shown and stored as they are", name)
-        elif not mitm.SHAPE_PROBLEMS:
+        elif not mitm.INCOMPATIBILITIES:
             display.install(FlowRedactor(self._redactor))
 
     def done(self) -> None:
@@ -43,7 +43,7 @@ class RedactionOption(RedactionSwitch):
 
     def load(self, loader: Loader) -> None:
         loader.add_option("liveview_redact", bool, True, "Redact secrets in everything that is stored or shown.")
-        if not mitm.SHAPE_PROBLEMS:
+        if not mitm.INCOMPATIBILITIES:
             decoding_limits.install(decode)
 
     def configure(self, updated: set[str]) -> None:

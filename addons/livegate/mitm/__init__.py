@@ -6,5 +6,5 @@ says once what is lost (time limits, bounded heads, own error answers for broken
 
 from livegate.mitm.compat import problems
 
-SHAPE_PROBLEMS: tuple[str, ...] = tuple(problems())
+INCOMPATIBILITIES: tuple[str, ...] = tuple(problems())
 """What is not as expected in the installed mitmproxy; empty when everything fits."""

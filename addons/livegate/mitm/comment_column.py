@@ -9,7 +9,7 @@ from typing import Any
 
 from tornado.web import Application, RequestHandler
 
-RULE = b"\n.flow-table .col-comment{width:230px}\n"
+WIDER_RULE = b"\n.flow-table .col-comment{width:230px}\n"
 STOCK_RULE = b".col-comment{width:"
 """In mitmproxy 12's stylesheet; where it is missing, nothing is changed."""
 
@@ -25,7 +25,7 @@ class Stylesheet(RequestHandler):
         """Serve it; mitmproxy's name for it changes with its content, which this is not part of: not to be cached."""
         self.set_header("Content-Type", "text/css")
         self.set_header("Cache-Control", "no-cache")
-        self.finish(self.path.read_bytes() + RULE)
+        self.finish(self.path.read_bytes() + WIDER_RULE)
 
 
 def stylesheets(folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import modes, tls, websocket
 from mitmproxy.proxy.layers.http import _http1
 
-EXPECTED: tuple[tuple[object, str, tuple[str, ...]], ...] = (
+EXPECTED_SIGNATURES: tuple[tuple[object, str, tuple[str, ...]], ...] = (
     (http_layers.HttpLayer, "__init__", ("self", "context", "mode")),
     (http_layers.HttpLayer, "_handle_event", ("self", "event")),
     (http_layers.HttpLayer, "event_to_child", ("self", "child", "event")),
@@ -104,7 +104,7 @@ def _names_in(function: object) -> frozenset[str]:
     return frozenset(code.co_names) if code is not None else frozenset()
 
 
-NAMES: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = (
+REQUIRED_ATTRIBUTES: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = (
     (
         "ConnectionHandler",
         frozenset(inspect.get_annotations(server.ConnectionHandler)),
@@ -128,8 +128,8 @@ NAMES: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = (
 
 
 def problems(
-    expected: tuple[tuple[object, str, tuple[str, ...]], ...] = EXPECTED,
-    names: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = NAMES,
+    expected: tuple[tuple[object, str, tuple[str, ...]], ...] = EXPECTED_SIGNATURES,
+    names: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = REQUIRED_ATTRIBUTES,
 ) -> Iterator[str]:
     """One sentence for each part that is missing or has other parameters than expected."""
     for owner, name, parameters in expected:

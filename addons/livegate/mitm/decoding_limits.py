@@ -18,11 +18,11 @@ from mitmproxy.net import encoding
 
 MAX_DECODED_BYTES = 32 * 1024 * 1024
 """Of one body; one that would be longer cannot be decoded."""
-MAX_SHOWN_BYTES = 8 * 1024 * 1024
+MAX_VIEWED_BYTES = 8 * 1024 * 1024
 """What any content view gets."""
 MAX_PARSED_BYTES = 1024 * 1024
 """What a content view gets that parses it, unless it is named below."""
-PARSED_BYTES = {"json": MAX_SHOWN_BYTES, "graphql": MAX_SHOWN_BYTES, "msgpack": 64 * 1024}
+PARSED_BYTES = {"json": MAX_VIEWED_BYTES, "graphql": MAX_VIEWED_BYTES, "msgpack": 64 * 1024}
 UNPARSED = frozenset({"raw", "hex dump", "hex stream", "query"})
 """Content views whose cost is by the bytes."""
 MAX_INDENTATION_BYTES = 16 * 1024 * 1024
@@ -41,7 +41,7 @@ _STEPS = {ord(opens): 1 for opens in "[{("} | {ord(closes): -1 for closes in "]}
 _NOT_STRUCTURE = bytes(set(range(256)) - _STEPS.keys() - set(b",;\n"))
 
 
-class TooMuchError(ValueError):
+class LimitExceededError(ValueError):
     """A content view would make too much of what it is given."""
 
 
@@ -121,8 +121,8 @@ class BoundedView(Contentview):
         return self._view.syntax_highlight
 
     def prettify(self, data: bytes, metadata: Metadata) -> str:
-        """Return what the view makes of it. Raises TooMuchError where that would be too much."""
-        if len(data) > MAX_SHOWN_BYTES:
+        """Return what the view makes of it. Raises LimitExceededError where that would be too much."""
+        if len(data) > MAX_VIEWED_BYTES:
             return f"⟪{len(data)} bytes, too many to be shown: download them⟫"
         kind = self.name.lower()
         if kind not in ("hex dump", "hex stream") and _is_undecoded(data, metadata):
@@ -148,11 +148,11 @@ def _is_undecoded(data: bytes, metadata: Metadata) -> bool:
 
 def _check(kind: str, data: bytes, metadata: Metadata) -> None:
     if len(data) > PARSED_BYTES.get(kind, MAX_PARSED_BYTES):
-        raise TooMuchError(f"{len(data)} bytes are too many to be parsed: choose Raw or Hex Dump")
+        raise LimitExceededError(f"{len(data)} bytes are too many to be parsed: choose Raw or Hex Dump")
     if kind in ("json", "graphql", "javascript") and _indentation(data) > MAX_INDENTATION_BYTES:
-        raise TooMuchError("nested too deeply to be indented: choose Raw")
+        raise LimitExceededError("nested too deeply to be indented: choose Raw")
     if kind == "url-encoded" and data.count(b"&") > MAX_FORM_FIELDS:
-        raise TooMuchError("too many fields to be listed: choose Raw")
+        raise LimitExceededError("too many fields to be listed: choose Raw")
     if kind == "protobuf":
         check_protobuf(data)
     if kind == "grpc":
@@ -166,7 +166,7 @@ def _indentation(data: bytes) -> int:
 
 
 def check_protobuf(data: bytes) -> None:
-    """Raise TooMuchError for what may be a message with too many levels or fields.
+    """Raise LimitExceededError for what may be a message with too many levels or fields.
 
     mitmproxy takes for a message whatever can be one, and its memory grows with the cube of the levels.
     """
@@ -176,11 +176,11 @@ def check_protobuf(data: bytes) -> None:
         """Whether this can be a message as a whole; its fields are counted meanwhile."""
         nonlocal fields
         if depth > MAX_PROTOBUF_DEPTH:
-            raise TooMuchError("nested too deeply to be shown as Protobuf: choose Hex Dump")
+            raise LimitExceededError("nested too deeply to be shown as Protobuf: choose Hex Dump")
         while start < end:
             fields += 1
             if fields > MAX_PROTOBUF_FIELDS:
-                raise TooMuchError("too many fields to be shown as Protobuf: choose Hex Dump")
+                raise LimitExceededError("too many fields to be shown as Protobuf: choose Hex Dump")
             tag, start = _varint(data, start, end)
             wire = tag & 7
             size = 0
@@ -223,9 +223,9 @@ def _check_grpc(data: bytes, metadata: Metadata) -> None:
             try:
                 content = cast("bytes", encoding.decode(content, coding))
             except ValueError:
-                raise TooMuchError("a compressed message that cannot be inflated, or is too large") from None
+                raise LimitExceededError("a compressed message that cannot be inflated, or is too large") from None
         left -= len(content)
         if left < 0:
-            raise TooMuchError("too many bytes, inflated, to be shown as gRPC: choose Hex Dump")
+            raise LimitExceededError("too many bytes, inflated, to be shown as gRPC: choose Hex Dump")
         check_protobuf(content)
         start += 5 + size

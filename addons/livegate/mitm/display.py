@@ -23,7 +23,7 @@ type Expected = tuple[tuple[object, str, tuple[str, ...]], ...]
 """As `shape.EXPECTED`."""
 
 
-class Hide(mitmweb.Hide, Protocol):
+class DisplayRedactor(mitmweb.WebRedactor, Protocol):
     """Takes secrets out of what mitmproxy stores and shows."""
 
     def state(self, state: dict[str, Any]) -> dict[str, Any]:
@@ -59,13 +59,13 @@ def _put(owner: Any, name: str, value: Any) -> None:
         setattr(owner, name, value)
 
 
-def install(hide: Hide) -> None:
+def install(redactor: DisplayRedactor) -> None:
     """Hide from now on; nothing happens when something is hidden already."""
     if _STOCK:
         return
 
     def copy(shown: flow.Flow) -> flow.Flow:
-        return type(shown).from_state(hide.state(shown.get_state())) if isinstance(shown, http.HTTPFlow) else shown
+        return type(shown).from_state(redactor.state(shown.get_state())) if isinstance(shown, http.HTTPFlow) else shown
 
     for writer in (flow_files.FlowWriter, flow_files.FilteredFlowWriter):
         _replace(writer, "add", lambda stock: lambda self, f: stock(self, copy(f)))
@@ -74,17 +74,17 @@ def install(hide: Hide) -> None:
     _replace(cut, "extract", lambda stock: lambda what, f: stock(what, copy(f)))
     for name in list(export.formats):
         _replace(export.formats, name, lambda stock: lambda f: stock(copy(f)))
-    _replace(contentviews, "get_data", lambda stock: lambda message: _data(stock, message, hide))
-    _replace(contentviews, "make_metadata", lambda stock: lambda message, f: _metadata(stock(message, f), hide))
+    _replace(contentviews, "get_data", lambda stock: lambda message: _data(stock, message, redactor))
+    _replace(contentviews, "make_metadata", lambda stock: lambda message, f: _metadata(stock(message, f), redactor))
     app = sys.modules.get("mitmproxy.tools.web.app")  # loaded in mitmweb only
-    if app is not None and _is_known("mitmweb", mitmweb.shape(app)):
-        mitmweb.install(app, hide, _replace)
+    if app is not None and _is_compatible("mitmweb", mitmweb.signatures(app)):
+        mitmweb.install(app, redactor, _replace)
     console = sys.modules.get("mitmproxy.tools.console.flowview")  # in the console only
-    if console is not None and _is_known("the console", console_shape(console)):
-        _install_console(console, hide)
+    if console is not None and _is_compatible("the console", console_signatures(console)):
+        _install_console(console, redactor)
 
 
-def console_shape(console: Any) -> Expected:
+def console_signatures(console: Any) -> Expected:
     """What is replaced in mitmproxy's console; its two functions are only looked for, as they take what they show."""
     return (
         (console.FlowDetails, "conn_text", ("self", "conn")),
@@ -92,17 +92,17 @@ def console_shape(console: Any) -> Expected:
     )
 
 
-def _is_known(what: str, expected: Expected) -> bool:
+def _is_compatible(what: str, expected: Expected) -> bool:
     found = list(compat.problems(expected, ()))
     if found:
         logger.warning("secrets are not hidden in %s, this mitmproxy is not known: %s", what, "; ".join(found))
     return not found
 
 
-def _install_console(console: Any, hide: Hide) -> None:
+def _install_console(console: Any, redactor: DisplayRedactor) -> None:
     def without_secrets(stock: Any) -> Any:
         def format_flow(*, request_path: str, request_url: str, **others: Any) -> Any:
-            return stock(request_path=hide.url(request_path), request_url=hide.url(request_url), **others)
+            return stock(request_path=redactor.url(request_path), request_url=redactor.url(request_url), **others)
 
         return format_flow
 
@@ -111,7 +111,7 @@ def _install_console(console: Any, hide: Hide) -> None:
     _replace(
         console.FlowDetails,
         "conn_text",
-        lambda stock: lambda self, message: stock(self, hide.message(message) if message else None),
+        lambda stock: lambda self, message: stock(self, redactor.message(message) if message else None),
     )
 
 
@@ -121,18 +121,18 @@ def uninstall() -> None:
         _put(*_STOCK.pop())
 
 
-def _data(stock: Any, message: Any, hide: Hide) -> tuple[bytes | None, str]:
+def _data(stock: Any, message: Any, redactor: DisplayRedactor) -> tuple[bytes | None, str]:
     """The content that every content view gets to see."""
     data, description = stock(message)
     if data and isinstance(message, http.Message):
-        data = hide.body(data, message)
+        data = redactor.body(data, message)
     elif data and isinstance(message, WebSocketMessage) and message.is_text:
-        data = hide.frame(data)
+        data = redactor.frame(data)
     return data, description
 
 
-def _metadata(metadata: contentviews.Metadata, hide: Hide) -> contentviews.Metadata:
+def _metadata(metadata: contentviews.Metadata, redactor: DisplayRedactor) -> contentviews.Metadata:
     """Some content views ask the message itself, not the content that they are given."""
     if metadata.http_message is not None:
-        metadata.http_message = hide.message(metadata.http_message)
+        metadata.http_message = redactor.message(metadata.http_message)
     return metadata

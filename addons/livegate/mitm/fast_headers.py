@@ -16,7 +16,7 @@ def _folded(name: str | bytes) -> bytes:
     return strutils.always_bytes(name, "utf-8", "surrogateescape").lower()
 
 
-class QuickHeaders(http.Headers):
+class FastHeaders(http.Headers):
     """The same answers as `Headers` gives, from the raw fields at once."""
 
     def __contains__(self, name: str | bytes) -> bool:  # type: ignore[override]  # a Mapping's may be anything
@@ -45,13 +45,13 @@ class QuickHeaders(http.Headers):
         return [value.decode("utf-8", "surrogateescape") for field, value in self.fields if field.lower() == wanted]
 
 
-def quick_headers(fields: Iterable[tuple[bytes, bytes]]) -> QuickHeaders:
+def make_fast_headers(fields: Iterable[tuple[bytes, bytes]]) -> FastHeaders:
     """Headers of fields that are known to be bytes."""
-    headers = QuickHeaders.__new__(QuickHeaders)
+    headers = FastHeaders.__new__(FastHeaders)
     headers.fields = tuple(fields)
     return headers
 
 
-def quicken(message: http.Message) -> None:
+def use_fast_headers(message: http.Message) -> None:
     """Let a message that was just read answer quickly what its fields are."""
-    message.data.headers = quick_headers(message.data.headers.fields)
+    message.data.headers = make_fast_headers(message.data.headers.fields)

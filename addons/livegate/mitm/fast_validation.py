@@ -7,7 +7,7 @@ from typing import Any
 
 from mitmproxy import http
 
-from livegate.mitm.fast_headers import QuickHeaders
+from livegate.mitm.fast_headers import FastHeaders
 
 type Types = frozenset[Any]
 
@@ -15,8 +15,8 @@ _BYTES: Types = frozenset({bytes})
 _TEXT: Types = frozenset({str})
 _NUMBER: Types = frozenset({int})
 _MAYBE_BYTES: Types = frozenset({bytes, type(None)})
-_HEADERS: Types = frozenset({http.Headers, QuickHeaders})
-_MAYBE_HEADERS: Types = frozenset({http.Headers, QuickHeaders, type(None)})
+_HEADERS: Types = frozenset({http.Headers, FastHeaders})
+_MAYBE_HEADERS: Types = frozenset({http.Headers, FastHeaders, type(None)})
 _TIME: Types = frozenset({float})
 _MAYBE_TIME: Types = frozenset({float, type(None)})
 _COMMON: tuple[tuple[str, Types], ...] = (

@@ -51,7 +51,7 @@ FLOW_EVENTS = frozenset(
 )
 type Hook = Callable[..., Any]
 type Group = tuple[Hook, ...]
-_PLACE = "livegate_hook_table"
+_ATTRIBUTE = "livegate_hook_table"
 """Attribute of the addon manager that holds its table."""
 
 
@@ -66,10 +66,10 @@ class HookTable:
         self._groups: dict[str, tuple[Group, ...]] = {}
         self.has_ui = bool(self._look_up("update"))
         """Whether there is a user interface that wants to know of changed flows."""
-        self._quiet: dict[str, bool] = {}
+        self._rate_limited: dict[str, bool] = {}
         """Flows that the user interfaces were told of a moment ago, and whether there is news since."""
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Look everything up anew: addons have come or gone."""
         self._groups.clear()
         self.has_ui = bool(self._look_up("update"))
@@ -77,21 +77,21 @@ class HookTable:
     def options_changed(self, updated: set[str]) -> None:
         """Addons that had nothing to do may have something to do now."""
         del updated  # whichever: it happens rarely
-        self.forget()
+        self.invalidate()
 
     def run(self, name: str, *args: Any) -> Awaitable[None] | None:
         """Call the hooks of an event. What is returned, if anything, must be awaited: what an async hook left to do."""
         groups = self._groups.get(name)
         if groups is None:
             groups = self._look_up(name)
-        to_come = iter(groups)
-        for group in to_come:
-            hooks_to_come = iter(group)
+        remaining = iter(groups)
+        for group in remaining:
+            remaining_hooks = iter(group)
             try:
-                for hook in hooks_to_come:
+                for hook in remaining_hooks:
                     result = hook(*args)
                     if result is not None and inspect.isawaitable(result):
-                        return _go_on(name, result, (tuple(hooks_to_come), *to_come), args)
+                        return _run_remaining(name, result, (tuple(remaining_hooks), *remaining), args)
             except exceptions.AddonHalt:
                 return None
             except exceptions.OptionsError:
@@ -118,28 +118,28 @@ class HookTable:
         """Tell the user interfaces of a flow, at once or, if they were told a moment ago, at the end of that moment."""
         if not self.has_ui:
             return
-        if flow.id in self._quiet:
-            self._quiet[flow.id] = True
+        if flow.id in self._rate_limited:
+            self._rate_limited[flow.id] = True
             return
-        self._quiet[flow.id] = False
+        self._rate_limited[flow.id] = False
         loop = asyncio.get_running_loop()
-        loop.call_later(1 / UPDATES_PER_SECOND, self._end_quiet, flow)
+        loop.call_later(1 / UPDATES_PER_SECOND, self._end_rate_limit, flow)
         pending = self.run("update", [flow])
         if pending is not None:
             retain(asyncio.ensure_future(pending))
 
-    def _end_quiet(self, flow: Flow) -> None:
-        if self._quiet.pop(flow.id):
+    def _end_rate_limit(self, flow: Flow) -> None:
+        if self._rate_limited.pop(flow.id):
             self.update(flow)
 
-    def is_heard(self, record: logging.LogRecord) -> bool:
+    def wants_log_events(self, record: logging.LogRecord) -> bool:
         """Whether any addon wants the lines of the log as the events that they were before mitmproxy 9."""
         del record
-        return self._is_wanted("add_log")
+        return self._has_hooks("add_log")
 
     def trigger(self, event: hooks.Hook) -> None:
         """Stands in for AddonManager.trigger; hooks must be sync."""
-        if self._is_wanted(event.name):
+        if self._has_hooks(event.name):
             addonmanager.AddonManager.trigger(self._manager, event)
 
     async def trigger_event(self, event: hooks.Hook) -> None:
@@ -154,7 +154,7 @@ class HookTable:
         if pending is not None:
             await pending
 
-    def _is_wanted(self, name: str) -> bool:
+    def _has_hooks(self, name: str) -> bool:
         groups = self._groups.get(name)
         return bool(self._look_up(name) if groups is None else groups)
 
@@ -163,18 +163,18 @@ class HookTable:
         groups = self._groups[name] = tuple(group for group in found if group)
         return groups
 
-    def then_forget(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def invalidating(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """A method of the addon manager that changes which addons there are, so that the table follows."""
 
         def changing(*args: Any) -> Any:
-            self.forget()
+            self.invalidate()
             try:
                 return method(*args)
             finally:
-                self.forget()
+                self.invalidate()
                 with contextlib.suppress(RuntimeError):  # before the loop runs nothing is dispatched
                     # Once more when the caller is through: a script is entered after it has been registered.
-                    asyncio.get_running_loop().call_soon(self.forget)
+                    asyncio.get_running_loop().call_soon(self.invalidate)
 
         return changing
 
@@ -189,12 +189,12 @@ def install(manager: addonmanager.AddonManager) -> HookTable:
     """Let a table dispatch the events of an addon manager."""
     replaced: Any = manager
     table = HookTable(manager)
-    setattr(replaced, _PLACE, table)
+    setattr(replaced, _ATTRIBUTE, table)
     replaced.master.options.changed.connect(table.options_changed)
     for name in ("register", "add", "remove", "clear"):
-        setattr(replaced, name, table.then_forget(getattr(type(manager), name).__get__(manager)))
+        setattr(replaced, name, table.invalidating(getattr(type(manager), name).__get__(manager)))
     for each in _log_events(manager):  # which would wake up the event loop for each line
-        each.addFilter(table.is_heard)
+        each.addFilter(table.wants_log_events)
     replaced.trigger = table.trigger
     replaced.trigger_event = table.trigger_event
     replaced.handle_lifecycle = table.handle_lifecycle
@@ -207,27 +207,27 @@ def uninstall(manager: addonmanager.AddonManager) -> None:
     table = table_of(manager)
     options.changed.disconnect(table.options_changed)
     for each in _log_events(manager):
-        each.removeFilter(table.is_heard)
-    for name in ("register", "add", "remove", "clear", "trigger", "trigger_event", "handle_lifecycle", _PLACE):
+        each.removeFilter(table.wants_log_events)
+    for name in ("register", "add", "remove", "clear", "trigger", "trigger_event", "handle_lifecycle", _ATTRIBUTE):
         vars(manager).pop(name, None)
 
 
 def table_of(manager: addonmanager.AddonManager) -> HookTable:
     """The table of an addon manager; one that is not installed still calls the same hooks."""
-    table: HookTable | None = getattr(manager, _PLACE, None)
+    table: HookTable | None = getattr(manager, _ATTRIBUTE, None)
     return table or HookTable(manager)
 
 
-class Idling:
+class SkippableAddon:
     """An addon of ours whose hooks for flows do nothing while it is idle; whoever changes that has the table forget."""
 
     @property
-    def idle(self) -> bool:
+    def skip(self) -> bool:
         """Whether it has nothing to do."""
         raise NotImplementedError
 
 
-_IDLE_WITHOUT: tuple[tuple[type, str], ...] = (
+_SKIP_WHEN_EMPTY: tuple[tuple[type, str], ...] = (
     (blocklist.BlockList, "items"),
     (maplocal.MapLocal, "replacements"),
     (mapremote.MapRemote, "replacements"),
@@ -237,7 +237,7 @@ _IDLE_WITHOUT: tuple[tuple[type, str], ...] = (
     (stickycookie.StickyCookie, "flt"),
 )
 """Addons of mitmproxy's own whose hooks do nothing while this attribute is empty. Options set it."""
-_IDLE_OPTIONS: tuple[tuple[type, str], ...] = (
+_SKIP_WHEN_OFF: tuple[tuple[type, str], ...] = (
     (dumper.Dumper, "flow_detail"),
     (onboarding.Onboarding, "onboarding"),
     (anticache.AntiCache, "anticache"),
@@ -247,21 +247,21 @@ _IDLE_OPTIONS: tuple[tuple[type, str], ...] = (
 """Likewise for options; the console tools do not have them all."""
 
 
-_NEEDLESS: tuple[type, ...] = (disable_h2c.DisableH2C, tlsconfig.TlsConfig, update_alt_svc.UpdateAltSvc)
+_REPLACED: tuple[type, ...] = (disable_h2c.DisableH2C, tlsconfig.TlsConfig, update_alt_svc.UpdateAltSvc)
 """Addons whose hooks for flows do what the gateway does itself (h2c, Alt-Svc), or no gateway should: answer a path
 that was not asked of mitmproxy (a list of revoked certificates)."""
 
 
-def _is_idle(addon: Any) -> bool:
+def _is_skippable(addon: Any) -> bool:
     """Whether the hooks for flows of an addon do nothing as the options stand; they would take their time for it."""
-    if isinstance(addon, Idling):
-        return addon.idle
-    if type(addon) in _NEEDLESS:
+    if isinstance(addon, SkippableAddon):
+        return addon.skip
+    if type(addon) in _REPLACED:
         return True
-    for kind, attribute in _IDLE_WITHOUT:
+    for kind, attribute in _SKIP_WHEN_EMPTY:
         if type(addon) is kind:
             return not getattr(addon, attribute, True)
-    for kind, option in _IDLE_OPTIONS:
+    for kind, option in _SKIP_WHEN_OFF:
         if type(addon) is kind:
             return option in ctx.options and not getattr(ctx.options, option)
     return False
@@ -272,19 +272,19 @@ def _hooks_of(addon: Any, name: str) -> Iterator[Hook]:
         hook = getattr(each, name, None)
         if not hook or isinstance(hook, types.ModuleType):  # a script may import a module of an event's name
             continue
-        if name in FLOW_EVENTS and _is_idle(each):
+        if name in FLOW_EVENTS and _is_skippable(each):
             continue
         yield hook if callable(hook) else _not_callable(name, each)
 
 
 def _not_callable(name: str, addon: Any) -> Hook:
-    def complain(*_: Any) -> None:
+    def raise_not_callable(*_: Any) -> None:
         raise exceptions.AddonManagerError(f"Addon handler {name} ({addon}) not callable")
 
-    return complain
+    return raise_not_callable
 
 
-async def _go_on(name: str, first: Awaitable[Any], groups: tuple[Group, ...], args: tuple[Any, ...]) -> None:
+async def _run_remaining(name: str, first: Awaitable[Any], groups: tuple[Group, ...], args: tuple[Any, ...]) -> None:
     """The rest of an event: `first` is under way, the hooks of `groups` have not been called."""
     pending: Awaitable[Any] | None = first
     for group in groups:
@@ -311,21 +311,21 @@ hook_errors: Counter[str] = Counter()
 def _log(name: str, error: Exception, args: tuple[Any, ...]) -> None:
     """As mitmproxy does it: without its own frames."""
     _, _, trace = sys.exc_info()
-    for function in ("run", "_go_on", "alone"):
+    for function in ("run", "_run_remaining", "isolating"):
         trace = addonmanager.cut_traceback(trace, function)
     hook_errors[name] += 1
     subject = about(args[0]) if args and isinstance(args[0], HTTPFlow) else None
     logger.error("Addon error: %s", error, exc_info=(type(error), error, trace), extra=subject)
 
 
-def contained[Addon](hook: Callable[[Addon, HTTPFlow], None]) -> Callable[[Addon, HTTPFlow], None]:
+def isolated[Addon](hook: Callable[[Addon, HTTPFlow], None]) -> Callable[[Addon, HTTPFlow], None]:
     """Wrap a hook `(self, flow)` of an addon that only looks on: when it raises, the addons after it still run."""
 
     @functools.wraps(hook)
-    def alone(self: Addon, flow: HTTPFlow) -> None:
+    def isolating(self: Addon, flow: HTTPFlow) -> None:
         try:
             hook(self, flow)
         except Exception as error:  # noqa: BLE001 - it is logged and counted as any other
             _log(hook.__name__, error, (flow,))
 
-    return alone
+    return isolating

@@ -11,20 +11,22 @@ from typing import Any, Protocol
 
 from mitmproxy import http
 
-MARK = "⟪redacted-"
+PLACEHOLDER_PREFIX = "⟪redacted-"
 """What a value that was taken out begins with."""
-_MARKS = (MARK.encode(), b"\\u27earedacted-", b"%e2%9f%aaredacted-")
+_ENCODED_PREFIXES = (PLACEHOLDER_PREFIX.encode(), b"\\u27earedacted-", b"%e2%9f%aaredacted-")
 """As itself, in JSON, and in a URL or a form; lower case."""
-REFUSED = "This would send redacted values in place of real ones. Edit something else, or set inspect.redact to false."
-NOTHING_THERE = "This flow has no such message."
+EDIT_REFUSED = (
+    "This would send redacted values in place of real ones. Edit something else, or set inspect.redact to false."
+)
+NO_SUCH_MESSAGE = "This flow has no such message."
 
 type Replace = Callable[[Any, str, Callable[[Any], Any]], None]
 
 
-class Hide(Protocol):
+class WebRedactor(Protocol):
     """What mitmweb's handlers ask of the redaction."""
 
-    def shown(self, flow_json: dict[str, Any]) -> dict[str, Any]:
+    def flow_json(self, flow_json: dict[str, Any]) -> dict[str, Any]:
         """Of what mitmweb is told of a flow."""
         ...
 
@@ -41,7 +43,7 @@ class Hide(Protocol):
         ...
 
 
-def shape(app: Any) -> tuple[tuple[object, str, tuple[str, ...]], ...]:
+def signatures(app: Any) -> tuple[tuple[object, str, tuple[str, ...]], ...]:
     """What is replaced in mitmweb, as `livegate.mitm.compat.EXPECTED`."""
     return (
         (app, "flow_to_json", ("flow",)),
@@ -53,9 +55,9 @@ def shape(app: Any) -> tuple[tuple[object, str, tuple[str, ...]], ...]:
     )
 
 
-def install(app: Any, hide: Hide, replace: Replace) -> None:
+def install(app: Any, redactor: WebRedactor, replace: Replace) -> None:
     """Replace the handlers. They are called with what the path names, as keywords, after mitmweb's own login."""
-    replace(app, "flow_to_json", lambda stock: lambda flow: hide.shown(stock(flow)))
+    replace(app, "flow_to_json", lambda stock: lambda flow: redactor.flow_json(stock(flow)))
 
     def behind_login(handler: Any, name: str, make: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
         def wrap(stock: Any) -> Any:
@@ -64,15 +66,15 @@ def install(app: Any, hide: Hide, replace: Replace) -> None:
 
         replace(handler, name, wrap)
 
-    behind_login(app.FlowContent, "get", functools.partial(_download, app, hide))
+    behind_login(app.FlowContent, "get", functools.partial(_download, app, redactor))
     behind_login(app.FlowContent, "post", functools.partial(_upload, app))
     behind_login(app.FlowContentView, "get", functools.partial(_view, app))
-    behind_login(app.FlowHandler, "put", functools.partial(_edit, app, hide))
+    behind_login(app.FlowHandler, "put", functools.partial(_edit, app, redactor))
 
 
-def _download(app: Any, hide: Hide, inner: Callable[..., None]) -> Callable[..., None]:
+def _download(app: Any, redactor: WebRedactor, inner: Callable[..., None]) -> Callable[..., None]:
     def get(self: Any, flow_id: str, message: str) -> None:
-        shown = hide.download(_message(app, self.flow, message))
+        shown = redactor.download(_message(app, self.flow, message))
         write = self.write
         self.write = lambda _: write(shown)
         try:
@@ -95,22 +97,22 @@ def _view(app: Any, inner: Callable[..., None]) -> Callable[..., None]:
 def _upload(app: Any, inner: Callable[..., None]) -> Callable[..., None]:
     def post(self: Any, flow_id: str, message: str) -> None:
         _message(app, self.flow, message)
-        _refuse_marked(app, self.filecontents)
+        _refuse_placeholders(app, self.filecontents)
         inner(self, flow_id=flow_id, message=message)
 
     return post
 
 
-def _edit(app: Any, hide: Hide, inner: Callable[..., None]) -> Callable[..., None]:
+def _edit(app: Any, redactor: WebRedactor, inner: Callable[..., None]) -> Callable[..., None]:
     def put(self: Any, flow_id: str) -> None:
-        wanted = self.json
-        if not isinstance(wanted, dict):
+        edit = self.json
+        if not isinstance(edit, dict):
             raise app.APIError(400, "An edit is a JSON object.")
         for name in ("request", "response"):
-            if isinstance(changes := wanted.get(name), dict):
-                _restore(changes, _message(app, self.flow, name), hide)
-        _refuse_marked(app, json.dumps(wanted, ensure_ascii=False).encode("utf-8", "replace"))
-        self.request.body = json.dumps(wanted).encode()
+            if isinstance(changes := edit.get(name), dict):
+                _restore(changes, _message(app, self.flow, name), redactor)
+        _refuse_placeholders(app, json.dumps(edit, ensure_ascii=False).encode("utf-8", "replace"))
+        self.request.body = json.dumps(edit).encode()
         try:
             inner(self, flow_id=flow_id)
         except (AttributeError, TypeError, ValueError) as error:  # of a value that has another type, for one
@@ -124,28 +126,28 @@ def _message(app: Any, flow: Any, name: str) -> http.Message:
     """A flow's request or response; 404 when it has none."""
     message = getattr(flow, name, None)
     if not isinstance(message, http.Message):
-        raise app.APIError(404, NOTHING_THERE)
+        raise app.APIError(404, NO_SUCH_MESSAGE)
     return message
 
 
-def _refuse_marked(app: Any, data: bytes) -> None:
+def _refuse_placeholders(app: Any, data: bytes) -> None:
     lower = data.lower()
-    if any(mark in lower for mark in _MARKS):
-        raise app.APIError(400, REFUSED)
+    if any(mark in lower for mark in _ENCODED_PREFIXES):
+        raise app.APIError(400, EDIT_REFUSED)
 
 
-def _restore(changes: dict[str, Any], message: http.Message, hide: Hide) -> None:
+def _restore(changes: dict[str, Any], message: http.Message, redactor: WebRedactor) -> None:
     """Put the real values in place of those that are as they were shown, in an edit of a message."""
     for kind, fields in (("headers", message.headers), ("trailers", message.trailers)):
         given = changes.get(kind)
         if isinstance(given, list) and fields is not None:
-            changes[kind] = list(_fields(given, fields, hide))
-    if isinstance(message, http.Request) and changes.get("path") == hide.url(message.path):
+            changes[kind] = list(_fields(given, fields, redactor))
+    if isinstance(message, http.Request) and changes.get("path") == redactor.url(message.path):
         changes["path"] = message.path
 
 
-def _fields(given: list[Any], fields: http.Headers, hide: Hide) -> Iterator[Any]:
-    real = {(name.lower(), hide.field(name, value)): value for name, value in fields.items(multi=True)}
+def _fields(given: list[Any], fields: http.Headers, redactor: WebRedactor) -> Iterator[Any]:
+    real = {(name.lower(), redactor.field(name, value)): value for name, value in fields.items(multi=True)}
     for each in given:
         match each:
             case [str(name), str(value)]:

@@ -39,12 +39,12 @@ def close_idle_clients() -> None:
             close_client(handler.client)
 
 
-def flows_awaiting_answer() -> Iterator[http.HTTPFlow]:
+def flows_awaiting_response() -> Iterator[http.HTTPFlow]:
     """The flows whose request a backend has, and has not begun to answer."""
     proxyserver = ctx.master.addons.get("proxyserver")
     for handler in list(proxyserver.connections.values()) if proxyserver else ():
         for stream in _streams(handler):
-            if getattr(stream, "awaits_answer", False):  # a stream of the gateway's own layer
+            if getattr(stream, "awaits_response", False):  # a stream of the gateway's own layer
                 yield stream.flow
 
 
@@ -62,16 +62,16 @@ def _streams(handler: Any) -> list[Any]:
     return [stream for layer in layers for stream in layer.streams.values()]
 
 
-def release(client: connection.Client, conn: connection.Connection) -> None:
+def close_leaked_socket(client: connection.Client, conn: connection.Connection) -> None:
     """Close the socket of a connection that mitmproxy holds for ended, where it has forgotten to.
 
     When a connection's task is cancelled while it waits for its turn to hand over an event, mitmproxy leaves the task
     without closing the socket, which then stays open as long as the process.
     """
     handler = handler_of(client)
-    left = handler.transports.pop(conn, None) if handler else None
-    if left is not None and left.writer is not None:
-        left.writer.close()
+    leaked = handler.transports.pop(conn, None) if handler else None
+    if leaked is not None and leaked.writer is not None:
+        leaked.writer.close()
 
 
 def prepare_certificate_store() -> None:

@@ -10,14 +10,14 @@ from typing import Any
 from mitmproxy import ctx, http
 
 from livegate.http1.refusal import Refusal
-from livegate.mitm.proxyserver import abandon, close_idle_clients, flows_awaiting_answer, open_connections
+from livegate.mitm.proxyserver import abandon, close_idle_clients, flows_awaiting_response, open_connections
 from livegate.phoenix.longpoll import is_longpoll
 from livegate.pipeline.exchange.record import awaiting_backend, exchange_of
 from livegate.pipeline.exchange.responses import fail, refuse
 from livegate.pipeline.fail_closed import fail_closed
 from livegate.settings import CurrentSettings
 from livegate.websocket.close_codes import SERVICE_RESTART
-from livegate.websocket.registry import Sockets
+from livegate.websocket.registry import SocketRegistry
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Drain:
     A long-poll stays open until its app has a message, so the shutdown would otherwise wait for it and then abort it.
     """
 
-    def __init__(self, current: CurrentSettings, sockets: Sockets) -> None:
+    def __init__(self, current: CurrentSettings, sockets: SocketRegistry) -> None:
         self._current = current
         self._sockets = sockets
         self._stop_now = asyncio.Event()
@@ -74,7 +74,7 @@ class Drain:
 def _end_polls(*, within_s: float) -> int:
     """End the long-polls that wait for their app, spread over `within_s` seconds, and return how many there are."""
     pending = [
-        flow for flow in flows_awaiting_answer() if flow.request.method == "GET" and is_longpoll(flow.request.path)
+        flow for flow in flows_awaiting_response() if flow.request.method == "GET" and is_longpoll(flow.request.path)
     ]
     loop = asyncio.get_running_loop()
     for index, flow in enumerate(pending):

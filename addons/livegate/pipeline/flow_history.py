@@ -7,7 +7,7 @@ from mitmproxy import ctx, http
 
 from livegate.pipeline.exchange.record import exchange_of
 from livegate.settings import FlowHistoryLimits
-from livegate.websocket.history import MESSAGE_BYTES
+from livegate.websocket.history import MESSAGE_OVERHEAD_BYTES
 
 FLOW_BYTES = 4096
 """Estimated memory of a flow without its bodies and messages."""
@@ -77,4 +77,4 @@ class FlowHistory:
 def _size(flow: http.HTTPFlow) -> int:
     bodies = [message.raw_content or b"" for message in (flow.request, flow.response) if message is not None]
     messages = [message.content for message in flow.websocket.messages] if flow.websocket is not None else []
-    return FLOW_BYTES + sum(map(len, bodies)) + sum(map(len, messages)) + MESSAGE_BYTES * len(messages)
+    return FLOW_BYTES + sum(map(len, bodies)) + sum(map(len, messages)) + MESSAGE_OVERHEAD_BYTES * len(messages)

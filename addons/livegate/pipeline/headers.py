@@ -9,7 +9,7 @@ from mitmproxy.net.http import status_codes
 
 from livegate.http1.field_values import Fields, members
 from livegate.logs.context import about
-from livegate.mitm.fast_headers import quick_headers
+from livegate.mitm.fast_headers import make_fast_headers
 from livegate.pipeline.exchange.record import Exchange, awaiting_backend, exchange_of
 from livegate.pipeline.fail_closed import fail_closed
 from livegate.pipeline.fields import diff, forwarded
@@ -100,7 +100,7 @@ class Headers:
         ]
         if logger.isEnabledFor(logging.DEBUG):
             _log_field_changes(flow, "request", flow.request.headers.fields, fields)
-        flow.request.headers = quick_headers(fields)
+        flow.request.headers = make_fast_headers(fields)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
@@ -110,7 +110,7 @@ class Headers:
         fields = _response_fields(flow.response, exchange, flow.request)
         if logger.isEnabledFor(logging.DEBUG):
             _log_field_changes(flow, "response", flow.response.headers.fields, fields)
-        flow.response.headers = quick_headers(fields)
+        flow.response.headers = make_fast_headers(fields)
 
 
 def _log_field_changes(flow: http.HTTPFlow, message: str, before: Fields, after: Fields) -> None:
@@ -203,7 +203,7 @@ def _upgrade(removed: dict[bytes, list[bytes]], exchange: Exchange, service: Ser
         return []
     fields = [(b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
     if service.websocket.compression == "passthrough":
-        offer = deflate.offer(_texts(removed, EXTENSIONS))
+        offer = deflate.filter_offer(_texts(removed, EXTENSIONS))
         if offer is not None:
             fields.append((b"Sec-WebSocket-Extensions", offer.encode()))
     return fields

@@ -10,9 +10,9 @@ from mitmproxy.proxy.layers import ClientTLSLayer, modes
 
 from livegate import mitm
 from livegate.mitm.layers.http import GatewayHttpLayer
-from livegate.mitm.proxyserver import release
+from livegate.mitm.proxyserver import close_leaked_socket
 from livegate.pipeline.reverse_mode import BLACK_HOLE, is_reverse
-from livegate.proxy.policy import GatewayPolicy
+from livegate.proxy.policy import ProxyPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ TLS_RECORD_PREFIX_BYTES = 3
 class GatewayNextLayer:
     """Choose layers. Refuse clients that did not connect in reverse mode, and backends that no route chose."""
 
-    def __init__(self, policy: GatewayPolicy, ready: asyncio.Event) -> None:
+    def __init__(self, policy: ProxyPolicy, ready: asyncio.Event) -> None:
         self._policy = policy
         self._ready = ready
 
@@ -36,14 +36,14 @@ class GatewayNextLayer:
         await self._ready.wait()
 
     def client_disconnected(self, client: connection.Client) -> None:
-        release(client, client)
+        close_leaked_socket(client, client)
 
     def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
-        release(data.client, data.server)
+        close_leaked_socket(data.client, data.server)
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         context = nextlayer.context
-        if nextlayer.layer is not None or mitm.SHAPE_PROBLEMS:
+        if nextlayer.layer is not None or mitm.INCOMPATIBILITIES:
             return
         if len(context.layers) != 1 or not isinstance(context.layers[0], modes.ReverseProxy):
             return

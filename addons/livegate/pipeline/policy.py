@@ -17,13 +17,13 @@ from livegate.pipeline.exchange.failures import refusal_for
 from livegate.pipeline.exchange.record import EARLY_RESPONSE, SocketStats, exchange_of
 from livegate.pipeline.exchange.responses import fail, make_response
 from livegate.pipeline.streaming import tap_response
-from livegate.proxy.policy import ConnectionBounds, Failure, Plan, Upstream
+from livegate.proxy.policy import ConnectionLimits, Failure, ForwardPlan, Upstream
 from livegate.redaction.printable import printable
 from livegate.settings import CurrentSettings, MessageHistoryLimits, Service
 from livegate.websocket import deflate
-from livegate.websocket.history import NOTHING, Shelf
-from livegate.websocket.registry import Sockets
-from livegate.websocket.relay import Session
+from livegate.websocket.history import KEPT_AFTER_CLOSE, HistoryBudget
+from livegate.websocket.registry import SocketRegistry
+from livegate.websocket.relay import WebSocketRelay
 from livegate.websocket.transport import PeerTransport
 
 logger = logging.getLogger(__name__)
@@ -37,22 +37,22 @@ class RequestPolicy:
     def __init__(
         self,
         current: CurrentSettings,
-        sockets: Sockets,
+        sockets: SocketRegistry,
         http_started: Callable[[Client], None],
         refused_before_flow: Callable[[Client, Refusal, int], None],
     ) -> None:
         self._current = current
         self._sockets = sockets
-        self._history_budget = Shelf(0)
+        self._history_budget = HistoryBudget(0)
         self._refused_before_flow = refused_before_flow
         self.http_started = http_started
 
-    def bounds(self) -> ConnectionBounds:
+    def limits(self) -> ConnectionLimits:
         settings = self._current.value
-        return ConnectionBounds(
-            request_head_s=settings.timeouts.request_head,
-            keep_alive_s=settings.timeouts.keep_alive,
-            max_head=settings.limits.head,
+        return ConnectionLimits(
+            request_head_timeout_s=settings.timeouts.request_head,
+            keep_alive_timeout_s=settings.timeouts.keep_alive,
+            max_head_bytes=settings.limits.head,
         )
 
     def refuse_head(self, client: Client, head: bytes, *, complete: bool) -> http.Response | None:
@@ -61,7 +61,7 @@ class RequestPolicy:
         refusal = rule(head, max_bytes=limits.head, max_headers=limits.headers)
         return self._refuse_before_flow(client, refusal, head) if refusal else None
 
-    def head_timed_out(self, client: Client, head: bytes) -> http.Response:
+    def request_head_timed_out(self, client: Client, head: bytes) -> http.Response:
         seconds = self._current.value.timeouts.request_head
         message = f"The request head did not arrive within {seconds:g} s."
         return self._refuse_before_flow(client, Refusal(408, message, "request-head-slow", close=True), head)
@@ -92,7 +92,7 @@ class RequestPolicy:
         self._refused_before_flow(client, refusal, size)
         return response
 
-    def plan(self, flow: http.HTTPFlow) -> Plan | None:
+    def plan(self, flow: http.HTTPFlow) -> ForwardPlan | None:
         exchange = exchange_of(flow)
         if exchange is None or exchange.service is None:
             return None
@@ -100,42 +100,42 @@ class RequestPolicy:
         exchange.forwarded_at = time.monotonic()
         if logger.isEnabledFor(logging.DEBUG):
             _log_destination(flow, service)
-        return Plan(
+        return ForwardPlan(
             upstream=_upstream(flow, service),
-            connect_s=service.timeouts.connect,
-            answer_s=service.timeouts.upgrade if exchange.upgrade else service.timeouts.response,
-            stream_above=limits.stream_above,
-            max_body=limits.body,
+            connect_timeout_s=service.timeouts.connect,
+            response_timeout_s=service.timeouts.upgrade if exchange.upgrade else service.timeouts.response,
+            stream_above_bytes=limits.stream_above,
+            max_body_bytes=limits.body,
         )
 
-    def switching_problem(self, flow: http.HTTPFlow, response: http.Response) -> str | None:
+    def upgrade_response_problem(self, flow: http.HTTPFlow, response: http.Response) -> str | None:
         exchange = exchange_of(flow)
         if exchange is None or not exchange.upgrade:
             return "switched protocols without having been asked to"
         problem = upgrade.response_problem(flow.request.headers.fields, response.headers.fields)
         if problem is None:
             name = "Sec-WebSocket-Extensions"
-            exchange.deflate, problem = deflate.accepted(
+            exchange.deflate, problem = deflate.agreed_parameters(
                 response.headers.get_all(name), flow.request.headers.get_all(name)
             )
         return problem
 
-    def open_socket(self, flow: http.HTTPFlow, client: PeerTransport, server: PeerTransport) -> Session:
+    def open_relay(self, flow: http.HTTPFlow, client: PeerTransport, backend: PeerTransport) -> WebSocketRelay:
         exchange = exchange_of(flow)
         service = exchange.service if exchange is not None else None
         self._history_budget.max_bytes = self._current.value.history.message_bytes
-        session = Session(
+        session = WebSocketRelay(
             flow,
             table_of(ctx.master.addons),
             service.websocket if service is not None else self._current.value.websocket,
             client=client,
-            server=server,
+            backend=backend,
             deflate=exchange.deflate if exchange is not None else None,
-            ended=self._socket_ended,
-            shelf=self._history_budget,
-            keep_after_end=_kept_after_end(),
+            on_closed=self._relay_closed,
+            budget=self._history_budget,
+            kept_after_close=_kept_after_end(),
         )
-        self._sockets.opened(session, service.name if service is not None else "")
+        self._sockets.add(session, service.name if service is not None else "")
         if logger.isEnabledFor(logging.DEBUG):
             compression = "passed through" if exchange is not None and exchange.deflate is not None else "none"
             logger.debug(
@@ -143,10 +143,10 @@ class RequestPolicy:
             )
         return session
 
-    def _socket_ended(self, session: Session) -> None:
+    def _relay_closed(self, session: WebSocketRelay) -> None:
         """Called before the `websocket_end` hooks."""
-        self._sockets.ended(session)
-        exchange, client, server = exchange_of(session.flow), session.client, session.server
+        self._sockets.remove(session)
+        exchange, client, server = exchange_of(session.flow), session.client, session.backend
         if exchange is not None:
             exchange.socket = SocketStats(
                 messages_in=client.messages,
@@ -155,22 +155,22 @@ class RequestPolicy:
                 bytes_out=server.bytes,
                 controls_in=client.pings + client.pongs,
                 controls_out=server.pings + server.pongs,
-                closed_by=session.ending.by if session.ending else "gateway",
-                dropped=session.history.dropped,
+                closed_by=session.close_info.by if session.close_info else "gateway",
+                dropped=session.history.evicted,
             )
 
-    def answer_overdue(self, flow: http.HTTPFlow, phase: str) -> None:
+    def response_timed_out(self, flow: http.HTTPFlow, phase: str) -> None:
         exchange = exchange_of(flow)
         if exchange is not None:
             later = "upgrade" if exchange.upgrade else "response"
             exchange.timed_out = "connect" if phase == "connect" else later
 
-    def failing(self, flow: http.HTTPFlow, failure: Failure) -> None:
+    def request_failing(self, flow: http.HTTPFlow, failure: Failure) -> None:
         exchange = exchange_of(flow)
         if exchange is not None and exchange.failure is None:
             fail(flow, exchange, refusal_for(failure, exchange), failure.message)
 
-    def failure_answer(self, flow: http.HTTPFlow | None, status: int) -> http.Response:
+    def failure_response(self, flow: http.HTTPFlow | None, status: int) -> http.Response:
         exchange = exchange_of(flow) if flow is not None else None
         if exchange is not None and exchange.failure_response is not None:
             return exchange.failure_response
@@ -196,7 +196,7 @@ def _kept_after_end() -> MessageHistoryLimits | None:
     """Return how many messages of a closed socket stay; None for all in its history."""
     # A HAR file is written when mitmproxy ends, and a view shows a flow until `FlowHistory` removes it.
     is_used = ctx.options.hardump or ctx.master.addons.get("view") is not None
-    return None if is_used else NOTHING
+    return None if is_used else KEPT_AFTER_CLOSE
 
 
 def _upstream(flow: http.HTTPFlow, service: Service) -> Upstream:

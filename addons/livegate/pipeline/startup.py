@@ -60,7 +60,7 @@ class Startup:
             "Relay WebSockets between plain connections on the transports themselves, past mitmproxy's layers.",
         )
         _close_early_connections()
-        if not mitm.SHAPE_PROBLEMS:
+        if not mitm.INCOMPATIBILITIES:
             hook_table.install(ctx.master.addons)
             handler.install()
             fast_validation.install()
@@ -75,12 +75,12 @@ class Startup:
             self._load_settings()
         if not self._current.loaded:
             return  # the problems are logged as errors, so mitmproxy ends with status 1
-        if mitm.SHAPE_PROBLEMS:
+        if mitm.INCOMPATIBILITIES:
             logger.warning(
                 "this version of mitmproxy is unknown to livegate, which runs on its stock layers: no limits on "
                 "request heads, no backend time limits, no limits on WebSockets, a lost backend looks like a clean "
                 "close, and mitmproxy stores and shows secrets unredacted (%s)",
-                "; ".join(mitm.SHAPE_PROBLEMS),
+                "; ".join(mitm.INCOMPATIBILITIES),
             )
         self._running = True
         self._listen(self._current.value)

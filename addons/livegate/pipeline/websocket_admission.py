@@ -10,7 +10,7 @@ from livegate.pipeline.exchange.responses import refuse
 from livegate.pipeline.fail_closed import fail_closed
 from livegate.settings import CurrentSettings, Settings, origin
 from livegate.websocket.close_codes import SERVICE_RESTART
-from livegate.websocket.registry import Full, Sockets
+from livegate.websocket.registry import LimitReached, SocketRegistry
 
 RETRY_AFTER_S = 10
 REMOVED_WITHIN_S = 2.0
@@ -20,7 +20,7 @@ REMOVED_WITHIN_S = 2.0
 class WebSocketAdmission:
     """Refuse upgrades from other origins and beyond the limits, and hold a slot for each WebSocket."""
 
-    def __init__(self, current: CurrentSettings, sockets: Sockets) -> None:
+    def __init__(self, current: CurrentSettings, sockets: SocketRegistry) -> None:
         self._sockets = sockets
         current.on_change(self._settings_changed)
 
@@ -37,7 +37,7 @@ class WebSocketAdmission:
         place = (exchange.service.name, rate_limit_address(exchange.client))
         full = self._sockets.reserve(place, limits.max_connections)
         if full is None:
-            exchange.socket_place = place
+            exchange.socket_slot = place
         else:
             refuse(flow, _refusal(full))
 
@@ -58,7 +58,7 @@ class WebSocketAdmission:
             self._release(exchange)
 
     def _release(self, exchange: Exchange) -> None:
-        place, exchange.socket_place = exchange.socket_place, None
+        place, exchange.socket_slot = exchange.socket_slot, None
         if place is not None:
             self._sockets.release(place)
 
@@ -69,7 +69,7 @@ class WebSocketAdmission:
         )
 
 
-def _refusal(full: Full) -> Refusal:
+def _refusal(full: LimitReached) -> Refusal:
     scope = {"total": "on this gateway", "per_service": "to this service", "per_client": "from this address"}
     message = f"Too many WebSockets {scope[full.bound]} (limit {full.limit})."
     return Refusal(503, message, f"sockets-{full.bound.replace('_', '-')}", (("Retry-After", str(RETRY_AFTER_S)),))

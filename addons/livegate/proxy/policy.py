@@ -9,7 +9,7 @@ from typing import Protocol
 from mitmproxy import http
 from mitmproxy.connection import Client
 
-from livegate.websocket.relay import Session
+from livegate.websocket.relay import WebSocketRelay
 from livegate.websocket.transport import PeerTransport
 
 
@@ -28,24 +28,24 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ForwardPlan:
     """How one request is to be carried. Times in seconds, sizes in bytes."""
 
     upstream: Upstream
-    connect_s: float
-    answer_s: float
+    connect_timeout_s: float
+    response_timeout_s: float
     """Until the head of the answer: the `response` or, for an upgrade, the `upgrade` time."""
-    stream_above: int
-    max_body: int
+    stream_above_bytes: int
+    max_body_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionBounds:
+class ConnectionLimits:
     """What a client's connection may take before a request is complete. Times in seconds."""
 
-    request_head_s: float
-    keep_alive_s: float
-    max_head: int
+    request_head_timeout_s: float
+    keep_alive_timeout_s: float
+    max_head_bytes: int
     """Bytes of one request head; also what a client may send ahead while it waits for an answer, times four."""
 
 
@@ -73,10 +73,10 @@ class Failure:
     """For the log only: it may name addresses."""
 
 
-class GatewayPolicy(Protocol):
+class ProxyPolicy(Protocol):
     """The gateway's side of the transport. No method may raise; none may block."""
 
-    def bounds(self) -> ConnectionBounds:
+    def limits(self) -> ConnectionLimits:
         """The bounds in force now."""
 
     def http_started(self, client: Client) -> None:
@@ -85,7 +85,7 @@ class GatewayPolicy(Protocol):
     def refuse_head(self, client: Client, head: bytes, *, complete: bool) -> http.Response | None:
         """The answer to a request head that must not go further, or None; a complete one ends in its blank line."""
 
-    def head_timed_out(self, client: Client, head: bytes) -> http.Response:
+    def request_head_timed_out(self, client: Client, head: bytes) -> http.Response:
         """The answer to a client whose request head took too long; `head` is what has come of it."""
 
     def refuse_unreadable(self, client: Client, request: http.Request | None, head: bytes) -> http.Response:
@@ -95,22 +95,22 @@ class GatewayPolicy(Protocol):
         will be heard again.
         """
 
-    def plan(self, flow: http.HTTPFlow) -> Plan | None:
+    def plan(self, flow: http.HTTPFlow) -> ForwardPlan | None:
         """How to carry a flow; None when nobody has routed it."""
 
-    def switching_problem(self, flow: http.HTTPFlow, response: http.Response) -> str | None:
+    def upgrade_response_problem(self, flow: http.HTTPFlow, response: http.Response) -> str | None:
         """What is wrong with a 101 of the backend (RFC 6455 section 4.1), or None."""
 
-    def open_socket(self, flow: http.HTTPFlow, client: PeerTransport, server: PeerTransport) -> Session:
+    def open_relay(self, flow: http.HTTPFlow, client: PeerTransport, backend: PeerTransport) -> WebSocketRelay:
         """A session for a flow that has switched to WebSocket."""
 
-    def answer_overdue(self, flow: http.HTTPFlow, phase: str) -> None:
+    def response_timed_out(self, flow: http.HTTPFlow, phase: str) -> None:
         """`connect` or `answer` took longer than planned; the flow is about to fail."""
 
-    def failing(self, flow: http.HTTPFlow, failure: Failure) -> None:
+    def request_failing(self, flow: http.HTTPFlow, failure: Failure) -> None:
         """A flow is about to fail; called before the `error` hooks run."""
 
-    def failure_answer(self, flow: http.HTTPFlow | None, status: int) -> http.Response:
+    def failure_response(self, flow: http.HTTPFlow | None, status: int) -> http.Response:
         """What the client gets for a failed flow. `status` is mitmproxy's own choice."""
 
     def retrying(self, flow: http.HTTPFlow) -> None:

@@ -78,7 +78,7 @@ class FlowRedactor:
         """Redact a URL, or path and query."""
         return self._http.path(url)
 
-    def shown(self, flow_json: dict[str, Any]) -> dict[str, Any]:
+    def flow_json(self, flow_json: dict[str, Any]) -> dict[str, Any]:
         """Redact in place what mitmweb shows of a flow, and return it."""
         for name in ("request", "response"):
             message = flow_json.get(name)

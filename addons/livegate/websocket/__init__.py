@@ -1,1 +1,5 @@
-"""What a WebSocket meets in the gateway: codec and relay (sans-io), the session around them, its bounds and history."""
+"""RFC 6455 as a library (codec, deflate, close codes), and the relay between two transports.
+
+May import `settings`, `http1`, `logs` and `tasks`. No module does I/O: bytes arrive in `peer.Peer`, and leave through
+a `transport.PeerTransport`. Add a limit in `peer` (per message) or `relay` (per socket), with a close code for it.
+"""

@@ -1,8 +1,8 @@
-"""Close codes and the payload of a close frame (RFC 6455 sections 5.5.1 and 7.4, and IANA's registry)."""
+"""Close codes and the payload of close frames (RFC 6455 sections 5.5.1 and 7.4, and IANA's registry)."""
 
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, UNSUPPORTED = 1000, 1001, 1002, 1003
 NO_STATUS, ABNORMAL = 1005, 1006
-"""Never sent in a frame: a close frame without a code, and a connection that was lost without a close frame."""
+"""Never sent: they stand for a close frame without a code, and for a connection lost without a close frame."""
 INVALID_DATA, POLICY, TOO_BIG = 1007, 1008, 1009
 INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER, BAD_GATEWAY = 1011, 1012, 1013, 1014
 MAX_REASON_BYTES = 123
@@ -11,7 +11,7 @@ _SENDABLE = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 
 
 
 class ViolationError(Exception):
-    """A peer broke the protocol or a bound: the socket fails with `code` (RFC 6455 section 7.1.7)."""
+    """A violation of the protocol or a limit; the connection fails with `code` (RFC 6455 section 7.1.7)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -20,12 +20,12 @@ class ViolationError(Exception):
 
 
 def is_sendable(code: int) -> bool:
-    """Whether a code may stand in a close frame."""
+    """Return whether a close frame may carry a code."""
     return code in _SENDABLE
 
 
 def read_close(payload: bytes) -> tuple[int, str]:
-    """Code and reason of a close frame's payload; an empty one has code 1005. Raises ViolationError."""
+    """Parse a close frame's payload into code and reason; an empty one has code 1005. Raises ViolationError."""
     if not payload:
         return NO_STATUS, ""
     code = int.from_bytes(payload[:2])
@@ -38,6 +38,6 @@ def read_close(payload: bytes) -> tuple[int, str]:
 
 
 def close_payload(code: int, reason: str) -> bytes:
-    """The payload of a close frame; a long reason is cut at a character. The code must be sendable."""
+    """Build a close frame's payload. The code must be sendable; the reason is truncated to 123 bytes of UTF-8."""
     text = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
     return code.to_bytes(2) + text.encode()

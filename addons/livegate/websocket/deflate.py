@@ -1,7 +1,7 @@
-"""permessage-deflate (RFC 7692): what may be offered and accepted, and the inflater that shows messages to hooks.
+"""permessage-deflate (RFC 7692): checks its negotiation, and inflates messages for the hooks.
 
-The gateway never compresses: frames pass as they came, and a message that a hook changed is sent uncompressed, which
-section 6 allows on every such socket.
+The gateway never compresses. It forwards frames as received, and sends a message that a hook changed uncompressed,
+which section 6 allows.
 """
 
 import re
@@ -14,16 +14,16 @@ from livegate.websocket.close_codes import INVALID_DATA, TOO_BIG, ViolationError
 NAME = "permessage-deflate"
 MIN_WINDOW_BITS, MAX_WINDOW_BITS = 8, 15
 TAIL = b"\x00\x00\xff\xff"
-"""What a sender has cut off the end of each message (section 7.2.1)."""
+"""Bytes that the sender removed from the end of each message (section 7.2.1)."""
 
-PIECE_BYTES = 64 * 1024
-"""What is inflated at a time: zlib copies what it leaves of a piece each time that a final block ends in it."""
+CHUNK_BYTES = 64 * 1024
+"""Input of one zlib call. It bounds the rest that zlib copies at each final block, which would be quadratic."""
 MAX_FINAL_BLOCKS = 1000
-"""In one message. Senders that use them end a message or a fragment with one; each costs a new state of zlib."""
+"""Per message; beyond it the socket fails with 1009. Senders need one a fragment, and each costs a new zlib state."""
 
-_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_PARAMETER = re.compile(rf'\s*;\s*({_WORD})\s*(?:=\s*(?:"({_WORD})"|({_WORD})))?\s*')
-_ELEMENT = re.compile(rf"\s*({_WORD})\s*((?:;[^,]*)?)")
+_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_PARAMETER = re.compile(rf'\s*;\s*({_NAME})\s*(?:=\s*(?:"({_NAME})"|({_NAME})))?\s*')
+_ELEMENT = re.compile(rf"\s*({_NAME})\s*((?:;[^,]*)?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,15 @@ class Parameters:
     client_no_context_takeover: bool = False
     server_max_window_bits: int | None = None
     client_max_window_bits: int | None = None
-    """0 when an offer names it without a value (section 7.1.2.2)."""
+    """0 for an offer without a value (section 7.1.2.2)."""
 
 
 def parse(values: Iterable[str]) -> list[Parameters] | None:
-    """The permessage-deflate elements of header values, in order; None when a value cannot be read.
+    """Parse the permessage-deflate elements of header values, in order. Returns None if a value is malformed.
 
-    Other extensions, and elements with unknown, repeated or impossible parameters, are left out (section 5.1).
+    Other extensions, and elements with unknown, repeated or invalid parameters, are skipped (section 5.1).
     """
-    found: list[Parameters] = []
+    elements: list[Parameters] = []
     for value in values:
         for element in value.split(","):
             if not element.strip():
@@ -53,8 +53,8 @@ def parse(values: Iterable[str]) -> list[Parameters] | None:
             if match[1].lower() == NAME:
                 parameters = _parameters(match[2])
                 if parameters is not None:
-                    found.append(parameters)
-    return found
+                    elements.append(parameters)
+    return elements
 
 
 def _parameters(text: str) -> Parameters | None:
@@ -68,8 +68,8 @@ def _parameters(text: str) -> Parameters | None:
         position = match.end()
     flags = {name: given.pop(name, None) for name in ("server_no_context_takeover", "client_no_context_takeover")}
     bits = {name: _bits(given.pop(name, None)) for name in ("server_max_window_bits", "client_max_window_bits")}
-    impossible = given or any(flags.values()) or -1 in bits.values() or bits["server_max_window_bits"] == 0
-    if impossible:
+    invalid = given or any(flags.values()) or -1 in bits.values() or bits["server_max_window_bits"] == 0
+    if invalid:
         return None
     return Parameters(
         server_no_context_takeover=flags["server_no_context_takeover"] is not None,
@@ -80,34 +80,34 @@ def _parameters(text: str) -> Parameters | None:
 
 
 def _bits(text: str | None) -> int | None:
-    """Window bits: None when not given, 0 when given without a value, -1 when impossible."""
+    """Parse window bits: None when absent, 0 without a value, -1 when invalid."""
     if not text:
         return None if text is None else 0
     valid = re.fullmatch(r"[89]|1[0-5]", text)
     return int(text) if valid else -1
 
 
-def offer(values: Iterable[str]) -> str | None:
-    """The offer of a client as the backend gets it: its permessage-deflate elements and nothing else, or None."""
+def filter_offer(values: Iterable[str]) -> str | None:
+    """Return a client's offer for the backend: its permessage-deflate elements only, or None."""
     elements = parse(values)
     return ", ".join(map(render, elements)) if elements else None
 
 
 def render(parameters: Parameters) -> str:
-    """An element of Sec-WebSocket-Extensions."""
-    words = [NAME]
-    words += [
+    """Format an element of Sec-WebSocket-Extensions."""
+    parts = [NAME]
+    parts += [
         name for name in ("server_no_context_takeover", "client_no_context_takeover") if getattr(parameters, name)
     ]
     for name in ("server_max_window_bits", "client_max_window_bits"):
         bits = getattr(parameters, name)
         if bits is not None:
-            words.append(f"{name}={bits}" if bits else name)
-    return "; ".join(words)
+            parts.append(f"{name}={bits}" if bits else name)
+    return "; ".join(parts)
 
 
-def accepted(response: Iterable[str], request: Iterable[str]) -> tuple[Parameters | None, str | None]:
-    """What a backend has agreed to, or what is wrong with it (sections 5.1 and 7.1): (parameters, problem)."""
+def agreed_parameters(response: Iterable[str], request: Iterable[str]) -> tuple[Parameters | None, str | None]:
+    """Return (parameters, problem) of a backend's response to the offer in `request` (sections 5.1 and 7.1)."""
     values = list(response)
     if not values:
         return None, None
@@ -118,12 +118,12 @@ def accepted(response: Iterable[str], request: Iterable[str]) -> tuple[Parameter
     chosen = elements[0]
     if chosen.client_max_window_bits == 0:
         return None, "chose an extension with client_max_window_bits and no value"
-    if not any(_fits(chosen, offered) for offered in parse(request) or ()):
+    if not any(_matches_offer(chosen, offered) for offered in parse(request) or ()):
         return None, "chose an extension, or parameters of it, that were not offered"
     return chosen, None
 
 
-def _fits(chosen: Parameters, offered: Parameters) -> bool:
+def _matches_offer(chosen: Parameters, offered: Parameters) -> bool:
     if offered.server_no_context_takeover and not chosen.server_no_context_takeover:
         return False
     if offered.server_max_window_bits is not None:
@@ -137,17 +137,17 @@ def _fits(chosen: Parameters, offered: Parameters) -> bool:
 
 
 class Inflater:
-    """Shows what the compressed messages of one direction say. Its window takes about 40 KiB once it is used."""
+    """Inflater of one direction's messages. Its window takes about 40 KiB from the first message on."""
 
     def __init__(self, *, takeover: bool) -> None:
         self.takeover = takeover
-        """Whether messages may refer to earlier ones (no `..._no_context_takeover` was agreed for this direction)."""
+        """Whether messages may refer to earlier ones (context takeover, section 7.1.1)."""
         self._zlib: zlib._Decompress | None = None
 
     def inflate(self, compressed: bytes, max_bytes: int) -> bytes:
-        """The message that was compressed, in time linear in its length.
+        """Inflate one message, in linear time.
 
-        Raises ViolationError: 1007 when it cannot be inflated, 1009 past `max_bytes` or `MAX_FINAL_BLOCKS`.
+        Raises ViolationError: 1007 for invalid data, 1009 beyond `max_bytes` or `MAX_FINAL_BLOCKS`.
         """
         engine = self._zlib or zlib.decompressobj(-MAX_WINDOW_BITS)
         source = memoryview(compressed + TAIL)
@@ -155,12 +155,12 @@ class Inflater:
         position = final_blocks = 0
         try:
             while position < len(source):
-                piece = source[position : position + PIECE_BYTES]
-                message += engine.decompress(piece, max_bytes + 1 - len(message))
+                chunk = source[position : position + CHUNK_BYTES]
+                message += engine.decompress(chunk, max_bytes + 1 - len(message))
                 if len(message) > max_bytes:
                     raise ViolationError(TOO_BIG, "message too big")
-                position += len(piece) - len(engine.unused_data) - len(engine.unconsumed_tail)
-                if engine.eof:  # a final block (section 7.2.3.4): what follows starts anew
+                position += len(chunk) - len(engine.unused_data) - len(engine.unconsumed_tail)
+                if engine.eof:  # a final block (section 7.2.3.4); the rest needs a new state
                     final_blocks += 1
                     if final_blocks > MAX_FINAL_BLOCKS:
                         raise ViolationError(TOO_BIG, "message of too many final blocks")

@@ -1,4 +1,4 @@
-"""RFC 6455 frames as bytes: how they are masked and written. Reading them is `lane`'s."""
+"""RFC 6455 frames: constants, masking and encoding. `codec` decodes them."""
 
 import os
 from collections.abc import Callable
@@ -10,12 +10,12 @@ FIN, RSV1, MASK = 0x80, 0x40, 0x80
 MAX_CONTROL_BYTES = 125
 """Payload of a control frame (section 5.5)."""
 MAX_SHORT, MAX_MEDIUM = 125, 0xFFFF
-"""Largest lengths in 7 and in 16 bits."""
+"""Largest payload lengths for a 7-bit and a 16-bit length field."""
 KEY_BYTES = 4
 
 
 def xor_mask(key: bytes, data: bytes) -> bytes:
-    """Apply a masking key of 4 bytes (section 5.3); applying it twice gives the data back."""
+    """Mask or unmask data with a key of 4 bytes (section 5.3)."""
     size = len(data)
     if not size:
         return b""
@@ -24,7 +24,7 @@ def xor_mask(key: bytes, data: bytes) -> bytes:
 
 
 def _fastest_mask() -> Callable[[bytes, bytes], bytes]:
-    """Tornado, which mitmproxy brings along, does the same in C where its wheel was built with it."""
+    """Return Tornado's C implementation if its wheel has it, else `xor_mask`."""
     try:
         from tornado.speedups import websocket_mask
     except ImportError:  # pragma: no cover - depends on how tornado was built
@@ -34,11 +34,11 @@ def _fastest_mask() -> Callable[[bytes, bytes], bytes]:
 
 
 apply_mask: Callable[[bytes, bytes], bytes] = _fastest_mask()
-"""`xor_mask`, by the fastest means that this machine has. Takes key and data."""
+"""The fastest `xor_mask` of this machine. Takes key and data."""
 
 
 def as_text(content: bytes) -> bytes:
-    """Content for a text message: bytes that are no UTF-8, which the peer would have to refuse, are replaced."""
+    """Return content for a text message. Invalid UTF-8 is replaced, because the peer would fail the connection."""
     try:
         content.decode()
     except UnicodeDecodeError:
@@ -47,7 +47,7 @@ def as_text(content: bytes) -> bytes:
 
 
 def encode(opcode: int, payload: bytes, *, masked: bool) -> bytes:
-    """One final frame, uncompressed; masked, with a fresh random key, when it goes to a server (section 5.3)."""
+    """Encode one final, uncompressed frame. Frames to a server are masked with a random key (section 5.3)."""
     size = len(payload)
     mask_bit = MASK if masked else 0
     if size <= MAX_SHORT:

@@ -1,7 +1,7 @@
-"""Which messages of a socket are kept on its flow, within its own bounds and those of all open sockets.
+"""Message histories: trims the messages on the flow of each relay, within its own limits and a shared budget.
 
-Pieces of uploads go first, then large messages, then all others; of each kind the oldest. So a file that is uploaded
-does not push out the events before it.
+Upload chunks are evicted first, then large messages, then all others; the oldest of each kind first. So an uploaded
+file does not evict the events before it.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,135 +12,135 @@ from mitmproxy.websocket import WebSocketMessage
 from livegate.logs.context import EVICTED_MESSAGES, EVICTED_UPLOADS, evicted_text
 from livegate.settings import MessageHistoryLimits
 
-NOTHING = MessageHistoryLimits.model_construct(messages=0, bytes=0)
-LARGE = 16
-"""A message is large that takes more than this part of the bytes that its socket may keep: a sixteenth."""
+KEPT_AFTER_CLOSE = MessageHistoryLimits.model_construct(messages=0, bytes=0)
+"""Limits of a closed relay whose flow nothing will read."""
+LARGE_DIVISOR = 16
+"""A message is large above 1/16 of its history's bytes."""
 UPLOAD_TOPIC = b"lvu:"
-"""What the topics of LiveView's uploads begin with (LiveView 0.15 and later)."""
-SPARE = 16
-"""The part of its bounds that a full history makes free at once: a sixteenth."""
-MESSAGE_BYTES = 2048
-"""What a message takes besides its content, about: mitmproxy's object, and what the inspector knows of it."""
+"""Prefix of the topics of LiveView's uploads (LiveView 0.15 and later)."""
+SLACK_DIVISOR = 16
+"""A full history frees 1/16 of its limits at once, so that not every message causes an eviction."""
+MESSAGE_OVERHEAD_BYTES = 2048
+"""Estimate per message, besides its content: mitmproxy's object, and the inspector's data about it."""
 
 
-class Shelf:
-    """Bounds what the histories of all open sockets take together; when that is too much, each keeps an equal share."""
+class HistoryBudget:
+    """Memory budget shared by the histories of all open relays. Beyond it, each is trimmed to an equal share."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.used = 0
-        self._histories: dict[History, int] = {}
-        """What of `used` is whose."""
+        self.used_bytes = 0
+        self._histories: dict[MessageHistory, int] = {}
+        """Each history's part of `used_bytes`."""
 
-    def changed(self, history: "History") -> None:
-        """A history of an open socket takes more or less than before."""
-        self.used += history.cost - self._histories.get(history, 0)
-        self._histories[history] = history.cost
-        if self.used > self.max_bytes:
-            # Less than an equal share each, so that it takes many messages until the next time.
-            share = self.max_bytes * (SPARE - 2) // SPARE // len(self._histories)
+    def update(self, history: "MessageHistory") -> None:
+        """Account for a changed history, and trim all of them when the budget is exceeded."""
+        self.used_bytes += history.estimated_bytes - self._histories.get(history, 0)
+        self._histories[history] = history.estimated_bytes
+        if self.used_bytes > self.max_bytes:
+            # 2/16 below an equal share, so that many messages fit in before the next eviction.
+            share = self.max_bytes * (SLACK_DIVISOR - 2) // SLACK_DIVISOR // len(self._histories)
             for each in list(self._histories):
-                each.fit(share)
-                self.used += each.cost - self._histories[each]
-                self._histories[each] = each.cost
+                each.trim_to(share)
+                self.used_bytes += each.estimated_bytes - self._histories[each]
+                self._histories[each] = each.estimated_bytes
 
-    def left(self, history: "History") -> None:
-        """A socket has ended: its messages are now those of whoever keeps its flow."""
-        self.used -= self._histories.pop(history, 0)
+    def remove(self, history: "MessageHistory") -> None:
+        """Stop accounting for the history of a closed relay."""
+        self.used_bytes -= self._histories.pop(history, 0)
 
 
-class History:
-    """Trims `flow.websocket.messages` in place, and says in the flow's comment how many are gone."""
+class MessageHistory:
+    """Bounded history in `flow.websocket.messages`, trimmed in place. The flow's comment counts evicted messages."""
 
     def __init__(
-        self, flow: http.HTTPFlow, messages: list[WebSocketMessage], bounds: MessageHistoryLimits, shelf: Shelf
+        self, flow: http.HTTPFlow, messages: list[WebSocketMessage], limits: MessageHistoryLimits, budget: HistoryBudget
     ) -> None:
         self._flow = flow
-        self._remark = ""
+        self._comment = ""
         self.messages = messages
-        self._max_messages = bounds.messages
-        self._max_bytes = bounds.bytes
-        self._shelf = shelf
+        self._max_messages = limits.messages
+        self._max_bytes = limits.bytes
+        self._budget = budget
         self._bytes = 0
-        self.dropped = 0
-        """How many messages the list had to let go."""
+        self.evicted = 0
+        """Number of evicted messages."""
 
     @property
-    def cost(self) -> int:
-        """What the messages take in memory, about, in bytes."""
-        return self._bytes + MESSAGE_BYTES * len(self.messages)
+    def estimated_bytes(self) -> int:
+        """Estimated memory of the messages."""
+        return self._bytes + MESSAGE_OVERHEAD_BYTES * len(self.messages)
 
-    def added(self, size: int) -> None:
-        """A message of so many bytes was appended, and all hooks have seen it."""
+    def message_added(self, size: int) -> None:
+        """Account for an appended message of `size` bytes whose hooks have finished."""
         self._bytes += size
         if self._bytes > self._max_bytes or len(self.messages) > self._max_messages:
             self._trim()
-        self._shelf.changed(self)
+        self._budget.update(self)
 
-    def ended(self, bounds: MessageHistoryLimits | None) -> None:
-        """The socket has ended; with bounds, less is kept from now on."""
-        self._shelf.left(self)
-        if bounds is not None:
-            self._max_messages, self._max_bytes = bounds.messages, bounds.bytes
+    def release(self, limits: MessageHistoryLimits | None) -> None:
+        """Leave the shared budget when the relay closes, and trim to `limits`, if given."""
+        self._budget.remove(self)
+        if limits is not None:
+            self._max_messages, self._max_bytes = limits.messages, limits.bytes
             if self._bytes > self._max_bytes or len(self.messages) > self._max_messages:
                 self._trim()
 
-    def fit(self, most: int) -> None:
-        """Discard messages until the others cost no more than this."""
-        self._discard(lambda count, size: size + MESSAGE_BYTES * count <= most)
+    def trim_to(self, most: int) -> None:
+        """Evict messages until the estimated memory is at most `most` bytes."""
+        self._evict(lambda count, size: size + MESSAGE_OVERHEAD_BYTES * count <= most)
 
     def _trim(self) -> None:
-        # A little more than needed goes at once, so that not every message makes this work.
-        messages = self._max_messages - self._max_messages // SPARE
-        most = self._max_bytes - self._max_bytes // SPARE
-        self._discard(lambda count, size: count <= messages and size <= most)
+        messages = self._max_messages - self._max_messages // SLACK_DIVISOR
+        most = self._max_bytes - self._max_bytes // SLACK_DIVISOR
+        self._evict(lambda count, size: count <= messages and size <= most)
 
-    def _discard(self, is_enough: Callable[[int, int], bool]) -> None:
-        """Discard until the number of messages left, and their bytes, are few enough."""
+    def _evict(self, is_enough: Callable[[int, int], bool]) -> None:
+        """Evict until `is_enough` accepts the number and the bytes of the remaining messages."""
         messages = self.messages
         count, size = len(messages), sum(len(message.content) for message in messages)
-        gone: set[int] = set()
+        evicted: set[int] = set()
         uploads = 0
-        for index, is_upload in self._least_wanted():
+        for index, is_upload in self._eviction_order():
             if is_enough(count, size):
                 break
-            gone.add(index)
+            evicted.add(index)
             count -= 1
             size -= len(messages[index].content)
             uploads += is_upload
         self._bytes = size
-        if gone:
-            messages[:] = [message for index, message in enumerate(messages) if index not in gone]
-            self._record(len(gone), uploads)
+        if evicted:
+            messages[:] = [message for index, message in enumerate(messages) if index not in evicted]
+            self._record_evictions(len(evicted), uploads)
 
-    def _least_wanted(self) -> Iterator[tuple[int, bool]]:
-        """The messages' places in the order in which they go, and whether each is a piece of an upload."""
+    def _eviction_order(self) -> Iterator[tuple[int, bool]]:
+        """Yield the indexes of the messages in the order of eviction, and whether each is an upload chunk."""
         large, others = [], []
         for index, message in enumerate(self.messages):
             if is_upload_chunk(message):
                 yield index, True
-            elif len(message.content) > self._max_bytes // LARGE:
+            elif len(message.content) > self._max_bytes // LARGE_DIVISOR:
                 large.append(index)
             else:
                 others.append(index)
         for index in (*large, *others):
             yield index, False
 
-    def _record(self, count: int, uploads: int) -> None:
-        """Say on the flow how many messages are gone by now."""
-        self.dropped += count
+    def _record_evictions(self, count: int, uploads: int) -> None:
+        """Write the number of evicted messages to the flow's metadata and comment."""
+        self.evicted += count
         metadata = self._flow.metadata
-        metadata[EVICTED_MESSAGES] = self.dropped
+        metadata[EVICTED_MESSAGES] = self.evicted
         if uploads:
             metadata[EVICTED_UPLOADS] = metadata.get(EVICTED_UPLOADS, 0) + uploads
-        if self._flow.comment == self._remark:  # not one that somebody else has written
-            self._flow.comment = self._remark = evicted_text(self._flow)
+        if self._flow.comment == self._comment:  # a comment that a user wrote stays
+            self._flow.comment = self._comment = evicted_text(self._flow)
 
 
 def is_upload_chunk(message: WebSocketMessage) -> bool:
-    """Tell whether a message is a binary push of Phoenix's serializer V2 on the channel of an upload.
+    """Return whether a message is a binary push of Phoenix's serializer V2 on an upload's channel.
 
-    Its head is a kind of 0, the lengths of join_ref, ref, topic and event in a byte each, and then these.
+    It starts with kind 0 and the lengths of join_ref, ref, topic and event, one byte each; these four strings follow.
     """
     content = message.content
     if message.is_text or not message.from_client or len(content) < 5 or content[0] != 0:  # noqa: PLR2004 - see above

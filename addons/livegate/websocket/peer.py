@@ -1,11 +1,12 @@
-"""One end of a WebSocket: reads its frames, shows its messages to the hooks, and passes them on to the other end."""
+"""One end of a relayed WebSocket: decodes its frames, runs the hooks, and forwards its messages to the other end."""
 
 import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
@@ -16,22 +17,22 @@ from livegate.settings import FrameRateLimit, WebSocketLimits
 from livegate.tasks import retain
 from livegate.websocket import frames
 from livegate.websocket.close_codes import INTERNAL_ERROR, POLICY, ViolationError
-from livegate.websocket.codec import Close, Control, Event, Lane, Message
+from livegate.websocket.codec import Close, Control, Event, Message, MessageCodec
 from livegate.websocket.deflate import Inflater, Parameters
-from livegate.websocket.history import History
+from livegate.websocket.history import MessageHistory
 from livegate.websocket.transport import Hooks, PeerTransport
 
 logger = logging.getLogger(__name__)
 
 _OPCODES = {bits | opcode: opcode for bits in (0, frames.FIN) for opcode in (Opcode.TEXT, Opcode.BINARY)}
 """By the opcode, or by the first byte of a final frame."""
-LOCAL = b""
-"""Stands for the frames of a message that nobody has sent: an injected one."""
+INJECTED = b""
+"""`Message.wire` of an injected message, which has no frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlFrame:
-    """A ping or a pong on its way, as the `websocket_control` hook sees it."""
+    """A ping or pong, as the `websocket_control` hook gets it."""
 
     from_client: bool
     is_ping: bool
@@ -39,12 +40,12 @@ class ControlFrame:
 
 
 @dataclass(slots=True)
-class Shown:
-    """A message whose hooks are not through yet."""
+class PendingMessage:
+    """A message that is waiting for its `websocket_message` hooks to finish."""
 
     event: Message
     message: WebSocketMessage
-    pending: Any
+    hooks: Awaitable[None] | None
 
 
 class RelayEvents(Protocol):
@@ -52,7 +53,7 @@ class RelayEvents(Protocol):
 
     flow: http.HTTPFlow
     hooks: Hooks
-    history: History
+    history: MessageHistory
     closing: bool
 
     def fail(self, culprit: "Peer", error: ViolationError) -> None:
@@ -72,32 +73,35 @@ class RelayEvents(Protocol):
 
 
 class Peer:
-    """What one end sends. A message reaches the other end when all hooks have seen it; the order is kept."""
+    """One end of a relayed WebSocket; its transport calls it like an `asyncio.Protocol`.
+
+    A message reaches the other end after all its hooks have finished. The order of messages is kept.
+    """
 
     other: "Peer"
 
     def __init__(
         self,
         relay: RelayEvents,
-        leg: PeerTransport,
+        transport: PeerTransport,
         limits: WebSocketLimits,
         deflate: Parameters | None,
         *,
         from_client: bool,
     ) -> None:
-        self.leg = leg
+        self.transport = transport
         self.from_client = from_client
         self.name: Literal["client", "backend"] = "client" if from_client else "backend"
-        self.held = False
+        self.held_by_hook = False
         """Whether a hook holds back what this end sends."""
         self.close_received = False
         self.close_sent = False
         """Whether a close frame was sent to this end."""
-        self.listens = True
-        """Whether this end may still be sent something: not after a close frame, nor after the end of the stream."""
-        self.ended = False
-        """Whether this end will send no more."""
-        self.lost_for_good = False
+        self.writable = True
+        """Whether this end may be sent data: false after a close frame or the end of the stream."""
+        self.at_eof = False
+        """Whether this end has ended its stream."""
+        self.disconnected = False
         self.messages = 0
         self.bytes = 0
         self.pings = 0
@@ -105,278 +109,276 @@ class Peer:
         self.pong_due: float | None = None
         self.last_activity = time.monotonic()
         """When the last bytes arrived."""
-        self._ping_key = b""
+        self._ping_payload = b""
         self._relay = relay
         self._flow = relay.flow
         self._hooks = relay.hooks
-        self._kept = relay.history.messages
-        self._lane = Lane(
+        self._flow_messages = relay.history.messages
+        self._codec = MessageCodec(
             masked=from_client, max_message=limits.max_message, inflater=_inflater(deflate, from_client=from_client)
         )
-        self._whole = self._lane.whole
+        self._decode_single_frame = self._codec.decode_single_frame
         self._history = relay.history
-        self._rate = FrameRate(limits.frame_rate) if from_client and limits.frame_rate != FrameRateLimit() else None
+        is_limited = from_client and limits.frame_rate != FrameRateLimit()
+        self._rate_limiter = FrameRateLimiter(limits.frame_rate) if is_limited else None
         self._injected: deque[WebSocketMessage] = deque()
         self._busy = False
-        self._finished = False
-        self._blocked = False
-        """Whether the other end does not take what it is sent."""
+        """Whether a message is being processed; guards against re-entrance from hooks."""
+        self._discards_input = False
+        self._throttled = False
+        """Whether the other end's write buffer is full."""
 
-    def receive(self, data: bytes) -> None:
-        """Bytes from this end."""
-        if self._finished or self.close_received:
-            return  # after a close frame nothing more is to be said (RFC 6455 section 5.5.1)
+    def data_received(self, data: bytes) -> None:
+        """Process bytes from this end. A single whole frame takes a fast path that equals `_process_events`."""
+        if self._discards_input or self.close_received:
+            return  # data after a close frame is ignored (RFC 6455 section 5.5.1)
         self.last_activity = time.monotonic()
         flow = self._flow
-        if self._busy or self.held or self._relay.closing or flow.intercepted or self._rate is not None:
+        if self._busy or self.held_by_hook or self._relay.closing or flow.intercepted or self._rate_limiter is not None:
             payload = None
         else:
-            payload = self._whole(data)
+            payload = self._decode_single_frame(data)
         if payload is None:
-            self._lane.receive(data)
-            if not self._busy and not self.held:
-                self._run()
+            self._codec.feed(data)
+            if not self._busy and not self.held_by_hook:
+                self._process_buffered()
             return
-        # Nearly all messages: one frame, and nothing else is under way. What follows is `_take` for these.
-        shown: Shown | None = None
+        pending: PendingMessage | None = None
         self._busy = True
         try:
             message = RelayedMessage(_OPCODES[data[0]], self.from_client, payload)
-            self._kept.append(message)
-            pending = self._hooks.run("websocket_message", flow)
-            if pending is not None or flow.intercepted:
-                shown = Shown(Message(message.type, payload, data), message, pending)
+            self._flow_messages.append(message)
+            hooks = self._hooks.run("websocket_message", flow)
+            if hooks is not None or flow.intercepted:
+                pending = PendingMessage(Message(message.type, payload, data), message, hooks)
             elif message.content is payload and not message.dropped:
-                self._count(len(payload))
+                self._record_message(len(payload))
             else:
-                data = self._through(Message(message.type, payload, data), message)
-        except Exception as error:  # noqa: BLE001 - it is logged and ends the socket
+                data = self._finish(Message(message.type, payload, data), message)
+        except Exception as error:  # noqa: BLE001 - logged, and closes the WebSocket
             self._busy = False
-            self._relay.fail(self, _fault(error, self._flow))
+            self._relay.fail(self, _internal_error(error, self._flow))
             return
         self._busy = False
-        if shown is None and data and self.other.listens:
-            self.other.leg.write(data)
-        if shown is not None or self._injected or self.ended:
-            self._go_on(shown)
+        if pending is None and data and self.other.writable:
+            self.other.transport.write(data)
+        if pending is not None or self._injected or self.at_eof:
+            self._continue(pending)
 
-    def end_of_stream(self) -> None:
-        """Nothing more will come from here; what has come goes on first."""
-        self.ended = True
-        if not self._busy and not self.held:
+    def eof_received(self) -> None:
+        """Note the end of this end's stream. What is buffered is forwarded first."""
+        self.at_eof = True
+        if not self._busy and not self.held_by_hook:
             self._relay.propagate_end()
 
-    def lost(self) -> None:
-        """The connection is over."""
-        self.lost_for_good = True
-        self._finished = True
-        self.listens = False
-        if not self.ended:
-            self.end_of_stream()
+    def connection_lost(self) -> None:
+        """Note that the connection has closed, both ways. Called once."""
+        self.disconnected = True
+        self._discards_input = True
+        self.writable = False
+        if not self.at_eof:
+            self.eof_received()
         self._relay.peer_disconnected()
 
-    def leave(self) -> None:
-        """The socket is over for all: refer to nothing that refers back, which only Python's collector could free."""
-        del self.leg, self.other, self._relay
+    def pause_writing(self) -> None:
+        """Stop reading from the other end, because this end's write buffer is full."""
+        self.other.throttle(throttled=True)
 
-    def block_writing(self, *, blocked: bool) -> None:
-        """Tell whether this end is behind with taking what it is sent: the other end has to wait then."""
-        self.other.wait_for_other(blocked=blocked)
+    def resume_writing(self) -> None:
+        """Read from the other end again."""
+        self.other.throttle(throttled=False)
 
-    def wait_for_other(self, *, blocked: bool) -> None:
-        """Read nothing from here while the other end does not take what it was sent."""
-        self._blocked = blocked
-        self._read_or_not()
+    def throttle(self, *, throttled: bool) -> None:
+        """Pause or resume reading from this end."""
+        self._throttled = throttled
+        self._update_reading()
+
+    def break_cycles(self) -> None:
+        """Drop the references that lead back here, so that reference counting frees the closed relay."""
+        del self.transport, self.other, self._relay
 
     def hold(self) -> None:
-        """Keep what this end sends until `let_go`."""
-        self.held = True
-        self._read_or_not()
+        """Hold back what this end sends until `release`."""
+        self.held_by_hook = True
+        self._update_reading()
 
-    def let_go(self) -> None:
-        """Go on with what was held back."""
-        self.held = False
-        self._read_or_not()
-        self._run()
+    def release(self) -> None:
+        """Process what was held back."""
+        self.held_by_hook = False
+        self._update_reading()
+        self._process_buffered()
 
     def inject(self, message: WebSocketMessage) -> None:
-        """Send a message in this end's name, after the one that is under way."""
+        """Send a message in this end's name, after the message in progress."""
         message.injected = True
         self._injected.append(message)
-        if not self._busy and not self.held:
-            self._run()
+        if not self._busy and not self.held_by_hook:
+            self._process_buffered()
 
     def send_close(self, wire: bytes) -> None:
         """Send a close frame to this end."""
-        if self.listens:
-            self.leg.write(wire)
+        if self.writable:
+            self.transport.write(wire)
         self.close_sent = True
-        self.listens = False
+        self.writable = False
 
-    def ping(self, key: bytes, pong_due: float) -> None:
-        """Send a ping of the gateway's own to this end; its pong goes no further."""
-        if self.listens:
-            self._ping_key, self.pong_due = key, pong_due
-            self.leg.write(frames.encode(frames.PING, key, masked=not self.from_client))
+    def ping(self, payload: bytes, pong_due: float) -> None:
+        """Send this end a ping of the gateway's own. Its pong is not forwarded."""
+        if self.writable:
+            self._ping_payload, self.pong_due = payload, pong_due
+            self.transport.write(frames.encode(frames.PING, payload, masked=not self.from_client))
 
-    def finish(self) -> None:
-        """Send this end the end of the stream; what it still sends is ignored."""
-        if not self._finished:
-            self._finished = True
-            self.listens = False
-            self.leg.write_eof()
+    def write_eof(self) -> None:
+        """Send this end the end of the stream, and discard what it still sends."""
+        if not self._discards_input:
+            self._discards_input = True
+            self.writable = False
+            self.transport.write_eof()
             self._relay.start_close_timer()
 
     def abort(self) -> None:
-        """End the connection to this end at once."""
-        self._finished = True
-        self.listens = False
-        if not self.lost_for_good:
-            self.leg.abort()
+        """Close the connection to this end at once."""
+        self._discards_input = True
+        self.writable = False
+        if not self.disconnected:
+            self.transport.abort()
 
-    def _read_or_not(self) -> None:
-        if self.held or self._blocked:
-            self.leg.pause_reading()
+    def _update_reading(self) -> None:
+        if self.held_by_hook or self._throttled:
+            self.transport.pause_reading()
         else:
-            self.leg.resume_reading()
+            self.transport.resume_reading()
 
-    def _run(self) -> None:
-        """Handle all that came, up to a message that a hook holds back."""
-        self._go_on(self._work())
+    def _process_buffered(self) -> None:
+        """Process what is buffered, up to a message that a hook holds back."""
+        self._continue(self._process_batch())
 
-    def _go_on(self, shown: Shown | None) -> None:
-        if shown is not None:
+    def _continue(self, pending: PendingMessage | None) -> None:
+        if pending is not None:
             self.hold()
-            retain(asyncio.ensure_future(self._wait(shown)))
+            retain(asyncio.ensure_future(self._await_hooks(pending)))
         elif self._injected:
-            self._run()
-        elif self.ended:
+            self._process_buffered()
+        elif self.at_eof:
             self._relay.propagate_end()
 
-    async def _wait(self, shown: Shown | None) -> None:
-        while shown is not None:
-            if shown.pending is not None:
-                await shown.pending
+    async def _await_hooks(self, pending: PendingMessage | None) -> None:
+        while pending is not None:
+            if pending.hooks is not None:
+                await pending.hooks
             await self._flow.wait_for_resume()
             if not self._relay.closing:
-                self._pass_on(shown)
-            shown = self._work()
-        self.held = False
-        self._read_or_not()
-        if self.ended:
+                self._forward_pending(pending)
+            pending = self._process_batch()
+        self.held_by_hook = False
+        self._update_reading()
+        if self.at_eof:
             self._relay.propagate_end()
 
-    def _pass_on(self, shown: Shown) -> None:
-        """A message that was held back goes on."""
+    def _forward_pending(self, pending: PendingMessage) -> None:
         try:
-            data = self._through(shown.event, shown.message)
-        except Exception as error:  # noqa: BLE001 - it is logged and ends the socket
-            self._relay.fail(self, _fault(error, self._flow))
+            data = self._finish(pending.event, pending.message)
+        except Exception as error:  # noqa: BLE001 - logged, and closes the WebSocket
+            self._relay.fail(self, _internal_error(error, self._flow))
             return
-        if data and self.other.listens:
-            self.other.leg.write(data)
+        if data and self.other.writable:
+            self.other.transport.write(data)
 
-    def _work(self) -> Shown | None:
-        """Take what came, message by message; returns the one that has to wait for its hooks."""
+    def _process_batch(self) -> PendingMessage | None:
+        """Process buffered events and write their output in one call. Returns the message that waits for its hooks."""
         output: list[bytes] = []
-        outcome: Shown | Close | None = None
+        outcome: PendingMessage | Close | None = None
         problem: ViolationError | None = None
         self._busy = True
         try:
-            outcome = self._take(output)
+            outcome = self._process_events(output)
         except ViolationError as error:
             problem = error
-        except Exception as error:  # noqa: BLE001 - it is logged and ends the socket
-            problem = _fault(error, self._flow)
+        except Exception as error:  # noqa: BLE001 - logged, and closes the WebSocket
+            problem = _internal_error(error, self._flow)
         self._busy = False
-        if output and self.other.listens:
-            self.other.leg.write(output[0] if len(output) == 1 else b"".join(output))
+        if output and self.other.writable:
+            self.other.transport.write(output[0] if len(output) == 1 else b"".join(output))
         if problem is not None:
             self._relay.fail(self, problem)
         elif isinstance(outcome, Close):
             self.close_received = True
             self._relay.close_frame_received(self, outcome)
-        return outcome if isinstance(outcome, Shown) else None
+        return outcome if isinstance(outcome, PendingMessage) else None
 
-    def _take(self, output: list[bytes]) -> Shown | Close | None:
-        lane, relay = self._lane, self._relay
-        while not self._finished:
+    def _process_events(self, output: list[bytes]) -> PendingMessage | Close | None:
+        codec, relay = self._codec, self._relay
+        while not self._discards_input:
             if self._injected:
                 message = self._injected.popleft()
-                event: Event | None = Message(int(message.type), message.content, LOCAL)
+                event: Event | None = Message(int(message.type), message.content, INJECTED)
             else:
-                event = lane.next()
+                event = codec.next_event()
                 if event is None:
                     return None
-                if self._rate is not None:
-                    self._rate.count(len(event.wire), time.monotonic())
+                if self._rate_limiter is not None:
+                    self._rate_limiter.count(len(event.wire), time.monotonic())
                 if type(event) is Message:
                     message = RelayedMessage(_OPCODES[event.opcode], self.from_client, event.payload)
             if type(event) is Close:
                 return event
             if relay.closing:
-                continue  # both ends were told already that this is over
+                continue  # both ends have been sent a close frame
             if type(event) is Control:
-                output.append(self._pass_control(event))
+                output.append(self._forward_control(event))
             elif type(event) is Message:
-                shown = self._show(event, message)
-                if shown is not None:
-                    return shown
-                output.append(self._through(event, message))
+                pending = self._run_hooks(event, message)
+                if pending is not None:
+                    return pending
+                output.append(self._finish(event, message))
         return None
 
-    def _show(self, event: Message, message: WebSocketMessage) -> Shown | None:
-        """Let the hooks see a message; returns it when they are not through with it yet."""
-        self._kept.append(message)
+    def _run_hooks(self, event: Message, message: WebSocketMessage) -> PendingMessage | None:
+        """Run a message's hooks. Returns it when they have not finished yet."""
+        self._flow_messages.append(message)
         flow = self._flow
-        held = flow.intercepted  # by a message of the other direction, which is not to hold back this one
-        if held:
+        intercepted_by_other = flow.intercepted  # a message of the other direction must not hold back this one
+        if intercepted_by_other:
             flow.intercepted = False
-        pending = self._hooks.run("websocket_message", flow)
-        if pending is not None or flow.intercepted:
-            return Shown(event, message, pending)
-        if held:
+        hooks = self._hooks.run("websocket_message", flow)
+        if hooks is not None or flow.intercepted:
+            return PendingMessage(event, message, hooks)
+        if intercepted_by_other:
             flow.intercepted = True
         return None
 
-    def _count(self, size: int) -> None:
-        """A message that all hooks have seen."""
+    def _record_message(self, size: int) -> None:
         self.messages += 1
         self.bytes += size
-        self._history.added(size)
+        self._history.message_added(size)
         if self._hooks.has_ui:
             self._hooks.update(self._flow)
 
-    def _through(self, event: Message, message: WebSocketMessage) -> bytes:
-        self._count(len(message.content))
-        return self._output(event, message)
-
-    def _output(self, event: Message, message: WebSocketMessage) -> bytes:
-        """What the other end gets of a message."""
+    def _finish(self, event: Message, message: WebSocketMessage) -> bytes:
+        """Record a message whose hooks have finished, and return what the other end gets of it."""
+        self._record_message(len(message.content))
         content = None if message.dropped else message.content
         if event.wire:
-            return self._lane.forward(event, content)
+            return self._codec.encode_forwarded(event, content)
         return b"" if content is None else frames.encode(event.opcode, content, masked=self.from_client)
 
-    def _pass_control(self, event: Control) -> bytes:
+    def _forward_control(self, event: Control) -> bytes:
         is_ping = event.opcode == frames.PING
         if is_ping:
             self.pings += 1
-        elif self._ping_key and event.payload == self._ping_key:
-            self._ping_key, self.pong_due = b"", None
+        elif self._ping_payload and event.payload == self._ping_payload:
+            self._ping_payload, self.pong_due = b"", None
             return b""
         else:
             self.pongs += 1
-        pending = self._hooks.run(
-            "websocket_control", self._flow, ControlFrame(self.from_client, is_ping, event.payload)
-        )
-        if pending is not None:
-            retain(asyncio.ensure_future(pending))
+        hooks = self._hooks.run("websocket_control", self._flow, ControlFrame(self.from_client, is_ping, event.payload))
+        if hooks is not None:
+            retain(asyncio.ensure_future(hooks))
         return event.wire
 
 
 class RelayedMessage(WebSocketMessage):
-    """A message that was just received, made with less ado than mitmproxy's own constructor takes."""
+    """A received message. Skips the conversions of mitmproxy's constructor, because it runs for every message."""
 
     def __init__(self, opcode: Opcode, from_client: bool, content: bytes) -> None:
         self.from_client = from_client
@@ -387,14 +389,14 @@ class RelayedMessage(WebSocketMessage):
         self.injected = False
 
 
-def _fault(error: Exception, flow: http.HTTPFlow) -> ViolationError:
-    """Our own fault, or an addon's: neither end may hang, and the log must say so."""
+def _internal_error(error: Exception, flow: http.HTTPFlow) -> ViolationError:
+    """Log a fault of the gateway or of an addon, and return the error that closes both connections."""
     logger.error("a WebSocket is closed because the gateway failed", exc_info=error, extra=about(flow))
     return ViolationError(INTERNAL_ERROR, "the gateway failed")
 
 
-class FrameRate:
-    """Counts a client's frames and bytes in windows of one second."""
+class FrameRateLimiter:
+    """Fixed-window limiter of a client's frames and bytes per second."""
 
     def __init__(self, limits: FrameRateLimit) -> None:
         self._limits = limits
@@ -403,7 +405,7 @@ class FrameRate:
         self._bytes = 0
 
     def count(self, size: int, now: float) -> None:
-        """One frame, or one message of several, of so many bytes. Raises ViolationError (1008) past the limit."""
+        """Count one frame, or one fragmented message, of `size` bytes. Raises ViolationError (1008) past the limit."""
         if now >= self._window_ends:
             self._window_ends = now + 1
             self._frames = self._bytes = 0

@@ -1,4 +1,4 @@
-"""The WebSockets of this process: how many there may be, and closing many of them without a stampede."""
+"""Registry of this process's WebSockets: connection limits, and closing many without a reconnect storm."""
 
 import asyncio
 import random
@@ -7,42 +7,42 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from livegate.settings import MaxConnections
-from livegate.websocket.relay import Session
+from livegate.websocket.relay import WebSocketRelay
 
-type Place = tuple[str, str]
-"""Service name and client key."""
+type Slot = tuple[str, str]
+"""What one socket counts against: the name of its service, and the key of its client."""
 
 
 @dataclass(frozen=True, slots=True)
-class Full:
-    """Which bound stands in the way of one more socket."""
+class LimitReached:
+    """The connection limit that refuses one more socket."""
 
     bound: str
     """`total`, `per_service` or `per_client`."""
     limit: int
 
 
-class Sockets:
-    """Counts sockets from the moment their upgrade is let through, and knows those that are open."""
+class SocketRegistry:
+    """Counts sockets from the admission of their upgrade on, and lists the open ones."""
 
     def __init__(self) -> None:
-        self._open: dict[Session, str] = {}
+        self._open: dict[WebSocketRelay, str] = {}
         self._total = 0
         self._by_service: Counter[str] = Counter()
         self._by_client: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        """How many are open."""
+        """Number of open sockets."""
         return len(self._open)
 
     @property
     def reserved(self) -> int:
-        """How many places are taken: open sockets, and upgrades that are under way."""
+        """Number of slots in use: open sockets and pending upgrades."""
         return self._total
 
-    def reserve(self, place: Place, limits: MaxConnections) -> Full | None:
-        """Take a place for one more socket; what is returned says why there is none."""
-        service, client = place
+    def reserve(self, slot: Slot, limits: MaxConnections) -> LimitReached | None:
+        """Take a slot for one more socket. Returns the limit that prevents it, or None."""
+        service, client = slot
         counts = (
             ("total", limits.total, self._total),
             ("per_service", limits.per_service, self._by_service[service]),
@@ -50,40 +50,40 @@ class Sockets:
         )
         for bound, limit, count in counts:
             if limit is not None and count >= limit:
-                return Full(bound, limit)
+                return LimitReached(bound, limit)
         self._total += 1
         self._by_service[service] += 1
         self._by_client[client] += 1
         return None
 
-    def release(self, place: Place) -> None:
-        """Give a place back."""
+    def release(self, slot: Slot) -> None:
+        """Free a slot."""
         self._total -= 1
-        for counter, key in ((self._by_service, place[0]), (self._by_client, place[1])):
+        for counter, key in ((self._by_service, slot[0]), (self._by_client, slot[1])):
             counter[key] -= 1
             if counter[key] <= 0:
-                del counter[key]  # as many keys as there are sockets, not as there ever were clients
+                del counter[key]  # bounds the keys by the number of sockets
 
-    def opened(self, session: Session, service: str) -> None:
-        """A socket of a service has begun."""
-        self._open[session] = service
+    def add(self, relay: WebSocketRelay, service: str) -> None:
+        """Add the open relay of a service."""
+        self._open[relay] = service
 
-    def open_now(self) -> list[tuple[Session, str]]:
-        """Those that are open, with their services."""
+    def open_sockets(self) -> list[tuple[WebSocketRelay, str]]:
+        """Return the open relays with their services."""
         return list(self._open.items())
 
-    def ended(self, session: Session) -> None:
-        """It has ended."""
-        self._open.pop(session, None)
+    def remove(self, relay: WebSocketRelay) -> None:
+        """Remove a closed relay."""
+        self._open.pop(relay, None)
 
     def close_all(self, code: int, reason: str, *, within_s: float, of: Callable[[str], bool] = bool) -> int:
-        """Close the sockets of the services that `of` chooses, spread over a time; returns how many.
+        """Close the sockets of the services that `of` selects. Returns how many.
 
-        Spread, because each browser that loses its socket comes back at once.
+        They are spread at random over `within_s` seconds, because every browser reconnects at once.
         """
-        chosen = [session for session, service in self._open.items() if of(service)]
+        chosen = [relay for relay, service in self._open.items() if of(service)]
         random.shuffle(chosen)
         loop = asyncio.get_running_loop()
-        for place, session in enumerate(chosen):
-            loop.call_later(within_s * place / len(chosen), session.close, code, reason)
+        for position, relay in enumerate(chosen):
+            loop.call_later(within_s * position / len(chosen), relay.close, code, reason)
         return len(chosen)

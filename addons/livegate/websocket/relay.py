@@ -1,6 +1,6 @@
-"""One WebSocket through the gateway: two peers, the hooks between them, its bounds, and how it ends.
+"""Relay of one WebSocket: two peers, the hooks between them, its limits and timers, and how it closes.
 
-The session decides; bytes come and go by the legs that `mitm` provides, raw transports or mitmproxy's layers.
+It does no I/O. `mitm.layers` provides the transports: asyncio's own, or ones that write through mitmproxy's layers.
 """
 
 import asyncio
@@ -20,38 +20,39 @@ from livegate.tasks import retain
 from livegate.websocket import close_codes, frames
 from livegate.websocket.codec import Close
 from livegate.websocket.deflate import Parameters
-from livegate.websocket.history import History, Shelf
+from livegate.websocket.history import HistoryBudget, MessageHistory
 from livegate.websocket.peer import Peer
 from livegate.websocket.transport import Hooks, PeerTransport
 
 logger = logging.getLogger(__name__)
 
-CLOSE_WITHIN_S = 5.0
-"""How long a peer may take to answer a close frame, or to end its connection."""
-PONG_WITHIN_S = 20.0
-PING_KEY_BYTES = 8
+CLOSE_TIMEOUT_S = 5.0
+"""Per relay, from the first close frame or end of stream on. Connections still open after it are aborted."""
+PONG_TIMEOUT_S = 20.0
+"""Per ping of the gateway. Without a pong within it, the relay is aborted."""
+PING_RANDOM_BYTES = 8
 
 type Side = Literal["client", "backend", "gateway"]
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """Why a socket ended, as it was first known."""
+class CloseInfo:
+    """Why a relay closed. The first cause wins."""
 
     code: int
-    """Of the close frame; 1005 when it had none, 1006 when there was no close frame."""
+    """Code of the close frame; 1005 for a frame without one, 1006 for no frame (RFC 6455 section 7.1.5)."""
     reason: str
     by: Side
 
 
 def _websocket_of(flow: http.HTTPFlow) -> WebSocketData:
     if flow.websocket is None:
-        raise ValueError("not the flow of a WebSocket")
+        raise ValueError("the flow has no WebSocket")
     return flow.websocket
 
 
-class Session:
-    """Both directions of a socket."""
+class WebSocketRelay:
+    """One proxied WebSocket: relays the messages of both peers and closes both connections."""
 
     def __init__(
         self,
@@ -60,85 +61,88 @@ class Session:
         limits: WebSocketLimits,
         *,
         client: PeerTransport,
-        server: PeerTransport,
+        backend: PeerTransport,
         deflate: Parameters | None,
-        ended: Callable[["Session"], None],
-        shelf: Shelf,
-        keep_after_end: MessageHistoryLimits | None,
+        on_closed: Callable[["WebSocketRelay"], None],
+        budget: HistoryBudget,
+        kept_after_close: MessageHistoryLimits | None,
     ) -> None:
         self.flow = flow
         self.websocket = _websocket_of(flow)
         self.hooks = hooks
         self.limits = limits
-        self.history = History(flow, self.websocket.messages, limits.history, shelf)
+        self.history = MessageHistory(flow, self.websocket.messages, limits.history, budget)
         self.client = Peer(self, client, limits, deflate, from_client=True)
-        self.server = Peer(self, server, limits, deflate, from_client=False)
-        self.client.other, self.server.other = self.server, self.client
-        self.ending: Ending | None = None
-        self.over = False
+        self.backend = Peer(self, backend, limits, deflate, from_client=False)
+        self.client.other, self.backend.other = self.backend, self.client
+        self.close_info: CloseInfo | None = None
+        self.closed = False
         self.closing = False
-        """Whether the gateway itself has sent close frames to both peers."""
-        self._began = self.client.last_activity
-        self._cut_at: float | None = None
-        self._ping_at = self._began + limits.ping_every if limits.ping_every else None
+        """Whether the gateway has sent close frames of its own to both peers."""
+        self._opened_at = self.client.last_activity
+        self._abort_at: float | None = None
+        self._ping_at = self._opened_at + limits.ping_every if limits.ping_every else None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
-        self._ended = ended
-        self._keep_after_end = keep_after_end
+        self._on_closed = on_closed
+        self._kept_after_close = kept_after_close
+
+    @property
+    def last_activity(self) -> float:
+        """Time of the last bytes from either peer, by `time.monotonic`."""
+        return max(self.client.last_activity, self.backend.last_activity)
 
     def start(self) -> None:
-        """Begin; `websocket_start` comes first, and an async one holds back both directions."""
-        self.flow.kill = self.kill  # type: ignore[method-assign]  # mitmproxy's own does nothing to a live socket
+        """Run the `websocket_start` hooks, then relay. An async hook holds back both directions."""
+        self.flow.kill = self.kill  # type: ignore[method-assign]  # mitmproxy's own leaves a WebSocket open
         pending = self.hooks.lifecycle("websocket_start", self.flow)
         if pending is not None or self.flow.intercepted:
-            for peer in (self.client, self.server):
+            for peer in (self.client, self.backend):
                 peer.hold()
-            retain(asyncio.ensure_future(self._begin(pending)))
+            retain(asyncio.ensure_future(self._start_after_hooks(pending)))
         self._schedule(time.monotonic())
 
-    async def _begin(self, pending: Any) -> None:
+    async def _start_after_hooks(self, pending: Any) -> None:
         if pending is not None:
             await pending
         await self.flow.wait_for_resume()
-        for peer in (self.client, self.server):
-            peer.let_go()
+        for peer in (self.client, self.backend):
+            peer.release()
 
     def inject(self, message: WebSocketMessage) -> None:
-        """Send a message in the name of a peer, between two of its own; the hooks see it too."""
-        peer = self.client if message.from_client else self.server
-        if self.closing or peer.close_received or peer.ended:
-            logger.warning(
-                "a message was injected into a WebSocket that is closing: it is not sent", extra=about(self.flow)
-            )
+        """Send a message in the name of a peer (`message.from_client`), between two of its own. Its hooks run too."""
+        peer = self.client if message.from_client else self.backend
+        if self.closing or peer.close_received or peer.at_eof:
+            logger.warning("an injected message was not sent: its WebSocket is closing", extra=about(self.flow))
             return
         peer.inject(message)
 
     def kill(self) -> None:
-        """Stands in for `flow.kill()`: end both connections at once, without a close frame."""
+        """Replace `flow.kill()`: close both connections at once, without a close frame."""
         type(self.flow).kill(self.flow)
-        self.cut("killed")
+        self.abort("killed")
 
-    def cut(self, reason: str) -> None:
-        """End both connections without a close frame, on the gateway's own initiative."""
-        self.note(close_codes.ABNORMAL, reason, "gateway")
-        self._abort()
+    def abort(self, reason: str) -> None:
+        """Close both connections at once, without a close frame. `reason` is logged only."""
+        self.set_close_info(close_codes.ABNORMAL, reason, "gateway")
+        self._abort_transports()
 
     def close(self, code: int, reason: str) -> None:
-        """Close the socket on the gateway's own initiative: both peers get a close frame and a while to answer it."""
-        self.note(code, reason, "gateway")
-        if self.closing or self.over:
+        """Start the close handshake with both peers (RFC 6455 section 7.1.2)."""
+        self.set_close_info(code, reason, "gateway")
+        if self.closing or self.closed:
             return
         self.closing = True
         frame = close_codes.close_payload(code, reason)
-        for peer in (self.client, self.server):
+        for peer in (self.client, self.backend):
             if not peer.close_sent:
-                peer.send_close(frames.encode(frames.CLOSE, frame, masked=peer is self.server))
-            if peer.close_received or peer.ended:
-                peer.finish()
+                peer.send_close(frames.encode(frames.CLOSE, frame, masked=peer is self.backend))
+            if peer.close_received or peer.at_eof:
+                peer.write_eof()
         self.start_close_timer()
 
     def fail(self, culprit: Peer, error: close_codes.ViolationError) -> None:
-        """A peer broke the protocol or a bound."""
+        """Fail the WebSocket connection because of a peer (RFC 6455 section 7.1.7)."""
         if error.code != close_codes.INTERNAL_ERROR:
             logger.info(
                 "WebSocket closed with %d because of the %s: %s",
@@ -148,91 +152,91 @@ class Session:
                 extra=about(self.flow),
             )
         self.close(error.code, error.reason)
-        culprit.finish()
+        culprit.write_eof()
 
     def close_frame_received(self, peer: Peer, event: Close) -> None:
-        """A close frame came: the other peer gets it as it is."""
-        self.note(event.code, event.reason, peer.name)
+        """Forward a close frame unchanged to the other peer."""
+        self.set_close_info(event.code, event.reason, peer.name)
         if not peer.other.close_sent:
             peer.other.send_close(event.wire)
         self.start_close_timer()
         if self.closing:
-            peer.finish()
+            peer.write_eof()
         else:
             self.propagate_end()
 
     def propagate_end(self) -> None:
-        """See whether what has ended on one side has to end on the other."""
-        client, server = self.client, self.server
-        handshake_done = client.close_received and server.close_received
-        for peer in (client, server):
-            if not peer.ended:
+        """Propagate an end of stream or a completed close handshake to the other peer."""
+        client, backend = self.client, self.backend
+        handshake_done = client.close_received and backend.close_received
+        for peer in (client, backend):
+            if not peer.at_eof:
                 continue
             if self.closing:
-                peer.finish()
-            elif handshake_done or not peer.close_received or peer.other.ended:
+                peer.write_eof()
+            elif handshake_done or not peer.close_received or peer.other.at_eof:
                 if not peer.close_received:
-                    self.note(close_codes.ABNORMAL, "", peer.name)
-                client.finish()
-                server.finish()
+                    self.set_close_info(close_codes.ABNORMAL, "", peer.name)
+                client.write_eof()
+                backend.write_eof()
 
     def peer_disconnected(self) -> None:
-        """One connection is over; when both are, the socket is."""
-        if self.client.lost_for_good and self.server.lost_for_good and not self.over:
-            self.over = True
-            self._end()
+        """Finish once both connections have closed."""
+        if self.client.disconnected and self.backend.disconnected and not self.closed:
+            self.closed = True
+            self._finish()
 
-    def note(self, code: int, reason: str, by: Side) -> None:
-        """Remember why it ends; the first cause counts."""
-        if self.ending is None:
-            self.ending = Ending(code, reason, by)
+    def set_close_info(self, code: int, reason: str, by: Side) -> None:
+        """Record why the relay closes, unless that is known already."""
+        if self.close_info is None:
+            self.close_info = CloseInfo(code, reason, by)
 
     def start_close_timer(self) -> None:
-        """From now on the peers have `CLOSE_WITHIN_S` to end their connections."""
-        if self._cut_at is None and not self.over:
+        """Give the peers `CLOSE_TIMEOUT_S` to close their connections."""
+        if self._abort_at is None and not self.closed:
             now = time.monotonic()
-            self._cut_at = now + CLOSE_WITHIN_S
+            self._abort_at = now + CLOSE_TIMEOUT_S
             self._schedule(now)
 
-    def _abort(self) -> None:
-        for peer in (self.client, self.server):
+    def _abort_transports(self) -> None:
+        for peer in (self.client, self.backend):
             peer.abort()
 
-    def _end(self) -> None:
+    def _finish(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        ending = self.ending or Ending(close_codes.ABNORMAL, "", "gateway")
+        info = self.close_info or CloseInfo(close_codes.ABNORMAL, "", "gateway")
         websocket = self.websocket
         websocket.timestamp_end = time.time()
-        websocket.closed_by_client = ending.by == "client"
-        websocket.close_code, websocket.close_reason = ending.code, ending.reason
+        websocket.closed_by_client = info.by == "client"
+        websocket.close_code, websocket.close_reason = info.code, info.reason
         vars(self.flow).pop("kill", None)
-        self._ended(self)
+        self._on_closed(self)
         pending = self.hooks.run("websocket_end", self.flow)
         if pending is None:
-            self._ended_for_all()
+            self._release_flow()
         else:
-            retain(asyncio.ensure_future(self._end_later(pending)))
+            retain(asyncio.ensure_future(self._finish_after_hooks(pending)))
 
-    async def _end_later(self, pending: Any) -> None:
+    async def _finish_after_hooks(self, pending: Any) -> None:
         await pending
-        self._ended_for_all()
+        self._release_flow()
 
-    def _ended_for_all(self) -> None:
+    def _release_flow(self) -> None:
         self.flow.live = False
         self.hooks.update(self.flow)
-        # Not before whoever saves flows has seen the whole event.
-        asyncio.get_running_loop().call_soon(self._leave)
+        # Later, because addons that save flows need the whole history while `websocket_end` runs.
+        asyncio.get_running_loop().call_soon(self._break_cycles)
 
-    def _leave(self) -> None:
-        self.history.ended(self._keep_after_end)
-        if not self.client.held and not self.server.held:  # else a hook is still at a message
-            self.client.leave()
-            self.server.leave()
+    def _break_cycles(self) -> None:
+        self.history.release(self._kept_after_close)
+        if not self.client.held_by_hook and not self.backend.held_by_hook:  # a hook that holds a message needs them
+            self.client.break_cycles()
+            self.backend.break_cycles()
 
     def _schedule(self, now: float) -> None:
-        """Keep one timer pending, not later than the first thing that is due."""
-        due = self._next_due(now)
+        """Keep one timer pending, not later than the first deadline."""
+        due = self._next_deadline(now)
         if due is None or (self._timer is not None and self._timer_at <= due):
             return
         if self._timer is not None:
@@ -240,57 +244,52 @@ class Session:
         self._timer_at = due
         self._timer = asyncio.get_running_loop().call_later(max(0.0, due - now), self._on_timer)
 
-    def _next_due(self, now: float) -> float | None:
-        if self._cut_at is not None:
-            return self._cut_at
+    def _next_deadline(self, now: float) -> float | None:
+        if self._abort_at is not None:
+            return self._abort_at
         limits = self.limits
-        due = [peer.pong_due for peer in (self.client, self.server) if peer.pong_due is not None]
+        due = [peer.pong_due for peer in (self.client, self.backend) if peer.pong_due is not None]
         if limits.idle is not None:
             due.append(max(self.last_activity + limits.idle, now + 0.01))
         if limits.max_age is not None:
-            due.append(self._began + limits.max_age)
+            due.append(self._opened_at + limits.max_age)
         if self._ping_at is not None:
             due.append(self._ping_at)
         return min(due, default=None)
 
-    @property
-    def last_activity(self) -> float:
-        """Time of the last bytes from either peer."""
-        return max(self.client.last_activity, self.server.last_activity)
-
-    def _time_out(self, reason: str, what: str) -> None:
-        logger.warning("WebSocket cut, %s", what, extra=about(self.flow, reason))
-        self.cut(reason)
+    def _time_out(self, reason: str, problem: str) -> None:
+        logger.warning("WebSocket aborted: %s", problem, extra=about(self.flow, reason))
+        self.abort(reason)
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self.over:
+        if self.closed:
             return
         now = time.monotonic()
         try:
-            self._what_is_due(now)
+            self._run_timers(now)
         finally:
-            if not self.over:
+            if not self.closed:
                 self._schedule(now)
 
-    def _what_is_due(self, now: float) -> None:
+    def _run_timers(self, now: float) -> None:
         limits = self.limits
-        if self._cut_at is not None:
-            if now >= self._cut_at:
-                self._cut_at = now + CLOSE_WITHIN_S
-                self._abort()
+        if self._abort_at is not None:
+            if now >= self._abort_at:
+                self._abort_at = now + CLOSE_TIMEOUT_S
+                self._abort_transports()
             return
-        held = self.client.held or self.server.held
-        if limits.max_age is not None and now >= self._began + limits.max_age:
+        held = self.client.held_by_hook or self.backend.held_by_hook
+        if limits.max_age is not None and now >= self._opened_at + limits.max_age:
             self.close(close_codes.SERVICE_RESTART, "open for as long as allowed")
         elif held:
-            self.client.last_activity = now  # somebody is looking at a message: that is not idleness
+            self.client.last_activity = now  # a message that a hook or a person holds is no idleness
         elif limits.idle is not None and now >= self.last_activity + limits.idle:
-            self._time_out("idle", f"nothing was sent for {limits.idle:g} s")
-        elif any(peer.pong_due is not None and now >= peer.pong_due for peer in (self.client, self.server)):
-            self._time_out("no pong", f"a ping was not answered within {PONG_WITHIN_S:g} s")
+            self._time_out("idle", f"no data for {limits.idle:g} s")
+        elif any(peer.pong_due is not None and now >= peer.pong_due for peer in (self.client, self.backend)):
+            self._time_out("no pong", f"no pong within {PONG_TIMEOUT_S:g} s")
         elif self._ping_at is not None and now >= self._ping_at:
             self._ping_at = now + (limits.ping_every or 0)
-            key = b"livegate" + os.urandom(PING_KEY_BYTES)
-            for peer in (self.client, self.server):
-                peer.ping(key, now + PONG_WITHIN_S)
+            payload = b"livegate" + os.urandom(PING_RANDOM_BYTES)
+            for peer in (self.client, self.backend):
+                peer.ping(payload, now + PONG_TIMEOUT_S)

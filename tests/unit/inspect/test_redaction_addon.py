@@ -59,7 +59,7 @@ async def test_redaction_is_on_by_default_and_off_with_a_warning(made: Made, cap
 
 
 async def test_an_unknown_mitmproxy_is_left_alone(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mitm, "SHAPE_PROBLEMS", ("something is missing",))
+    monkeypatch.setattr(mitm, "INCOMPATIBILITIES", ("something is missing",))
     made.use(Inspect())
     made.addon.running()
     assert display._STOCK == []

@@ -27,7 +27,7 @@ async def test_the_stylesheet_is_mitmwebs_with_a_wider_column_and_other_files_ar
     client = SimpleAsyncHTTPClient(force_instance=True)
     (sheet,) = comment_column.stylesheets(STATIC)
     found = await client.fetch(f"http://127.0.0.1:{port}/static/{sheet.name}")
-    assert found.body == sheet.read_bytes() + comment_column.RULE
+    assert found.body == sheet.read_bytes() + comment_column.WIDER_RULE
     assert found.headers["Content-Type"] == "text/css"
     icon = await client.fetch(f"http://127.0.0.1:{port}/static/favicon.ico")
     assert icon.body == (STATIC / "favicon.ico").read_bytes()

@@ -10,12 +10,12 @@ from mitmproxy.test import taddons, tflow
 
 from livegate import mitm
 from livegate.mitm import compat
-from livegate.mitm.layers.stream import CLOSED_BEFORE_ANSWER
-from livegate.mitm.proxyserver import close_client, prepare_certificate_store, release
+from livegate.mitm.layers.stream import CLOSED_BEFORE_RESPONSE
+from livegate.mitm.proxyserver import close_client, close_leaked_socket, prepare_certificate_store
 
 
 def test_the_installed_mitmproxy_has_the_shape_that_livegate_builds_on() -> None:
-    assert mitm.SHAPE_PROBLEMS == ()
+    assert mitm.INCOMPATIBILITIES == ()
 
 
 def test_a_part_that_is_missing_or_changed_is_named() -> None:
@@ -35,7 +35,7 @@ def test_a_part_that_is_missing_or_changed_is_named() -> None:
 def test_the_words_for_a_connection_closed_before_an_answer_are_mitmproxys() -> None:
     import inspect
 
-    assert f'"{CLOSED_BEFORE_ANSWER}"' in inspect.getsource(_http1.Http1Client.read_headers)
+    assert f'"{CLOSED_BEFORE_RESPONSE}"' in inspect.getsource(_http1.Http1Client.read_headers)
 
 
 def test_a_client_that_is_gone_is_closed_without_fuss() -> None:
@@ -76,13 +76,13 @@ def test_a_socket_that_mitmproxy_forgot_is_closed() -> None:
     server = Proxyserver()
     with taddons.context(server):
         client, backend = tflow.tclient_conn(), tflow.tserver_conn()
-        release(client, client)
+        close_leaked_socket(client, client)
         transports = {
             client: SimpleNamespace(writer=SimpleNamespace(close=lambda: closed.append("client"))),
             backend: SimpleNamespace(writer=None),
         }
         server.connections[client.id] = SimpleNamespace(transports=transports)  # type: ignore[assignment]
         for conn in (client, backend, client):
-            release(client, conn)
+            close_leaked_socket(client, conn)
     assert closed == ["client"]
     assert transports == {}

@@ -146,7 +146,7 @@ def test_what_unfolds_is_shown_as_it_is(name: str) -> None:
         assert _shown(flow).view_name in ("Raw", "Hex Dump")
         explicit = _shown(flow, view)
         assert explicit.text.startswith("Couldn't parse as")
-        assert "TooMuchError" in explicit.text
+        assert "LimitExceededError" in explicit.text
         assert tracemalloc.get_traced_memory()[1] < 200 << 20
     finally:
         tracemalloc.stop()
@@ -171,7 +171,7 @@ def test_what_is_usual_is_parsed() -> None:
 )
 def test_bytes_that_are_no_protobuf_are_left_to_the_view(data: bytes) -> None:
     decoding_limits.check_protobuf(data)
-    with pytest.raises(decoding_limits.TooMuchError):
+    with pytest.raises(decoding_limits.LimitExceededError):
         decoding_limits.check_protobuf(_protobuf(51))
 
 

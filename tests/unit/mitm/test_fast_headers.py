@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mitmproxy import http
 from mitmproxy.test import tutils
 
-from livegate.mitm.fast_headers import QuickHeaders, quick_headers, quicken
+from livegate.mitm.fast_headers import FastHeaders, make_fast_headers, use_fast_headers
 
 NAMES = st.sampled_from([b"Host", b"host", b"HOST", b"Set-Cookie", b"x-\xe4", b"x-\xc4", "x-ä".encode(), b""])
 ASKED = st.one_of(NAMES, st.sampled_from(["host", "HoSt", "set-cookie", "x-ä", "X-Ä", "x-\udce4", "absent"]))
@@ -15,7 +15,7 @@ FIELDS = st.lists(st.tuples(NAMES, st.binary(max_size=5)), max_size=6)
 
 @given(FIELDS, ASKED)
 def test_every_question_has_the_same_answer(fields: list[tuple[bytes, bytes]], name: str | bytes) -> None:
-    quick, stock = quick_headers(fields), http.Headers(fields)
+    quick, stock = make_fast_headers(fields), http.Headers(fields)
     assert (name in quick) == (name in stock)
     assert quick.get(name) == stock.get(name)
     assert quick.get(name, "none") == stock.get(name, "none")
@@ -31,14 +31,14 @@ def test_every_question_has_the_same_answer(fields: list[tuple[bytes, bytes]], n
 
 @given(FIELDS, ASKED, st.binary(max_size=5))
 def test_every_change_has_the_same_outcome(fields: list[tuple[bytes, bytes]], name: str | bytes, value: bytes) -> None:
-    quick, stock = quick_headers(fields), http.Headers(fields)
+    quick, stock = make_fast_headers(fields), http.Headers(fields)
     for headers in (quick, stock):
         headers[name] = value
         headers.add("more", "of it")
         headers.pop("Host", None)
     assert quick.fields == stock.fields
     copy = quick.copy()
-    assert isinstance(copy, QuickHeaders)
+    assert isinstance(copy, FastHeaders)
     assert copy == quick
 
 
@@ -46,12 +46,12 @@ def test_what_is_no_name_is_not_in_them() -> None:
     with pytest.raises(TypeError):
         _ = 1 in http.Headers()
     with pytest.raises(TypeError):
-        _ = 1 in quick_headers([])
+        _ = 1 in make_fast_headers([])
 
 
 def test_a_message_that_was_quickened_is_saved_and_loaded_as_any_other() -> None:
     request = tutils.treq()
     fields = request.headers.fields
-    quicken(request)
+    use_fast_headers(request)
     assert request.headers.fields == fields
     assert http.Request.from_state(request.get_state()).headers == request.headers

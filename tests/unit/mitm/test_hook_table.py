@@ -231,7 +231,7 @@ async def test_updates_of_one_flow_are_merged_and_the_last_one_is_never_lost(tab
     installed.update(other)
     assert told == [one, other]
     async with asyncio.timeout(10):
-        while installed._quiet:
+        while installed._rate_limited:
             await asyncio.sleep(0.01)
     assert told == [one, other, one]
 
@@ -256,7 +256,7 @@ async def test_an_async_update_hook_is_run_as_well(table) -> None:
 async def test_nobody_is_told_when_nobody_wants_to_know(table) -> None:
     _, installed = table
     installed.update(tflow.tflow())
-    assert not installed._quiet
+    assert not installed._rate_limited
     assert not installed.has_ui
 
 
@@ -286,13 +286,13 @@ def test_an_addon_manager_without_a_table_is_served_by_a_fresh_one() -> None:
 def test_the_manager_can_be_changed_before_any_loop_runs() -> None:
     manager = types.SimpleNamespace(chain=[])
     table = hook_table.HookTable(manager)  # type: ignore[arg-type]
-    assert table.then_forget(lambda: 7)() == 7
+    assert table.invalidating(lambda: 7)() == 7
     assert isinstance(addonmanager.traverse([]), types.GeneratorType)
 
 
 async def test_an_addon_of_ours_that_is_idle_has_no_hook_until_it_is_not(table) -> None:
-    class Sleeper(hook_table.Idling):
-        idle = True
+    class Sleeper(hook_table.SkippableAddon):
+        skip = True
 
         def request(self, flow: HTTPFlow) -> None: ...
 
@@ -307,12 +307,12 @@ async def test_an_addon_of_ours_that_is_idle_has_no_hook_until_it_is_not(table) 
 
     assert sleeper not in hooks_of("request")
     assert sleeper in hooks_of("running"), "its life goes on"
-    sleeper.idle = False
+    sleeper.skip = False
     assert sleeper in hooks_of("request")
 
 
 class Onlooker:
-    @hook_table.contained
+    @hook_table.isolated
     def request(self, flow: HTTPFlow) -> None:
         raise ValueError("has seen too much")
 

@@ -260,7 +260,7 @@ def test_every_reason_for_which_the_gateway_closes_has_a_cause() -> None:
     found = re.findall(r'ViolationError\((\w+), "([^"]+)"', text)
     assert len(found) > 12
     closes = [(codes[name], reason) for name, reason in found if name in codes]
-    cuts = set(re.findall(r'self\.(?:cut|_time_out)\("([^"]+)"', text))
+    cuts = set(re.findall(r'self\.(?:abort|_time_out)\("([^"]+)"', text))
     assert {"killed", "idle", "no pong"} <= cuts
     closes += [(1006, reason) for reason in cuts]
     closes += [(1012, reason) for reason in re.findall(r'SERVICE_RESTART, "([^"]+)"', text)]

@@ -29,7 +29,7 @@ from livegate.observe.metrics.labels import OTHER
 from livegate.pipeline.exchange.record import BoundedCopy, Exchange, SocketStats
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, Settings
-from livegate.websocket.registry import Sockets
+from livegate.websocket.registry import SocketRegistry
 
 BROKEN = Refusal(502, "It broke.", "backend-broken")
 UNREACHABLE = Refusal(502, "It could not be reached.", "backend-unreachable")
@@ -42,7 +42,7 @@ class Lab:
         self.tmp_path = tmp_path
         self.settings = self.read(services={"app.test": "http://127.0.0.1:1", "other.test": "http://127.0.0.1:2"})
         self.current = CurrentSettings(self.settings)
-        self.sockets = Sockets()
+        self.sockets = SocketRegistry()
         self.recorder = Recorder()
         self.metrics = Metrics(self.current, self.sockets, self.recorder.tracker)
         self.recorder.on_frame.append(self.metrics.on_frame)
@@ -90,13 +90,13 @@ class Lab:
         self.metrics.websocket_end(flow)
 
 
-class Carried:
-    """What of a session the metrics read."""
+class RelayStub:
+    """The part of a relay that the metrics read."""
 
     def __init__(self, flow: http.HTTPFlow) -> None:
         self.flow = flow
         self.client = SimpleNamespace(messages=0, pings=0, pongs=0, bytes=0)
-        self.server = SimpleNamespace(messages=0, pings=0, pongs=0, bytes=0)
+        self.backend = SimpleNamespace(messages=0, pings=0, pongs=0, bytes=0)
 
 
 @pytest.fixture
@@ -245,8 +245,8 @@ def test_nothing_is_said_of_the_backend_of_a_service_that_is_gone(lab: Lab) -> N
 
 def test_a_socket_is_counted_while_it_is_open_and_once_it_has_ended(lab: Lab) -> None:
     flow, exchange = lab.socket()
-    session: Any = Carried(flow)
-    lab.sockets.opened(session, "app.test")
+    session: Any = RelayStub(flow)
+    lab.sockets.add(session, "app.test")
     assert lab.of("gateway_ws_connections", route="app.test") == 1
     assert lab.of("gateway_ws_upgrades_total", route="app.test", outcome="opened") == 1
     session.client.messages, session.client.bytes, session.client.pings, session.client.pongs = 3, 30, 1, 2
@@ -254,7 +254,7 @@ def test_a_socket_is_counted_while_it_is_open_and_once_it_has_ended(lab: Lab) ->
     assert lab.of("gateway_ws_frames_total", route="app.test", direction="up", type="control") == 3
     assert lab.of("gateway_ws_bytes_total", route="app.test", direction="up") == 30
     assert lab.of("gateway_ws_bytes_total", route="app.test", direction="down") == 0
-    lab.sockets.ended(session)
+    lab.sockets.remove(session)
     exchange.socket = SocketStats(5, 7, 50, 70, 3, 1, "backend", 0)
     lab.end(flow, 4123)
     lab.end(flow, 4123)
@@ -273,7 +273,7 @@ def test_a_socket_is_counted_while_it_is_open_and_once_it_has_ended(lab: Lab) ->
 def test_a_socket_that_mitmproxys_own_layer_carries_is_counted_alike(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, looked_at: bool
 ) -> None:
-    monkeypatch.setattr(mitm, "SHAPE_PROBLEMS", ("something is missing",))
+    monkeypatch.setattr(mitm, "INCOMPATIBILITIES", ("something is missing",))
     flow, _ = lab.socket()
     lab.metrics._open_sockets["strange"] = tflow.twebsocketflow()
     assert flow.websocket
@@ -296,11 +296,11 @@ def test_a_socket_that_mitmproxys_own_layer_carries_is_counted_alike(
 def test_a_socket_whose_end_nobody_tells_leaves_nothing_behind(lab: Lab) -> None:
     for _ in range(1000):
         flow, _ = lab.socket()
-        session: Any = Carried(flow)
-        lab.sockets.opened(session, "app.test")
+        session: Any = RelayStub(flow)
+        lab.sockets.add(session, "app.test")
         session.client.messages = 1
         lab.metrics.refresh()
-        lab.sockets.ended(session)
+        lab.sockets.remove(session)
     del flow, session
     gc.collect()
     assert lab.of("gateway_ws_connections", route="app.test") == 0
@@ -490,7 +490,7 @@ def test_a_service_that_is_gone_is_forgotten_at_the_next_but_one_change(lab: Lab
 
 def test_metrics_made_without_settings_wait_for_them(tmp_path: Path) -> None:
     with taddons.context(loadcore=False):
-        made = Metrics(CurrentSettings(), Sockets(), Recorder().tracker)
+        made = Metrics(CurrentSettings(), SocketRegistry(), Recorder().tracker)
         made.running()
         made.refresh()
         assert b"gateway_build_info" in made.text()

@@ -104,7 +104,7 @@ async def test_nothing_runs_before_there_are_settings(tmp_path: Path) -> None:
     addon = Tracing(CurrentSettings(), Recorder(), Redactor())
     with taddons.context(addon):
         addon.running()
-        assert addon.idle
+        assert addon.skip
         assert addon.dropped == 0
         addon.done()
 

@@ -14,7 +14,7 @@ from livegate.logs.context import FLOW
 from livegate.pipeline.headers import Headers
 from livegate.pipeline.policy import RequestPolicy
 from livegate.settings import CurrentSettings
-from livegate.websocket.registry import Sockets
+from livegate.websocket.registry import SocketRegistry
 
 
 def after(made: http.HTTPFlow, with_settings, **exchange_values) -> dict[str, list[str]]:
@@ -384,7 +384,7 @@ def test_field_changes_and_the_backend_are_logged_at_level_debug_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     current = CurrentSettings(settings(tmp_path))
-    policy = RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None)
+    policy = RequestPolicy(current, SocketRegistry(), lambda client: None, lambda client, refusal, size: None)
     headers = Headers()
 
     def pass_through() -> http.HTTPFlow:

@@ -19,7 +19,7 @@ from livegate.mitm.layers.http import GatewayHttpLayer
 from livegate.pipeline.next_layer import GatewayNextLayer
 from livegate.pipeline.policy import RequestPolicy
 from livegate.settings import CurrentSettings
-from livegate.websocket.registry import Sockets
+from livegate.websocket.registry import SocketRegistry
 
 
 def connection(mode: str = "reverse:http://livegate.invalid:1") -> Context:
@@ -32,7 +32,7 @@ def next_layer_addon(tmp_path: Path) -> GatewayNextLayer:
     current = CurrentSettings(settings(tmp_path))
     current.ready.set()
     return GatewayNextLayer(
-        RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None), current.ready
+        RequestPolicy(current, SocketRegistry(), lambda client: None, lambda client, refusal, size: None), current.ready
     )
 
 
@@ -49,7 +49,7 @@ async def test_a_client_of_another_mode_is_refused(tmp_path: Path) -> None:
 async def test_a_client_waits_until_the_gateway_is_ready(tmp_path: Path) -> None:
     current = CurrentSettings(settings(tmp_path))
     addon = GatewayNextLayer(
-        RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None), current.ready
+        RequestPolicy(current, SocketRegistry(), lambda client: None, lambda client, refusal, size: None), current.ready
     )
     waiting = asyncio.create_task(addon.client_connected(connection().client))
     await asyncio.sleep(0)
@@ -101,7 +101,7 @@ def test_other_layers_are_left_to_mitmproxy(tmp_path: Path, monkeypatch: pytest.
     other = layer.NextLayer(connection())
     addon.next_layer(other)
     assert other.layer is None
-    monkeypatch.setattr(mitm, "SHAPE_PROBLEMS", ("something is missing",))
+    monkeypatch.setattr(mitm, "INCOMPATIBILITIES", ("something is missing",))
     unknown = next_layer(b"GET ")
     addon.next_layer(unknown)
     assert unknown.layer is None

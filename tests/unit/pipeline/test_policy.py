@@ -9,12 +9,12 @@ from mitmproxy import http
 from livegate.pipeline.policy import RequestPolicy
 from livegate.pipeline.router import DomainRouter
 from livegate.settings import CurrentSettings
-from livegate.websocket.registry import Sockets
+from livegate.websocket.registry import SocketRegistry
 
 
 def request_policy(tmp_path: Path) -> RequestPolicy:
     current = CurrentSettings(settings(tmp_path))
-    return RequestPolicy(current, Sockets(), lambda client: None, lambda client, refusal, size: None)
+    return RequestPolicy(current, SocketRegistry(), lambda client: None, lambda client, refusal, size: None)
 
 
 def test_an_unrouted_request_has_no_plan(tmp_path: Path) -> None:
@@ -55,16 +55,16 @@ def test_a_101_is_checked(tmp_path: Path, changes: dict[str, str], problem: str 
     made = flow(("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Protocol", "phoenix, x"))
     begun(made, settings(tmp_path)).upgrade = True
     response = http.Response.make(101, b"", {**GOOD_101, **changes})
-    found = policy.switching_problem(made, response)
+    found = policy.upgrade_response_problem(made, response)
     assert (found is None) if problem is None else (problem in found)
-    assert policy.switching_problem(flow(), response)
+    assert policy.upgrade_response_problem(flow(), response)
 
 
 def test_the_policy_accepts_unknown_flows(tmp_path: Path) -> None:
     policy = request_policy(tmp_path)
     made = flow()
-    policy.answer_overdue(made, "connect")
+    policy.response_timed_out(made, "connect")
     policy.retrying(made)
     assert policy.stream_response(made) is True
-    assert policy.failure_answer(made, 502).status_code == 502
-    assert b"failed while it handled" in policy.failure_answer(None, 500).content
+    assert policy.failure_response(made, 502).status_code == 502
+    assert b"failed while it handled" in policy.failure_response(None, 500).content

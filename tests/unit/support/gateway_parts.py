@@ -22,7 +22,7 @@ from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.pipeline.drain import Drain
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings, Settings, load_settings
-from livegate.websocket.registry import Sockets
+from livegate.websocket.registry import SocketRegistry
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Parts:
 
     state: GatewayState
     history: History
-    sockets: Sockets
+    sockets: SocketRegistry
     drain: Drain
     current: CurrentSettings
     folder: Path
@@ -71,7 +71,7 @@ def kept(place: int = 0, data: bytes = b"{}", page: Tree | None = None, *, text:
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
-    current, sockets = CurrentSettings(), Sockets()
+    current, sockets = CurrentSettings(), SocketRegistry()
     recorder, redactor = Recorder(), Redactor()
     history, drain = History(recorder, redactor), Drain(current, sockets)
     history.active = True

@@ -1,4 +1,4 @@
-"""A session between two legs that only write down what they are told."""
+"""A relay between two transports that record what it does."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from mitmproxy.test import tflow
 from livegate.mitm.hook_table import HookTable
 from livegate.settings import MessageHistoryLimits, WebSocketLimits
 from livegate.websocket import frames
-from livegate.websocket.history import Shelf
+from livegate.websocket.history import HistoryBudget
 from livegate.websocket.peer import Peer
-from livegate.websocket.relay import Session
+from livegate.websocket.relay import WebSocketRelay
 
 
-class Leg:
-    """What a session did to one connection."""
+class TransportStub:
+    """Records what the relay does to one connection."""
 
     def __init__(self) -> None:
         self.sent = b""
@@ -58,45 +58,45 @@ class Hooks(HookTable):
 
 
 class Lab:
-    """A session, its flow and its two legs."""
+    """A relay, its flow and its two transports."""
 
     def __init__(
         self,
         limits: WebSocketLimits | None = None,
         keep: MessageHistoryLimits | None = None,
-        shelf: Shelf | None = None,
+        budget: HistoryBudget | None = None,
         **hooks: Any,
     ) -> None:
         self.flow = make_flow()
         self.hooks = Hooks(**hooks)
-        self.client, self.server = Leg(), Leg()
-        self.ended: list[Session] = []
-        self.session = Session(
+        self.client, self.backend = TransportStub(), TransportStub()
+        self.ended: list[WebSocketRelay] = []
+        self.relay = WebSocketRelay(
             self.flow,
             self.hooks,
             limits or WebSocketLimits(),
             client=self.client,
-            server=self.server,
+            backend=self.backend,
             deflate=None,
-            ended=self.ended.append,
-            shelf=shelf or Shelf(64 * 1024 * 1024),
-            keep_after_end=keep,
+            on_closed=self.ended.append,
+            budget=budget or HistoryBudget(64 * 1024 * 1024),
+            kept_after_close=keep,
         )
-        self.session.start()
+        self.relay.start()
 
     def from_client(self, opcode: int, payload: bytes = b"") -> bytes:
         data = frames.encode(opcode, payload, masked=True)
-        self.session.client.receive(data)
+        self.relay.client.data_received(data)
         return data
 
-    def from_server(self, opcode: int, payload: bytes = b"") -> bytes:
+    def from_backend(self, opcode: int, payload: bytes = b"") -> bytes:
         data = frames.encode(opcode, payload, masked=False)
-        self.session.server.receive(data)
+        self.relay.backend.data_received(data)
         return data
 
     def lose(self, *peers: Peer) -> None:
-        for peer in peers or (self.session.client, self.session.server):
-            peer.lost()
+        for peer in peers or (self.relay.client, self.relay.backend):
+            peer.connection_lost()
 
 
 def make_flow() -> http.HTTPFlow:
@@ -108,4 +108,4 @@ def make_flow() -> http.HTTPFlow:
     return flow
 
 
-__all__ = ["AddonManager", "Hooks", "Lab", "Leg", "make_flow"]
+__all__ = ["AddonManager", "Hooks", "Lab", "TransportStub", "make_flow"]

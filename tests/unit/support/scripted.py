@@ -23,7 +23,7 @@ from livegate.phoenix.model import Incident
 from livegate.pipeline.exchange.record import SocketStats
 from livegate.redaction.redactor import Redactor
 from livegate.settings import CurrentSettings
-from livegate.websocket.registry import Sockets
+from livegate.websocket.registry import SocketRegistry
 
 START = 1_700_000_000.0
 RENDERED = {"s": ["<p>", "</p>"], "0": "0"}
@@ -49,7 +49,7 @@ class Script:
         self.current = CurrentSettings(flows.settings(folder))
         self.recorder = Recorder()
         self.watch = History(self.recorder, Redactor())
-        self.metrics = Metrics(self.current, Sockets(), self.recorder.tracker)
+        self.metrics = Metrics(self.current, SocketRegistry(), self.recorder.tracker)
         self.recorder.on_incident.append(self.metrics.on_incident)
         self.watch.active = True
         self.reported: list[Incident] = []

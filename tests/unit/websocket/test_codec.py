@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 
 from livegate.websocket import frames
 from livegate.websocket.close_codes import ViolationError, close_payload, is_sendable, read_close
-from livegate.websocket.codec import Close, Control, Lane, Message
+from livegate.websocket.codec import Close, Control, Message, MessageCodec
 from livegate.websocket.deflate import Inflater
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "fuzz"))
 import streams
 
 
-def lane(*, masked: bool = False, max_message: int = 1000, inflater: Inflater | None = None) -> Lane:
-    return Lane(masked=masked, max_message=max_message, inflater=inflater)
+def lane(*, masked: bool = False, max_message: int = 1000, inflater: Inflater | None = None) -> MessageCodec:
+    return MessageCodec(masked=masked, max_message=max_message, inflater=inflater)
 
 
-def events(reader: Lane, *pieces: bytes) -> list[object]:
+def events(reader: MessageCodec, *pieces: bytes) -> list[object]:
     found: list[object] = []
     for piece in pieces:
-        reader.receive(piece)
-        while (event := reader.next()) is not None:
+        reader.feed(piece)
+        while (event := reader.next_event()) is not None:
             found.append(event)
     return found
 
@@ -61,7 +61,7 @@ def test_what_is_encoded_reads_back(size: int, masked: bool) -> None:
     assert isinstance(event, Message)
     assert (event.opcode, event.payload, event.wire) == (frames.BINARY, b"x" * size, data)
     if size <= 65535:
-        assert lane(masked=masked, max_message=100_000).whole(data) == b"x" * size
+        assert lane(masked=masked, max_message=100_000).decode_single_frame(data) == b"x" * size
 
 
 @pytest.mark.parametrize(
@@ -126,16 +126,16 @@ def test_a_large_frame_is_gathered_without_being_read_again_and_again() -> None:
 def test_the_quick_way_leaves_everything_unusual_to_the_other() -> None:
     text = frames.encode(frames.TEXT, b"hello", masked=True)
     reader = lane(masked=True)
-    assert reader.whole(text) == b"hello"
+    assert reader.decode_single_frame(text) == b"hello"
     for unusual in (text[:-1], text + b"\x81", text[:1], b"", b"\x01" + text[1:], b"\x81\x05hello", b"\x89" + text[1:]):
-        assert reader.whole(unusual) is None
-    assert reader.whole(frames.encode(frames.TEXT, b"\xff", masked=True)) is None
-    assert reader.whole(frames.encode(frames.BINARY, b"x" * 1001, masked=True)) is None
-    assert reader.whole(b"\x82\xff" + (70000).to_bytes(8)) is None
-    assert reader.whole(b"\x82\xfe\x00\x01abcdx") is None
-    assert lane().whole(text) is None
-    reader.receive(text[:3])
-    assert reader.whole(text) is None
+        assert reader.decode_single_frame(unusual) is None
+    assert reader.decode_single_frame(frames.encode(frames.TEXT, b"\xff", masked=True)) is None
+    assert reader.decode_single_frame(frames.encode(frames.BINARY, b"x" * 1001, masked=True)) is None
+    assert reader.decode_single_frame(b"\x82\xff" + (70000).to_bytes(8)) is None
+    assert reader.decode_single_frame(b"\x82\xfe\x00\x01abcdx") is None
+    assert lane().decode_single_frame(text) is None
+    reader.feed(text[:3])
+    assert reader.decode_single_frame(text) is None
 
 
 def test_close_payloads() -> None:

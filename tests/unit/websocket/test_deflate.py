@@ -6,8 +6,8 @@ import pytest
 
 from livegate.websocket import frames
 from livegate.websocket.close_codes import ViolationError
-from livegate.websocket.codec import Lane, Message
-from livegate.websocket.deflate import Inflater, Parameters, accepted, offer, parse
+from livegate.websocket.codec import Message, MessageCodec
+from livegate.websocket.deflate import Inflater, Parameters, agreed_parameters, filter_offer, parse
 
 
 class Deflater:
@@ -27,9 +27,9 @@ def frame(payload: bytes, *, first: int = 0xC1) -> bytes:
     return bytes([first, len(payload)]) + payload
 
 
-def read(lane: Lane, data: bytes) -> Message:
-    lane.receive(data)
-    event = lane.next()
+def read(lane: MessageCodec, data: bytes) -> Message:
+    lane.feed(data)
+    event = lane.next_event()
     assert isinstance(event, Message)
     return event
 
@@ -63,7 +63,7 @@ def read(lane: Lane, data: bytes) -> Message:
     ],
 )
 def test_the_offer_that_goes_on_is_what_the_gateway_can_read(values: list[str], expected: str | None) -> None:
-    assert offer(values) == expected
+    assert filter_offer(values) == expected
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_offer_that_goes_on_is_what_the_gateway_can_read(values: list[str], 
     ],
 )
 def test_a_backend_may_agree_only_to_what_was_offered(answer: list[str], offered: list[str], good: bool) -> None:
-    _, problem = accepted(answer, offered)
+    _, problem = agreed_parameters(answer, offered)
     assert (problem is None) is good
 
 
@@ -103,38 +103,38 @@ def test_parameters_are_read_as_they_are_meant() -> None:
 @pytest.mark.parametrize("takeover", [True, False])
 def test_messages_are_inflated_and_pass_on_as_they_came(takeover: bool) -> None:
     deflate = Deflater(takeover=takeover)
-    lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=takeover))
+    lane = MessageCodec(masked=False, max_message=10_000, inflater=Inflater(takeover=takeover))
     for text in (b"hello hello hello", b"hello again hello", b"", b"plain"):
         data = frame(deflate(text))
         event = read(lane, data)
         assert (event.payload, event.compressed) == (text, True)
-        assert lane.forward(event, event.payload) == data
+        assert lane.encode_forwarded(event, event.payload) == data
     plain = frame(b"uncompressed", first=0x81)
-    assert lane.forward(read(lane, plain), b"uncompressed") == plain
+    assert lane.encode_forwarded(read(lane, plain), b"uncompressed") == plain
 
 
 @pytest.mark.parametrize("content", [None, b"changed"])
 def test_after_a_changed_or_dropped_message_later_ones_go_uncompressed(content: bytes | None) -> None:
     """Their references would point into what the other end has never got."""
     deflate = Deflater()
-    lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
+    lane = MessageCodec(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
     first = read(lane, frame(deflate(b"hello hello")))
-    assert lane.forward(first, content) == (b"" if content is None else frame(content, first=0x81))
+    assert lane.encode_forwarded(first, content) == (b"" if content is None else frame(content, first=0x81))
     second = read(lane, frame(deflate(b"hello hello")))
-    assert lane.forward(second, second.payload) == frame(b"hello hello", first=0x81)
+    assert lane.encode_forwarded(second, second.payload) == frame(b"hello hello", first=0x81)
 
 
 def test_without_context_takeover_later_messages_stand_for_themselves() -> None:
     deflate = Deflater(takeover=False)
-    lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=False))
-    lane.forward(read(lane, frame(deflate(b"hello"))), None)
+    lane = MessageCodec(masked=False, max_message=10_000, inflater=Inflater(takeover=False))
+    lane.encode_forwarded(read(lane, frame(deflate(b"hello"))), None)
     data = frame(deflate(b"hello"))
-    assert lane.forward(read(lane, data), b"hello") == data
+    assert lane.encode_forwarded(read(lane, data), b"hello") == data
 
 
 def test_a_fragmented_compressed_message_is_one_message() -> None:
     compressed = Deflater()("grüße ".encode() * 5)
-    lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
+    lane = MessageCodec(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
     data = frame(compressed[:3], first=0x41) + frame(compressed[3:], first=0x80)
     event = read(lane, data)
     assert (event.payload, event.wire) == ("grüße ".encode() * 5, data)
@@ -143,7 +143,7 @@ def test_a_fragmented_compressed_message_is_one_message() -> None:
 def test_a_final_block_is_borne_and_what_follows_starts_anew() -> None:
     engine = zlib.compressobj(9, zlib.DEFLATED, -15)
     final = engine.compress(b"final") + engine.flush(zlib.Z_FINISH)
-    lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
+    lane = MessageCodec(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
     assert read(lane, frame(final)).payload == b"final"
     assert read(lane, frame(final + b"\x00")).payload == b"final"
     assert read(lane, frame(Deflater()(b"next"))).payload == b"next"
@@ -201,7 +201,7 @@ def test_empty_blocks_that_are_not_final_are_a_message_of_nothing() -> None:
 def test_a_compressed_message_may_come_in_fragments_of_one_byte() -> None:
     text = bytes(number * 7 % 251 for number in range(20_000)).hex().encode()
     compressed = Deflater()(text)
-    lane = Lane(masked=False, max_message=100_000, inflater=Inflater(takeover=True))
+    lane = MessageCodec(masked=False, max_message=100_000, inflater=Inflater(takeover=True))
     data = frame(compressed[:1], first=0x41)
     data += b"".join(frame(bytes([each]), first=0) for each in compressed[1:-1]) + frame(compressed[-1:], first=0x80)
     assert read(lane, data).payload == text
@@ -212,7 +212,7 @@ def test_a_compressed_message_may_come_in_fragments_of_one_byte() -> None:
     [(Deflater()(b"x" * 20_000), 1009), (b"\xff\xff\xff", 1007), (Deflater()(b"\xff\xfe"), 1007)],
 )
 def test_bombs_and_nonsense_are_refused(payload: bytes, code: int) -> None:
-    lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
+    lane = MessageCodec(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
     with pytest.raises(ViolationError) as refused:
         read(lane, frame(payload))
     assert refused.value.code == code
@@ -220,13 +220,13 @@ def test_bombs_and_nonsense_are_refused(payload: bytes, code: int) -> None:
 
 def test_continuations_and_control_frames_may_not_be_marked_as_compressed() -> None:
     for first in (0xC9, 0xC0):
-        lane = Lane(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
+        lane = MessageCodec(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
         with pytest.raises(ViolationError):
             read(lane, frame(b"x", first=first))
 
 
 def test_text_that_a_hook_made_invalid_is_mended() -> None:
-    lane = Lane(masked=False, max_message=10_000)
+    lane = MessageCodec(masked=False, max_message=10_000)
     event = read(lane, frame(b"good", first=0x81))
-    sent = lane.forward(event, b"bad \xff")
+    sent = lane.encode_forwarded(event, b"bad \xff")
     assert frames.encode(frames.TEXT, "bad �".encode(), masked=False) == sent

@@ -44,13 +44,13 @@ class Dialogue:
 
     def speak(self, line: str) -> None:
         side, verb, *words = shlex.split(line)
-        relay = self.lab.session
-        peer, transport = (relay.client, self.lab.client) if side == "client" else (relay.server, self.lab.server)
+        relay = self.lab.relay
+        peer, transport = (relay.client, self.lab.client) if side == "client" else (relay.backend, self.lab.backend)
         match verb:
             case ">>" if words == ["end"]:
-                peer.end_of_stream()
+                peer.eof_received()
             case ">>":
-                peer.receive(wire(words, masked=side == "client"))
+                peer.data_received(wire(words, masked=side == "client"))
             case "<<" if words[0] in ("end", "abort"):
                 assert transport.done[self.done[side]] == {"end": "eof"}.get(words[0], words[0]), line
                 self.done[side] += 1
@@ -78,12 +78,12 @@ class Dialogue:
         """Lose both connections, as transports report it, and compare what the flow says."""
         _, code, reason, by = shlex.split(line)
         self.lab.lose()
-        assert self.lab.session.ending is not None
-        assert (self.lab.session.ending.code, self.lab.session.ending.reason) == (int(code), reason)
-        assert self.lab.session.ending.by == by
+        assert self.lab.relay.close_info is not None
+        assert (self.lab.relay.close_info.code, self.lab.relay.close_info.reason) == (int(code), reason)
+        assert self.lab.relay.close_info.by == by
 
     def finished(self) -> None:
-        assert self.read == {"client": len(self.lab.client.sent), "backend": len(self.lab.server.sent)}
+        assert self.read == {"client": len(self.lab.client.sent), "backend": len(self.lab.backend.sent)}
 
 
 @pytest.mark.parametrize(("title", "lines"), DIALOGUES, ids=[title[:50] for title, _ in DIALOGUES])

@@ -1,4 +1,4 @@
-"""A session as a dialogue: what comes from one end, what the other gets, and how it ends."""
+"""The relay as a dialogue: what one end sends, what the other receives, and how it closes."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from livegate.settings import FrameRateLimit, MessageHistoryLimits, WebSocketLim
 from livegate.websocket import relay as relay_module
 from livegate.websocket.close_codes import close_payload
 from livegate.websocket.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, encode
-from livegate.websocket.history import MESSAGE_BYTES, Shelf
+from livegate.websocket.history import MESSAGE_OVERHEAD_BYTES, HistoryBudget
 
 
 def close_frame(code: int, reason: str = "", *, masked: bool) -> bytes:
@@ -26,7 +26,7 @@ def close_frame(code: int, reason: str = "", *, masked: bool) -> bytes:
 
 @contextlib.contextmanager
 def quick() -> Iterator[None]:
-    with patch.object(relay_module, "CLOSE_WITHIN_S", 0.05), patch.object(relay_module, "PONG_WITHIN_S", 0.05):
+    with patch.object(relay_module, "CLOSE_TIMEOUT_S", 0.05), patch.object(relay_module, "PONG_TIMEOUT_S", 0.05):
         yield
 
 
@@ -43,9 +43,9 @@ async def until(condition: object) -> None:
 async def test_messages_pass_as_they_came_and_are_counted() -> None:
     lab = Lab()
     sent = lab.from_client(TEXT, b"one") + lab.from_client(BINARY, b"") + lab.from_client(TEXT, "drei ü".encode())
-    back = lab.from_server(TEXT, b"reply")
-    assert (lab.server.sent, lab.client.sent) == (sent, back)
-    assert (lab.session.client.messages, lab.session.client.bytes) == (3, 10)
+    back = lab.from_backend(TEXT, b"reply")
+    assert (lab.backend.sent, lab.client.sent) == (sent, back)
+    assert (lab.relay.client.messages, lab.relay.client.bytes) == (3, 10)
     assert [message.content for message in lab.flow.websocket.messages] == [b"one", b"", "drei ü".encode(), b"reply"]
     assert lab.hooks.updates >= 4
 
@@ -53,9 +53,9 @@ async def test_messages_pass_as_they_came_and_are_counted() -> None:
 async def test_many_frames_in_one_piece_are_written_in_one() -> None:
     writes: list[bytes] = []
     lab = Lab()
-    lab.server.write = writes.append  # type: ignore[method-assign]
+    lab.backend.write = writes.append  # type: ignore[method-assign]
     data = b"".join(encode(TEXT, b"x%d" % index, masked=True) for index in range(50))
-    lab.session.client.receive(data)
+    lab.relay.client.data_received(data)
     assert writes == [data]
 
 
@@ -68,11 +68,11 @@ async def test_hooks_change_and_drop() -> None:
             message.content = b"changed"
 
     lab = Lab(websocket_message=hook)
-    lab.from_server(TEXT, b"drop")
-    lab.from_server(TEXT, b"change")
+    lab.from_backend(TEXT, b"drop")
+    lab.from_backend(TEXT, b"change")
     assert lab.client.sent == encode(TEXT, b"changed", masked=False)
     # The same among several frames at once.
-    lab.session.server.receive(encode(TEXT, b"change", masked=False) + encode(TEXT, b"drop", masked=False))
+    lab.relay.backend.data_received(encode(TEXT, b"change", masked=False) + encode(TEXT, b"drop", masked=False))
     assert lab.client.sent == encode(TEXT, b"changed", masked=False) * 2
 
 
@@ -89,18 +89,18 @@ async def test_an_async_hook_holds_back_what_follows_and_lets_the_other_directio
     lab = Lab(websocket_message=hook)
     parts = [encode(TEXT, text, masked=True) for text in (b"first", b"slow 1", b"second", b"slow 2", b"third")]
     for part in [b"".join(parts)] if at_once else parts:
-        lab.session.client.receive(part)
+        lab.relay.client.data_received(part)
     await turn()
-    assert lab.server.sent == parts[0]
+    assert lab.backend.sent == parts[0]
     assert lab.client.done == ["pause"]
-    reply = lab.from_server(TEXT, b"meanwhile")
+    reply = lab.from_backend(TEXT, b"meanwhile")
     assert lab.client.sent == reply
-    lab.session.client.end_of_stream()
+    lab.relay.client.eof_received()
     gate.set()
-    await until(lambda: lab.server.done)
-    assert lab.server.sent == b"".join(parts)
+    await until(lambda: lab.backend.done)
+    assert lab.backend.sent == b"".join(parts)
     assert lab.client.done[1] == "resume"
-    assert lab.server.done == ["eof"]
+    assert lab.backend.done == ["eof"]
 
 
 async def test_an_intercepted_message_waits_and_one_of_the_other_direction_does_not() -> None:
@@ -110,14 +110,14 @@ async def test_an_intercepted_message_waits_and_one_of_the_other_direction_does_
 
     lab = Lab(websocket_message=hook)
     held = lab.from_client(TEXT, b"hold")
-    assert lab.server.sent == b""
-    assert lab.from_server(TEXT, b"free") == lab.client.sent
+    assert lab.backend.sent == b""
+    assert lab.from_backend(TEXT, b"free") == lab.client.sent
     assert lab.flow.intercepted
-    lab.from_server(TEXT, b"hold")
+    lab.from_backend(TEXT, b"hold")
     assert lab.client.sent == encode(TEXT, b"free", masked=False)
     lab.flow.resume()
-    await until(lambda: lab.server.sent)
-    assert lab.server.sent == held
+    await until(lambda: lab.backend.sent)
+    assert lab.backend.sent == held
     assert lab.client.sent.endswith(encode(TEXT, b"hold", masked=False))
 
 
@@ -128,7 +128,7 @@ async def test_a_hook_whose_message_cannot_be_sent_closes_the_socket_and_says_so
     lab = Lab(websocket_message=hook)
     lab.from_client(TEXT, b"x")
     assert lab.client.sent == close_frame(1011, "the gateway failed", masked=False)
-    assert lab.server.sent
+    assert lab.backend.sent
     assert "a WebSocket is closed because the gateway failed" in caplog.text
 
 
@@ -147,11 +147,11 @@ async def test_the_same_when_it_was_held_back(caplog) -> None:
 async def test_injected_messages_go_between_whole_ones_and_through_the_hooks() -> None:
     lab = Lab()
     half = encode(TEXT, b"ha", masked=False)
-    lab.session.server.receive(bytes([TEXT]) + half[1:])
-    lab.session.inject(WebSocketMessage(Opcode.TEXT, False, b"injected"))
+    lab.relay.backend.data_received(bytes([TEXT]) + half[1:])
+    lab.relay.inject(WebSocketMessage(Opcode.TEXT, False, b"injected"))
     assert lab.client.sent == encode(TEXT, b"injected", masked=False)
     rest = bytes([0x80 | CONTINUATION]) + half[1:]
-    lab.session.server.receive(rest)
+    lab.relay.backend.data_received(rest)
     assert lab.client.sent.endswith(bytes([TEXT]) + half[1:] + rest)
     assert lab.flow.websocket.messages[0].injected
 
@@ -162,34 +162,34 @@ async def test_a_hook_may_inject_and_drop() -> None:
         if message.injected and message.content == b"no":
             message.drop()
         elif not message.injected:
-            lab.session.inject(WebSocketMessage(Opcode.BINARY, True, b"after"))
-            lab.session.inject(WebSocketMessage(Opcode.TEXT, True, b"no"))
+            lab.relay.inject(WebSocketMessage(Opcode.BINARY, True, b"after"))
+            lab.relay.inject(WebSocketMessage(Opcode.TEXT, True, b"no"))
 
     lab = Lab(websocket_message=hook)
     lab.from_client(TEXT, b"x")
     assert [message.content for message in lab.flow.websocket.messages] == [b"x", b"after", b"no"]
-    assert len(lab.server.sent) == len(encode(TEXT, b"x", masked=True)) + len(encode(BINARY, b"after", masked=True))
+    assert len(lab.backend.sent) == len(encode(TEXT, b"x", masked=True)) + len(encode(BINARY, b"after", masked=True))
 
 
 async def test_nothing_is_injected_into_a_closing_socket(caplog) -> None:
     lab = Lab()
     lab.from_client(CLOSE)
-    lab.session.inject(WebSocketMessage(Opcode.TEXT, True, b"late"))
-    assert "it is not sent" in caplog.text
+    lab.relay.inject(WebSocketMessage(Opcode.TEXT, True, b"late"))
+    assert "an injected message was not sent" in caplog.text
 
 
 @pytest.mark.parametrize("by_client", [True, False])
 @pytest.mark.parametrize("payload", [b"", close_payload(1001, "bye"), close_payload(4004, "ü")])
 async def test_a_close_handshake_passes_as_it_is_and_ends_once(by_client: bool, payload: bytes) -> None:
     lab = Lab()
-    ends = [lab.from_client, lab.from_server]
+    ends = [lab.from_client, lab.from_backend]
     one, other = ends if by_client else reversed(ends)
     first, second = one(CLOSE, payload), other(CLOSE, payload)
-    sent = (lab.server.sent, lab.client.sent) if by_client else (lab.client.sent, lab.server.sent)
+    sent = (lab.backend.sent, lab.client.sent) if by_client else (lab.client.sent, lab.backend.sent)
     assert sent == (first, second)
     one(TEXT, b"ignored after a close frame")
-    lab.session.server.end_of_stream()
-    assert lab.client.done == lab.server.done == ["eof"]
+    lab.relay.backend.eof_received()
+    assert lab.client.done == lab.backend.done == ["eof"]
     lab.lose()
     websocket = lab.flow.websocket
     assert websocket.close_code == (int.from_bytes(payload[:2]) if payload else 1005)
@@ -198,35 +198,35 @@ async def test_a_close_handshake_passes_as_it_is_and_ends_once(by_client: bool, 
     assert websocket.timestamp_end
     assert not lab.flow.live
     assert lab.hooks.called.count("websocket_end") == 1
-    assert lab.ended == [lab.session]
+    assert lab.ended == [lab.relay]
 
 
 async def test_data_still_reaches_the_end_that_has_asked_to_close() -> None:
     lab = Lab()
     lab.from_client(CLOSE)
-    last = lab.from_server(TEXT, b"last words")
+    last = lab.from_backend(TEXT, b"last words")
     assert lab.client.sent == last
 
 
 async def test_an_end_that_goes_silently_after_its_close_frame_still_gets_the_answer() -> None:
     lab = Lab()
     lab.from_client(CLOSE)
-    lab.session.client.end_of_stream()
-    assert lab.client.done == lab.server.done == []
-    lab.from_server(CLOSE)
+    lab.relay.client.eof_received()
+    assert lab.client.done == lab.backend.done == []
+    lab.from_backend(CLOSE)
     assert lab.client.sent
-    assert lab.client.done == lab.server.done == ["eof"]
+    assert lab.client.done == lab.backend.done == ["eof"]
 
 
 @pytest.mark.parametrize("by_client", [True, False])
 async def test_a_lost_connection_is_lost_for_the_other_end_without_a_close_frame(by_client: bool) -> None:
     lab = Lab()
-    gone = lab.session.client if by_client else lab.session.server
-    gone.lost()
-    assert (lab.client.sent, lab.server.sent) == (b"", b"")
-    gone.other.lost()
+    gone = lab.relay.client if by_client else lab.relay.backend
+    gone.connection_lost()
+    assert (lab.client.sent, lab.backend.sent) == (b"", b"")
+    gone.other.connection_lost()
     assert (lab.flow.websocket.close_code, lab.flow.websocket.closed_by_client) == (1006, by_client)
-    lab.session.peer_disconnected()
+    lab.relay.peer_disconnected()
     assert lab.hooks.called.count("websocket_end") == 1
 
 
@@ -234,7 +234,7 @@ async def test_an_unanswered_close_is_cut_in_time() -> None:
     with quick():
         lab = Lab()
         lab.from_client(CLOSE, close_payload(1000, ""))
-        await until(lambda: "abort" in lab.client.done and "abort" in lab.server.done)
+        await until(lambda: "abort" in lab.client.done and "abort" in lab.backend.done)
         lab.lose()
         assert lab.flow.websocket.close_code == 1000
 
@@ -242,14 +242,14 @@ async def test_an_unanswered_close_is_cut_in_time() -> None:
 async def test_a_violation_is_answered_and_the_other_end_is_told() -> None:
     lab = Lab()
     good = encode(TEXT, b"good", masked=True)
-    lab.session.client.receive(good + b"\x83\x80abcd")
-    assert lab.server.sent.startswith(good)
+    lab.relay.client.data_received(good + b"\x83\x80abcd")
+    assert lab.backend.sent.startswith(good)
     assert lab.client.sent == close_frame(1002, "unknown opcode", masked=False)
     assert lab.client.done == ["eof"]
-    lab.from_server(TEXT, b"too late")
-    lab.from_server(PING)
-    lab.from_server(CLOSE, close_payload(1002, ""))
-    assert lab.server.done == ["eof"]
+    lab.from_backend(TEXT, b"too late")
+    lab.from_backend(PING)
+    lab.from_backend(CLOSE, close_payload(1002, ""))
+    assert lab.backend.done == ["eof"]
     assert lab.client.sent == close_frame(1002, "unknown opcode", masked=False)
     lab.lose()
     assert (lab.flow.websocket.close_code, lab.flow.websocket.closed_by_client) == (1002, False)
@@ -257,22 +257,22 @@ async def test_a_violation_is_answered_and_the_other_end_is_told() -> None:
 
 async def test_the_gateways_own_close_goes_to_both_and_only_once() -> None:
     lab = Lab()
-    lab.session.close(1012, "restart")
-    lab.session.close(1011, "again")
+    lab.relay.close(1012, "restart")
+    lab.relay.close(1011, "again")
     assert lab.client.sent == close_frame(1012, "restart", masked=False)
-    assert len(lab.server.sent) == len(close_frame(1012, "restart", masked=True))
-    lab.session.client.end_of_stream()
-    lab.from_server(CLOSE, close_payload(1012, ""))
-    assert lab.client.done == lab.server.done == ["eof"]
+    assert len(lab.backend.sent) == len(close_frame(1012, "restart", masked=True))
+    lab.relay.client.eof_received()
+    lab.from_backend(CLOSE, close_payload(1012, ""))
+    assert lab.client.done == lab.backend.done == ["eof"]
     lab.lose()
-    lab.session.close(1011, "after the end")
-    assert lab.ended[0].ending.by == "gateway"
+    lab.relay.close(1011, "after the end")
+    assert lab.ended[0].close_info.by == "gateway"
 
 
 async def test_kill_ends_both_and_a_second_kill_is_refused() -> None:
     lab = Lab()
     lab.flow.kill()
-    assert lab.client.done == lab.server.done == ["abort"]
+    assert lab.client.done == lab.backend.done == ["abort"]
     lab.lose()
     assert lab.flow.error.msg == "Connection killed."
     assert lab.flow.websocket.close_code == 1006
@@ -283,37 +283,37 @@ async def test_kill_ends_both_and_a_second_kill_is_refused() -> None:
 async def test_a_message_whose_hook_killed_the_flow_goes_nowhere() -> None:
     lab = Lab(websocket_message=lambda flow: flow.kill())
     lab.from_client(TEXT, b"x")
-    assert lab.server.sent == b""
+    assert lab.backend.sent == b""
 
 
 async def test_pings_and_pongs_pass_and_are_shown() -> None:
     shown = []
     lab = Lab(websocket_control=lambda flow, frame: shown.append((frame.from_client, frame.is_ping, frame.payload)))
-    ping, pong = lab.from_client(PING, b"a"), lab.from_server(PONG, b"a")
-    assert (lab.server.sent, lab.client.sent) == (ping, pong)
+    ping, pong = lab.from_client(PING, b"a"), lab.from_backend(PONG, b"a")
+    assert (lab.backend.sent, lab.client.sent) == (ping, pong)
     assert shown == [(True, True, b"a"), (False, False, b"a")]
-    assert (lab.session.client.pings, lab.session.server.pongs) == (1, 1)
+    assert (lab.relay.client.pings, lab.relay.backend.pongs) == (1, 1)
 
 
 async def test_an_async_control_hook_does_not_hold_anything_back() -> None:
     lab = Lab(websocket_control=lambda flow, frame: asyncio.sleep(0))
-    assert lab.from_client(PING) == lab.server.sent
+    assert lab.from_client(PING) == lab.backend.sent
     await turn(0.01)
 
 
 async def test_the_gateways_pings_and_a_missing_pong() -> None:
     with quick():
         lab = Lab(WebSocketLimits(ping_every="50ms"))
-        await until(lambda: lab.client.sent and lab.server.sent)
+        await until(lambda: lab.client.sent and lab.backend.sent)
         key = lab.client.sent[2:18]
         assert key.startswith(b"livegate")
-        before = lab.server.sent
+        before = lab.backend.sent
         lab.from_client(PONG, key)
-        assert lab.server.sent == before
-        assert lab.session.client.pong_due is None
+        assert lab.backend.sent == before
+        assert lab.relay.client.pong_due is None
         await until(lambda: "abort" in lab.client.done)
         lab.lose()
-        assert lab.ended[0].ending.reason == "no pong"
+        assert lab.ended[0].close_info.reason == "no pong"
 
 
 async def test_idle_and_age_and_a_held_message_is_not_idle(caplog: pytest.LogCaptureFixture) -> None:
@@ -324,10 +324,10 @@ async def test_idle_and_age_and_a_held_message_is_not_idle(caplog: pytest.LogCap
     assert "abort" not in lab.client.done
     gate.set()
     await until(lambda: "abort" in lab.client.done)
-    assert lab.session.ending.reason == "idle"
+    assert lab.relay.close_info.reason == "idle"
     (record,) = caplog.records
     assert (record.levelname, vars(record)[FLOW]) == ("WARNING", lab.flow)
-    assert record.getMessage() == "WebSocket cut, nothing was sent for 0.05 s"
+    assert record.getMessage() == "WebSocket aborted: no data for 0.05 s"
     old = Lab(WebSocketLimits(max_age="50ms", idle=None))
     await until(lambda: old.client.sent)
     assert old.client.sent == close_frame(1012, "open for as long as allowed", masked=False)
@@ -337,27 +337,27 @@ async def test_idle_and_age_and_a_held_message_is_not_idle(caplog: pytest.LogCap
 async def test_the_frame_rate_of_a_client_is_bounded_and_that_of_a_server_is_not(limit: FrameRateLimit) -> None:
     lab = Lab(WebSocketLimits(frame_rate=limit))
     for _ in range(10):
-        lab.from_server(TEXT, b"x" * 100)
-    assert not lab.server.sent
+        lab.from_backend(TEXT, b"x" * 100)
+    assert not lab.backend.sent
     for _ in range(4):
         lab.from_client(TEXT, b"x" * 5)
-    assert lab.session.ending.code == 1008
+    assert lab.relay.close_info.code == 1008
     with patch("livegate.websocket.peer.time.monotonic", side_effect=[float(n) for n in range(1000, 1100)]):
         slow = Lab(WebSocketLimits(frame_rate=limit))
         for _ in range(10):
             slow.from_client(TEXT, b"x" * 5)
-        assert slow.session.ending is None
+        assert slow.relay.close_info is None
 
 
 async def test_an_async_start_holds_back_both_directions() -> None:
     gate = asyncio.Event()
     lab = Lab(websocket_start=lambda flow: gate.wait())
     lab.from_client(TEXT, b"a")
-    lab.from_server(TEXT, b"b")
-    assert (lab.client.sent, lab.server.sent) == (b"", b"")
-    assert lab.client.done == lab.server.done == ["pause"]
+    lab.from_backend(TEXT, b"b")
+    assert (lab.client.sent, lab.backend.sent) == (b"", b"")
+    assert lab.client.done == lab.backend.done == ["pause"]
     gate.set()
-    await until(lambda: lab.client.sent and lab.server.sent)
+    await until(lambda: lab.client.sent and lab.backend.sent)
 
 
 async def test_an_async_end_is_awaited_before_the_flow_is_over() -> None:
@@ -372,10 +372,10 @@ async def test_an_async_end_is_awaited_before_the_flow_is_over() -> None:
 
 async def test_an_end_that_does_not_read_stops_the_reading_from_the_other() -> None:
     lab = Lab()
-    lab.session.client.block_writing(blocked=True)
-    assert (lab.client.done, lab.server.done) == ([], ["pause"])
-    lab.session.client.block_writing(blocked=False)
-    assert lab.server.done == ["pause", "resume"]
+    lab.relay.client.pause_writing()
+    assert (lab.client.done, lab.backend.done) == ([], ["pause"])
+    lab.relay.client.resume_writing()
+    assert lab.backend.done == ["pause", "resume"]
 
 
 async def test_the_history_is_bounded_and_stays_when_the_socket_has_ended() -> None:
@@ -385,7 +385,7 @@ async def test_the_history_is_bounded_and_stays_when_the_socket_has_ended() -> N
         assert len(lab.flow.websocket.messages) <= 32
     kept = [message.content for message in lab.flow.websocket.messages]
     assert kept[-1] == b"99"
-    assert lab.session.history.dropped + len(kept) == 100
+    assert lab.relay.history.evicted + len(kept) == 100
     lab.lose()
     await turn()
     assert [message.content for message in lab.flow.websocket.messages] == kept
@@ -410,10 +410,10 @@ async def test_an_upload_does_not_push_out_the_events_before_it() -> None:
         lab.from_client(TEXT, b"event %d" % index)
     for index in range(50):
         lab.from_client(BINARY, upload_chunk(60_000))
-        lab.from_server(TEXT, b"ack %d" % index)
+        lab.from_backend(TEXT, b"ack %d" % index)
     kept = [message.content for message in lab.flow.websocket.messages if message.is_text]
     assert kept == [b"event %d" % index for index in range(200)] + [b"ack %d" % index for index in range(50)]
-    gone = lab.session.history.dropped
+    gone = lab.relay.history.evicted
     assert 48 <= gone <= 50
     assert lab.flow.comment == f"{gone} upload chunks not kept"
 
@@ -423,22 +423,22 @@ async def test_large_messages_go_before_small_ones_and_the_comment_counts_all() 
     lab.from_client(TEXT, b"event")
     lab.from_client(BINARY, upload_chunk(3000))
     for _ in range(20):
-        lab.from_server(TEXT, b"y" * 10_000)
-    lab.from_server(BINARY, b"\x00\x01")  # is no push, whatever it is
+        lab.from_backend(TEXT, b"y" * 10_000)
+    lab.from_backend(BINARY, b"\x00\x01")  # is no push, whatever it is
     kept = [message.content for message in lab.flow.websocket.messages]
     assert kept[0] == b"event"
     assert {len(content) for content in kept[1:-1]} == {10_000}
-    large = lab.session.history.dropped - 1
+    large = lab.relay.history.evicted - 1
     assert lab.flow.comment == f"1 upload chunks, {large} earlier messages not kept"
 
 
 async def test_all_sockets_together_keep_only_so_much_each_its_share() -> None:
-    shelf = Shelf(100 * MESSAGE_BYTES)
-    quiet, busy = Lab(shelf=shelf), Lab(shelf=shelf)
+    budget = HistoryBudget(100 * MESSAGE_OVERHEAD_BYTES)
+    quiet, busy = Lab(budget=budget), Lab(budget=budget)
     quiet.from_client(TEXT, b"early")
     for index in range(1000):
         busy.from_client(TEXT, b"%d" % index)
-        assert shelf.used <= shelf.max_bytes
+        assert budget.used_bytes <= budget.max_bytes
     kept = busy.flow.websocket.messages
     assert 40 <= len(kept) < 100
     assert kept[-1].content == b"999"
@@ -447,14 +447,14 @@ async def test_all_sockets_together_keep_only_so_much_each_its_share() -> None:
 
 
 async def test_a_socket_that_has_ended_leaves_its_share_to_the_others() -> None:
-    shelf = Shelf(100 * MESSAGE_BYTES)
-    ended, other = Lab(shelf=shelf), Lab(shelf=shelf)
+    budget = HistoryBudget(100 * MESSAGE_OVERHEAD_BYTES)
+    ended, other = Lab(budget=budget), Lab(budget=budget)
     for lab in (ended, other):
         for _ in range(30):
             lab.from_client(TEXT, b"x")
     ended.lose()
     await turn()
-    assert shelf.used == other.session.history.cost == 30 * (MESSAGE_BYTES + 1)
+    assert budget.used_bytes == other.relay.history.estimated_bytes == 30 * (MESSAGE_OVERHEAD_BYTES + 1)
     assert len(ended.flow.websocket.messages) == 30, "whoever keeps the flow has its messages"
 
 
@@ -471,7 +471,7 @@ async def test_messages_that_an_addon_took_out_itself_confuse_nobody() -> None:
 async def test_a_flow_that_is_no_websocket_has_no_session() -> None:
     flow = make_flow()
     flow.websocket = None
-    with pytest.raises(ValueError, match="not the flow of a WebSocket"):
+    with pytest.raises(ValueError, match="the flow has no WebSocket"):
         relay_module._websocket_of(flow)
 
 

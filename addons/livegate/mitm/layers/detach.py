@@ -10,7 +10,7 @@ from livegate.mitm.layers.handler import GatewayConnectionHandler
 from livegate.websocket.peer import Peer
 
 
-def is_ready(handler: GatewayConnectionHandler, connection: Connection) -> bool:
+def can_detach(handler: GatewayConnectionHandler, connection: Connection) -> bool:
     """Whether mitmproxy waits for this connection with nothing in hand.
 
     Otherwise bytes would be left behind in its reader, or its task, already woken, would take an empty read for an end.
@@ -26,17 +26,17 @@ def is_ready(handler: GatewayConnectionHandler, connection: Connection) -> bool:
     return waits and empty and isinstance(transport.get_protocol(), asyncio.StreamReaderProtocol)
 
 
-class RawLeg(asyncio.Protocol):
+class AsyncioTransport(asyncio.Protocol):
     """One connection of a socket, on its transport. mitmproxy's own protocol gets it back when it has ended."""
 
     def __init__(self, transport: asyncio.Transport, peer: Peer) -> None:
         self._transport = transport
         self._peer = peer
         self._stock: Any = transport.get_protocol()
-        self._ended = False
-        self._finished = False
+        self._at_eof = False
+        self._eof_sent = False
         self._descriptor: int = transport.get_extra_info("socket").fileno()
-        self.data_received = peer.receive  # type: ignore[method-assign]  # one call less for every piece of data
+        self.data_received = peer.data_received  # type: ignore[method-assign]  # one call less for every piece of data
         transport.set_protocol(self)
 
     def write(self, data: bytes) -> None:
@@ -61,10 +61,10 @@ class RawLeg(asyncio.Protocol):
             transport.write(data[sent:])
 
     def write_eof(self) -> None:
-        if self._finished:
+        if self._eof_sent:
             return
-        self._finished = True
-        if self._ended or not self._transport.can_write_eof():
+        self._eof_sent = True
+        if self._at_eof or not self._transport.can_write_eof():
             self._transport.close()
         elif not self._transport.is_closing():
             self._send_eof()
@@ -78,7 +78,7 @@ class RawLeg(asyncio.Protocol):
             self.resume_reading()
 
     def abort(self) -> None:
-        self._finished = True
+        self._eof_sent = True
         self._transport.abort()
 
     def pause_reading(self) -> None:
@@ -90,16 +90,16 @@ class RawLeg(asyncio.Protocol):
             self._transport.resume_reading()
 
     def eof_received(self) -> bool:
-        self._ended = True
-        self._peer.end_of_stream()
-        return not self._finished  # true keeps it open for what is still to be sent
+        self._at_eof = True
+        self._peer.eof_received()
+        return not self._eof_sent  # true keeps it open for what is still to be sent
 
     def connection_lost(self, error: Exception | None) -> None:
         self._stock.connection_lost(error)  # first: mitmproxy's task must end, whatever the session makes of this
-        self._peer.lost()
+        self._peer.connection_lost()
 
     def pause_writing(self) -> None:
-        self._peer.block_writing(blocked=True)
+        self._peer.pause_writing()
 
     def resume_writing(self) -> None:
-        self._peer.block_writing(blocked=False)
+        self._peer.resume_writing()

@@ -9,7 +9,7 @@ from mitmproxy.proxy import events
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http._events import HttpEvent
 
-from livegate.proxy.policy import GatewayPolicy
+from livegate.proxy.policy import ProxyPolicy
 
 type DeadlineKey = str | tuple[str, int]
 
@@ -17,7 +17,7 @@ type DeadlineKey = str | tuple[str, int]
 class HttpConnection(Protocol):
     """HTTP on one client connection, as its HTTP/1 parsers, streams and WebSockets see it."""
 
-    policy: GatewayPolicy
+    policy: ProxyPolicy
     streams: dict[int, http_layers.HttpStream]
     used_connections: WeakSet[Server]
     """Backend connections that have carried a request."""
@@ -29,27 +29,27 @@ class HttpConnection(Protocol):
         """Cancel a timer, if it is pending."""
 
 
-class HeadOverdue(events.Event):
+class RequestHeadTimeout(events.Event):
     """To the client's HTTP connection: the head that has begun did not arrive in time, or no request came at all."""
 
 
-class BodyOverdue(events.Event):
+class RequestBodyTimeout(events.Event):
     """To the client's HTTP connection: nothing of the request's body has come for too long."""
 
 
-class LingerOver(events.Event):
+class LingerTimeout(events.Event):
     """To the client's HTTP connection: it has been answered early and had its time to notice."""
 
 
-class AnswerOverdue(HttpEvent):
+class ResponseTimeout(HttpEvent):
     """To a stream: the backend has not answered in time."""
 
 
-class FlushDue(HttpEvent):
+class FlushTimeout(HttpEvent):
     """To a stream: a response of unknown length has been held back long enough."""
 
 
-class SocketOutput(HttpEvent):
+class RelayOutput(HttpEvent):
     """To a stream that has become a WebSocket: its session has something to send outside of any other event."""
 
 

@@ -17,7 +17,7 @@ from mitmproxy.proxy import commands, events, mode_servers, server
 from mitmproxy.utils import asyncio_utils
 
 from livegate.mitm.hook_table import table_of
-from livegate.mitm.layers.teardown import free
+from livegate.mitm.layers.teardown import break_cycles
 
 DRAIN_ABOVE_BYTES = 64 * 1024
 """A writer that holds more is waited for before the next read."""
@@ -45,13 +45,13 @@ class GatewayConnectionHandler(_STOCK):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)  # type: ignore[no-untyped-call]  # it is not annotated
-        self._waiting: deque[events.Event] = deque()
+        self._events: deque[events.Event] = deque()
         self._handling = False
         self._unsent: dict[Connection, list[bytes]] = {}
         self._timers: dict[commands.RequestWakeup, asyncio.TimerHandle] = {}
-        self._pending = 0
+        self._pending_hooks = 0
         """Hooks that are not through."""
-        self._over = False
+        self._closed = False
         self._table = table_of(self.master.addons)
 
     async def handle_client(self) -> None:
@@ -59,13 +59,13 @@ class GatewayConnectionHandler(_STOCK):
         try:
             await super().handle_client()
         finally:
-            self._over = True
-            self._free()
+            self._closed = True
+            self._break_cycles()
 
-    def _free(self) -> None:
+    def _break_cycles(self) -> None:
         """When all is over, leave nothing that refers to itself; a hook that is not through is still waited for."""
-        if self._over and not self._pending:
-            free(self.layer)
+        if self._closed and not self._pending_hooks:
+            break_cycles(self.layer)
             self._timers.clear()
             self.timeout_watchdog.callback = _nothing_to_end
 
@@ -81,7 +81,7 @@ class GatewayConnectionHandler(_STOCK):
             if isinstance(reader, asyncio.StreamReader) and (broken := reader.exception()) is not None:
                 broken.__traceback__ = None
 
-    def never_time_out(self) -> None:
+    def disable_timeout(self) -> None:
         """Let no inactivity end this connection: it carries a WebSocket, which has limits of its own."""
         self.timeout_watchdog.timeout = NEVER_S
 
@@ -111,8 +111,8 @@ class GatewayConnectionHandler(_STOCK):
             if hook.blocking:
                 self.handle(events.HookCompleted(hook))
         finally:
-            self._pending -= 1
-            self._free()
+            self._pending_hooks -= 1
+            self._break_cycles()
 
     async def server_event(self, event: events.Event) -> None:
         self.handle(event)
@@ -122,15 +122,15 @@ class GatewayConnectionHandler(_STOCK):
 
         Nothing in here waits; an event can come from within another one because tasks start eagerly.
         """
-        self._waiting.append(event)
+        self._events.append(event)
         if self._handling:
             return
         self._handling = True
         self.timeout_watchdog.register_activity()
-        while self._waiting:
+        while self._events:
             try:
-                for command in self.layer.handle_event(self._waiting.popleft()):
-                    self._obey(command)
+                for command in self.layer.handle_event(self._events.popleft()):
+                    self._execute(command)
             except Exception:  # noqa: BLE001 - the connection is lost, the others are not; as in mitmproxy
                 self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
         self._flush()
@@ -149,7 +149,7 @@ class GatewayConnectionHandler(_STOCK):
         self._flush()
         super().close_connection(connection, half_close)
 
-    def _obey(self, command: commands.Command) -> None:
+    def _execute(self, command: commands.Command) -> None:
         match command:
             case commands.SendData():
                 self._unsent.setdefault(command.connection, []).append(command.data)
@@ -174,9 +174,9 @@ class GatewayConnectionHandler(_STOCK):
         pending = self._start_hook(command)
         if pending is None:
             if command.blocking:
-                self._waiting.append(events.HookCompleted(command))
+                self._events.append(events.HookCompleted(command))
             return
-        self._pending += 1
+        self._pending_hooks += 1
         asyncio_utils.create_task(
             self._complete_hook(command, pending),
             name=f"handle_hook({command.name})",

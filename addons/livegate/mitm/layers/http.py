@@ -15,20 +15,20 @@ from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import tls
 
 from livegate.mitm.layers.events import (
-    AnswerOverdue,
-    BodyOverdue,
     DeadlineKey,
-    FlushDue,
-    HeadOverdue,
-    LingerOver,
-    SocketOutput,
+    FlushTimeout,
+    LingerTimeout,
+    RelayOutput,
+    RequestBodyTimeout,
+    RequestHeadTimeout,
+    ResponseTimeout,
 )
 from livegate.mitm.layers.http1 import GatewayHttp1Client, GatewayHttp1Server
 from livegate.mitm.layers.stream import GatewayStream
-from livegate.mitm.layers.teardown import free
+from livegate.mitm.layers.teardown import break_cycles
 from livegate.mitm.layers.upstream import GetUpstream, upstream_of
 from livegate.mitm.proxyserver import Abandoned
-from livegate.proxy.policy import GatewayPolicy, Upstream
+from livegate.proxy.policy import ProxyPolicy, Upstream
 
 type Commands = layer.CommandGenerator[None]
 
@@ -56,7 +56,7 @@ class GatewayHttpClient(layer.Layer):
 class GatewayHttpLayer(http_layers.HttpLayer):
     """All HTTP on one client connection."""
 
-    def __init__(self, context: Context, policy: GatewayPolicy) -> None:
+    def __init__(self, context: Context, policy: ProxyPolicy) -> None:
         super().__init__(context, http_layers.HTTPMode.transparent)
         self.policy = policy
         self.used_connections: WeakSet[Server] = WeakSet()
@@ -75,11 +75,11 @@ class GatewayHttpLayer(http_layers.HttpLayer):
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.Wakeup) and event.command in self._wakeups:
             del self._wakeups[event.command]
-            for key in self._due():
+            for key in self._expired():
                 yield from self._expire(key)
         elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             pass  # a connection that has ended and was forgotten
-        elif isinstance(event, SocketOutput | Abandoned):
+        elif isinstance(event, RelayOutput | Abandoned):
             if event.stream_id in self.streams:
                 yield from self.event_to_child(self.streams[event.stream_id], event)
             return
@@ -97,10 +97,10 @@ class GatewayHttpLayer(http_layers.HttpLayer):
         """In place of mitmproxy's own, which makes an HTTP connection first that nobody needs and nothing frees."""
         self.policy.http_started(self.context.client)
         self.connections[self.context.client] = GatewayHttp1Server(self.context.fork(), self)
-        self.set_deadline("head", self.policy.bounds().keep_alive_s)
+        self.set_deadline("head", self.policy.limits().keep_alive_timeout_s)
         yield from self.event_to_child(self.connections[self.context.client], event)
 
-    def _due(self) -> Iterator[DeadlineKey]:
+    def _expired(self) -> Iterator[DeadlineKey]:
         now = time.monotonic()
         for key in [key for key, when in self._deadlines.items() if when <= now]:
             if self._deadlines.pop(key, None) is not None:
@@ -119,22 +119,22 @@ class GatewayHttpLayer(http_layers.HttpLayer):
     def _expire(self, key: DeadlineKey) -> Commands:
         match key:
             case "head":
-                yield from self.event_to_child(self.connections[self.context.client], HeadOverdue())
+                yield from self.event_to_child(self.connections[self.context.client], RequestHeadTimeout())
             case "body":
-                yield from self.event_to_child(self.connections[self.context.client], BodyOverdue())
+                yield from self.event_to_child(self.connections[self.context.client], RequestBodyTimeout())
             case "linger":
-                yield from self.event_to_child(self.connections[self.context.client], LingerOver())
+                yield from self.event_to_child(self.connections[self.context.client], LingerTimeout())
             case ("connect", int(stream_id)):
-                yield from self._give_up_connecting(stream_id)
+                yield from self._abort_connect(stream_id)
             case ("answer", int(stream_id)) if stream_id in self.streams:
-                yield from self.event_to_child(self.streams[stream_id], AnswerOverdue(stream_id))
+                yield from self.event_to_child(self.streams[stream_id], ResponseTimeout(stream_id))
             case ("flush", int(stream_id)) if stream_id in self.streams:
-                yield from self.event_to_child(self.streams[stream_id], FlushDue(stream_id))
+                yield from self.event_to_child(self.streams[stream_id], FlushTimeout(stream_id))
 
-    def _give_up_connecting(self, stream_id: int) -> Commands:
+    def _abort_connect(self, stream_id: int) -> Commands:
         for server, waiting in list(self.waiting_for_establishment.items()):
             if any(isinstance(wish, GetUpstream) and wish.stream_id == stream_id for wish in waiting):
-                self.policy.answer_overdue(self.streams[stream_id].flow, "connect")
+                self.policy.response_timed_out(self.streams[stream_id].flow, "connect")
                 yield commands.CloseConnection(server)
 
     def make_stream(self, stream_id: int) -> Commands:
@@ -158,7 +158,7 @@ class GatewayHttpLayer(http_layers.HttpLayer):
         yield from self._connect(event, event.upstream)
 
     def _connect(self, event: GetUpstream, upstream: Upstream) -> Commands:
-        self._forget_closed()
+        self._remove_closed()
         context = self.context.fork()
         context.server = Server(address=event.address, transport_protocol="tcp")
         upstream_of[context.server] = upstream
@@ -172,7 +172,7 @@ class GatewayHttpLayer(http_layers.HttpLayer):
         self.waiting_for_establishment[context.server].append(event)
         yield from self.event_to_child(stack[0], events.Start())
 
-    def _forget_closed(self) -> None:
+    def _remove_closed(self) -> None:
         """A client that stays for hours would otherwise gather every backend connection it ever had."""
         for connection in list(self.connections):
             if (
@@ -180,4 +180,4 @@ class GatewayHttpLayer(http_layers.HttpLayer):
                 and connection not in self.waiting_for_establishment
                 and not connection.connected
             ):
-                free(self.connections.pop(connection))
+                break_cycles(self.connections.pop(connection))

@@ -27,8 +27,14 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 
-from livegate.mitm.fast_headers import quicken
-from livegate.mitm.layers.events import BodyOverdue, HeadOverdue, HttpConnection, InformationalResponse, LingerOver
+from livegate.mitm.fast_headers import use_fast_headers
+from livegate.mitm.layers.events import (
+    HttpConnection,
+    InformationalResponse,
+    LingerTimeout,
+    RequestBodyTimeout,
+    RequestHeadTimeout,
+)
 
 MAX_RESPONSE_HEAD_BYTES = 256 * 1024
 MAX_INTERIM_RESPONSES = 16
@@ -69,46 +75,48 @@ class GatewayHttp1Server(_http1.Http1Server):
         super().__init__(context)
         self.gateway = gateway
         self.must_close = False
-        self.head_begun = False
+        self.head_started = False
 
     def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, HeadOverdue):
-            yield from self._head_overdue()
-        elif isinstance(event, LingerOver) or (isinstance(event, events.DataReceived) and self._too_far_ahead(event)):
+        if isinstance(event, RequestHeadTimeout):
+            yield from self._request_head_timed_out()
+        elif isinstance(event, LingerTimeout) or (
+            isinstance(event, events.DataReceived) and self._exceeds_send_ahead(event)
+        ):
             yield commands.CloseConnection(self.conn)
-        elif isinstance(event, BodyOverdue):
-            yield from self._body_overdue()
+        elif isinstance(event, RequestBodyTimeout):
+            yield from self._request_body_timed_out()
         else:
             yield from super()._handle_event(event)
             if self.state == self.read_body:
-                self.gateway.set_deadline("body", self.gateway.policy.bounds().keep_alive_s)
+                self.gateway.set_deadline("body", self.gateway.policy.limits().keep_alive_timeout_s)
             else:
                 self.gateway.clear_deadline("body")
 
-    def _too_far_ahead(self, event: events.DataReceived) -> bool:
-        bound = SEND_AHEAD_HEADS * self.gateway.policy.bounds().max_head
+    def _exceeds_send_ahead(self, event: events.DataReceived) -> bool:
+        bound = SEND_AHEAD_HEADS * self.gateway.policy.limits().max_head_bytes
         return self.state == self.wait and len(self.buf) + len(event.data) > bound
 
-    def _head_overdue(self) -> Commands:
+    def _request_head_timed_out(self) -> Commands:
         if self.state != self.read_headers:
             return
-        if self.head_begun:
-            yield from self._refuse(self.gateway.policy.head_timed_out(self.context.client, bytes(self.buf)))
+        if self.head_started:
+            yield from self._refuse(self.gateway.policy.request_head_timed_out(self.context.client, bytes(self.buf)))
         else:
             yield commands.CloseConnection(self.conn)
 
-    def _body_overdue(self) -> Commands:
+    def _request_body_timed_out(self) -> Commands:
         """End an exchange whose request body has stalled: it holds a place at the backend as well."""
         if self.state == self.read_body:
             yield commands.CloseConnection(self.conn)
             stalled = RequestProtocolError(self.stream_id, "request body stalled", ErrorCode.CLIENT_DISCONNECTED)
             yield ReceiveHttp(stalled)
 
-    def _refuse(self, answer: http.Response) -> Commands:
+    def _refuse(self, response: http.Response) -> Commands:
         """Answer and close without waiting for any flow: what came could not be read."""
         self.gateway.clear_deadline("head")
         self.state = self.done
-        yield commands.SendData(self.conn, self._assembled(answer))
+        yield commands.SendData(self.conn, self._assemble(response))
         yield commands.CloseConnection(self.conn)
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
@@ -121,13 +129,13 @@ class GatewayHttp1Server(_http1.Http1Server):
             return
         end = _HEAD_END.search(buffered)
         head = buffered[: end.end()] if end else buffered
-        answer = self.gateway.policy.refuse_head(self.context.client, head, complete=end is not None)
-        if answer is not None:
-            yield from self._refuse(answer)
+        response = self.gateway.policy.refuse_head(self.context.client, head, complete=end is not None)
+        if response is not None:
+            yield from self._refuse(response)
         elif end is None:
-            if not self.head_begun:
-                self.head_begun = True
-                self.gateway.set_deadline("head", self.gateway.policy.bounds().request_head_s)
+            if not self.head_started:
+                self.head_started = True
+                self.gateway.set_deadline("head", self.gateway.policy.limits().request_head_timeout_s)
         else:
             yield from self._begin_request(event)
 
@@ -138,16 +146,16 @@ class GatewayHttp1Server(_http1.Http1Server):
             self.buf.maybe_extract_at_most(blank)
 
     def _begin_request(self, event: events.DataReceived) -> Commands:
-        self.head_begun = False
+        self.head_started = False
         self.gateway.clear_deadline("head")
         lines = self.buf.maybe_extract_lines() or []
         request: http.Request | None = None
         try:
             request = http1.read_request_head([bytes(line) for line in lines])
-            quicken(request)
+            use_fast_headers(request)
             expected = http1.expected_http_body_size(request)
         except ValueError as error:
-            yield from self._unreadable(request, b"\n".join(map(bytes, lines)), str(error))
+            yield from self._refuse_unreadable(request, b"\n".join(map(bytes, lines)), str(error))
             return
         self.request = request
         # Recorded now: the header stage removes `Connection` from what the backend gets.
@@ -157,7 +165,7 @@ class GatewayHttp1Server(_http1.Http1Server):
         self.state = self.read_body
         yield from self.state(event)
 
-    def _unreadable(self, request: http.Request | None, head: bytes, problem: str) -> Commands:
+    def _refuse_unreadable(self, request: http.Request | None, head: bytes, problem: str) -> Commands:
         """Answer a head that mitmproxy's parser refuses; shown as a flow when there are fields to show."""
         self.request = request
         yield from self._refuse(self.gateway.policy.refuse_unreadable(self.context.client, request, head))
@@ -176,7 +184,7 @@ class GatewayHttp1Server(_http1.Http1Server):
                 yield command
         if malformed and self.response is None:
             flow = stream.flow if stream else None
-            yield from self._refuse(self.gateway.policy.failure_answer(flow, status_codes.BAD_REQUEST))
+            yield from self._refuse(self.gateway.policy.failure_response(flow, status_codes.BAD_REQUEST))
         elif malformed:
             yield commands.CloseConnection(self.conn)
 
@@ -192,7 +200,7 @@ class GatewayHttp1Server(_http1.Http1Server):
         elif isinstance(event, ResponseHeaders):
             self._announce_close(event.response)
             yield from super().send(event)
-        elif isinstance(event, ResponseData) and self._answers_head:
+        elif isinstance(event, ResponseData) and self._responds_to_head:
             pass  # an addon's own answer may have a body, which the client would take for the next answer
         elif isinstance(event, ResponseProtocolError):
             yield from self._send_failure(event)
@@ -200,12 +208,14 @@ class GatewayHttp1Server(_http1.Http1Server):
             yield from super().send(event)
 
     @property
-    def _answers_head(self) -> bool:
+    def _responds_to_head(self) -> bool:
         """Whether no body may follow the answer's head (RFC 9110 section 9.3.2)."""
         return self.request is not None and self.request.method.upper() == "HEAD"
 
-    def _assembled(self, answer: http.Response) -> bytes:
-        whole: bytes = http1.assemble_response_head(answer) if self._answers_head else http1.assemble_response(answer)
+    def _assemble(self, response: http.Response) -> bytes:
+        whole: bytes = (
+            http1.assemble_response_head(response) if self._responds_to_head else http1.assemble_response(response)
+        )
         return whole
 
     def _announce_close(self, response: http.Response) -> None:
@@ -227,12 +237,12 @@ class GatewayHttp1Server(_http1.Http1Server):
             yield commands.CloseConnection(self.conn)
             return
         stream = self.gateway.streams.get(event.stream_id)
-        answer = self.gateway.policy.failure_answer(stream.flow if stream else None, status)
-        keep = self.request_done and not self.must_close and "connection" not in answer.headers
+        response = self.gateway.policy.failure_response(stream.flow if stream else None, status)
+        keep = self.request_done and not self.must_close and "connection" not in response.headers
         if not keep:
-            answer.headers["Connection"] = "close"
-        yield commands.SendData(self.conn, self._assembled(answer))
-        self.response = answer
+            response.headers["Connection"] = "close"
+        yield commands.SendData(self.conn, self._assemble(response))
+        self.response = response
         if keep:
             yield from self.mark_done(response=True)
         else:
@@ -258,7 +268,7 @@ class GatewayHttp1Server(_http1.Http1Server):
                 self.state = self.done
                 yield commands.CloseConnection(self.conn)
                 return
-            self.gateway.set_deadline("head", self.gateway.policy.bounds().keep_alive_s)
+            self.gateway.set_deadline("head", self.gateway.policy.limits().keep_alive_timeout_s)
             if _http1.should_make_pipe(self.request, self.response):
                 self.gateway.clear_deadline("head")
         elif self.response_done:
@@ -283,7 +293,7 @@ class GatewayHttp1Client(_http1.Http1Client):
             yield commands.Log("Backend sent data that nobody asked for; its connection is closed.", WARNING)
             yield commands.CloseConnection(self.conn)
         elif self.buf and self.stream_id is not None:
-            yield from self._unusable("connection closed within the head of the answer")
+            yield from self._fail("connection closed within the head of the answer")
         else:
             yield from super().read_headers(event)
 
@@ -292,7 +302,7 @@ class GatewayHttp1Client(_http1.Http1Client):
         while _INTERIM.match(bytes(self.buf)) and (lines := self.buf.maybe_extract_lines()):
             self.interim_responses += 1
             if self.interim_responses > MAX_INTERIM_RESPONSES:
-                yield from self._unusable("too many interim responses")
+                yield from self._fail("too many interim responses")
                 return
             interim = http1.read_response_head([bytes(line) for line in lines])
             if interim.status_code != status_codes.CONTINUE:
@@ -300,15 +310,15 @@ class GatewayHttp1Client(_http1.Http1Client):
         lines = self.buf.maybe_extract_lines()
         if not lines:
             if len(self.buf) > MAX_RESPONSE_HEAD_BYTES:
-                yield from self._unusable(f"response head larger than {MAX_RESPONSE_HEAD_BYTES} bytes")
+                yield from self._fail(f"response head larger than {MAX_RESPONSE_HEAD_BYTES} bytes")
             return
         assert self.request is not None
         try:
             response = http1.read_response_head([bytes(line) for line in lines])
-            quicken(response)
+            use_fast_headers(response)
             expected = http1.expected_http_body_size(self.request, response)
         except ValueError:  # whose text would put the answer's fields into the log
-            yield from self._unusable("the head of the answer cannot be parsed")
+            yield from self._fail("the head of the answer cannot be parsed")
             return
         self.response = response
         self.interim_responses = 0
@@ -318,7 +328,7 @@ class GatewayHttp1Client(_http1.Http1Client):
         self.state = self.read_body
         yield from self.state(event)
 
-    def _unusable(self, problem: str) -> Commands:
+    def _fail(self, problem: str) -> Commands:
         assert self.stream_id is not None
         yield commands.CloseConnection(self.conn)
         yield ReceiveHttp(ResponseProtocolError(self.stream_id, problem, ErrorCode.GENERIC_SERVER_ERROR))

@@ -24,16 +24,16 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook, HttpResponseHeadersHook
 
-from livegate.mitm.layers.events import AnswerOverdue, FlushDue, HttpConnection, InformationalResponse
+from livegate.mitm.layers.events import FlushTimeout, HttpConnection, InformationalResponse, ResponseTimeout
 from livegate.mitm.layers.teardown import ignore
 from livegate.mitm.layers.upstream import GetUpstream
 from livegate.mitm.layers.websocket import GatewayWebsocketLayer
 from livegate.mitm.proxyserver import Abandoned
-from livegate.proxy.policy import Failure, FailureKind, Plan
+from livegate.proxy.policy import Failure, FailureKind, ForwardPlan
 
 FLUSH_AFTER_S = 0.1
 """How long a body of unknown length is gathered, so that addons may change it, before it is passed on as it comes."""
-CLOSED_BEFORE_ANSWER = "server closed connection"
+CLOSED_BEFORE_RESPONSE = "server closed connection"
 """mitmproxy's words for a backend connection that ended without a single byte of an answer."""
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110 section 9.2.2, without TRACE, which the gateway refuses."""
@@ -60,29 +60,29 @@ class GatewayStream(http_layers.HttpStream):
     def __init__(self, context: Context, stream_id: int, gateway: HttpConnection) -> None:
         super().__init__(context, stream_id)
         self.gateway = gateway
-        self.plan: Plan | None = None
+        self.plan: ForwardPlan | None = None
         self.on_used_connection = False
         self.retried = False
         self.request_bytes = 0
 
     def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, AnswerOverdue):
-            yield from self._answer_overdue()
+        if isinstance(event, ResponseTimeout):
+            yield from self._response_timed_out()
         elif isinstance(event, Abandoned):
-            if self.awaits_answer:
-                yield from self._give_up("nobody waits for the answer any longer")
-        elif isinstance(event, FlushDue):
+            if self.awaits_response:
+                yield from self._abort_backend("nobody waits for the answer any longer")
+        elif isinstance(event, FlushTimeout):
             if self.server_state == self.state_consume_response_body:
-                yield from self._stream_what_came()
+                yield from self._start_streaming()
         elif isinstance(event, InformationalResponse):
             if self.server_state == self.state_wait_for_response_headers:
                 yield http_layers.SendHttp(event, self.context.client)
         else:
             yield from super()._handle_event(event)
         if self.stream_id not in self.gateway.streams:
-            self._let_go()
+            self._break_cycles()
 
-    def _let_go(self) -> None:
+    def _break_cycles(self) -> None:
         """The exchange is over: leave nothing that only the collector of cycles could free, which holds up all."""
         self._handle_event = self.client_state = self.server_state = ignore  # type: ignore[method-assign]
         self.context.layers.clear()
@@ -99,7 +99,7 @@ class GatewayStream(http_layers.HttpStream):
             return
         self.server_state = self.state_wait_for_response_headers
         if self.flow.response is not None and not event.end_stream:
-            yield from self._answer_early()
+            yield from self._respond_early()
             return
         if self.flow.request.headers.get("expect", "").lower() == "100-continue":
             yield from self._continue()
@@ -121,7 +121,7 @@ class GatewayStream(http_layers.HttpStream):
         yield http_layers.SendHttp(ResponseHeaders(self.stream_id, response), self.context.client)
         self.flow.request.headers.pop("expect")
 
-    def _answer_early(self) -> Commands:
+    def _respond_early(self) -> Commands:
         """Answer before the body has come (RFC 9110 section 9.3); what still comes is dropped, never gathered."""
         assert self.flow.response is not None
         self.flow.response.timestamp_start = time.time()
@@ -141,7 +141,7 @@ class GatewayStream(http_layers.HttpStream):
     def state_consume_request_body(self, event: events.Event) -> Commands:
         yield from super().state_consume_request_body(event)
         if isinstance(event, RequestEndOfMessage):
-            self._await_answer()
+            self._start_response_timeout()
 
     def start_request_stream(self) -> Commands:
         if not (yield from self.make_server_connection()):
@@ -154,12 +154,12 @@ class GatewayStream(http_layers.HttpStream):
     def state_stream_request_body(self, event: RequestData | RequestEndOfMessage) -> Commands:
         if isinstance(event, RequestData):
             self.request_bytes += len(event.data)
-            if self.plan is not None and self.request_bytes > self.plan.max_body:
+            if self.plan is not None and self.request_bytes > self.plan.max_body_bytes:
                 yield from self._body_too_large()
                 return
         yield from super().state_stream_request_body(event)
         if isinstance(event, RequestEndOfMessage):
-            self._await_answer()
+            self._start_response_timeout()
 
     def _body_too_large(self) -> Commands:
         problem = "request body larger than allowed"
@@ -170,24 +170,24 @@ class GatewayStream(http_layers.HttpStream):
             ResponseProtocolError(self.stream_id, problem, ErrorCode.REQUEST_TOO_LARGE)
         )
 
-    def _await_answer(self) -> None:
+    def _start_response_timeout(self) -> None:
         """The request is on its way, whole: from now on the backend's time counts."""
-        if self.awaits_answer and self.plan:
-            self.gateway.set_deadline(("answer", self.stream_id), self.plan.answer_s)
+        if self.awaits_response and self.plan:
+            self.gateway.set_deadline(("answer", self.stream_id), self.plan.response_timeout_s)
 
     @property
-    def awaits_answer(self) -> bool:
+    def awaits_response(self) -> bool:
         """Whether the backend has the whole request, and has not begun to answer."""
         waiting = self.server_state == self.state_wait_for_response_headers
         return waiting and self.client_state == self.state_done and self.plan is not None and self.flow.response is None
 
-    def _answer_overdue(self) -> Commands:
+    def _response_timed_out(self) -> Commands:
         if self.server_state != self.state_wait_for_response_headers:
             return
-        self.gateway.policy.answer_overdue(self.flow, "answer")
-        yield from self._give_up("backend did not answer in time")
+        self.gateway.policy.response_timed_out(self.flow, "answer")
+        yield from self._abort_backend("backend did not answer in time")
 
-    def _give_up(self, why: str) -> Commands:
+    def _abort_backend(self, why: str) -> Commands:
         yield commands.CloseConnection(self.context.server)
         yield from self._fail(why, ErrorCode.GENERIC_SERVER_ERROR)
 
@@ -201,7 +201,7 @@ class GatewayStream(http_layers.HttpStream):
             yield from self._fail("nobody has routed this request", ErrorCode.CONNECT_FAILED)
             return False
         deadline = ("connect", self.stream_id)
-        self.gateway.set_deadline(deadline, self.plan.connect_s)
+        self.gateway.set_deadline(deadline, self.plan.connect_timeout_s)
         connection, error = yield GetUpstream.to(self.plan.upstream, self.stream_id)
         self.gateway.clear_deadline(deadline)
         if error:
@@ -215,7 +215,7 @@ class GatewayStream(http_layers.HttpStream):
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
         self.gateway.clear_deadline(("answer", self.stream_id))
         if event.response.status_code == status_codes.SWITCHING:
-            problem = self.gateway.policy.switching_problem(self.flow, event.response)
+            problem = self.gateway.policy.upgrade_response_problem(self.flow, event.response)
             if problem:
                 yield commands.CloseConnection(self.context.server)
                 yield from self._fail(problem, ErrorCode.GENERIC_SERVER_ERROR)
@@ -228,12 +228,12 @@ class GatewayStream(http_layers.HttpStream):
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """Begin to stream a response that has outgrown the buffer; everything else is decided in `requestheaders`."""
-        too_long = not request and self.plan and len(self.response_body_buf) > self.plan.stream_above
+        too_long = not request and self.plan and len(self.response_body_buf) > self.plan.stream_above_bytes
         if too_long and self.server_state == self.state_consume_response_body:
-            yield from self._stream_what_came()
+            yield from self._start_streaming()
         return False
 
-    def _stream_what_came(self) -> Commands:
+    def _start_streaming(self) -> Commands:
         assert self.flow.response is not None
         self.flow.response.stream = self.gateway.policy.stream_response(self.flow)
         gathered = bytes(self.response_body_buf)
@@ -251,21 +251,21 @@ class GatewayStream(http_layers.HttpStream):
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
         self.gateway.clear_deadline(("answer", self.stream_id))
         self.gateway.clear_deadline(("flush", self.stream_id))
-        if self._may_retry(event):
-            yield from self._send_again()
+        if self._can_retry(event):
+            yield from self._retry()
             return
         still_open = self.server_state not in (self.state_done, self.state_errored)
         if still_open and self.client_state != self.state_errored:
-            self.gateway.policy.failing(
+            self.gateway.policy.request_failing(
                 self.flow, Failure(_FAILURE_KINDS.get(event.code, FailureKind.BACKEND_FAILED), event.message)
             )
         yield from super().handle_protocol_error(event)
 
-    def _may_retry(self, event: RequestProtocolError | ResponseProtocolError) -> bool:
+    def _can_retry(self, event: RequestProtocolError | ResponseProtocolError) -> bool:
         """A keep-alive connection that was closed meanwhile says nothing about the request (RFC 9112 section 9.3.1)."""
         return (
             isinstance(event, ResponseProtocolError)
-            and event.message == CLOSED_BEFORE_ANSWER
+            and event.message == CLOSED_BEFORE_RESPONSE
             and self.on_used_connection
             and not self.retried
             and self.server_state == self.state_wait_for_response_headers
@@ -275,7 +275,7 @@ class GatewayStream(http_layers.HttpStream):
             and self.request_bytes == 0
         )
 
-    def _send_again(self) -> Commands:
+    def _retry(self) -> Commands:
         self.retried = True
         self.gateway.policy.retrying(self.flow)
         if not (yield from self.make_server_connection()):
@@ -283,7 +283,7 @@ class GatewayStream(http_layers.HttpStream):
         head = RequestHeaders(self.stream_id, self.flow.request, end_stream=True)
         yield http_layers.SendHttp(head, self.context.server)
         yield http_layers.SendHttp(RequestEndOfMessage(self.stream_id), self.context.server)
-        self._await_answer()
+        self._start_response_timeout()
 
     def flow_done(self) -> Commands:
         assert self.flow.response is not None

@@ -16,10 +16,10 @@ def ignore(event: events.Event) -> layer.CommandGenerator[None]:
     yield from ()
 
 
-def free(top: layer.Layer) -> None:
+def break_cycles(top: layer.Layer) -> None:
     """Empty a layer that has ended, and those that it has made, and cancel its timers. Later events are ignored.
 
-    A layer of ours keeps the attributes that it names in `NEEDED_AFTER_END`.
+    A layer of ours keeps the attributes that it names in `KEPT_AFTER_CLOSE`.
     """
     pending = [top]
     while pending:
@@ -34,7 +34,7 @@ def free(top: layer.Layer) -> None:
             timer.cancel()  # it would find the layer empty
         for values in [value for value in own.values() if isinstance(value, dict)]:
             pending += [value for value in values.values() if isinstance(value, layer.Layer)]
-        for name in own.keys() - getattr(each, "NEEDED_AFTER_END", frozenset()):
+        for name in own.keys() - getattr(each, "KEPT_AFTER_CLOSE", frozenset()):
             del own[name]
         own["_paused"], own["_handle_event"] = None, ignore
 

@@ -13,20 +13,20 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.websocket import WebSocketMessageInjected
 
-from livegate.mitm.layers.detach import RawLeg, is_ready
-from livegate.mitm.layers.events import HttpConnection, SocketOutput
+from livegate.mitm.layers.detach import AsyncioTransport, can_detach
+from livegate.mitm.layers.events import HttpConnection, RelayOutput
 from livegate.mitm.layers.handler import GatewayConnectionHandler
 from livegate.mitm.proxyserver import handler_of
 from livegate.websocket.peer import Peer
-from livegate.websocket.relay import Session
+from livegate.websocket.relay import WebSocketRelay
 
-HAND_OVER_EVERY_S = 0.02
+DETACH_RETRY_S = 0.02
 """How often a hand-over is tried while mitmproxy's readers are busy."""
 
 type Commands = layer.CommandGenerator[None]
 
 
-class LayerLeg:
+class LayerTransport:
     """One connection of the socket, by way of mitmproxy's layers."""
 
     peer: Peer
@@ -34,29 +34,29 @@ class LayerLeg:
     def __init__(self, owner: "GatewayWebsocketLayer", connection: Connection) -> None:
         self.connection = connection
         self._owner = owner
-        self._ended = False
-        self._finished = False
+        self._at_eof = False
+        self._eof_sent = False
 
     @property
-    def is_ending(self) -> bool:
+    def is_closing(self) -> bool:
         """Whether either way of the connection is over or about to be."""
-        return self._ended or self._finished
+        return self._at_eof or self._eof_sent
 
-    def _over(self) -> None:
+    def _close(self) -> None:
         """Both ways are over, and mitmproxy has reported that already: it reports an end once only."""
         self._owner.emit(commands.CloseConnection(self.connection))
-        asyncio.get_running_loop().call_soon(self.peer.lost)
+        asyncio.get_running_loop().call_soon(self.peer.connection_lost)
 
     def write(self, data: bytes) -> None:
-        if not self._finished:
+        if not self._eof_sent:
             self._owner.emit(commands.SendData(self.connection, data))
 
     def write_eof(self) -> None:
-        if self._finished:
+        if self._eof_sent:
             return
-        self._finished = True
-        if self._ended:
-            self._over()
+        self._eof_sent = True
+        if self._at_eof:
+            self._close()
         else:
             # Not closed yet: what the peer still sends would reset the connection, and it would lose what it was sent.
             self._owner.emit(HalfClose(self.connection))
@@ -65,9 +65,9 @@ class LayerLeg:
         transport = self._owner.handler.transport_of(self.connection)
         if transport is not None:
             transport.abort()
-        if self._ended and not self._finished:
-            self._over()
-        self._finished = True
+        if self._at_eof and not self._eof_sent:
+            self._close()
+        self._eof_sent = True
 
     def pause_reading(self) -> None:
         transport = self._owner.handler.transport_of(self.connection)
@@ -79,13 +79,13 @@ class LayerLeg:
         if transport is not None and not transport.is_closing():
             transport.resume_reading()
 
-    def end(self) -> None:
+    def eof_received(self) -> None:
         """The connection has ended, as mitmproxy reports it."""
-        self._ended = True
-        self.peer.end_of_stream()
-        if self._finished:
+        self._at_eof = True
+        self.peer.eof_received()
+        if self._eof_sent:
             self._owner.emit(commands.CloseConnection(self.connection))
-            self.peer.lost()
+            self.peer.connection_lost()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class HalfClose:
 class GatewayWebsocketLayer(layer.Layer):
     """Stands in for mitmproxy's WebsocketLayer."""
 
-    NEEDED_AFTER_END = frozenset({"handler", "_stream_id", "_output", "_in_event"})
+    KEPT_AFTER_CLOSE = frozenset({"handler", "_stream_id", "_output", "_in_event"})
     """A message that is held back holds back the end of its socket too, and both legs are told of that then."""
 
     def __init__(self, context: Context, flow: http.HTTPFlow, gateway: HttpConnection, stream_id: int) -> None:
@@ -108,8 +108,8 @@ class GatewayWebsocketLayer(layer.Layer):
         self._stream_id = stream_id
         self._output: list[commands.Command | HalfClose] = []
         self._in_event = False
-        self._handed_over = False
-        self._next_try: asyncio.Handle | None = None
+        self._detached = False
+        self._retry: asyncio.Handle | None = None
         """Of handing over; ends with either connection."""
 
     def _handle_event(self, event: events.Event) -> Commands:
@@ -117,14 +117,14 @@ class GatewayWebsocketLayer(layer.Layer):
         try:
             match event:
                 case events.DataReceived():
-                    self._leg(event.connection).peer.receive(bytes(event.data))
-                case events.ConnectionClosed() if self._handed_over:
+                    self._transport_for(event.connection).peer.data_received(bytes(event.data))
+                case events.ConnectionClosed() if self._detached:
                     yield commands.CloseConnection(event.connection)  # its task is all that is left of it
                 case events.ConnectionClosed():
-                    self._stop_trying()
-                    self._leg(event.connection).end()
+                    self._cancel_retry()
+                    self._transport_for(event.connection).eof_received()
                 case WebSocketMessageInjected():
-                    self.socket.inject(event.message)
+                    self.relay.inject(event.message)
                 case events.Start():
                     self._start()
                 case _:
@@ -142,42 +142,42 @@ class GatewayWebsocketLayer(layer.Layer):
         """Let a command go out with the event that is being handled, or with one of its own."""
         self._output.append(command)
         if not self._in_event and len(self._output) == 1:
-            self.handler.handle(SocketOutput(self._stream_id))
+            self.handler.handle(RelayOutput(self._stream_id))
 
-    def _leg(self, connection: Connection) -> LayerLeg:
-        return self.client if connection is self.client.connection else self.server
+    def _transport_for(self, connection: Connection) -> LayerTransport:
+        return self.client if connection is self.client.connection else self.backend
 
     def _start(self) -> None:
         handler = handler_of(self.context.client)
         assert isinstance(handler, GatewayConnectionHandler)
         self.handler = handler
-        self.client = LayerLeg(self, self.context.client)
-        self.server = LayerLeg(self, self.context.server)
-        self.socket: Session = self._gateway.policy.open_socket(self.flow, self.client, self.server)
-        self.client.peer, self.server.peer = self.socket.client, self.socket.server
-        handler.never_time_out()
-        self.socket.start()
+        self.client = LayerTransport(self, self.context.client)
+        self.backend = LayerTransport(self, self.context.server)
+        self.relay: WebSocketRelay = self._gateway.policy.open_relay(self.flow, self.client, self.backend)
+        self.client.peer, self.backend.peer = self.relay.client, self.relay.backend
+        handler.disable_timeout()
+        self.relay.start()
         plain = not self.context.client.tls and not self.context.server.tls
         if plain and ctx.options.gateway_hand_over:
-            self._next_try = asyncio.get_running_loop().call_soon(self._hand_over)
+            self._retry = asyncio.get_running_loop().call_soon(self._detach)
 
-    def _stop_trying(self) -> None:
-        if self._next_try is not None:
-            self._next_try.cancel()
-            self._next_try = None
+    def _cancel_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
-    def _hand_over(self) -> None:
+    def _detach(self) -> None:
         """Let the session have the transports themselves, if nothing is on its way to or from mitmproxy's layers."""
-        self._next_try = None
-        legs = (self.client, self.server)
-        if any(leg.is_ending for leg in legs):
+        self._retry = None
+        transports = (self.client, self.backend)
+        if any(leg.is_closing for leg in transports):
             return
-        if self._output or not all(is_ready(self.handler, leg.connection) for leg in legs):
-            if all(self.handler.transport_of(leg.connection) is not None for leg in legs):
-                self._next_try = asyncio.get_running_loop().call_later(HAND_OVER_EVERY_S, self._hand_over)
+        if self._output or not all(can_detach(self.handler, leg.connection) for leg in transports):
+            if all(self.handler.transport_of(leg.connection) is not None for leg in transports):
+                self._retry = asyncio.get_running_loop().call_later(DETACH_RETRY_S, self._detach)
             return
-        self._handed_over = True
-        for leg in legs:
+        self._detached = True
+        for leg in transports:
             transport = self.handler.transport_of(leg.connection)
             assert transport is not None
-            leg.peer.leg = RawLeg(transport, leg.peer)
+            leg.peer.transport = AsyncioTransport(transport, leg.peer)

@@ -38,8 +38,8 @@ from livegate.pipeline.exchange.record import (
 )
 from livegate.pipeline.router import service_for
 from livegate.settings import CurrentSettings, Settings
-from livegate.websocket.registry import Sockets
-from livegate.websocket.relay import Session
+from livegate.websocket.registry import SocketRegistry
+from livegate.websocket.relay import WebSocketRelay
 
 MAX_EVENT_LABELS = 500
 """Combinations of route, view and event; each is about twenty lines for Prometheus to read."""
@@ -56,7 +56,7 @@ _INCIDENTS = ("crash", "refused")
 class Metrics:
     """A mitmproxy addon; everything but `text` is for the event loop only."""
 
-    def __init__(self, current: CurrentSettings, sockets: Sockets, tracker: Tracker) -> None:
+    def __init__(self, current: CurrentSettings, sockets: SocketRegistry, tracker: Tracker) -> None:
         instruments = Instruments()
         self.registry = instruments.registry
         self.lag = instruments.own.lag
@@ -263,11 +263,11 @@ class Metrics:
     def refresh(self) -> None:
         """Bring up to date what is counted elsewhere; takes a few µs for each open socket."""
         delta: TrafficDelta = Counter()
-        for session, _ in self._sockets.open_now():
+        for session, _ in self._sockets.open_sockets():
             exchange = exchange_of(session.flow)
             if exchange is not None:
                 _add_delta(delta, route_of(exchange), exchange, _of_session(session))
-        for flow in list(self._open_sockets.values()) if mitm.SHAPE_PROBLEMS else ():
+        for flow in list(self._open_sockets.values()) if mitm.INCOMPATIBILITIES else ():
             exchange = exchange_of(flow)
             if exchange is not None and flow.websocket is not None:
                 _add_delta(delta, route_of(exchange), exchange, _of_messages(exchange, flow.websocket))
@@ -322,8 +322,8 @@ def _add_delta(delta: TrafficDelta, route: str, exchange: Exchange, now: Traffic
             delta[route, direction, "bytes"] += new.bytes - old.bytes
 
 
-def _of_session(session: Session) -> TrafficCounters:
-    up, down = session.client, session.server
+def _of_session(session: WebSocketRelay) -> TrafficCounters:
+    up, down = session.client, session.backend
     return TrafficCounters(
         DirectionCounters(up.messages, up.pings + up.pongs, up.bytes),
         DirectionCounters(down.messages, down.pings + down.pongs, down.bytes),

@@ -10,7 +10,7 @@ from mitmproxy import ctx, http
 from mitmproxy.net.http import status_codes
 
 from livegate.inspect.recorder import ObservedExchange, ObservedFrame, Recorder, socket_of
-from livegate.mitm.hook_table import Idling, table_of
+from livegate.mitm.hook_table import SkippableAddon, table_of
 from livegate.observe.metrics.addon import route_of
 from livegate.observe.metrics.labels import METHODS
 from livegate.observe.tracing.exporter import SpanExport
@@ -44,14 +44,14 @@ class FlowTrace:
         """Whether that session began with it."""
 
 
-class TraceContext(Idling):
+class TraceContext(SkippableAddon):
     """Gives each request that goes to a backend its place in a trace; stands before Headers, which passes it on."""
 
     def __init__(self) -> None:
         self.sampler: Sampler | None = None
 
     @property
-    def idle(self) -> bool:
+    def skip(self) -> bool:
         return self.sampler is None
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -80,7 +80,7 @@ class TraceContext(Idling):
         return traced
 
 
-class Tracing(Idling):
+class Tracing(SkippableAddon):
     """Tells the collector of what has ended; stands after the inspector, which finds out what it was."""
 
     def __init__(self, current: CurrentSettings, recorder: Recorder, redactor: Redactor) -> None:
@@ -95,7 +95,7 @@ class Tracing(Idling):
         current.on_change(self._apply)
 
     @property
-    def idle(self) -> bool:
+    def skip(self) -> bool:
         return self._spans is None
 
     @property
@@ -131,7 +131,7 @@ class Tracing(Idling):
         self._recorder.on_frame.append(self._on_frame)
         self._recorder.on_exchange.append(self._on_exchange)
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep(self._spans), name="livegate tracing")
-        table_of(ctx.master.addons).forget()
+        table_of(ctx.master.addons).invalidate()
 
     def _reconfigure(self, spans: Spans, export: SpanExport, settings: TracingSettings) -> None:
         """What is under way goes on, to another collector if need be; another sample is for what begins from now on."""
@@ -151,7 +151,7 @@ class Tracing(Idling):
         self._recorder.on_frame.remove(self._on_frame)
         self._recorder.on_exchange.remove(self._on_exchange)
         self._spans = self._export = self._sweeping = self.context.sampler = None
-        table_of(ctx.master.addons).forget()
+        table_of(ctx.master.addons).invalidate()
         return export
 
     def _stop_in_background(self, export: SpanExport | None) -> None:

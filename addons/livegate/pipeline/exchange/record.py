@@ -130,7 +130,7 @@ class Exchange(Struct, weakref=True, kw_only=True):
     """Cause of the failure, for the log only: it may name addresses."""
     request_copy: BoundedCopy | None = None
     response_copy: BoundedCopy | None = None
-    socket_place: tuple[str, str] | None = None
+    socket_slot: tuple[str, str] | None = None
     """Slot reserved for this upgrade (see `websocket.registry`)."""
     deflate: Parameters | None = None
     """permessage-deflate parameters that client and backend negotiated."""

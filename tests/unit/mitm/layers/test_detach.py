@@ -10,34 +10,37 @@ from typing import Any, cast
 
 import pytest
 
-from livegate.mitm.layers.detach import RawLeg, is_ready
+from livegate.mitm.layers.detach import AsyncioTransport, can_detach
 
 
 @dataclass
 class PeerStub:
-    """What a leg told its end of the socket."""
+    """Records what a transport reports to its peer."""
 
     received: bytes = b""
-    told: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
 
-    def receive(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:
         self.received += data
 
-    def end_of_stream(self) -> None:
-        self.told.append("end")
+    def eof_received(self) -> None:
+        self.events.append("end")
 
-    def lost(self) -> None:
-        self.told.append("lost")
+    def connection_lost(self) -> None:
+        self.events.append("lost")
 
-    def block_writing(self, *, blocked: bool) -> None:
-        self.told.append("blocked" if blocked else "free")
+    def pause_writing(self) -> None:
+        self.events.append("paused")
+
+    def resume_writing(self) -> None:
+        self.events.append("resumed")
 
 
 @dataclass
 class Pair:
-    """A leg and the other end of its connection."""
+    """A transport and the other end of its connection."""
 
-    leg: RawLeg
+    ours: AsyncioTransport
     peer: PeerStub
     reader: asyncio.StreamReader
     transport: asyncio.Transport
@@ -54,7 +57,7 @@ async def pair() -> AsyncIterator[Pair]:
     reader, writer = await asyncio.open_connection(sock=ours)
     peer = PeerStub()
     transport = cast("asyncio.Transport", writer.transport)
-    yield Pair(RawLeg(transport, cast("Any", peer)), peer, reader, transport, other)
+    yield Pair(AsyncioTransport(transport, cast("Any", peer)), peer, reader, transport, other)
     transport.abort()
     other.close()
     await asyncio.sleep(0)
@@ -67,7 +70,7 @@ async def eventually(condition: Any) -> None:
 
 
 async def test_bytes_go_both_ways(pair: Pair) -> None:
-    pair.leg.write(b"to it")
+    pair.ours.write(b"to it")
     assert await pair.read(100) == b"to it"
     pair.other.send(b"from it")
     await eventually(lambda: pair.peer.received == b"from it")
@@ -76,52 +79,52 @@ async def test_bytes_go_both_ways(pair: Pair) -> None:
 async def test_what_the_socket_does_not_take_is_sent_later_and_in_order(pair: Pair) -> None:
     data = [bytes([number]) * 300_000 for number in range(10)]
     for piece in data:
-        pair.leg.write(piece)
-    assert "blocked" in pair.peer.told
+        pair.ours.write(piece)
+    assert "paused" in pair.peer.events
     received = b""
     while len(received) < 3_000_000:
         received += await pair.read(1 << 20)
     assert received == b"".join(data)
-    await eventually(lambda: "free" in pair.peer.told)
+    await eventually(lambda: "resumed" in pair.peer.events)
 
 
 async def test_a_half_close_lets_the_other_end_finish(pair: Pair) -> None:
-    pair.leg.write(b"last words")
-    pair.leg.write_eof()
-    pair.leg.write_eof()
+    pair.ours.write(b"last words")
+    pair.ours.write_eof()
+    pair.ours.write_eof()
     assert await pair.read(100) == b"last words"
     assert await pair.read(100) == b""
     pair.other.send(b"still here")
     await eventually(lambda: pair.peer.received == b"still here")
     pair.other.close()
-    await eventually(lambda: pair.peer.told == ["end", "lost"])
+    await eventually(lambda: pair.peer.events == ["end", "lost"])
     assert pair.reader.at_eof()
 
 
 async def test_an_end_of_the_stream_leaves_time_for_what_is_to_be_sent(pair: Pair) -> None:
     pair.other.shutdown(socket.SHUT_WR)
-    await eventually(lambda: pair.peer.told == ["end"])
-    pair.leg.write(b"last words")
-    pair.leg.write_eof()
+    await eventually(lambda: pair.peer.events == ["end"])
+    pair.ours.write(b"last words")
+    pair.ours.write_eof()
     assert await pair.read(100) == b"last words"
-    await eventually(lambda: pair.peer.told == ["end", "lost"])
+    await eventually(lambda: pair.peer.events == ["end", "lost"])
 
 
 async def test_an_aborted_leg_says_nothing_more(pair: Pair) -> None:
-    pair.leg.abort()
-    for late in (pair.leg.pause_reading, pair.leg.resume_reading, pair.leg.write_eof):
+    pair.ours.abort()
+    for late in (pair.ours.pause_reading, pair.ours.resume_reading, pair.ours.write_eof):
         late()
-    pair.leg.write(b"too late")
-    await eventually(lambda: pair.peer.told == ["lost"])
+    pair.ours.write(b"too late")
+    await eventually(lambda: pair.peer.events == ["lost"])
     assert pair.reader.at_eof()
 
 
 async def test_reading_can_wait(pair: Pair) -> None:
-    pair.leg.pause_reading()
+    pair.ours.pause_reading()
     pair.other.send(b"held back")
     await asyncio.sleep(0.05)
     assert pair.peer.received == b""
-    pair.leg.resume_reading()
+    pair.ours.resume_reading()
     await eventually(lambda: pair.peer.received == b"held back")
 
 
@@ -131,13 +134,13 @@ async def test_a_reset_that_nobody_has_noticed_yet_is_no_exception(call: str) ->
         reader, writer = await asyncio.open_connection(*server.getsockname())
         other, _ = server.accept()
     peer = PeerStub()
-    leg = RawLeg(cast("asyncio.Transport", writer.transport), cast("Any", peer))
+    ours = AsyncioTransport(cast("asyncio.Transport", writer.transport), cast("Any", peer))
     other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     other.close()  # and the loop has not looked at the socket since
     if call == "write":
-        leg.write(b"to nobody")
-    leg.write_eof()
-    await eventually(lambda: "lost" in peer.told)
+        ours.write(b"to nobody")
+    ours.write_eof()
+    await eventually(lambda: "lost" in peer.events)
     await eventually(lambda: reader.at_eof() or reader.exception() is not None)
 
 
@@ -148,21 +151,21 @@ async def test_only_a_reader_that_waits_with_nothing_in_hand_is_taken_over() -> 
     transports: dict[Any, Any] = {connection: SimpleNamespace(reader=reader, writer=writer)}
     found: Any = writer.transport
     handler: Any = SimpleNamespace(transports=transports, transport_of=lambda _: found)
-    assert not is_ready(handler, cast("Any", connection)), "nobody reads"
+    assert not can_detach(handler, cast("Any", connection)), "nobody reads"
     reading = asyncio.create_task(reader.read(100))
     await asyncio.sleep(0)
-    assert is_ready(handler, cast("Any", connection))
+    assert can_detach(handler, cast("Any", connection))
     other.send(b"x")
-    await eventually(lambda: not is_ready(handler, cast("Any", connection)))
+    await eventually(lambda: not can_detach(handler, cast("Any", connection)))
     assert await reading == b"x"
     reading = asyncio.create_task(reader.read(100))
     await asyncio.sleep(0)
-    assert is_ready(handler, cast("Any", connection))
+    assert can_detach(handler, cast("Any", connection))
     writer.close()
-    assert not is_ready(handler, cast("Any", connection)), "it is being closed"
+    assert not can_detach(handler, cast("Any", connection)), "it is being closed"
     assert await reading == b""
     found = None
-    assert not is_ready(handler, cast("Any", connection))
+    assert not can_detach(handler, cast("Any", connection))
     transports.clear()
-    assert not is_ready(handler, cast("Any", connection))
+    assert not can_detach(handler, cast("Any", connection))
     other.close()

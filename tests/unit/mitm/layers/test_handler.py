@@ -141,7 +141,7 @@ async def test_a_hook_that_is_not_through_when_the_connection_has_ended_is_waite
     async with serving(ask, Slow()) as served:
         served.writer.write(b"x")
         async with asyncio.timeout(10):
-            while not served.handler._pending:
+            while not served.handler._pending_hooks:
                 await asyncio.sleep(0.01)
             served.handler.close_connection(served.handler.client)  # as at a shutdown
             await served.task
@@ -368,7 +368,7 @@ async def test_a_client_that_does_not_read_holds_up_the_reading() -> None:
 
 async def test_a_socket_is_never_timed_out() -> None:
     async with serving(upper) as served:
-        served.handler.never_time_out()
+        served.handler.disable_timeout()
         assert served.handler.timeout_watchdog.timeout > 1e8
 
 
