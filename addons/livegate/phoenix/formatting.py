@@ -3,10 +3,11 @@
 from livegate.redaction.printable import escaped
 
 MAX_NAME = 80
+"""Characters of a foreign name in a text of ours; longer names are cut."""
 
 
 def size_text(size: int) -> str:
-    """Bytes as a person reads them: 34 B, 4.2 KiB."""
+    """Format bytes: 34 B, 4.2 KiB."""
     if size < 1024:
         return f"{size} B"
     if size < 1024 * 1024:
@@ -15,7 +16,7 @@ def size_text(size: int) -> str:
 
 
 def seconds_text(seconds: float | None) -> str:
-    """A duration as a person reads it: 0.42 ms, 3.1 ms, 700 ms, 2.5 s."""
+    """Format a duration: 0.42 ms, 3.1 ms, 700 ms, 2.5 s; `?` for None."""
     if seconds is None:
         return "?"
     ms = seconds * 1000
@@ -27,6 +28,6 @@ def seconds_text(seconds: float | None) -> str:
 
 
 def shortened(text: str) -> str:
-    """A name from outside in a line of ours: printable, and not longer than a name is."""
+    """Return a foreign name for use in a text of ours: escaped, and cut to MAX_NAME characters."""
     cut = text if len(text) <= MAX_NAME else f"{text[:MAX_NAME]}…"
     return escaped(cut)

@@ -1,4 +1,8 @@
-"""What is known of the LiveView sessions that went by: values that the tracker fills in and others read."""
+"""Data model of sessions: plain values that `sessions` and `incidents` fill in, and that other packages read.
+
+Times are seconds of the caller's clock, sizes bytes. Names follow phoenix.js (`Push`, `join_ref`, `ref`) and Phoenix
+(`connect_info`).
+"""
 
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
@@ -11,9 +15,9 @@ from livegate.phoenix.rendered.tree import Tree
 from livegate.phoenix.topics import LIVE_TOPIC
 
 type Outcome = Literal["pending", "ok", "error", "crash", "left", "closed", "noreply", "forgotten"]
-"""Of a push: answered ok or with an error; never answered because the channel crashed, was left, or the socket closed;
-`noreply` for a push of a plain channel whose kind was never seen to be answered (`{:noreply, socket}`); forgotten when
-too many others were pending."""
+"""Outcome of a push. `ok`, `error`: status of its reply. `crash`, `left`, `closed`: event that ended the wait for a
+reply. `noreply`: a push to a plain channel of a kind that never got a reply (`{:noreply, socket}`). `forgotten`: too
+many pushes were pending."""
 type PushKind = Literal[
     "join", "event", "patch", "upload", "chunk", "progress", "leave", "heartbeat", "destroy", "push"
 ]
@@ -21,46 +25,45 @@ type ViewState = Literal["joining", "up", "crashed", "left", "refused", "closed"
 type Transport = Literal["websocket", "longpoll"]
 type Healed = Literal["", "rejoined", "reconnected", "page reloaded", "reachable again"]
 type SessionKind = Literal["tab", "channels"]
-"""A browser tab with LiveViews, or a socket that carries channels only (docs/sessions.md)."""
-
+"""A browser tab with LiveViews, or a socket that carries channels only (docs/topics/sessions.md)."""
 
 MAX_EVENTS_NAMED = 10
-"""Of one incident: events that are kept by name."""
+"""Event names kept per incident; further ones are counted."""
 MAX_EXCHANGES = 200
-"""HTTP requests of a session that are kept."""
+"""HTTP requests kept per session; the oldest are dropped."""
 MAX_ROUND_TRIPS = 64
-"""Round trips of a session that its percentiles are taken from, the last ones."""
+"""Latest round trips kept per session or socket, for percentiles."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """How much is kept; what is older goes first, and is counted."""
+    """Bounds of a `SessionStore`. Beyond them the oldest values are evicted."""
 
     sessions: int = 1000
     pushes: int = 200
-    """Of one session."""
+    """Kept per session."""
     all_pushes: int = 20_000
-    """Of all sessions together."""
+    """Kept for all sessions together."""
     exchanges: int = 20_000
-    """HTTP requests of all sessions together."""
+    """HTTP requests kept for all sessions together."""
     pending: int = 500
-    """Pushes of one socket without an answer."""
+    """Pushes per socket that wait for a reply."""
     views: int = 100
-    """Channels of one session."""
+    """Channels per session."""
     page_loads: int = 1000
-    """Page loads that no session has claimed yet."""
+    """Page loads that are not part of a session yet."""
     tree_bytes: int = 16 * 1024 * 1024
-    """Held by the pages of all sessions."""
+    """Estimated memory of all rendered trees together."""
 
 
 class Push(Struct, gc=False):
-    """One push of the client, and what became of it. Times in seconds of the caller's clock, sizes in bytes."""
+    """One push of the client and its reply (phoenix.js `Push`)."""
 
     kind: PushKind
     name: str
-    """The event's name, for a patch its path, for a join the view."""
+    """Name of an event, path of a patch, view of a join."""
     type: str
-    """What made it: click, form, hook, keydown and so on; else empty."""
+    """Type of an event as LiveView's client sends it (click, form, hook, keydown), `patch`, `upload`, or empty."""
     view: str
     topic: str
     join_ref: str | None
@@ -72,59 +75,60 @@ class Push(Struct, gc=False):
     reply_size: int = 0
     diff_size: int = 0
     paths: int = 0
-    """How many places of the page its diff has touched."""
+    """Places of the page that its diff changed."""
     detail: str = ""
-    """Where it led (a redirect), or why it was refused."""
+    """Target of a redirect, or the reason of an error."""
     reported_late: bool = False
-    """Whether it waited for its answer for longer than the client does, and that has been reported."""
+    """Whether an incident has reported that its reply took longer than the client waits."""
 
     @property
     def round_trip(self) -> float | None:
-        """Seconds until its answer, as seen here."""
+        """Seconds from the push to its reply, as seen by the gateway; None without a reply."""
         return None if self.replied_at is None else self.replied_at - self.sent_at
 
 
 @dataclass(slots=True)
 class View:
-    """One channel: a LiveView, an upload, or any other."""
+    """One channel: of a LiveView, of an upload, or a plain one."""
 
     topic: str
     name: str = ""
-    """Of an upload's channel: the file."""
+    """File name of an upload's channel."""
     module: str | None = None
-    """Such as `DemoWeb.CountLive`, from the signed session that the page carries."""
+    """Module such as `DemoWeb.CountLive`, from the signed session of the page."""
     path: str | None = None
-    """Of the page; a child view has none."""
+    """Path of the page; None for a nested view."""
     version: str | None = None
-    """Of LiveView on the server, where it tells (0.20.15 on)."""
+    """LiveView's version on the server, which sends it from 0.20.15 on."""
     modern_client: bool | None = None
-    """Whether the client is LiveView 1.0 or later: it tells how often it tried to mount."""
+    """Whether the client is LiveView 1.0 or later, which sends `_mount_attempts` with each join."""
     join_ref: str | None = None
+    """Ref of its current join."""
     state: ViewState = "joining"
     joins: int = 0
     rejoins: bool = False
-    """Whether its last join was one after a crash, a refusal or a lost socket."""
+    """Whether its current join follows a crash, a refusal or a lost socket."""
     crashes: int = 0
     join_sent_at: float = 0.0
-    """When its last join was asked for, and `joined_at` when that was answered."""
     joined_at: float = 0.0
+    """Time of the reply to its current join."""
     module_is_signed: bool = False
-    """Whether its own token has told the module."""
+    """Whether the module is that of its own signed session, instead of one looked up in `ModuleIndex`."""
     leaving: bool = False
-    """Whether the client has left it: its page goes with that of the view that it stood in."""
+    """Whether the client has left it. Its page is dropped with that of the view that contained it."""
     tree: Tree | None = None
     tree_problem: str | None = None
-    """Why the page cannot be shown."""
+    """Reason why there is no tree, as a text for people."""
     tree_bytes: int = 0
 
     @property
     def is_live(self) -> bool:
-        """Whether it is a LiveView."""
+        """Whether this is the channel of a LiveView."""
         return self.topic.startswith(LIVE_TOPIC)
 
     @property
     def label(self) -> str:
-        """What a person calls it: the last part of its module, else its path, else its topic."""
+        """Short name for people: the last part of the module, else the file or path, else the topic."""
         if self.module:
             return self.module.rpartition(".")[2]
         return self.name or self.path or self.topic
@@ -132,36 +136,36 @@ class View:
 
 @dataclass(slots=True)
 class Upload:
-    """One file on its way up."""
+    """One file that is being uploaded."""
 
     name: str
     size: int
     sent: int = 0
     chunks: int = 0
     progress: int = 0
-    """Per cent, as the client tells."""
+    """Per cent, as the client reports it."""
     started_at: float = 0.0
     last_chunk_at: float = 0.0
     error: str = ""
 
     @property
     def rate(self) -> float | None:
-        """Bytes per second while it was sent; None before the second chunk."""
+        """Bytes per second between its first and last chunk; None before the second one."""
         elapsed = self.last_chunk_at - self.started_at
         return self.sent / elapsed if self.chunks > 1 and elapsed > 0 else None
 
 
 @dataclass(slots=True)
 class SocketInfo:
-    """One connection of a session."""
+    """One connection of a session: a WebSocket or a long-poll session."""
 
     transport: Transport
     vsn: str
     opened_at: float
     id: str = ""
-    """As whoever carries the frames calls it."""
+    """Identifier that the caller gave it."""
     last_frame_at: float = 0.0
-    """When a frame last went over it, either way."""
+    """Time of the last frame in either direction."""
     closed_at: float | None = None
     close_code: int | None = None
     close_reason: str = ""
@@ -169,9 +173,9 @@ class SocketInfo:
     heartbeats: int = 0
     """Sent by the client."""
     refused_status: int | None = None
-    """Long-poll: the status that the app gave the last request of the client, when that was a refusal such as 403."""
+    """Status in the body of the last long-poll response, if the app refused the request (403 and others)."""
     events: int = 0
-    """Events and patches that were sent over it; the other counts are of this connection as well."""
+    """Events and patches of this connection; so are the next counts."""
     crashes: int = 0
     refused: int = 0
     unanswered: int = 0
@@ -181,30 +185,30 @@ class SocketInfo:
 
 @dataclass(frozen=True, slots=True)
 class ConnectInfo:
-    """What a socket's opening request brought for the app to find the user's session with."""
+    """Part of Phoenix' `connect_info` of a socket: what the app can find the user's session with."""
 
     csrf: bool
-    """Whether `_csrf_token` was among the parameters."""
+    """Whether the URL has a `_csrf_token`."""
     cookie: bool | None
-    """Whether there was any cookie; None when that is not known."""
+    """Whether the request had a cookie; None if unknown."""
     client: str = ""
-    """The generation of LiveView's client, `pages.ClientGeneration`."""
+    """Generation of LiveView's client, a `page_html.ClientGeneration`."""
 
 
 class HttpExchange(Struct, frozen=True, gc=False):
-    """One HTTP request of a session and its answer. Times in seconds, sizes in bytes."""
+    """One HTTP request of a session and its response."""
 
     id: str
-    """As whoever carries it calls it."""
+    """Identifier that the caller gave it."""
     at: float
     method: str
     path: str
     """Without the query."""
     status: int | None
-    """None when no answer came."""
+    """None without a response."""
     seconds: float
     size: int
-    """Of the answer's body."""
+    """Bytes of the response body."""
 
 
 def _exchanges() -> deque[HttpExchange]:
@@ -213,131 +217,132 @@ def _exchanges() -> deque[HttpExchange]:
 
 @dataclass(slots=True)
 class PageLoad:
-    """The HTTP answer that a session began with."""
+    """The page that a session began with, as an HTTP response."""
 
     path: str
     status: int
     at: float
     seconds: float
     number: int = 0
-    """Of the session that it is the beginning of."""
+    """Number of the session that it becomes."""
     host: str = ""
-    """As the browser named it; sessions of different hosts are never one."""
+    """Host that the browser requested. A session never spans hosts."""
     topics: tuple[str, ...] = ()
-    """Of the LiveViews in it, in its order."""
+    """Topics of its LiveViews, in the order of the page."""
     exchanges: deque[HttpExchange] = field(default_factory=_exchanges)
-    """Its own and those that followed from it."""
+    """Its own request and those that it caused."""
     refused_loads_before: int = 0
-    """How often in a row, just before, the same browser loaded the same page and its join was refused."""
+    """Loads of this page by the same browser directly before, each of which ended in a refused join."""
     earlier_sessions: tuple["Session", ...] = ()
-    """Sessions whose incidents this load heals, X."""
+    """Sessions of the same page whose incidents are healed once this load has joined."""
     websocket_failed: bool = False
-    """Whether an upgrade of this page failed, or of the page before, which then went on with long-poll."""
+    """Whether a WebSocket upgrade failed for this page, or for the page before, which fell back to long-poll."""
 
 
 class Incident(Struct):
-    """One moment: what happened, to which view, what it cost the user, whether it healed, and what to do."""
+    """Failure that a user notices: what happened to which view, why, what to do, and when the user could go on."""
 
     slug: str
-    """The kind of incident; stable, see docs/causes.md."""
+    """Stable name of the kind of incident, see docs/reference/causes.md."""
     title: str
     why: str
     todo: str
-    """What stands between backticks is to be typed as it is."""
+    """Advice; code stands between backticks."""
     at: float
     kind: Literal["liveview", "closed", "refused"] = "liveview"
-    """Where it was found: in frames, at the end of a socket, or at a request that was refused."""
+    """Found in frames, at the close of a socket, or at a refused request."""
     number: int = 0
-    """Counts up over the process; 0 until reported."""
+    """Number within the process, from 1; 0 until reported."""
     session: int | None = None
-    """The session's number."""
+    """Number of the session."""
     socket: str = ""
-    """The socket's id, as whoever carries the frames calls it."""
+    """`SocketInfo.id` of the socket."""
     topic: str = ""
     view: str = ""
-    """What a person calls the view or channel; empty when the incident is about none."""
+    """Label of the view or channel; empty if the incident is not about one."""
     module: str | None = None
     path: str | None = None
     parent: str = ""
-    """Of a nested LiveView, the label of the page's own view."""
+    """Label of the page's own view, if the view is nested."""
     events: tuple[str, ...] = ()
-    """Names of the events that were pending and will get no answer."""
+    """Names of pending events that get no reply."""
     more_events: int = 0
-    """How many more there were."""
+    """Events beyond MAX_EVENTS_NAMED."""
     times: int = 1
-    """How often it has happened so far, where a client tries the same again and again."""
+    """Occurrences so far, because a client retries."""
     healed_at: float | None = None
     healed: Healed = ""
     last_at: float = 0.0
-    """Of an outage: when a request last met it."""
+    """Time of the last request that failed because of an outage."""
 
     def with_events(self, names: Sequence[str]) -> "Incident":
-        """Name the events that will get no answer; return the incident itself."""
+        """Set the names of events that get no reply; return the incident itself."""
         self.events, self.more_events = tuple(names[:MAX_EVENTS_NAMED]), len(names[MAX_EVENTS_NAMED:])
         return self
 
     @property
     def cost_s(self) -> float | None:
-        """Seconds until the user could go on; None as long as that has not been seen."""
+        """Seconds until the user could go on; None while it has not healed."""
         return None if self.healed_at is None else max(0.0, self.healed_at - self.at)
 
     @property
     def text(self) -> str:
-        """One line: title, view, lost events, why."""
+        """One line for people: title, view, reason."""
         of = f" · {self.view}" if self.view else ""
         return f"{self.title}{of}: {self.why}"
 
 
 @dataclass(slots=True)
 class Session:
-    """One browser tab, from its page load over all its sockets; or a socket that carries channels only."""
+    """One browser tab with its page load and all its sockets; or a socket that carries channels only."""
 
     number: int
-    """Counts up."""
+    """Number within the process, from 1."""
     id: str
-    """Of the LiveView that was joined first, or the topic of a channel."""
+    """Element id of the LiveView that was joined first, or the topic of a channel."""
     opened_at: float
     last_frame_at: float
     kind: SessionKind = "tab"
     host: str = ""
     csrf: bytes | None = None
-    """The CSRF token that its sockets are opened with, as a keyed hash."""
+    """Keyed hash of the CSRF token in the URLs of its sockets."""
     page_load: PageLoad | None = None
     exchanges: deque[HttpExchange] = field(default_factory=_exchanges)
-    """The last ones that are known to be of this tab."""
+    """The last HTTP requests of this tab."""
     is_stored: bool = True
-    """Whether the tracker still knows it; one that has gone is followed without its page."""
+    """False once evicted from the store. Its frames are still tracked, but without its page."""
     views: dict[str, View] = field(default_factory=dict)
     sockets: list[SocketInfo] = field(default_factory=list)
     connect_info: ConnectInfo | None = None
-    """Of its last socket."""
+    """That of its last socket."""
     pushes: deque[Push] = field(default_factory=deque)
     pushes_dropped: int = 0
     event_count: int = 0
-    """Events and patches of all time."""
+    """Events and patches since the start, evicted ones included."""
     uploads: dict[str, Upload] = field(default_factory=dict)
+    """By the ref of the upload entry."""
     round_trips: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_ROUND_TRIPS))
-    """Round trips of the last events and patches that were answered, in seconds."""
+    """Round trips of the last events and patches with a reply, in seconds."""
     heartbeats: deque[float] = field(default_factory=lambda: deque(maxlen=64))
-    """Round trips of the transport itself, in seconds."""
+    """Round trips of the last heartbeats, in seconds."""
     crashes: int = 0
     rejoins: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     incidents: deque[Incident] = field(default_factory=deque)
-    """The last `incidents.MAX_INCIDENTS`, the oldest first."""
+    """The last `incidents.log.MAX_INCIDENTS`, oldest first."""
     incidents_dropped: int = 0
     unanswered: int = 0
     pushed_diffs: int = 0
-    """Diffs that the server sent unasked."""
+    """Diffs that the server sent without a push of the client."""
     diff_bytes: int = 0
-    """Of all diffs, asked for or not."""
+    """Bytes of all diffs."""
     bytes_in: int = 0
-    """From the client."""
+    """Bytes from the client."""
     bytes_out: int = 0
 
     @property
     def main(self) -> View | None:
-        """The view of the page itself."""
+        """View of the page itself: the first with a path, else the first LiveView."""
         first = None
         for topic, view in self.views.items():
             if topic.startswith(LIVE_TOPIC):
@@ -348,39 +353,39 @@ class Session:
 
     @property
     def is_open(self) -> bool:
-        """Whether any of its connections is open."""
+        """Whether any of its sockets is open."""
         return any(socket.closed_at is None for socket in self.sockets)
 
     @property
     def state(self) -> str:
-        """In one word: refused, crashed, live or closed."""
+        """One of refused, crashed, live, closed."""
         main = self.main
         if main is not None and main.state in ("refused", "crashed"):
             return main.state
-        connected = [socket for socket in self.sockets if socket.closed_at is None]
-        if connected and all(socket.refused_status is not None for socket in connected):
+        open_sockets = [socket for socket in self.sockets if socket.closed_at is None]
+        if open_sockets and all(socket.refused_status is not None for socket in open_sockets):
             return "refused"
-        return "live" if connected else "closed"
+        return "live" if open_sockets else "closed"
 
     @property
     def label(self) -> str:
-        """What a person calls it: its view, or the topic of its first channel."""
+        """Short name for people: that of its main view, else of its first channel."""
         main = self.main
         if main is not None:
             return main.label
         return next((view.label for view in self.views.values()), self.id)
 
     def round_trips_by_event(self) -> dict[tuple[str, str], list[float]]:
-        """Round trips in seconds of all answered events that are kept, by view and event."""
-        found: dict[tuple[str, str], list[float]] = {}
+        """Return the round trips in seconds of all kept events and patches, by view and name."""
+        round_trips: dict[tuple[str, str], list[float]] = {}
         for event in self.pushes:
             if event.kind in ("event", "patch") and event.round_trip is not None:
-                found.setdefault((event.view, event.name), []).append(event.round_trip)
-        return found
+                round_trips.setdefault((event.view, event.name), []).append(event.round_trip)
+        return round_trips
 
 
 def percentile(values: Collection[float], fraction: float) -> float | None:
-    """The nearest-rank percentile; `part` is 0 to 1."""
+    """Return the nearest-rank percentile, None without values; `fraction` is 0 to 1."""
     if not values:
         return None
     ordered = sorted(values)

@@ -1,6 +1,6 @@
-"""Names LiveView modules: learnt from the signed token of a page load, found again by route or by the view's statics.
+"""Index of LiveView modules by route and by the statics of their pages, filled from signed session tokens.
 
-A join after live navigation carries the token of the page that was loaded first, so its module is not on the wire.
+A join after live navigation carries the token of the page that was loaded first, so that its own module is not sent.
 """
 
 import hashlib
@@ -11,20 +11,21 @@ from typing import Any
 from livegate.phoenix.rendered.nodes import COMPONENTS, STATICS, Node, is_comprehension
 
 MAX_REMEMBERED = 2000
-"""Of routes, and of statics."""
+"""Entries per table; the oldest are dropped."""
 MAX_NODES = 2000
+"""Nodes read for the hash of a page's statics; larger pages have none."""
 MIN_STATIC_CHARACTERS = 32
-"""Statics of less text could be anybody's."""
+"""Statics with fewer characters have no hash, because several views may have them."""
 _VARIABLE = re.compile(r"\d+|[0-9a-fA-F-]{16,}|(?=[^/]*\d)[A-Za-z0-9_-]{20,}")
-"""A segment of a path that is an id: a number, a UUID or another long random text."""
-_SEVERAL = ""
-"""In place of a module: two modules have shown the same, so it names neither."""
+"""Path segment that is an id: a number, a UUID or another long random text."""
+_AMBIGUOUS = ""
+"""Instead of a module: two modules have this route or these statics."""
 
 type Route = tuple[str, str]
 
 
 class ModuleIndex:
-    """Knows which module makes the page at a host and route, and which statics are whose."""
+    """Index from host and path, host and route, and statics to the module of a LiveView."""
 
     def __init__(self) -> None:
         self._paths: OrderedDict[Route, str] = OrderedDict()
@@ -32,40 +33,40 @@ class ModuleIndex:
         self._statics: OrderedDict[bytes, str] = OrderedDict()
 
     def remember_module(self, host: str, path: str | None, module: str) -> None:
-        """Remember the module of the page at a path; an app that is deployed anew may change it."""
+        """Add the module of the page at a path. The latest wins, because a new deployment may change it."""
         if path is None:
             return
         _put(self._paths, (host, path), module)
         route = (host, route_of(path))
         known = self._routes.get(route, module)
-        _put(self._routes, route, module if known == module else _SEVERAL)
+        _put(self._routes, route, module if known == module else _AMBIGUOUS)
 
     def remember_statics(self, root: Node, module: str) -> None:
-        """Remember whose statics these are."""
+        """Add the statics of a module's page."""
         key = statics_key(root)
         if key is not None:
             known = self._statics.get(key, module)
-            _put(self._statics, key, module if known == module else _SEVERAL)
+            _put(self._statics, key, module if known == module else _AMBIGUOUS)
 
     def module_for_path(self, host: str, path: str | None) -> str | None:
-        """The module at a path of this host, or at another path of the same route; None when no page load told."""
+        """Return the module at a path of this host, or at another path of the same route; None if unknown."""
         if path is None:
             return None
         return self._paths.get((host, path)) or self._routes.get((host, route_of(path))) or None
 
     def module_for_statics(self, root: Node) -> str | None:
-        """The module whose view was seen with exactly these statics; None when none was, or more than one."""
+        """Return the only module with exactly these statics; None if there is none, or more than one."""
         key = statics_key(root)
         return (self._statics.get(key) or None) if key is not None else None
 
 
 def route_of(path: str) -> str:
-    """A path with `:id` in place of what is different at each page of a route."""
+    """Return a path with `:id` in place of segments that are ids."""
     return "/".join(":id" if _VARIABLE.fullmatch(segment) else segment for segment in path.split("/"))
 
 
 def statics_key(root: Node) -> bytes | None:
-    """A hash of a view's statics, entries of lists left out; None for too little text, or too many nodes to look at."""
+    """Return a hash of a page's statics, entries of comprehensions left out; None beyond the bounds above."""
     digest, characters, nodes = hashlib.blake2b(digest_size=16), 0, [root]
     for _ in range(MAX_NODES):
         if not nodes:

@@ -1,4 +1,4 @@
-"""The page as the browser shows it: all root views in their order, nested and sticky ones in their elements."""
+"""The page as the browser shows it: all root views in order, with nested and sticky views in their elements."""
 
 import html as html_text
 
@@ -11,26 +11,26 @@ from livegate.phoenix.rendered.tree import Tree, TreeError
 from livegate.phoenix.topics import LIVE_TOPIC
 
 MAX_NESTED = 20
-"""So many views within each other are shown."""
+"""Levels of nested views in the HTML; deeper views are left out."""
 
 
 class Page(Struct, frozen=True, gc=False):
-    """Trees are never changed, so that the pages of two moments share all but what came in between."""
+    """Snapshot of all views of a session. Two snapshots share all parts of their trees that did not change."""
 
     roots: tuple[str, ...]
-    """Topics of the views that stand in no other view's element, in the order of the page."""
+    """Topics of the views that are not nested in another one, in the order of the page."""
     trees: dict[str, Tree]
-    """The page of each view, by its topic."""
+    """Tree of each view by topic."""
 
     @property
     def title(self) -> str | None:
-        """The title that the first root view has set."""
+        """Title that the first root view has set."""
         return self.trees[self.roots[0]].title
 
     def html(self) -> str:
-        """The HTML within the root view's element; with several roots, each with an element of its id.
+        """Return the content of the root view's element; of several root views, each in an element with its id.
 
-        O(what is shown): a view stands in one place only. Raises TreeError for what cannot be shown.
+        O(HTML), because each view is written once. Raises TreeError if the page cannot be rendered.
         """
         composer = _Composer(self.trees)
         if len(self.roots) == 1:
@@ -39,61 +39,61 @@ class Page(Struct, frozen=True, gc=False):
 
 
 class _Composer:
-    """Puts views into the elements that their parents render for them: `<div id=… data-phx-session=…></div>`."""
+    """Writer that puts views into the elements that their parents render: `<div id=… data-phx-session=…></div>`."""
 
     def __init__(self, trees: dict[str, Tree]) -> None:
         self._trees = dict(trees)
-        """Those that were not shown yet: a view stands in one place only."""
+        """Trees that are not written yet."""
         self._size = 0
 
     def root(self, topic: str) -> str:
-        """The HTML of a root view in an element with its id; nothing when it was shown within another one."""
+        """Return a root view in an element with its id; empty if it was written inside another view."""
         if topic not in self._trees:
             return ""
         return f'<div id="{html_text.escape(topic.removeprefix(LIVE_TOPIC))}">{self.html(topic, 0)}</div>'
 
     def html(self, topic: str, depth: int) -> str:
-        shown = self._trees.pop(topic).html()
-        self._size += len(shown)
+        html = self._trees.pop(topic).html()
+        self._size += len(html)
         if self._size > MAX_HTML_CHARACTERS:
             raise TreeError(f"a page of more than {MAX_HTML_CHARACTERS} characters")
         if not self._trees or depth == MAX_NESTED:
-            return shown
-        parts, done = [], 0
-        for id_, start in view_elements(shown):
+            return html
+        parts, written = [], 0
+        for id_, start in view_elements(html):
             child = LIVE_TOPIC + id_
             if child in self._trees:
-                parts += [shown[done:start], self.html(child, depth + 1)]
-                done = start
-        return "".join([*parts, shown[done:]])
+                parts += [html[written:start], self.html(child, depth + 1)]
+                written = start
+        return "".join([*parts, html[written:]])
 
 
 def current_page(session: Session, before: Page | None = None) -> Page | None:
-    """The page of a session as it is now, `before` itself if nothing has changed; None when no root's is known."""
+    """Return the page of a session; `before` itself if nothing changed since, None if the main view has no tree."""
     main = session.main
     if main is None or main.tree is None:
         return None
-    shown = before.trees if before is not None else {}
+    earlier = before.trees if before is not None else {}
     trees: dict[str, Tree] = {}
     roots, same = [], True
-    for topic, view in session.views.items():  # each frame of the server comes by here
+    for topic, view in session.views.items():  # runs for each frame of the server
         tree = view.tree
         if tree is None:
             continue
-        known = shown.get(topic)
-        if known is None or not tree.unchanged_since(known):
-            known, same = tree.snapshot(), False
-        trees[topic] = known
+        snapshot = earlier.get(topic)
+        if snapshot is None or not tree.unchanged_since(snapshot):
+            snapshot, same = tree.snapshot(), False
+        trees[topic] = snapshot
         if view.path and view.state != "left":
             roots.append(topic)
     ordered = _in_order(session, main, roots)
-    if same and before is not None and ordered == before.roots and len(trees) == len(shown):
+    if same and before is not None and ordered == before.roots and len(trees) == len(earlier):
         return before
     return Page(ordered, trees)
 
 
 def _in_order(session: Session, main: View, roots: list[str]) -> tuple[str, ...]:
-    """Views that say at their join which page they are of; in the order of the page where that was seen."""
+    """Return the topics of the root views, in the order of the page load if that is known."""
     if len(roots) < 2 or main.topic not in roots:
         return (main.topic,)
     if session.page_load is not None:

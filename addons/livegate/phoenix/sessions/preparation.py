@@ -1,7 +1,7 @@
-"""Reads a large frame ahead of its turn: what takes long and needs only the frame and the trees that it may change.
+"""Prepares a large frame before its turn: decodes it and merges its tree, which takes longest.
 
-Trees are never changed in place, so this may run in another thread; what it found is taken over when the frame's turn
-comes, if the tree is then still the one that it was read for.
+Trees are persistent, so that this may run in another thread. The tracker uses the result when the frame's turn comes,
+unless the tree has changed meanwhile.
 """
 
 from collections.abc import Mapping
@@ -15,51 +15,51 @@ from livegate.phoenix.rendered.tree import Tree, TreeError
 
 @dataclass(frozen=True, slots=True)
 class PreparedFrame:
-    """A frame that was read, and what its `rendered` or `diff` makes of a tree."""
+    """Decoded frame, and the tree after its `rendered` or `diff`."""
 
     decoded: Frame | NotPhoenix
     source: object = None
-    """The `rendered` or the `diff` itself, by which it is known again; None for a frame without one."""
+    """The `rendered` or `diff`, compared by identity; None for a frame without one."""
     size: int = 0
-    """Of a diff, in bytes of JSON."""
+    """Bytes of a diff in JSON."""
     base: Tree | None = None
-    """What a diff was merged into."""
+    """Snapshot that the diff was merged into."""
     tree: Tree | None = None
     changes: Changes | None = None
     problem: str = ""
-    """Why there is no tree."""
+    """Reason why there is no tree."""
 
 
 def prepare_frame(data: bytes, vsn: Vsn, trees: Mapping[str, Tree]) -> PreparedFrame:
-    """Read a text frame of the server; `trees` are copies of those that its session has, by topic. Never raises."""
+    """Prepare a text frame of the server; `trees` are snapshots of the session's trees by topic. Never raises."""
     return prepare_decoded(frames.decode(data, text=True, from_client=False, vsn=vsn), trees)
 
 
 def prepare_decoded(decoded: Frame | NotPhoenix, trees: Mapping[str, Tree]) -> PreparedFrame:
-    """Read a frame of the server that was decoded already."""
+    """Prepare a frame of the server that is decoded already."""
     if not isinstance(decoded, Frame) or not isinstance(decoded.payload, dict):
         return PreparedFrame(decoded)
     payload = decoded.payload
     if decoded.event == "diff":
-        return _merged(decoded, payload, trees.get(decoded.topic))
+        return _prepare_diff(decoded, payload, trees.get(decoded.topic))
     response = payload.get("response") if decoded.event == "phx_reply" else None
     if not isinstance(response, dict):
         return PreparedFrame(decoded)
     if "rendered" in response:
-        return _joined(decoded, response["rendered"])
-    return (
-        _merged(decoded, response["diff"], trees.get(decoded.topic)) if "diff" in response else PreparedFrame(decoded)
-    )
+        return _prepare_join(decoded, response["rendered"])
+    if "diff" in response:
+        return _prepare_diff(decoded, response["diff"], trees.get(decoded.topic))
+    return PreparedFrame(decoded)
 
 
-def _joined(decoded: Frame, rendered: object) -> PreparedFrame:
+def _prepare_join(decoded: Frame, rendered: object) -> PreparedFrame:
     try:
         return PreparedFrame(decoded, rendered, tree=Tree.join(rendered))
     except TreeError as error:
         return PreparedFrame(decoded, rendered, problem=str(error))
 
 
-def _merged(decoded: Frame, diff: object, base: Tree | None) -> PreparedFrame:
+def _prepare_diff(decoded: Frame, diff: object, base: Tree | None) -> PreparedFrame:
     size = frames.json_size(diff)
     if base is None:
         return PreparedFrame(decoded, diff, size)

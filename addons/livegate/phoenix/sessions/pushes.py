@@ -1,4 +1,4 @@
-"""What a push of the client asks for, by its event and payload."""
+"""Classifies pushes of the client by event and payload."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ _KINDS: dict[str, PushKind] = {
 
 
 def push_kind(event: str) -> PushKind:
-    """Return the kind of a push by the event of its frame; `push` for what is neither Phoenix's nor LiveView's."""
+    """Return the kind of a push by the event of its frame; `push` for an event of the app itself."""
     return _KINDS.get(event, "push")
 
 
 def is_page_view(session: Session, topic: str) -> bool:
-    """Whether a view is one of the page itself: clients before 1.0 give the page's URL for sticky views as well."""
+    """Return whether a view is part of the page itself. Before 1.0 clients send the page's URL for sticky views too."""
     if not topic.startswith(LIVE_TOPIC):
         return False
     main = session.main
@@ -35,9 +35,9 @@ def is_page_view(session: Session, topic: str) -> bool:
 
 
 def is_rejoin(view: View | None, payload: dict[str, Any]) -> bool:
-    """Whether a join is one after a crash, a refusal or a lost socket.
+    """Return whether a join follows a crash, a refusal or a lost socket.
 
-    LiveView's client counts in `_mounts` how often this view was mounted; of one that does not count the state tells.
+    LiveView's client counts the mounts of a view in `_mounts`. Without that count the state of the view decides.
     """
     params = payload.get("params")
     mounts = params.get("_mounts") if isinstance(params, dict) else None
@@ -49,7 +49,7 @@ def is_rejoin(view: View | None, payload: dict[str, Any]) -> bool:
 
 
 def describe(kind: PushKind, frame: Frame, payload: dict[str, Any], view: View | None) -> tuple[str, str, str]:
-    """Return of a push what it is, its name and its type."""
+    """Return the kind of frame that a push is (`FrameInfo.kind`), its name and its type."""
     match kind:
         case "join":
             return "join", view.label if view is not None else frame.topic, ""

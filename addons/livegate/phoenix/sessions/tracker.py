@@ -1,7 +1,7 @@
-"""Follows the frames between browsers and LiveView servers; the entry of this package.
+"""Entry of this package: tracks sockets between browsers and Phoenix servers, frame by frame.
 
-A caller that carries frames passes them in, with times of its own clock. Nothing here opens a connection, waits, or
-raises because of its input.
+The caller carries the frames and passes them in with times of its own clock. This package opens no connection, never
+waits, and never raises because of its input.
 """
 
 from livegate.phoenix.frames import Vsn
@@ -12,7 +12,7 @@ from livegate.phoenix.sessions.store import SessionStore
 
 
 class Tracker(SessionStore):
-    """All sessions of a process, and the way to follow another socket."""
+    """All sessions of a process, and the factory of socket trackers."""
 
     def open(
         self,
@@ -25,10 +25,10 @@ class Tracker(SessionStore):
         host: str = "",
         vsn: Vsn | None = None,
     ) -> SocketTracker:
-        """A socket was opened by a request for this URL; what comes on it goes to the value that is returned.
+        """Return the tracker of a socket that was opened by a request for this URL.
 
-        `cookie` is whether the request had any, if that is known; `host` the one that the browser named; `vsn` the
-        serializer that its frames have, if that is known, else the URL says.
+        `cookie` says whether the request had a cookie, None if unknown; `host` is the browser's; `vsn` is the
+        serializer of the frames, by default that of the URL.
         """
         vsn = vsn or vsn_of_url(url)
         info = SocketInfo(transport, vsn or "?", at, id_)

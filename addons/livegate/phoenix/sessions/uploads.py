@@ -1,4 +1,4 @@
-"""Files on their way up: what the channel of an upload and LiveView's own messages tell of them."""
+"""Tracks uploads, by the messages of LiveView (`allow_upload`, `progress`) and the chunks on their channels."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from livegate.phoenix.model import Session, Upload
 from livegate.phoenix.topics import UPLOAD_TOPIC
 
 MAX_UPLOADS = 100
-"""Kept of one session."""
+"""Uploads kept per session; the oldest are dropped."""
 
 
 def find_upload(session: Session | None, topic: str) -> Upload | None:
-    """Return the upload that a channel carries, if its `allow_upload` was seen."""
+    """Return the upload of a channel; None if its `allow_upload` is unknown."""
     return session.uploads.get(topic.removeprefix(UPLOAD_TOPIC)) if session is not None else None
 
 
 def add_requested(session: Session, payload: dict[str, Any]) -> str:
-    """Note the entries of an `allow_upload`; return their names for a sentence."""
+    """Add the entries of an `allow_upload`; return a summary of their names."""
     names = []
     entries = payload.get("entries")
     for entry in entries if isinstance(entries, list) else ():
@@ -24,12 +24,12 @@ def add_requested(session: Session, payload: dict[str, Any]) -> str:
             continue
         name, size = str(entry.get("name", "?")), entry.get("size")
         names.append(shortened(name))
-        _keep(session, str(entry.get("ref")), Upload(name, size if isinstance(size, int) else 0))
+        _add(session, str(entry.get("ref")), Upload(name, size if isinstance(size, int) else 0))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3]) or 'nothing'}{more} requested"
 
 
-def _keep(session: Session, ref: str, upload: Upload) -> None:
+def _add(session: Session, ref: str, upload: Upload) -> None:
     session.uploads.pop(ref, None)
     session.uploads[ref] = upload
     if len(session.uploads) > MAX_UPLOADS:
@@ -37,7 +37,7 @@ def _keep(session: Session, ref: str, upload: Upload) -> None:
 
 
 def add_chunk(upload: Upload | None, name: str, size: int, at: float) -> str:
-    """Count a chunk of `size` bytes; return what it is for a sentence."""
+    """Count a chunk of `size` bytes; return a summary."""
     if upload is not None:
         upload.started_at = upload.started_at or at
         upload.sent += size
@@ -47,7 +47,7 @@ def add_chunk(upload: Upload | None, name: str, size: int, at: float) -> str:
 
 
 def set_progress(session: Session, payload: dict[str, Any]) -> str | None:
-    """Note how far an upload is, as the client reports it; None for an upload that is not known."""
+    """Set the progress that the client reports; return a summary, or None for an unknown upload."""
     upload, reported = session.uploads.get(str(payload.get("entry_ref"))), payload.get("progress")
     if upload is None:
         return None

@@ -253,7 +253,7 @@ def test_pages_of_the_sessions_that_are_idle_longest_go_and_say_why() -> None:
     assert "idle longest" in views[1].tree_problem
     tabs[3].diff(refs[3], "lv:phx-3", {"0": "x" * 20_000})
     assert [view.tree for view in views] == [None] * 4
-    assert views[3].tree_problem == "it alone takes more than 10.3 KiB"
+    assert views[3].tree_problem == "it exceeds 10.3 KiB alone"
     assert tracker.tree_bytes == 0
 
 

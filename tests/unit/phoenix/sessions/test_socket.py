@@ -360,7 +360,7 @@ def test_page_loads_that_no_session_claims_are_bounded() -> None:
     tracker = Tracker(SessionLimits(page_loads=2))
     for number in range(3):
         tracker.add_page_load(f'<p id="phx-{number}" data-phx-session="">', PageLoad("/", 200, 0, 0))
-    assert len(tracker._pages) == 2
+    assert len(tracker._page_loads) == 2
     assert View("lv:x", module="App.Deep.CountLive").label == "CountLive"
 
 
@@ -373,7 +373,7 @@ def test_events_of_all_sessions_together_are_bounded_the_oldest_go() -> None:
         second.up("4", str(100 + number), "lv:phx-2", "event", {"type": "click", "event": "x"})
     assert (len(first.session.pushes), first.session.pushes_dropped) == (0, 1)
     assert (len(second.session.pushes), second.session.pushes_dropped) == (4, 7)
-    assert len(tracker._events) == 6
+    assert len(tracker._pushes) == 6
 
 
 def test_requests_of_all_sessions_together_are_bounded_the_oldest_go() -> None:
