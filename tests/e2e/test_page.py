@@ -302,7 +302,7 @@ def test_causes_say_why_and_what_to_do(home: Home, page: Page) -> None:
     page.goto(f"{home.admin}#/causes")
     card = page.locator(".cause", has=page.get_by_role("heading", name="No service for this Host"))
     expect(card).to_contain_text("Add the host to services")
-    expect(page.locator(".cause", has_text="Backend not reachable")).to_contain_text(f"services.{UNREACHABLE}.backend")
+    expect(page.locator(".cause", has_text="Backend unreachable")).to_contain_text(f"services.{UNREACHABLE}.backend")
     page.get_by_label("Kind").select_option("closed")
     expect(page.locator(".incident").first).to_contain_text("closed with")
     expect(page.locator(".incident", has_text="unmapped-host")).to_have_count(0)

@@ -212,7 +212,7 @@ def test_the_setting_and_the_origin_that_help_are_named() -> None:
     (cause,) = causes_of(
         Case(service="a.test", refusal_reason="origin-refused", status=403, origin=ORIGIN, upgrade=True)
     )
-    assert cause.todo == f"Add `{ORIGIN}` to `services.a.test.websocket.allowed_origins`, or set that to `null`."
+    assert cause.todo == f"Add `{ORIGIN}` to `services.a.test.websocket.allowed_origins`, or set it to `null`."
     (cause,) = causes_of(Case(service="a.test", status=403, origin=ORIGIN, upgrade=True))
     assert f"Add `{ORIGIN}` to `check_origin`" in cause.todo
     assert "set `services.a.test.origin` to `rewrite`" in cause.todo
@@ -229,7 +229,7 @@ def test_the_events_that_a_lost_backend_left_unanswered_are_named() -> None:
     lost = (pushed("join", "CartLive"), pushed(name="save`"), pushed(name="save`"))
     for code in (1006, 1011):
         (cause,) = causes_of(Case(code=code, by="backend", unanswered=lost))
-        assert """No answer came to "save'" on CartLive, the join of CartLive.""" in cause.why
+        assert """There was no reply to "save'" on CartLive, the join of CartLive.""" in cause.why
 
 
 def test_not_more_than_a_few_events_are_named() -> None:
@@ -244,7 +244,7 @@ def test_every_reason_for_which_the_gateway_refuses_has_a_cause() -> None:
     slugs = {
         slug
         for slug in re.findall(r'"([a-z]+(?:-[a-z]+)+)"', text)
-        if re.search(rf'(?:Refusal\(|_bad\()[^()]*(?:\([^()]*\)[^()]*)*"{slug}"', text)
+        if re.search(rf'(?:Refusal\(|_closing\()[^()]*(?:\([^()]*\)[^()]*)*"{slug}"', text)
     }
     slugs |= {"host-missing", "host-repeated", "timeout-upgrade", "sockets-total", "rate-limit-ip"}
     assert len(slugs) > 25

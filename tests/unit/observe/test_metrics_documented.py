@@ -58,14 +58,18 @@ def test_all_reasons_are_fixed_slugs_and_documented() -> None:
     found = []
     for file in sorted(Path(livegate.__file__).parent.rglob("*.py")):
         for call in ast.walk(ast.parse(file.read_text())):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("Refusal", "_bad"):
-                found.append(call.args[1 if call.func.id == "_bad" else 2])
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Name)
+                and call.func.id in ("Refusal", "_closing")
+            ):
+                found.append(call.args[1 if call.func.id == "_closing" else 2])
     assert len(found) > 40
     composed = [each for each in found if isinstance(each, ast.JoinedStr)]
     starts = [each.values[0].value for each in composed if isinstance(each.values[0], ast.Constant)]
     assert sorted(starts) == ["rate-limit-", "sockets-", "timeout-"]
     others = [each for each in found if not isinstance(each, ast.JoinedStr | ast.Constant | ast.IfExp)]
-    assert [ast.unparse(each) for each in others] == ["reason"]  # of `_bad`, whose calls are among those found
+    assert [ast.unparse(each) for each in others] == ["reason"]  # of `_closing`, whose calls are among those found
     fixed = [each.value for each in found if isinstance(each, ast.Constant)]
     assert all(reason_label(each) == each for each in fixed if isinstance(each, str))
     fixed = {str(each.value) for one in found for each in _results(one) if isinstance(each, ast.Constant)}

@@ -1,4 +1,4 @@
-"""What rules are given and what they find; and how they name settings, places and events."""
+"""Input and output of the rules, and the wording that they share: names of settings, origins and events."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -9,14 +9,14 @@ from livegate.phoenix.formatting import shortened
 from livegate.phoenix.model import Push, SocketInfo
 
 MAX_NAMES = 3
-"""Events of which a cause tells by name."""
+"""Events per cause that are named; further ones are counted, so that the sentence stays short."""
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,253}")
-"""What an origin that can be told looks like; it comes from outside."""
+"""Form of an origin that may be shown; others come from outside and could be anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A cause for a person. What stands between backticks is to be typed as it is."""
+    """Explanation of an incident for a person. Text between backticks is literal."""
 
     slug: str
     title: str
@@ -26,101 +26,101 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is known of a request without the answer that was wanted, or of a socket's end."""
+    """Evidence about a request that failed or was refused, or about a closed socket."""
 
     service: str = ""
-    """As the settings name it; empty for none."""
+    """Name in the settings; empty for none."""
     refusal_reason: str = ""
-    """The slug of the gateway's own refusal or failure."""
+    """Slug of the gateway's own refusal or failure."""
     failure_detail: str = ""
-    """The gateway's own words for what a backend did wrong; they may name addresses."""
+    """The gateway's description of the backend's fault; may contain addresses."""
     status: int | None = None
-    """Of the HTTP answer."""
+    """Status of the HTTP response."""
     upgrade: bool = False
     """Whether it was a WebSocket upgrade."""
     websocket_fields: bool = False
     """Whether the request had fields that only WebSocket upgrades have: `Sec-WebSocket-Key` or `-Version`."""
     waited_s: float | None = None
-    """Seconds that a request waited for its answer; None when that is not known."""
+    """Seconds that a request waited for its response; None when unknown."""
     socket_url: bool = False
     """Whether it was for a URL where phoenix.js opens WebSockets: `.../websocket?vsn=...`."""
     vsn_known: bool = True
     """Whether Phoenix has a serializer for the `vsn` of the URL."""
     origin: str = ""
-    """As the client sent it, or as the app got it when it was the one to refuse; empty for none."""
+    """Origin as the client sent it, or as the app received it when the app refused; empty for none."""
     origin_policy: str = "preserve"
-    """`origin` of the service."""
+    """Setting `origin` of the service."""
     code: int | None = None
-    """The close code of a socket that has ended; None when this is about something else."""
+    """Close code of a closed socket; None for a request."""
     by: str = ""
-    """Who ended it: client, backend, gateway."""
+    """Side that closed: `client`, `backend` or `gateway`."""
     reason: str = ""
     socket: SocketInfo | None = None
-    """Of a socket that has ended and that carried Phoenix's channels: how its frames went."""
+    """The closed socket, if it carried Phoenix channels."""
     previous_socket: SocketInfo | None = None
-    """The socket of the same session that had ended last before."""
+    """The previous socket of the same session."""
     heartbeat_pending: bool = False
-    """Whether the client's last heartbeat had no answer."""
+    """Whether the client's last heartbeat had no reply."""
     unanswered: tuple[Push, ...] = ()
-    """The pushes that the socket's end left without an answer."""
+    """Pushes that were pending when the socket closed."""
 
     def key(self, setting: str) -> str:
-        """The key of a setting that a service may have for itself, in backticks."""
+        """Return the key of a setting that services may override, in backticks."""
         return f"`services.{self.service}.{setting}`" if self.service else f"`{setting}`"
 
     @property
     def the_origin(self) -> str:
-        """The page's origin in backticks where it looks like one, else in words."""
+        """Return the page's origin in backticks if it has the form of one, otherwise in words."""
         return f"`{self.origin}`" if _ORIGIN.fullmatch(self.origin) else "the page's origin"
 
     @property
     def idle_s(self) -> float | None:
-        """Seconds from the last frame of a socket to its end; None when that is not known."""
+        """Return the seconds from the last frame of the socket to its close; None when unknown."""
         return idle_seconds(self.socket)
 
 
 class Rule(Protocol):
-    """Finds one cause in a case, or not. Its name is the cause's slug."""
+    """Function that recognizes one cause. Its name, with hyphens, is the slug."""
 
     __name__: str
 
     def __call__(self, case: Case, /) -> Cause | None:
-        """The cause, if the case has it."""
+        """Return the cause if the evidence supports each of its words."""
 
 
-type Words = tuple[str, str, str]
-"""Title, why, what to do."""
+type CauseText = tuple[str, str, str]
+"""Title, reason, advice."""
 
 
-def rule(rules: list[Rule]) -> Callable[[Callable[[Case], Words | None]], Rule]:
-    """Make a rule of a function that finds words, and put it on a list."""
+def rule(rules: list[Rule]) -> Callable[[Callable[[Case], CauseText | None]], Rule]:
+    """Decorator that makes a rule of a function that returns text, and appends it to a list."""
 
-    def made(function: Callable[[Case], Words | None]) -> Rule:
+    def decorate(function: Callable[[Case], CauseText | None]) -> Rule:
         slug = function.__name__.replace("_", "-")
 
-        def found(case: Case, /) -> Cause | None:
-            words = function(case)
-            return None if words is None else Cause(slug, *words)
+        def recognize(case: Case, /) -> Cause | None:
+            text = function(case)
+            return None if text is None else Cause(slug, *text)
 
-        found.__name__, found.__doc__ = function.__name__, function.__doc__
-        rules.append(found)
-        return found
+        recognize.__name__, recognize.__doc__ = function.__name__, function.__doc__
+        rules.append(recognize)
+        return recognize
 
-    return made
+    return decorate
 
 
 def idle_seconds(socket: SocketInfo | None) -> float | None:
-    """Seconds from the last frame of a socket to its end; None when that is not known."""
+    """Return the seconds from the last frame of a socket to its close; None when unknown."""
     return None if socket is None or socket.closed_at is None else socket.closed_at - socket.last_frame_at
 
 
 def names_of(events: Iterable[Push]) -> str:
-    """Events by name and view, each once, the latest first: `"save" on CartLive, the join of MenuLive`."""
+    """Return events by name and view, each once, the latest first: `"save" on CartLive, the join of MenuLive`."""
     found: list[str] = []
     for event in reversed(list(events)):
         view = shortened(event.view)
         text = f"the join of {view}" if event.kind == "join" else f'"{shortened(event.name)}" on {view}'
-        text = text.replace("`", "'")  # which would be taken for the end of what is to be typed
+        text = text.replace("`", "'")  # because a backtick ends literal text
         if text not in found:
             found.append(text)
     more = f" and {len(found) - MAX_NAMES} more" if len(found) > MAX_NAMES else ""
