@@ -60,7 +60,6 @@ PENDING = frozenset(
     [
         "admin",
         "mitm",
-        "pipeline",
         "cli",
         "phoenix",
         "websocket",

@@ -32,7 +32,7 @@ MAX_HOST_CHARACTERS = 300
 
 
 class RequestPolicy:
-    """Implements `livegate.proxy.policy.GatewayPolicy` on the settings in force."""
+    """Implementation of `livegate.proxy.policy.ProxyPolicy`, by the settings in force."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class RequestPolicy:
         exchange = exchange_of(flow)
         service = exchange.service if exchange is not None else None
         self._history_budget.max_bytes = self._current.value.history.message_bytes
-        session = WebSocketRelay(
+        relay = WebSocketRelay(
             flow,
             table_of(ctx.master.addons),
             service.websocket if service is not None else self._current.value.websocket,
@@ -133,30 +133,30 @@ class RequestPolicy:
             deflate=exchange.deflate if exchange is not None else None,
             on_closed=self._relay_closed,
             budget=self._history_budget,
-            kept_after_close=_kept_after_end(),
+            kept_after_close=_kept_after_close(),
         )
-        self._sockets.add(session, service.name if service is not None else "")
+        self._sockets.add(relay, service.name if service is not None else "")
         if logger.isEnabledFor(logging.DEBUG):
             compression = "passed through" if exchange is not None and exchange.deflate is not None else "none"
             logger.debug(
                 "WebSocket relayed by %s, compression %s", type(client).__name__, compression, extra=about(flow)
             )
-        return session
+        return relay
 
-    def _relay_closed(self, session: WebSocketRelay) -> None:
-        """Called before the `websocket_end` hooks."""
-        self._sockets.remove(session)
-        exchange, client, server = exchange_of(session.flow), session.client, session.backend
+    def _relay_closed(self, relay: WebSocketRelay) -> None:
+        """Record the totals of a relay. The relay calls this before the `websocket_end` hooks."""
+        self._sockets.remove(relay)
+        exchange, client, backend = exchange_of(relay.flow), relay.client, relay.backend
         if exchange is not None:
             exchange.socket = SocketStats(
                 messages_in=client.messages,
-                messages_out=server.messages,
+                messages_out=backend.messages,
                 bytes_in=client.bytes,
-                bytes_out=server.bytes,
+                bytes_out=backend.bytes,
                 controls_in=client.pings + client.pongs,
-                controls_out=server.pings + server.pongs,
-                closed_by=session.close_info.by if session.close_info else "gateway",
-                dropped=session.history.evicted,
+                controls_out=backend.pings + backend.pongs,
+                closed_by=relay.close_info.by if relay.close_info else "gateway",
+                dropped=relay.history.evicted,
             )
 
     def response_timed_out(self, flow: http.HTTPFlow, phase: str) -> None:
@@ -192,7 +192,7 @@ class RequestPolicy:
         return True if exchange is None else tap_response(exchange)
 
 
-def _kept_after_end() -> MessageHistoryLimits | None:
+def _kept_after_close() -> MessageHistoryLimits | None:
     """Return how many messages of a closed socket stay; None for all in its history."""
     # A HAR file is written when mitmproxy ends, and a view shows a flow until `FlowHistory` removes it.
     is_used = ctx.options.hardump or ctx.master.addons.get("view") is not None

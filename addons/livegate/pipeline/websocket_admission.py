@@ -34,12 +34,12 @@ class WebSocketAdmission:
         if limits.allowed_origins is not None and not _is_allowed(origins, limits.allowed_origins):
             refuse(flow, Refusal(403, "WebSockets from this origin are not allowed.", "origin-refused"))
             return
-        place = (exchange.service.name, rate_limit_address(exchange.client))
-        full = self._sockets.reserve(place, limits.max_connections)
-        if full is None:
-            exchange.socket_slot = place
+        slot = (exchange.service.name, rate_limit_address(exchange.client))
+        reached = self._sockets.reserve(slot, limits.max_connections)
+        if reached is None:
+            exchange.socket_slot = slot
         else:
-            refuse(flow, _refusal(full))
+            refuse(flow, _refusal(reached))
 
     def response(self, flow: http.HTTPFlow) -> None:
         exchange = exchange_of(flow)
@@ -58,9 +58,9 @@ class WebSocketAdmission:
             self._release(exchange)
 
     def _release(self, exchange: Exchange) -> None:
-        place, exchange.socket_slot = exchange.socket_slot, None
-        if place is not None:
-            self._sockets.release(place)
+        slot, exchange.socket_slot = exchange.socket_slot, None
+        if slot is not None:
+            self._sockets.release(slot)
 
     def _settings_changed(self, settings: Settings) -> None:
         names = {service.name for service in settings.services}
@@ -69,18 +69,18 @@ class WebSocketAdmission:
         )
 
 
-def _refusal(full: LimitReached) -> Refusal:
+def _refusal(reached: LimitReached) -> Refusal:
     scope = {"total": "on this gateway", "per_service": "to this service", "per_client": "from this address"}
-    message = f"Too many WebSockets {scope[full.bound]} (limit {full.limit})."
-    return Refusal(503, message, f"sockets-{full.bound.replace('_', '-')}", (("Retry-After", str(RETRY_AFTER_S)),))
+    message = f"Too many WebSockets {scope[reached.bound]} (limit {reached.limit})."
+    return Refusal(503, message, f"sockets-{reached.bound.replace('_', '-')}", (("Retry-After", str(RETRY_AFTER_S)),))
 
 
-def _is_allowed(given: list[str], allowed: tuple[str, ...]) -> bool:
+def _is_allowed(origins: list[str], allowed: tuple[str, ...]) -> bool:
     """Return whether a request has exactly one Origin, and that is allowed."""
-    if len(given) != 1:
+    if len(origins) != 1:
         return False
     try:
-        found = origin(given[0].lower())
+        found = origin(origins[0].lower())
     except ValueError:
         return False
     if found in allowed:
