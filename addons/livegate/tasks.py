@@ -1,7 +1,10 @@
-"""Background tasks, held until they end."""
+"""Background tasks, held until they end, and threads that share the interpreter with the event loop."""
 
 import asyncio
+import sys
 
+SWITCH_INTERVAL_S = 0.001
+"""Time after which a busy thread yields the interpreter to the event loop; Python's default is 5 ms."""
 _running: set[asyncio.Future[None]] = set()
 
 
@@ -9,3 +12,8 @@ def retain(task: asyncio.Future[None]) -> None:
     """Hold a reference to a task until it ends, because the event loop itself holds it only weakly."""
     _running.add(task)
     task.add_done_callback(_running.discard)
+
+
+def shorten_switch_interval() -> None:
+    """Set the interpreter's switch interval; called by each thread owner whose work would delay the event loop."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)

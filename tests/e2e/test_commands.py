@@ -113,7 +113,7 @@ def test_commands_answer_in_mitmweb(ended: Web, tmp_path: Path) -> None:
     sessions = ended.command("liveview.sessions")["value"]
     number = sessions[1].split()[0]
     heading, *events, remark = ended.command("liveview.events", number, "kind=event", "last=3")["value"]
-    assert remark.endswith("earlier ones are no longer kept)")
+    assert remark.endswith("earlier events were evicted)")
     assert heading.split()[:3] == ["time", "kind", "view"]
     assert len(events) == 3
     assert all("click swap" in event and " ok" in event for event in events)

@@ -89,7 +89,7 @@ async def test_a_crash_is_told_at_once_and_how_the_view_came_back(lab: Lab) -> N
     assert session["incidents"] == [moment]
     assert [cause["slug"] for cause in session["causes"]] == ["view-crashed"]
     assert (session["crashes"], session["incident_count"]) == (1, 1)
-    lab.gateway.output.wait_for('"crash"  no answer  LiveView crashed')
+    lab.gateway.output.wait_for('"crash"  no reply  LiveView crashed')
     lab.gateway.output.wait_for("view-crashed · LiveView crashed · /fake")
     assert (await lab.counted("view-crashed")).endswith(" 1.0")
 

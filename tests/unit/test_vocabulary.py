@@ -64,7 +64,6 @@ PENDING = frozenset(
         "phoenix",
         "websocket",
         "observe",
-        "inspect",
         "proxy",
         "demo",
         "garbage_collection.py",

@@ -5,7 +5,6 @@ import contextlib
 import json
 import logging
 import mimetypes
-import sys
 import threading
 from typing import Any, override
 
@@ -18,8 +17,8 @@ from livegate.admin.auth import COOKIE, AdminAuth
 from livegate.admin.export import MODULES, asset
 from livegate.admin.live_feed import LiveFeed, Subscriber
 from livegate.admin.state import GatewayState
-from livegate.inspect.frame_log.writer import SWITCH_INTERVAL_S
 from livegate.settings import Admin
+from livegate.tasks import shorten_switch_interval
 
 logger = logging.getLogger(__name__)
 
@@ -264,7 +263,7 @@ class AdminServer:
         """Start to listen; blocks, because it may resolve a name. Raises OSError."""
         listen = self.settings.listen
         self._sockets = bind_sockets(listen.port, listen.host or None)
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        shorten_switch_interval()
         self._thread.start()
         self._serving.wait(START_TIMEOUT_S)
 

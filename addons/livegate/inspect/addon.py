@@ -1,4 +1,4 @@
-"""The LiveView inspector: an addon that understands Phoenix's traffic and tells of it. No gateway is needed for it."""
+"""LiveView inspector: addon that shows Phoenix traffic in mitmproxy's user interfaces; works without the gateway."""
 
 import asyncio
 import logging
@@ -23,17 +23,19 @@ from livegate.redaction.redactor import Redactor
 logger = logging.getLogger("livegate.liveview")
 
 WEB_COLUMNS = ["tls", "icon", "path", "comment", "method", "status", "size", "time"]
-"""Of mitmweb: its own, and the comment that says what a session is up to."""
+"""Columns of mitmweb: its defaults, and the comment."""
 _COMMENTED_AT_ONCE = frozenset({"crash", "refused", "redirected", "joined"})
 _LOGGED_KINDS = {"events": frozenset({"reply", "joined", "redirected", "refused", "crash"}), "frames": None}
 _COLOURS = {"crash": "31;1", "refused": "31", "reply": "32", "joined": "36", "redirected": "36", "heartbeat": "2"}
+"""Escape codes (SGR) by kind of frame."""
 EXPIRE_EVERY_S = 5.0
 SLOW_S = 0.2
+"""Round trip beyond which a line is yellow."""
 SLOW_COLOUR = "33"
 
 
 class LiveViewInspector:
-    """Follows LiveView sessions: comments and marks on flows, lines in the terminal, the content view."""
+    """Decodes flows with the recorder; writes comments, markers and terminal lines, and adds the content views."""
 
     def __init__(self, recorder: Recorder | None = None, redactor: Redactor | None = None) -> None:
         self.recorder = recorder or Recorder()
@@ -49,7 +51,7 @@ class LiveViewInspector:
             "liveview_log",
             str,
             "off",
-            "LiveView in the terminal: off, events (a line each) or frames.",
+            "LiveView in the terminal: off, events (one line per event) or frames (one line per frame).",
             ["off", "events", "frames"],
         )
         contentviews.add(LiveViewContentview(self.redactor))
@@ -57,7 +59,7 @@ class LiveViewInspector:
 
     def configure(self, updated: set[str]) -> None:
         if "liveview_log" in updated and ctx.options.liveview_log not in ("off", *_LOGGED_KINDS):
-            raise exceptions.OptionsError("liveview_log is off, events or frames")
+            raise exceptions.OptionsError("liveview_log must be off, events or frames")
 
     def running(self) -> None:
         self._expire()
@@ -69,7 +71,7 @@ class LiveViewInspector:
             ctx.options.update(web_columns=WEB_COLUMNS)
 
     def _expire(self) -> None:
-        """Look for long-poll sockets that have ended, now and then: nothing says so."""
+        """Close long-poll sockets that have timed out, periodically, because no hook is called for it."""
         self.recorder.expire(time.time())
         self._timer = ctx.master.event_loop.call_later(EXPIRE_EVERY_S, self._expire)
 
@@ -97,21 +99,20 @@ class LiveViewInspector:
             self.recorder.message(flow, flow.websocket.messages[-1])
 
     def websocket_end(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        """Tell of the end when all that came before it has been read, which may still be under way."""
-        unread = self.recorder.pending_reads(flow)
-        if unread is None:
+        """Process the close after all pending messages of the socket."""
+        pending = self.recorder.pending_reads(flow)
+        if pending is None:
             self._end(flow)
             return None
-        return self._end_after(flow, unread)
+        return self._end_after(flow, pending)
 
-    async def _end_after(self, flow: http.HTTPFlow, unread: Awaitable[None]) -> None:
-        await unread
+    async def _end_after(self, flow: http.HTTPFlow, pending: Awaitable[None]) -> None:
+        await pending
         self._end(flow)
 
     @isolated
     def _end(self, flow: http.HTTPFlow) -> None:
-        channels = self.recorder.closed(flow)
-        self._comments.write_final(flow, channels)
+        self._comments.write_final(flow, self.recorder.closed(flow))
 
     def _on_frame(self, seen: ObservedFrame) -> None:
         flow, info = seen.flow, seen.info
@@ -127,12 +128,12 @@ class LiveViewInspector:
             self._log_frame(flow, info)
 
     def _log_frame(self, flow: http.HTTPFlow, info: FrameInfo) -> None:
-        shown = _LOGGED_KINDS[ctx.options.liveview_log]
-        if shown is not None and (
-            info.kind not in shown or (info.push is not None and info.push.kind not in _TIMED_PUSHES)
+        kinds = _LOGGED_KINDS[ctx.options.liveview_log]
+        if kinds is not None and (
+            info.kind not in kinds or (info.push is not None and info.push.kind not in _TIMED_PUSHES)
         ):
             return
-        line = info.summary if shown is None else f"{_session_prefix(info)}{_line(info)}"
+        line = info.summary if kinds is None else f"{_session_prefix(info)}{_line(info)}"
         line = self.redactor.text(line)
         logger.info("%s", f"\x1b[{_colour(info)}m{line}\x1b[0m" if self._colour else line, extra=about(flow))
 

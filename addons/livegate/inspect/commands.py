@@ -1,4 +1,4 @@
-"""Commands for mitmproxy's console and mitmweb: sessions, their events, the page as HTML, what was slow."""
+"""Commands `liveview.*` for mitmproxy's console and mitmweb: sessions, events, slow events, pages, exports."""
 
 import json
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ SESSION_COLUMNS = (
 EVENT_COLUMNS = ("time", "kind", "view", "event", "round trip", "diff", "outcome", "detail")
 SLOW_COLUMNS = ("p95", "p50", "events", "view", "event")
 RIGHT = ("session", "events", "p50", "p95", "crashes", "unanswered", "round trip", "diff")
-"""Columns of numbers."""
+"""Right-aligned columns, which have numbers."""
 SESSION_FILTERS = {"state": "live", "host": "app.test", "view": "CountLive", "path": "/users", "last": "20"}
 EVENT_FILTERS = {
     "kind": "event",
@@ -41,14 +41,14 @@ EVENT_FILTERS = {
     "slow": "200ms",
     "last": "20",
 }
-"""By name: an example of what it takes."""
+"""Filters with an example value each."""
 STATES = ("live", "closed", "crashed", "refused")
 KINDS: tuple[str, ...] = get_args(PushKind.__value__)
 OUTCOMES: tuple[str, ...] = get_args(Outcome.__value__)
 
 
 class LiveViewCommands:
-    """`liveview.*`."""
+    """Addon with the commands. Their docstrings are the help that mitmproxy shows."""
 
     def __init__(self, recorder: Recorder, redactor: Redactor) -> None:
         self._recorder = recorder
@@ -56,7 +56,7 @@ class LiveViewCommands:
 
     @command.command("liveview.sessions")
     def sessions(self, *filters: str) -> Sequence[str]:
-        """The sessions that are known, one a line.
+        """List the sessions.
 
         Filters: state=live host=app.test view=CountLive path=/users last=20.
         """
@@ -73,12 +73,12 @@ class LiveViewCommands:
 
         found = last_matching(self._sessions(), given.get("last"), matches)
         if not found:
-            return [f"no session{' matches' if given else ' yet'}"]
+            return ["no session matches" if given else "no sessions yet"]
         return self._table(SESSION_COLUMNS, [_session_row(session) for session in found], RIGHT)
 
     @command.command("liveview.events")
     def events(self, session: str = "", *filters: str) -> Sequence[str]:
-        """The events of a session, with its joins and leaves, one a line.
+        """List the events of a session, including its joins and leaves.
 
         Filters: kind=event event=save view=CountLive outcome=crash slow=200ms last=20.
         """
@@ -99,13 +99,13 @@ class LiveViewCommands:
 
         events = last_matching(list(found.pushes), given.get("last"), matches)
         if not events:
-            return [f"session {found.number} has no event{' that matches' if given else 's yet'}"]
-        evicted = [f"({found.pushes_dropped:,} earlier ones are no longer kept)"] if found.pushes_dropped else []
+            return [f"session {found.number} has no {'matching events' if given else 'events yet'}"]
+        evicted = [f"({found.pushes_dropped:,} earlier events were evicted)"] if found.pushes_dropped else []
         return self._table(EVENT_COLUMNS, [_event_row(event) for event in events], RIGHT) + evicted
 
     @command.command("liveview.slow")
     def slow(self, milliseconds: str = "", *others: str) -> Sequence[str]:
-        """Events of all sessions by view and name whose p95 is at least so many milliseconds, the slowest first."""
+        """List events of all sessions, by view and name, whose p95 is at least a number of milliseconds."""
         least = duration_s("milliseconds", milliseconds, "liveview.slow 200")
         reject_extra(others, "liveview.slow")
         found: dict[tuple[str, str], list[float]] = {}
@@ -125,19 +125,19 @@ class LiveViewCommands:
             if worst >= least
         ]
         if not slow:
-            return [f"no event has a p95 of {seconds_text(least)} or more"]
+            return [f"no event has a p95 of at least {seconds_text(least)}"]
         return self._table(SLOW_COLUMNS, slow, RIGHT)
 
     @command.command("liveview.html")
     def html(self, session: str = "", *others: str) -> str:
-        """The page of a session as it is now, as an HTML document."""
+        """Show the current page of a session as an HTML document."""
         found = self._session(session, "liveview.html 3")
         reject_extra(others, "liveview.html")
         return self._redactor.text(page_html(found))
 
     @command.command("liveview.export")
     def export(self, session: str = "", path: types.Path = types.Path(""), *others: str) -> str:  # noqa: B008 - a str
-        """Write a session to a file: .json all that is known, .csv its events, .html the page."""
+        """Write a session to a file: all its data to .json, its events to .csv, its page to .html."""
         found = self._session(session, "liveview.export 3 out.json")
         reject_extra(others, "liveview.export")
         if not path:
@@ -146,15 +146,15 @@ class LiveViewCommands:
         match target.suffix:
             case ".json":
                 text = json.dumps(self._redactor.json(session_json(found)), ensure_ascii=False, indent=1)
-                what = f"all that is known of session {found.number}"
+                what = f"session {found.number}"
             case ".csv":
                 text = self._redactor.text(events_csv(found))
                 what = f"{len(found.pushes)} events of session {found.number}"
             case ".html":
                 text = self._redactor.text(page_html(found))
-                what = f"the page of session {found.number}"
+                what = f"page of session {found.number}"
             case _:
-                raise exceptions.CommandError(f"path {target}: its name has to end in .json, .csv or .html")
+                raise exceptions.CommandError(f"path {target}: its name must end in .json, .csv or .html")
         data = text.encode("utf-8", "backslashreplace")
         try:
             target.touch(mode=FILE_MODE)
@@ -172,7 +172,7 @@ class LiveViewCommands:
             if session.number == number:
                 return session
         known = ", ".join(str(session.number) for session in self._sessions()[-20:])
-        raise exceptions.CommandError(f"there is no session {number}; known are: {known or 'none'}")
+        raise exceptions.CommandError(f"there is no session {number}; there are: {known or 'none'}")
 
     def _table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> list[str]:
         return [self._redactor.text(line) for line in format_table(columns, rows, right)]

@@ -1,4 +1,4 @@
-"""What a list of flows says of a LiveView socket: the comment and the sign of its flow."""
+"""Comment and marker of the flow of a LiveView socket."""
 
 from mitmproxy import ctx, hooks, http
 
@@ -9,7 +9,7 @@ from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.redaction.redactor import Redactor
 
 DELAY_S = 0.5
-"""So long after something has happened on a socket its comment says so, and all that happened meanwhile."""
+"""Time between a frame and the update of the comment, which covers all frames in it."""
 _WRITTEN = FlowAttribute[str]("livegate_comment")
 """Of a flow: the comment that was written last; another comment is the user's own."""
 
@@ -20,22 +20,22 @@ class FlowComments:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self._pending: dict[str, SocketTracker] = {}
-        """By the flow's id: of which socket a comment is to be written soon."""
+        """Sockets whose comment is scheduled, by flow id."""
 
     def schedule(self, flow: http.HTTPFlow, socket: SocketTracker) -> None:
-        """Write the comment of a flow within `DELAY_S`: something happened on its socket."""
+        """Write the comment of a flow after DELAY_S."""
         if flow.id not in self._pending:
             ctx.master.event_loop.call_later(DELAY_S, self._write_due, flow)
         self._pending[flow.id] = socket
 
     def write_final(self, flow: http.HTTPFlow, socket: SocketTracker | None) -> None:
-        """Write the last comment of a flow: its socket has ended."""
+        """Write the comment of a flow whose socket is closed."""
         self._pending.pop(flow.id, None)
         if socket is not None:
             self.write(flow, socket)
 
     def write(self, flow: http.HTTPFlow, socket: SocketTracker) -> None:
-        """Write how things stand, at once."""
+        """Write the comment and the marker now."""
         session, evicted = socket.session, evicted_text(flow)
         if session is None:
             return

@@ -1,7 +1,7 @@
-"""The content views "LiveView" and "LiveView heartbeat", chosen by themselves for Phoenix's frames.
+"""Content views "LiveView" and "LiveView heartbeat", which mitmproxy selects automatically for Phoenix's frames.
 
-The first shows a sentence, what changed, and the frame. The other is for the one line of a heartbeat, which mitmproxy
-colours as it colours comments, so that it steps back behind the rest: colours go by the view.
+The first shows a summary, the changes, and the frame. The second shows a heartbeat as one line in the colour of
+comments. It is a view of its own, because a view has one syntax highlighting.
 """
 
 from mitmproxy import http
@@ -13,11 +13,11 @@ from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.redaction.redactor import Redactor
 
 PRIORITY = 10.0
-"""Above mitmproxy's views for JSON and text."""
+"""Priority above mitmproxy's views for JSON and text."""
 
 
 class LiveViewContentview(Contentview):
-    """Shows one frame of a Phoenix socket."""
+    """Content view of a frame of a Phoenix socket."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
@@ -41,7 +41,7 @@ class LiveViewContentview(Contentview):
 
 
 class HeartbeatContentview(Contentview):
-    """Shows a heartbeat, or its answer."""
+    """Content view of a heartbeat or its reply."""
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ class HeartbeatContentview(Contentview):
 
 
 def _frame_info(metadata: Metadata) -> FrameInfo | None:
-    """What is known of the message; of a flow from a file, everything is read first."""
+    """Return the meaning of a message; a flow from a file is decoded first."""
     message, flow = metadata.websocket_message, metadata.flow
     if message is None or not isinstance(flow, http.HTTPFlow):
         return None

@@ -1,4 +1,4 @@
-"""Incidents where a developer looks first: a line in the log, the lost events in the terminal, a mark on the flow."""
+"""Incidents for developers: a line in the log, lost events in the terminal, a marker on the flow."""
 
 import logging
 import sys
@@ -18,7 +18,7 @@ _LOST_COLOUR = "31"
 
 
 class IncidentLogger:
-    """Writes of each incident as it is reported; of refused requests other lines of the gateway's tell already."""
+    """Logs each incident and marks its flow, except refused requests, which the gateway logs itself."""
 
     def __init__(self, recorder: Recorder, redactor: Redactor) -> None:
         self._redactor = redactor
@@ -36,16 +36,16 @@ class IncidentLogger:
         _set_marker(flow, incident.slug)
 
     def _log_lost_events(self, seen: ObservedIncident, flow: http.HTTPFlow) -> None:
-        """The events that get no answer: no reply prints them."""
+        """Print the events that were lost, because no reply will print them."""
         incident = seen.incident
         number = f"[{incident.session}] " if incident.session is not None else ""
         for name in incident.events:
-            line = f'{number}{shortened(incident.view)}  "{shortened(name)}"  no answer  {incident.title}'
+            line = f'{number}{shortened(incident.view)}  "{shortened(name)}"  no reply  {incident.title}'
             line = self._redactor.text(line)
             terminal.info("%s", f"\x1b[{_LOST_COLOUR}m{line}\x1b[0m" if self._colour else line, extra=about(flow))
 
 
 def _set_marker(flow: http.HTTPFlow, slug: str) -> None:
-    """Mark a flow, unless a person, or something as bad, has marked it before."""
+    """Mark a flow, unless a person or a problem of the same severity has marked it before."""
     if flow.marked in ("", UNANSWERED, WARNING):
         flow.marked = marker_for_incident(slug)

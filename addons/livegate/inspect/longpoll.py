@@ -1,6 +1,6 @@
-"""Finds Phoenix's long-poll transport among HTTP exchanges: which of them are of one socket, and when that has ended.
+"""Tracker of Phoenix's long-poll transport: which HTTP exchanges belong to one socket, and when it times out.
 
-What the client sends is read when it asks, what the server says when it has answered: so frames come in their order.
+Frames of the client are read with the request, frames of the server with the response, so that they stay in order.
 """
 
 import hashlib
@@ -21,58 +21,59 @@ from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.content_coding import decoded_body
 
 MAX_LONGPOLLS = 1000
+"""Long-poll sockets. Beyond, the one that was idle longest is closed."""
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Of one exchange, inflated; a longer one is not understood."""
+"""Size of a decoded body. Larger bodies are not parsed."""
 CLOSED_GONE = 3410
-"""What phoenix.js takes the end of a long-poll session for."""
+"""Close code that phoenix.js uses when a long-poll session is gone."""
 IDLE_TIMEOUT_S = 15.0
-"""So long without a request Phoenix keeps a long-poll session: 1.5 times `window_ms`, which is 10 s by default."""
+"""Time without a request after which Phoenix ends a session: 1.5 times `window_ms`, which is 10 s by default."""
 
 
 @dataclass(slots=True, eq=False)
 class LongPollSocket:
-    """One long-poll socket."""
+    """Long-poll socket."""
 
     tracker: SocketTracker
     last_at: float
-    """When a request last began or ended."""
+    """Time when a request last started or ended."""
     in_flight: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LongPollRequest:
-    """A request of a long-poll client."""
+    """Request of a long-poll client."""
 
     poll: PollRequest
     socket: LongPollSocket | None
-    """None when it has no token, or one that is not known."""
+    """None without a token, or with an unknown one."""
     at: float
 
 
 REQUEST = FlowAttribute[LongPollRequest]("livegate_longpoll_request")
-"""Of a flow: the request as it was read when it arrived."""
+"""Of a flow: the request, which was read when it arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class LongPollExchange:
-    """An exchange of a long-poll socket that is over."""
+    """Finished exchange of a long-poll socket."""
 
     socket: SocketTracker
     frames: tuple[PolledFrame, ...]
-    """What the server said."""
+    """Frames of the response."""
     at: float
     status: int
-    """That stands in the answer's body."""
+    """Status in the response's body."""
     opened: bool = False
-    """Whether the socket began with it."""
+    """Whether the exchange opened the socket."""
     replaced: SocketTracker | None = None
-    """The socket before, which was gone."""
+    """The previous socket, when the server had ended it."""
     request_frames: tuple[PolledFrame, ...] = ()
-    """What the client sent, where the request could not be read before its answer came."""
+    """Frames of the request, when they were not read before the response."""
 
 
 class LongPollTracker:
-    """The long-poll sockets that are open, by the token that the server gave them."""
+    """Open long-poll sockets by the hash of the server's token."""
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
@@ -80,7 +81,7 @@ class LongPollTracker:
         self._by_token: OrderedDict[bytes, LongPollSocket] = OrderedDict()
 
     def request(self, flow: http.HTTPFlow) -> LongPollRequest | None:
-        """Read a request with its body; None when it is none of this transport."""
+        """Parse a request with its body; return None when it is not of this transport."""
         known = REQUEST.get(flow)
         if known is not None:
             return known
@@ -103,7 +104,7 @@ class LongPollTracker:
         return found
 
     def response(self, flow: http.HTTPFlow) -> LongPollExchange | None:
-        """Read the answer to a request, or note that there was none; None when it is of no socket that is known."""
+        """Parse the response to a request, if there is one; return None when it belongs to no known socket."""
         was_read = REQUEST.get(flow) is not None
         request = self.request(flow)
         if request is None:
@@ -114,29 +115,28 @@ class LongPollTracker:
             socket.in_flight -= 1
             socket.last_at = max(socket.last_at, at)
         unread = request.poll.frames if not was_read else ()
-        answer = (
-            parse_response(decoded_body(response, MAX_BODY_BYTES) or b"", request.poll.vsn or "2") if response else None
-        )
-        if not isinstance(answer, PollResponse):
+        body = decoded_body(response, MAX_BODY_BYTES) if response is not None else None
+        poll = parse_response(body or b"", request.poll.vsn or "2") if response is not None else None
+        if not isinstance(poll, PollResponse):
             return None
-        if answer.status == status_codes.GONE and answer.token is not None:
-            return self._open_session(flow, answer, at)
-        if socket is None and answer.status in (status_codes.OK, status_codes.NO_CONTENT) and request.poll.has_token:
-            socket = self._open_socket(flow, _token(flow.request), at)  # it was opened before anybody looked
+        if poll.status == status_codes.GONE and poll.token is not None:
+            return self._open_session(flow, poll, at)
+        if socket is None and poll.status in (status_codes.OK, status_codes.NO_CONTENT) and request.poll.has_token:
+            socket = self._open_socket(flow, _token(flow.request), at)  # it was opened before livegate started
             unread = request.poll.frames
         if socket is None:
             return None
-        self._apply_status(socket, request, answer.status)
-        return LongPollExchange(socket.tracker, answer.frames, at, answer.status, request_frames=unread)
+        self._apply_status(socket, request, poll.status)
+        return LongPollExchange(socket.tracker, poll.frames, at, poll.status, request_frames=unread)
 
-    def _open_session(self, flow: http.HTTPFlow, answer: PollResponse, at: float) -> LongPollExchange:
-        """A session begins, or has to begin again."""
+    def _open_session(self, flow: http.HTTPFlow, poll: PollResponse, at: float) -> LongPollExchange:
+        """Open a session, which may replace one that the server has ended."""
         before = self._by_token.pop(self._key(_token(flow.request)), None)
         ended = before.tracker if before is not None and before.tracker.info.closed_at is None else None
         if ended is not None:
             ended.close(CLOSED_GONE, "the long-poll session is gone", "backend", at)
-        socket = self._open_socket(flow, answer.token or "", at)
-        return LongPollExchange(socket.tracker, answer.frames, at, answer.status, opened=True, replaced=ended)
+        socket = self._open_socket(flow, poll.token or "", at)
+        return LongPollExchange(socket.tracker, poll.frames, at, poll.status, opened=True, replaced=ended)
 
     def _apply_status(self, socket: LongPollSocket, request: LongPollRequest, status: int) -> None:
         tracker = socket.tracker
@@ -149,7 +149,7 @@ class LongPollTracker:
             tracker.info.refused_status = status
 
     def expire(self, now: float) -> list[SocketTracker]:
-        """End the sockets that had no request for QUIET_S, as Phoenix does; return them."""
+        """Close the sockets that had no request for IDLE_TIMEOUT_S, as Phoenix does; return them."""
         expired = [
             socket.tracker
             for socket in self._by_token.values()
@@ -176,10 +176,10 @@ class LongPollTracker:
         return socket
 
     def _key(self, token: str) -> bytes:
-        """A token is a secret: it is known again by its hash."""
+        """Return the keyed hash of a token, because the token itself is a secret."""
         return hashlib.blake2b(token.encode("utf-8", "surrogateescape"), digest_size=16, key=self._secret).digest()
 
 
 def _token(request: http.Request) -> str:
-    given = request.query.get_all("token")  # the last one is the transport's; the app may have a `token` of its own
+    given = request.query.get_all("token")  # the transport's is the last one, because an app may have its own
     return str(request.headers.get("x-phoenix-longpoll-token") or (given[-1] if given else ""))

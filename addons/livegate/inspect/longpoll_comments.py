@@ -1,4 +1,4 @@
-"""What a list of flows says of a long-poll exchange: the frames that it carried, the gravest first."""
+"""Comment and marker of the flow of a long-poll exchange: its most severe frame, and the number of others."""
 
 from mitmproxy import http
 
@@ -11,14 +11,14 @@ _WRITTEN = FlowAttribute[tuple[str, int, int, str]]("livegate_longpoll_comment")
 """Of a flow: sentence and severity of its worst frame, number of frames, and the comment that was written last."""
 _MARKERS = {"crash": CRASHED, "refused": REFUSED}
 _SEVERITY = ("heartbeat", "crash", "refused")
-"""From the least to the gravest; all others stand between the first two."""
+"""Kinds of frames by severity, ascending; all other kinds rank between the first two."""
 
 
 def comment_on(flow: http.HTTPFlow, info: FrameInfo, redactor: Redactor) -> None:
-    """Say in the comment of a long-poll exchange that it carried this frame, and mark what went wrong."""
+    """Add a frame to the comment of a long-poll exchange, and mark the flow for a crash or a refused join."""
     summary, severity, count, text = _WRITTEN.get(flow) or ("", -1, 0, "")
     if flow.comment != text:
-        return  # a user's own
+        return  # the user's own comment
     rank = _SEVERITY.index(info.kind) + (info.kind != "heartbeat") if info.kind in _SEVERITY else 1
     if rank > severity:
         summary, severity = f"{'▲' if info.from_client else '▼'} {redactor.text(info.summary)}", rank

@@ -1,4 +1,4 @@
-"""Gives the frames of mitmproxy's flows to the tracker and remembers what each one meant, for as long as it is kept."""
+"""Recorder: decodes the frames and HTTP exchanges of flows with the tracker, and notifies listeners."""
 
 import asyncio
 import time
@@ -27,28 +27,29 @@ from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.content_coding import decoded_body
 
 FRAME_INFO = FlowAttribute[FrameInfo]("livegate_frame_info")
-"""Of a WebSocket message: what it meant."""
+"""Of a WebSocket message: its meaning."""
 MAX_UNDECODABLE = 8
-"""So many frames at the start that are none of Phoenix's, and the socket is taken for another's."""
+"""Undecodable frames before the first join, per socket. Beyond, the socket is no longer decoded."""
 DETAILED_FRAMES = 100
-"""Of one socket: so many of the last frames keep all that they changed, those before only their sentence."""
+"""Last frames of a socket that keep payload and changes. Earlier frames keep only their summary."""
 MAX_DETAILED_FRAMES = 5000
-"""Of all sockets together, likewise."""
+"""The same for all sockets together."""
 MAX_DETAILED_BYTES = 4 * 1024 * 1024
-"""Of the frames of those notes: one that was read may take thirty times its bytes."""
+"""Size of those frames on the wire. A decoded frame may take thirty times its size in memory."""
 MAX_FRAME_BYTES = 4 * 1024 * 1024
-"""Longer text frames are not read: decoding one alone would hold the loop for too long."""
+"""Size of a text frame. Larger frames are not decoded, because one would block the event loop for too long."""
 MAX_PAGE_BYTES = 2 * 1024 * 1024
+"""Size of a decoded HTML page. Larger pages are not searched for LiveViews."""
 MAX_JOIN_BYTES = 256 * 1024
-"""Of a first message that is looked at; a join carries three tokens of at most 64 KiB."""
+"""Size of a first message that may be a join, which carries three tokens of up to 64 KiB."""
 PAGE_MARKER = b"data-phx-session"
 
 
 class ObservedFrame(Struct, frozen=True, gc=False):
-    """A frame that was understood, and its bytes."""
+    """Frame of a Phoenix socket."""
 
     flow: http.HTTPFlow
-    """The WebSocket's, or the exchange whose body it was in."""
+    """The WebSocket, or the long-poll exchange whose body has the frame."""
     socket: SocketTracker
     info: FrameInfo
     data: bytes
@@ -56,25 +57,25 @@ class ObservedFrame(Struct, frozen=True, gc=False):
 
 
 class ObservedExchange(Struct, frozen=True, gc=False):
-    """An HTTP exchange of a browser tab."""
+    """HTTP exchange of a browser tab."""
 
     flow: http.HTTPFlow
     exchange: HttpExchange
     session: int | None
-    """Of the session, as far as it is known."""
+    """Number of the session; None while it is unknown."""
     page: PageLoad | None = None
-    """When it was a page with LiveViews."""
+    """Set for a page with LiveViews."""
     longpoll: LongPollExchange | None = None
-    """When it was one of the long-poll transport."""
+    """Set for an exchange of the long-poll transport."""
 
 
 class ObservedIncident(Struct, frozen=True, gc=False):
-    """An incident, at its moment."""
+    """Incident that was just detected."""
 
     incident: Incident
     session: Session | None
     flow: http.HTTPFlow | None
-    """In whose frames, end or answer it was found; None for a request that never became a flow."""
+    """The flow in whose frames, close or response it was detected; None for a request that never became a flow."""
 
 
 class FlowTracking:
@@ -93,18 +94,18 @@ TRACKING = FlowAttribute[FlowTracking | Literal[False]]("livegate_tracking")
 
 
 class Recorder:
-    """Knows which flows speak Phoenix; tells of every frame, and of every exchange of a tab."""
+    """Decoder of flows. Listeners get each frame of a Phoenix socket, each exchange of a tab, and each incident."""
 
     def __init__(self, limits: SessionLimits | None = None) -> None:
         self.tracker = Tracker(limits)
         self.on_frame: list[Callable[[ObservedFrame], None]] = []
         self.on_exchange: list[Callable[[ObservedExchange], None]] = []
         self.on_longpoll_end: list[Callable[[SocketTracker], None]] = []
-        """Called with a long-poll socket that had no request for too long."""
+        """Called with each long-poll socket that timed out."""
         self.on_incident: list[Callable[[ObservedIncident], None]] = []
         self._flow: http.HTTPFlow | None = None
+        """The flow that is being decoded, to which detected incidents belong."""
         self._reading = ReadingThread()
-        """What is being read: incidents that are found meanwhile are about it."""
         self.tracker.incidents.on_incident.append(self._notify_incident)
         self._detailed: deque[FrameInfo] = deque()
         self._detailed_bytes = 0
@@ -127,7 +128,7 @@ class Recorder:
     # HTTP
 
     def exchange(self, flow: http.HTTPFlow) -> ObservedExchange | None:
-        """An exchange is over, with an answer or an error; returns None when it is of no tab that is known."""
+        """Process a finished exchange, with a response or an error; return None when it belongs to no known tab."""
         self._flow = flow
         load = page = self._page(flow)
         longpoll = self._longpolls.response(flow) if page is None else None
@@ -147,7 +148,7 @@ class Recorder:
         seen = ObservedExchange(flow, exchange, owner.number if owner is not None else None, page, longpoll)
         for listener in self.on_exchange:
             listener(seen)
-        self._flow = None  # or it would be kept from being freed
+        self._flow = None  # a reference would keep the flow alive
         return seen
 
     def _page(self, flow: http.HTTPFlow) -> PageLoad | None:
@@ -165,7 +166,7 @@ class Recorder:
         return load
 
     def request(self, flow: http.HTTPFlow) -> None:
-        """Read what a long-poll client sends: its answer may well come after that of a poll which is waiting."""
+        """Decode the frames of a long-poll request now, because a pending poll may be answered before it."""
         self._flow = flow
         request = self._longpolls.request(flow)
         if request is not None and request.socket is not None:
@@ -210,13 +211,13 @@ class Recorder:
         passed: tuple[float, bool],
         ahead: PreparedFrame | None,
     ) -> None:
-        """Read a frame of a body; `passed` is when, and whether from the client."""
+        """Process a frame of a long-poll body; `passed` is its time, and whether it is from the client."""
         at, from_client = passed
         info = socket.read_decoded(frame.frame, size=len(frame.data), from_client=from_client, at=at, prepared=ahead)
         self._notify_frame(ObservedFrame(flow, socket, info, frame.data, frame.text))
 
     def expire(self, now: float) -> None:
-        """End the long-poll sockets that have had no request for too long."""
+        """Close the long-poll sockets that have timed out."""
         for socket in self._longpolls.expire(now):
             for listener in self.on_longpoll_end:
                 listener(socket)
@@ -224,7 +225,7 @@ class Recorder:
     # WebSockets
 
     def message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> FrameInfo | None:
-        """A message went by; returns what it meant, or None on a socket that is not Phoenix's."""
+        """Process a WebSocket message; return its meaning, or None when it is pending or not Phoenix's."""
         tracking = TRACKING.get(flow)
         if tracking is None:
             tracking = self._classify(flow, message)
@@ -249,14 +250,14 @@ class Recorder:
         return None
 
     def _skip(self, flow: http.HTTPFlow, socket: SocketTracker, message: WebSocketMessage) -> FrameInfo:
-        """Note that a message was not read: it is too large, or too much waits before it."""
+        """Record a message that is not decoded, because it is too large or too many are pending."""
         info = socket.skip_frame(len(message.content), from_client=message.from_client, at=message.timestamp)
         FRAME_INFO.set(message, info)
         self._notify_frame(ObservedFrame(flow, socket, info, message.content, message.is_text))
         return info
 
     def pending_reads(self, flow: http.HTTPFlow) -> asyncio.Future[None] | None:
-        """Return what is done when all messages of a socket have been read; None when they are."""
+        """Return a future of the time when all messages of a socket are decoded; None when none is pending."""
         socket = socket_of(flow)
         return self._reading.drained(socket.session) if socket is not None else None
 
@@ -275,7 +276,7 @@ class Recorder:
         if info.kind == "broken" and socket.session is None:
             tracking.undecodable += 1
             if tracking.undecodable >= MAX_UNDECODABLE:
-                TRACKING.set(flow, False)  # whoever speaks there, it is not Phoenix
+                TRACKING.set(flow, False)
         if len(recent) == DETAILED_FRAMES:
             recent[0].drop_details()
         recent.append(info)
@@ -284,7 +285,7 @@ class Recorder:
         return info
 
     def _classify(self, flow: http.HTTPFlow, message: WebSocketMessage) -> FlowTracking | Literal[False] | None:
-        """Look at one of a socket's first messages: only now is it worth any memory. None when it decides nothing."""
+        """Decide by one of its first messages whether a socket is Phoenix's; return None while it is undecided."""
         tracking: FlowTracking | Literal[False] = False
         vsn = vsn_of_join(message.content) if message.is_text and message.from_client else None
         if vsn is not None or is_phoenix(flow):
@@ -295,12 +296,12 @@ class Recorder:
             tracking = FlowTracking(socket)
             set_session(flow, socket)
         elif not message.from_client and flow.websocket is not None and len(flow.websocket.messages) < MAX_UNDECODABLE:
-            return None  # who joins speaks first; an app may greet
+            return None  # a Phoenix client sends first, but other servers may send before it
         TRACKING.set(flow, tracking)
         return tracking
 
     def closed(self, flow: http.HTTPFlow) -> SocketTracker | None:
-        """A WebSocket has ended."""
+        """Close the Phoenix socket of a WebSocket that has ended, and return it."""
         socket, websocket = socket_of(flow), flow.websocket
         if socket is None or websocket is None:
             return None
@@ -313,11 +314,11 @@ class Recorder:
 
     @property
     def skipped(self) -> int:
-        """Frames that were not read, because more came than could be read."""
+        """Frames that were not decoded because too many were pending."""
         return self._reading.skipped
 
     def close(self) -> None:
-        """Read nothing more that waits."""
+        """Drop pending frames."""
         self._reading.close()
 
     def _notify_frame(self, seen: ObservedFrame) -> None:
@@ -334,9 +335,9 @@ class Recorder:
 
 
 def vsn_of_join(data: bytes) -> Vsn | None:
-    """The serializer of a message that joins a channel, or is the heartbeat with which phoenix.js tries a transport.
+    """Return the serializer of a join, or of the heartbeat with which phoenix.js probes a transport; otherwise None.
 
-    Returns None for any other message: what a socket is begins with a join, wherever the app has put it.
+    A Phoenix socket is recognized by its join, because the app chooses its path.
     """
     if len(data) > MAX_JOIN_BYTES or (b'"phx_join"' not in data and b'"heartbeat"' not in data):
         return None
@@ -348,28 +349,28 @@ def vsn_of_join(data: bytes) -> Vsn | None:
 
 
 def is_phoenix(flow: http.HTTPFlow) -> bool:
-    """Whether a WebSocket can be one of Phoenix's, by where it was asked for."""
+    """Return whether a WebSocket has the path that Phoenix gives to its sockets."""
     return flow.request.path.partition("?")[0].endswith("/websocket")
 
 
 def is_classified(flow: http.HTTPFlow) -> bool:
-    """Whether it is known of a WebSocket if it is one of Phoenix's."""
+    """Return whether the recorder has decided if a WebSocket is Phoenix's."""
     return TRACKING.get(flow) is not None
 
 
 def socket_of(flow: http.HTTPFlow) -> SocketTracker | None:
-    """The channels of a flow that is being recorded."""
+    """Return the Phoenix socket of a WebSocket flow, or None."""
     tracking = TRACKING.get(flow)
     return tracking.socket if tracking else None
 
 
 def frame_info_of(message: WebSocketMessage) -> FrameInfo | None:
-    """What a message meant, if that is known."""
+    """Return the meaning of a message, or None when it was not decoded."""
     return FRAME_INFO.get(message)
 
 
 def replay(flow: http.HTTPFlow) -> Recorder:
-    """Go through a saved flow, so that its messages have notes."""
+    """Decode the messages of a saved flow."""
     recorder = Recorder()
     if flow.websocket is not None:
         for message in flow.websocket.messages:

@@ -1,4 +1,4 @@
-"""A session as a file or a document: all that is known of it, its events as a table, its page."""
+"""Exports of a session: all data as JSON, its events as CSV, its page as HTML."""
 
 import csv
 import html as html_text
@@ -16,12 +16,12 @@ from livegate.phoenix.sessions.page import current_page as page_at_present
 
 
 def page_html(session: Session) -> str:
-    """The page of a session as the browser shows it. Raises CommandError with why it cannot be shown."""
+    """Return the current page of a session as HTML. Raises CommandError when it is unknown or cannot be shown."""
     main, page = session.main, page_at_present(session)
     if main is None or page is None:
         problem = main.tree_problem if main is not None else None
         raise exceptions.CommandError(
-            f"the page of session {session.number} is not known: {problem or 'no join was seen'}"
+            f"the page of session {session.number} is unknown: {problem or 'no join was seen'}"
         )
     try:
         body = page.html()
@@ -33,7 +33,7 @@ def page_html(session: Session) -> str:
 
 _POLICY = "script-src 'none'; connect-src 'none'; form-action 'none'"
 _NOTHING_RUNS = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-"""The page is an app's, and is opened from disk."""
+"""Policy of an exported page, because it is the app's and is opened from disk."""
 
 
 _PUBLIC_NAMES = {
@@ -49,13 +49,13 @@ _PUBLIC_NAMES = {
 
 
 def html_document(title: str, body: str) -> str:
-    """Make an HTML document of a page's body; `title` is plain text."""
+    """Return an HTML document with a body of HTML and a title of plain text."""
     head = f"<meta charset=utf-8>{_NOTHING_RUNS}<title>{html_text.escape(title)}</title>"
     return f"<!doctype html><html><head>{head}</head><body>{body}</body></html>"
 
 
 def session_json(session: Session) -> dict[str, Any]:
-    """All that is known of a session, but not its page."""
+    """Return all data of a session except its page."""
     return {
         "number": session.number,
         "id": session.id,
@@ -75,7 +75,7 @@ def session_json(session: Session) -> dict[str, Any]:
 
 
 def events_csv(session: Session) -> str:
-    """A session's events as a table; nothing in it is taken for a formula by a spreadsheet."""
+    """Return the events of a session as CSV, with values that a spreadsheet does not take for formulas."""
     table = io.StringIO()
     writer = csv.writer(table)
     names = (

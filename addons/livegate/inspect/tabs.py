@@ -1,6 +1,6 @@
-"""Which browser tab an HTTP request is of: the one that shows the page that the request names as its referrer.
+"""Matcher of HTTP requests to browser tabs: a request belongs to the tab whose page it names as its referrer.
 
-Two browsers behind one address are told apart by their cookies. Where more than one tab may have asked, none has.
+Cookies distinguish browsers behind one address. A request that may belong to several tabs is assigned to none.
 """
 
 import hashlib
@@ -18,18 +18,21 @@ from livegate.phoenix.page_html import is_socket_url
 from livegate.phoenix.sessions.tracker import Tracker
 
 MAX_CLIENTS = 1000
+"""Client keys that are remembered. Beyond, the one whose last page load is oldest is forgotten."""
 MAX_BROWSERS = 50
-"""At one address with one User-Agent."""
+"""Browsers per client key. Beyond, the oldest is forgotten."""
 MAX_PAGES = 20
-"""Of one browser at one host."""
+"""Page loads per browser. Beyond, the oldest is forgotten."""
 MAX_COOKIES = 50
+"""Cookies per browser. Further cookies are ignored."""
 MAX_COOKIE_VALUES = 3
+"""Last values per cookie."""
 RELOAD_LOOP_S = 60.0
-"""Page loads that follow each other so soon may be a loop; LiveView waits up to 30 s between them."""
+"""Time between two page loads of a reload loop, at most; LiveView waits up to 30 s between them."""
 ASSETS_S = 10.0
-"""A page that was loaded so recently is the one whose scripts, styles and sockets are asked for now."""
+"""Time after a page load in which the browser requests scripts, styles and sockets of the page."""
 CLOSED_S = 60.0
-"""So long after its last socket has ended a tab may still ask for something; LiveView reconnects within 10 s."""
+"""Time after its last close in which a tab may still send requests; LiveView reconnects within 10 s."""
 
 type ClientKey = tuple[str, str, str]
 """Address, User-Agent, host."""
@@ -41,22 +44,22 @@ _SECRET = os.urandom(16)
 
 @dataclass(slots=True)
 class Browser:
-    """One browser at one host, as far as its cookies tell it from others at its address."""
+    """Browser at one host, as its cookies distinguish it from others with the same client key."""
 
     cookies: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
-    """The last values of each: one that an answer sets may be refused, as `Secure` is over plain http."""
+    """Hashes of the last values of each, because a browser may reject a new one, such as `Secure` over plain http."""
     pages: deque[PageLoad] = field(default_factory=lambda: deque(maxlen=MAX_PAGES))
 
 
 class TabMatcher:
-    """Remembers who has loaded which page."""
+    """Matches requests to the page loads of browsers."""
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
         self._browsers: OrderedDict[ClientKey, list[Browser]] = OrderedDict()
 
     def page_loaded(self, flow: http.HTTPFlow, load: PageLoad) -> None:
-        """Note that a page with LiveViews went to a browser."""
+        """Remember that a browser has loaded a page with LiveViews."""
         place, cookies = _client_key(flow), _cookies(flow)
         browsers = self._browsers.setdefault(place, [])
         browser = next((each for each in browsers if _is_same_browser(each.cookies, cookies)), None)
@@ -73,7 +76,7 @@ class TabMatcher:
             self._browsers.popitem(last=False)
 
     def _link(self, before: PageLoad, load: PageLoad) -> None:
-        """What the page that a browser loaded just before tells of this one."""
+        """Link a page load to the one before it, which may be a refused join, a reload, or a failed WebSocket."""
         session = self._session(before)
         if session is None:
             return
@@ -90,7 +93,7 @@ class TabMatcher:
         load.websocket_failed = before.websocket_failed and session.sockets[-1].transport == "longpoll"
 
     def page_load_for(self, flow: http.HTTPFlow) -> PageLoad | None:
-        """Return the page that a request came from; None when none is known, or more than one may be."""
+        """Return the page that a request came from; None when no page matches, or more than one."""
         if is_socket_url(flow.request.path):
             return self._page_load_of_upgrade(flow)
         browsers = self._browsers.get(_client_key(flow))
@@ -103,7 +106,7 @@ class TabMatcher:
         path = _referrer(flow)
         if path is None:
             return None
-        candidates = same or ([] if cookies else browsers)  # a request without credentials has no cookie to tell by
+        candidates = same or ([] if cookies else browsers)  # requests without credentials carry no cookies
         at = flow.request.timestamp_start
         return _unambiguous(
             [
@@ -116,9 +119,9 @@ class TabMatcher:
         )
 
     def _page_load_of_upgrade(self, flow: http.HTTPFlow) -> PageLoad | None:
-        """The page whose WebSocket failed: browsers name no referrer there, but its CSRF token is in the URL."""
+        """Return the page of a failed upgrade by the CSRF token in its URL, because upgrades have no referrer."""
         if flow.response is not None and flow.response.status_code == status_codes.SWITCHING:
-            return None  # one that came about is told of by its frames
+            return None  # the frames of an open socket identify its tab
         found = self._tracker.page_load_or_session(flow.request.path, host_of(flow))
         load = found.page_load if isinstance(found, Session) else found
         if load is None:
@@ -135,20 +138,20 @@ class TabMatcher:
         return self._tracker.sessions.get(load.number)
 
     def _may_be_open(self, load: PageLoad, at: float) -> bool:
-        """Whether the tab that loaded a page can still show it."""
+        """Return whether the tab that loaded a page may still show it."""
         session = self._session(load)
         if session is None or not session.sockets or session.is_open:
             return load.at <= at
         return at - max(socket.closed_at or 0.0 for socket in session.sockets) < CLOSED_S
 
     def _current_path(self, load: PageLoad) -> str | None:
-        """Where the tab is now, without having loaded a page again."""
+        """Return the path to which the tab has navigated without a page load."""
         session = self._session(load)
         return session.main.path if session is not None and session.main is not None else None
 
 
 def _unambiguous(loads: list[PageLoad], at: float) -> PageLoad | None:
-    """The only one of several page loads, or the one that was a moment ago."""
+    """Return the only page load, or the latest one when it is recent; otherwise None."""
     latest = max(loads, key=lambda load: load.at, default=None)
     if latest is None or len(loads) == 1 or at - latest.at < ASSETS_S:
         return latest
@@ -156,9 +159,9 @@ def _unambiguous(loads: list[PageLoad], at: float) -> PageLoad | None:
 
 
 def host_of(flow: http.HTTPFlow) -> str:
-    """Return the host that the browser named, with its port unless that is the scheme's own.
+    """Return the host that the browser sent, with its port unless it is the scheme's default.
 
-    A gateway in front, this one included, hands it on.
+    A gateway in front, including livegate, forwards it.
     """
     headers = flow.request.headers
     named: str = headers.get("x-forwarded-host") or headers.get("host") or flow.request.host
@@ -183,7 +186,7 @@ def _referrer(flow: http.HTTPFlow) -> str | None:
 
 
 def _cookies(flow: http.HTTPFlow) -> Cookies:
-    """The cookies of a request (RFC 6265 section 4.2.1)."""
+    """Return the cookies of a request (RFC 6265 section 4.2.1)."""
     pairs = "; ".join(flow.request.headers.get_all("cookie")).split(";")
     return dict(_cookie(pair) for pair in pairs[:MAX_COOKIES] if "=" in pair)
 
@@ -195,7 +198,7 @@ def _cookie(pair: str) -> tuple[str, bytes]:
 
 
 def _set_cookies(browser: Browser, flow: http.HTTPFlow) -> None:
-    """A browser has what its request brought and its answer set."""
+    """Update a browser's cookies from a request and its response."""
     given = flow.response.headers.get_all("set-cookie") if flow.response is not None else []
     for name, value in [*_cookies(flow).items(), *(_cookie(each.partition(";")[0]) for each in given[:MAX_COOKIES])]:
         before = browser.cookies.get(name, ())
@@ -204,7 +207,7 @@ def _set_cookies(browser: Browser, flow: http.HTTPFlow) -> None:
 
 
 def _is_same_browser(known: dict[str, tuple[bytes, ...]], shown: Cookies) -> bool:
-    """Whether cookies can be those of a browser: it sends what it has; what a page's own script sets may change."""
+    """Return whether cookies match a browser: one is equal, and no session cookie differs. Scripts change others."""
     if not known and not shown:
         return True
     shared = known.keys() & shown.keys()
@@ -213,6 +216,6 @@ def _is_same_browser(known: dict[str, tuple[bytes, ...]], shown: Cookies) -> boo
 
 
 def _is_session_cookie(name: str) -> bool:
-    """Whether a cookie is one that apps know a user's session by."""
+    """Return whether a cookie has a name that apps use for a user's session."""
     lower = name.lower()
     return lower.endswith(("_session", "sessionid", "session_id")) or (lower.startswith("_") and lower.endswith("_key"))

@@ -1,4 +1,4 @@
-"""Notes and sessions as text, for the content view, comments, the terminal and commands."""
+"""Frames and sockets as text, for the content view, comments, the terminal and commands."""
 
 import json
 import time
@@ -12,12 +12,15 @@ from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.redaction.redactor import Redactor
 
 MAX_LINES = 60
+"""Changes of one frame that are shown. Beyond, their number is shown."""
 MAX_HEX_BYTES = 64
+"""Bytes of a binary frame that are shown."""
 MAX_RAW_CHARACTERS = 64 * 1024
+"""Characters of a text frame that are shown."""
 
 
 def changes_text(changes: Changes, redactor: Redactor) -> list[str]:
-    """The tree of a diff: each path with its old and its new value."""
+    """Return the changes of a diff as lines: each path with its old and new value, then streams, title and events."""
     lines = []
     for change in changes.paths[:MAX_LINES]:
         old, new = (value_text(redactor.json(wire_value(value))) for value in (change.old, change.new))
@@ -43,7 +46,7 @@ def changes_text(changes: Changes, redactor: Redactor) -> list[str]:
 
 
 def raw_text(data: bytes, *, text: bool, redactor: Redactor) -> str:
-    """The frame itself, without its secrets."""
+    """Return the redacted frame, or a hex dump of a binary one."""
     if not text:
         more = " …" if len(data) > MAX_HEX_BYTES else ""
         return f"{len(data)} bytes: {data[:MAX_HEX_BYTES].hex(' ')}{more}"
@@ -52,7 +55,7 @@ def raw_text(data: bytes, *, text: bool, redactor: Redactor) -> str:
 
 
 def frame_text(info: FrameInfo, data: bytes, *, text: bool, redactor: Redactor) -> str:
-    """What the content view shows: a sentence, what changed, the raw frame."""
+    """Return the text of the content view: summary, changes, and the redacted frame."""
     if info.kind == "heartbeat":
         return f"♥ {info.summary}"
     arrow = "▲" if info.from_client else "▼"
@@ -69,39 +72,22 @@ def frame_text(info: FrameInfo, data: bytes, *, text: bool, redactor: Redactor) 
 
 
 def _value(info: FrameInfo) -> object:
-    """What an event carried."""
+    """Return the value that a client sent with an event."""
     if info.kind != "event" or not isinstance(info.frame, Frame) or not isinstance(info.frame.payload, dict):
         return None
     return info.frame.payload.get("value")
 
 
 def clock_text(at: float) -> str:
-    """The local time of day of a moment, to the millisecond; `?` for one that is none."""
+    """Return the local time of day with milliseconds, or `?` for an invalid time."""
     try:
         return f"{time.strftime('%H:%M:%S', time.localtime(at))}.{int(at % 1 * 1000):03d}"
     except (ValueError, OverflowError, OSError):
         return "?"
 
 
-def session_text(session: Session) -> str:
-    """A session in one line: view, path, events, p95, state."""
-    main = session.main
-    label = f"{main.label}{f' {main.path}' if main.path and main.module else ''}" if main is not None else session.label
-    count = session.event_count
-    parts = [shortened(label), f"{count} event{'' if count == 1 else 's'}"]
-    slowest = percentile(session.round_trips, 0.95)
-    if slowest is not None:
-        parts.append(f"p95 {seconds_text(slowest)}")
-    if session.crashes:
-        parts.append(f"{session.crashes} crash{'' if session.crashes == 1 else 'es'}")
-    if session.unanswered:
-        parts.append(f"{session.unanswered} unanswered")
-    parts += [f"refused: {reason}" for reason in list(session.refusals)[:2]]
-    return " · ".join([*parts, session.state])
-
-
 def socket_text(info: SocketInfo, session: Session) -> str:
-    """One socket of a session in a line that may be cut at its end: what went wrong, how it closed, its own counts."""
+    """Return the comment of a socket: worst problem, close code and counts first, because a list cuts the end."""
     emoji = EMOJI.get(marker_for(info), "")
     code = "" if info.closed_at is None else str(info.close_code or "closed")
     parts = [" ".join(filter(None, (emoji, code))), f"{info.events} ev"]
@@ -120,14 +106,14 @@ def socket_text(info: SocketInfo, session: Session) -> str:
 
 
 def _refused_text(info: SocketInfo, session: Session) -> str:
-    """How many joins were refused, and why, as far as it is known of this socket."""
+    """Return the number of refused joins, or their reasons when the session has one socket only."""
     if len(session.sockets) == 1 and session.refusals:
         return f"refused: {', '.join(shortened(reason) for reason in list(session.refusals)[:2])}"
     return f"{info.refused} join{'' if info.refused == 1 else 's'} refused"
 
 
 def event_line(info: FrameInfo) -> str:
-    """One event in the terminal: view, event, round trip, diff bytes."""
+    """Return the terminal line of an event: view, event, round trip, size of the diff."""
     push = info.push
     if push is None:
         return info.summary

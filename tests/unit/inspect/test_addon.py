@@ -508,7 +508,7 @@ def test_a_log_is_read_filtered_and_shown(logged: tuple[Path, Browser, FrameLogg
     assert [line["n"] for line in lines if reader.LineFilter(session=2).matches(line)] == []
     assert reader.page_at(iter(lines), 3) == "<p>0</p>"
     assert reader.page_at(iter(lines), 5) == "<p>1</p>"
-    for number, why in ((99, "no line 99"), (1, "no join of it")):
+    for number, why in ((99, "no line 99"), (1, "its join, or the payloads,")):
         with pytest.raises(reader.ReadError, match=why):
             reader.page_at(iter(lines), number)
 

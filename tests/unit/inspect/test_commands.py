@@ -93,16 +93,16 @@ def test_events_that_are_no_longer_kept_are_counted() -> None:
         for number in range(20, 30):
             browser.say(["4", str(number), TOPIC, "event", {"type": "click", "event": "inc", "value": ""}])
         lines = commands.events("1")
-        assert lines[-1] == "(7 earlier ones are no longer kept)"
+        assert lines[-1] == "(7 earlier events were evicted)"
         assert len(lines) == 2 + 5
 
 
 def test_nothing_found_is_said(console: Console) -> None:
-    assert console.type("liveview.events 1 event=none") == ["session 1 has no event that matches"]
-    assert console.type("liveview.slow 5s") == ["no event has a p95 of 5000 ms or more"]
+    assert console.type("liveview.events 1 event=none") == ["session 1 has no matching events"]
+    assert console.type("liveview.slow 5s") == ["no event has a p95 of at least 5000 ms"]
     assert console.type("liveview.sessions state=crashed") == ["no session matches"]
     made, redactor = Recorder(), Redactor()
-    assert LiveViewCommands(made, redactor).sessions() == ["no session yet"]
+    assert LiveViewCommands(made, redactor).sessions() == ["no sessions yet"]
 
 
 def test_sessions_are_a_table_and_filtered(console: Console) -> None:
@@ -132,15 +132,15 @@ def test_the_page_is_a_whole_document(console: Console) -> None:
     console.browser.say(["4", None, TOPIC, "diff", {"0": 9}], up=False)
     assert "the page of session 1 cannot be shown: component 9" in console.problem("liveview.html 1")
     console.browser.say(["4", None, TOPIC, "diff", {"0": [1]}], up=False)
-    assert "the page of session 1 is not known: a list instead of" in console.problem("liveview.html 1")
+    assert "the page of session 1 is unknown: a list instead of" in console.problem("liveview.html 1")
 
 
 def test_an_export_says_what_was_written_and_how_much(console: Console, tmp_path: Path) -> None:
     console.browser.say(["4", "20", TOPIC, "event", {"type": "click", "event": "=cmd()", "value": ""}])
-    for suffix, what in ((".json", "all that is known of"), (".csv", "3 events of"), (".html", "the page of")):
+    for suffix, what in ((".json", ""), (".csv", "3 events of "), (".html", "page of ")):
         target = tmp_path / f"out{suffix}"
         said = console.type(f"liveview.export 1 {target}")
-        assert re.fullmatch(rf"wrote {what} session 1 to {re.escape(str(target))}: [\d.]+ (B|KiB)", said), said
+        assert re.fullmatch(rf"wrote {what}session 1 to {re.escape(str(target))}: [\d.]+ (B|KiB)", said), said
         assert CANARY not in target.read_text()
         assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert json.loads((tmp_path / "out.json").read_text())["views"][0]["path"] == "/count"
@@ -158,7 +158,7 @@ def test_an_export_says_what_was_written_and_how_much(console: Console, tmp_path
         ("liveview.events x", "session must be a whole number from 1, not 'x'"),
         ("liveview.events -1", "session must be a whole number from 1, not '-1'"),
         ("liveview.events 99999999999999999999999", "session must be a whole number from 1"),
-        ("liveview.events 7", "there is no session 7; known are: 1"),
+        ("liveview.events 7", "there is no session 7; there are: 1"),
         ("liveview.events 1 save", "filter 'save': allowed are kind=event, event=save, view=CountLive"),
         ("liveview.events 1 colour=red", "filter 'colour=red': allowed are kind=event"),
         ("liveview.events 1 kind=", "filter 'kind=': allowed are"),
@@ -175,7 +175,7 @@ def test_an_export_says_what_was_written_and_how_much(console: Console, tmp_path
         ("liveview.html", "session is missing; for example: liveview.html 3"),
         ("liveview.html 1 2", "liveview.html takes no argument '2'"),
         ("liveview.export 1", "path is missing; for example: liveview.export 3 out.json (or .csv, .html)"),
-        ("liveview.export 1 out.txt", "path out.txt: its name has to end in .json, .csv or .html"),
+        ("liveview.export 1 out.txt", "path out.txt: its name must end in .json, .csv or .html"),
         ("liveview.export 1 /nowhere/out.csv", "path /nowhere/out.csv: No such file or directory"),
         ("liveview.export 1 out.csv more", "liveview.export takes no argument 'more'"),
     ],

@@ -63,7 +63,7 @@ def test_the_event_that_gets_no_answer_is_in_the_terminal_and_the_incident_in_th
     with caplog.at_level(logging.INFO):
         crashed(inspector)
     lines = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
-    assert ("livegate.liveview", "INFO", '[1] /count  "boom"  no answer  LiveView crashed') in lines
+    assert ("livegate.liveview", "INFO", '[1] /count  "boom"  no reply  LiveView crashed') in lines
     (told,) = [message for name, level, message in lines if (name, level) == ("livegate.incidents", "WARNING")]
     assert told.startswith("view-crashed · LiveView crashed · /count: The process of /count ended abnormally")
     assert told.endswith('No answer came to "boom".')

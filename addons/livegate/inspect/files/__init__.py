@@ -1,1 +1,4 @@
-"""Recorded traffic read from files: frame logs, flow files, HAR."""
+"""Readers of recorded traffic for `livegate read`: frame logs, flow files, HAR.
+
+A new format gets a module that yields the lines of a frame log, and a branch in `reader._lines`.
+"""

@@ -1,4 +1,4 @@
-"""Reads flow files of every version that mitmproxy reads."""
+"""Reader of flow files, of every version that mitmproxy reads."""
 
 import io
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from mitmproxy.io import FlowReader
 from livegate.inspect.files.replay import Contents, FlowLines, Line, ReadError
 
 MAX_FLOW_BYTES = 512 * 1024 * 1024
-"""Of one flow with all its messages; mitmproxy's reader would make room for what a file only claims to hold."""
+"""Size of one flow with all its messages. Larger flows are refused, because mitmproxy allocates what a file claims."""
 
 
 class _BoundedFile(io.RawIOBase):
-    """A file that no read takes more of than there is in it, whatever length it is asked for."""
+    """File whose `read` allocates no more than the file has."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -25,15 +25,15 @@ class _BoundedFile(io.RawIOBase):
         return True
 
     def peek(self, size: int) -> bytes:
-        """Look at the next bytes, for mitmproxy's reader."""
+        """Return the next bytes without consuming them, for mitmproxy's reader."""
         return self._file.peek(size)[:size] if isinstance(self._file, io.BufferedReader) else b""
 
     def read(self, size: int = -1) -> bytes:
-        """Read so many bytes. Raises ValueError for more than a flow may have, or than there are."""
+        """Read `size` bytes. Raises ValueError beyond MAX_FLOW_BYTES, or when the file ends before."""
         if size <= 1:
             return self._file.read(size)
         if size > MAX_FLOW_BYTES:
-            raise ValueError(f"it says that it has {size:,} bytes; at most {MAX_FLOW_BYTES:,} are read")
+            raise ValueError(f"its size is {size:,} bytes; the limit is {MAX_FLOW_BYTES:,}")
         pieces: list[bytes] = []
         remaining = size
         while remaining and (piece := self._file.read(min(remaining, 1024 * 1024))):
@@ -45,7 +45,7 @@ class _BoundedFile(io.RawIOBase):
 
 
 def flow_file_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[Line]:
-    """Yield what a frame log would say of a file's flows. Raises ReadError with the number of the flow."""
+    """Yield the lines that a frame log would have for a file's flows. Raises ReadError with the number of the flow."""
     flow_lines = FlowLines(contents)
     flows = iter(FlowReader(cast("BinaryIO", _BoundedFile(file))).stream())
     number = 0
@@ -62,7 +62,7 @@ def flow_file_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[
         except ReadError:
             raise
         except Exception as error:
-            # mitmproxy's conversions of old versions, and its classes, raise whatever a damaged file leads them to.
+            # A damaged file leads to any exception in mitmproxy's conversions of old versions.
             raise ReadError(f"{path}: flow {number} cannot be read: {_reason(error)}") from error
 
 
@@ -71,4 +71,4 @@ def _reason(error: Exception) -> str:
         cause = error.__cause__
         detail = f" ({cause})" if cause is not None and str(cause) != str(error) else ""
         return f"{error}{detail}"
-    return f"it is not what mitmproxy saves ({type(error).__name__})"
+    return f"it is not a flow as mitmproxy saves it ({type(error).__name__})"

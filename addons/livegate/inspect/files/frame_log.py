@@ -1,4 +1,4 @@
-"""Reads frame logs, line by line, also while they grow."""
+"""Reader of frame logs, which can follow a log as it grows."""
 
 import json
 import os
@@ -11,15 +11,15 @@ from livegate.inspect.files.replay import MAX_NUMBER, Contents, Line, ReadError
 from livegate.inspect.frame_log.writer import MAX_DATA_BYTES, VERSION
 
 POLL_S = 0.2
-"""How often a log that is followed is looked at."""
+"""Interval between reads of a followed log."""
 MAX_LINE_BYTES = 16 * MAX_DATA_BYTES
-"""Of a line: the data of a frame, with each byte written as an escape of JSON, and its other fields."""
+"""Length of a line; enough for a frame whose every byte is a JSON escape."""
 NUMERIC_FIELDS = ("at", "ms", "size", "diff", "status", "code")
 EXPECTED = 'expected a line of a frame log, such as {"v":1,"kind":"frame",…}, a HAR file or a flow file of mitmproxy'
 
 
 class FrameLogFile:
-    """A frame log that is read, or followed as it grows."""
+    """Frame log that is read to its end, or followed as it grows."""
 
     def __init__(self, file: BinaryIO, path: Path, contents: Contents, *, follow: bool = False) -> None:
         self._file = file
@@ -29,7 +29,7 @@ class FrameLogFile:
         self._number = 0
 
     def lines(self, sleep: Callable[[float], None] = time.sleep) -> Iterator[Line]:
-        """Yield its lines. Raises ReadError, with the line's number, for one that is not of a frame log."""
+        """Yield the lines. Raises ReadError, with the number of the line, for a line that is not of a frame log."""
         partial = b""
         while True:
             partial += self._file.readline(MAX_LINE_BYTES + 1 - len(partial))
@@ -48,7 +48,7 @@ class FrameLogFile:
                 return
 
     def _last_line(self, text: bytes) -> Iterator[Line]:
-        """The last line when it has no end: it may be whole, or cut off by a crash."""
+        """Yield a last line without a line end, which may be complete, or cut off by a crash."""
         if not text.strip():
             return
         try:
@@ -62,7 +62,7 @@ class FrameLogFile:
             yield line
 
     def _parse(self, text: bytes) -> Line | None:
-        """One line, None for a blank one."""
+        """Parse a line; return None for a blank one."""
         self._number += 1
         if not text.strip():
             return None
@@ -77,7 +77,7 @@ class FrameLogFile:
         return without_invalid_numbers(line)
 
     def _follow_rotation(self) -> None:
-        """Go on in the file that has the log's name now, when it is another one than is read, or has been emptied."""
+        """Reopen the log when it was rotated, and start over when it was truncated."""
         try:
             there, here = self._path.stat(), os.fstat(self._file.fileno())
             if (there.st_ino, there.st_dev) != (here.st_ino, here.st_dev):
@@ -87,11 +87,11 @@ class FrameLogFile:
             elif there.st_size < self._file.tell():
                 self._file.seek(0)
         except OSError:
-            return  # between two files; it is looked at again
+            return  # between two files; the next poll tries again
 
 
 def without_invalid_numbers(line: Line) -> Line:
-    """Leave out numbers that are none, so that whoever shows a line can rely on them."""
+    """Remove invalid numbers from a line in place, so that its formatter can rely on them."""
     for name in NUMERIC_FIELDS:
         value = line.get(name)
         if value is not None and not _is_number(value):

@@ -1,8 +1,8 @@
-"""Reads HAR files: of Chromium's, Firefox's and Safari's developer tools, of Playwright and of mitmproxy.
+"""Reader of HAR files of Chromium's, Firefox's and Safari's developer tools, of Playwright and of mitmproxy.
 
-HAR 1.2 knows no WebSockets. Those that write the messages of one put them into the entry of its handshake, as Chromium
-76 began to: `_webSocketMessages`, objects with `type` (`send` or `receive`), `time` (seconds since 1970), `opcode` (1
-or 2) and `data` (text, base64 for opcode 2).
+HAR 1.2 has no WebSockets. Tools that export messages put them into the entry of the handshake, as Chromium 76 did
+first: `_webSocketMessages` has objects with `type` (`send` or `receive`), `time` (seconds since 1970), `opcode` (1 or
+2) and `data` (text, base64 for opcode 2).
 """
 
 import base64
@@ -21,15 +21,15 @@ from wsproto.frame_protocol import Opcode
 from livegate.inspect.files.replay import Contents, FlowLines, Line, ReadError
 
 MAX_HAR_BYTES = 256 * 1024 * 1024
-"""Of a file; it is one JSON text, which takes several times its size in memory."""
+"""Size of a file. Larger files are refused, because parsed JSON takes several times its size in memory."""
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 MAX_SECONDS, MAX_MILLISECONDS = 1e11, 1e14
-"""Times beyond are milliseconds and microseconds: tools differ."""
+"""Times beyond these are in milliseconds and microseconds, because tools differ."""
 EMPTY_ADDRESS = ("", 0)
 
 
 def har_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[Line]:
-    """Yield what a frame log would say of a HAR file's entries. Raises ReadError with the number of the entry."""
+    """Yield the lines that a frame log would have for a HAR file. Raises ReadError with the number of the entry."""
     entries = _entries(file, path, contents)
     flow_lines = FlowLines(contents)
     order = sorted(range(len(entries)), key=lambda index: (_start_time(entries[index]), index))
@@ -56,7 +56,7 @@ def har_lines(file: BinaryIO, path: Path, contents: Contents) -> Iterator[Line]:
 def _entries(file: BinaryIO, path: Path, contents: Contents) -> list[Any]:
     data = file.read(MAX_HAR_BYTES + 1)
     if len(data) > MAX_HAR_BYTES:
-        raise ReadError(f"{path}: larger than {MAX_HAR_BYTES // 1024 // 1024} MiB, the most that is read of a HAR file")
+        raise ReadError(f"{path}: larger than {MAX_HAR_BYTES // 1024 // 1024} MiB, the limit for a HAR file")
     try:
         har = json.loads(data.decode("utf-8-sig", "replace"))
     except ValueError as error:
@@ -76,7 +76,7 @@ def _entries(file: BinaryIO, path: Path, contents: Contents) -> list[Any]:
 
 
 def _start_time(entry: object) -> float:
-    """When an entry's request was made, in seconds since 1970; 0 when it does not say."""
+    """Return the time of an entry's request in seconds since 1970, or 0 when it is missing."""
     text = entry.get("startedDateTime") if isinstance(entry, dict) else None
     try:
         return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else 0.0
@@ -85,11 +85,11 @@ def _start_time(entry: object) -> float:
 
 
 _URL_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
-"""What a URL of a HAR file may have: all of ASCII that can be seen."""
+"""Characters of URLs that stay unquoted: printable ASCII."""
 
 
 def _flow(entry: Line, place: str) -> http.HTTPFlow | None:
-    """The flow of an entry; None for what went over no network. Raises ReadError."""
+    """Return the flow of an entry, or None for a request that used no network. Raises ReadError."""
     request = entry.get("request")
     url = request.get("url") if isinstance(request, dict) else None
     if not isinstance(request, dict) or not isinstance(url, str):
@@ -101,7 +101,7 @@ def _flow(entry: Line, place: str) -> http.HTTPFlow | None:
         connection.Client(peername=EMPTY_ADDRESS, sockname=EMPTY_ADDRESS), connection.Server(address=None)
     )
     method = request.get("method")
-    # Redaction marks, as HAR files of this gateway's have them, are no ASCII.
+    # Placeholders, which HAR files of the gateway have, are not ASCII.
     address = f"{SCHEMES[scheme.lower()]}:{quote(rest, safe=_URL_CHARACTERS)}"
     try:
         urlsplit(address)
@@ -122,7 +122,7 @@ def _flow(entry: Line, place: str) -> http.HTTPFlow | None:
 
 
 def _headers(message: Line) -> list[tuple[bytes, bytes]]:
-    """The fields of a request or response, as objects or, as some tools write them, as pairs."""
+    """Return the fields of a request or response, which are objects or, from some tools, pairs."""
     found = []
     for each in message.get("headers") or () if isinstance(message.get("headers"), list) else ():
         pair = (each.get("name"), each.get("value")) if isinstance(each, dict) else each
@@ -142,7 +142,7 @@ def _request_body(request: Line) -> bytes:
 
 
 def _response(response: object, started: float, ended: float) -> http.Response | None:
-    """The answer; None when there was none, which browsers write as status 0."""
+    """Return the response; None when there was none, which browsers write as status 0."""
     status = response.get("status") if isinstance(response, dict) else None
     if not isinstance(response, dict) or not isinstance(status, int) or not 100 <= status < 1000:  # noqa: PLR2004
         return None
@@ -151,7 +151,7 @@ def _response(response: object, started: float, ended: float) -> http.Response |
     text = content.get("text") if isinstance(content, dict) else None
     if isinstance(text, str) and isinstance(content, dict):
         body = _from_base64(text) if content.get("encoding") == "base64" else text.encode("utf-8", "surrogatepass")
-    # What the file has is the body after its coding was undone.
+    # The file has the decoded body.
     fields = [(name, value) for name, value in _headers(response) if name.lower() not in _CODING_FIELDS]
     made = http.Response.make(status, body, http.Headers(fields))
     made.timestamp_start, made.timestamp_end = started, ended
@@ -185,7 +185,7 @@ def _message(message: Line, started: float, place: str) -> WebSocketMessage:
     sender, data = message.get("type"), message.get("data", message.get("payload"))
     opcode = message.get("opcode", message.get("opCode", Opcode.TEXT))
     if sender not in ("send", "receive"):
-        raise ReadError(f'{place}: type has to be "send" or "receive", not {str(sender)[:40]!r}')
+        raise ReadError(f'{place}: type must be "send" or "receive", not {str(sender)[:40]!r}')
     if not isinstance(data, str):
         raise ReadError(f"{place}: expected a text at data, base64 for a binary message")
     is_text = opcode != Opcode.BINARY

@@ -1,4 +1,4 @@
-"""What a recorded frame carried, for a person: its sentence, what it changed on the page, and its content as JSON."""
+"""Formatter of the payloads of recorded frames: the changes of the page, and the content as JSON."""
 
 import base64
 import binascii
@@ -15,13 +15,13 @@ from livegate.redaction.printable import escaped
 from livegate.redaction.redactor import Redactor
 
 MAX_JSON_CHARACTERS = 256 * 1024
-"""Of one frame's content; the rest is left out, and said to be."""
+"""Length of one frame's content. Beyond, it is cut, and its size is added."""
 DEFAULT_URL = "/live/websocket?vsn=2.0.0"
-"""Of a socket whose opening is not in the recording."""
+"""URL of a socket whose opening is not in the recording."""
 
 
 class PayloadFormatter:
-    """Follows a recording line by line, so that each frame can be told with what it changed."""
+    """Formatter that decodes a recording line by line, because a frame's changes depend on the frames before it."""
 
     def __init__(self) -> None:
         self._redactor = Redactor()
@@ -29,7 +29,7 @@ class PayloadFormatter:
         self._sockets: dict[str, SocketTracker] = {}
 
     def format(self, line: Line) -> str:
-        """Say what a line's frame carried. Has to be called with every line, in order."""
+        """Return the payload of a line's frame as text. Must be called with every line, in order."""
         flow = str(line.get("flow"))
         if line.get("kind") == "open":
             self._sockets[flow] = self._tracker.open(str(line.get("url")), float(line.get("at") or 0))
@@ -38,7 +38,7 @@ class PayloadFormatter:
             return ""
         found = _data(line)
         if found is None:
-            return "  (its content is not in the recording: it was logged without payloads, or is longer than 256 KiB)"
+            return "  (no content: the frame was logged without its payload, or is larger than 256 KiB)"
         data, is_text = found
         if flow not in self._sockets:
             self._sockets[flow] = self._tracker.open(DEFAULT_URL, 0.0)
@@ -52,7 +52,7 @@ class PayloadFormatter:
     def _content(self, info: FrameInfo, data: bytes, is_text: bool) -> str:
         if not is_text or not isinstance(info.frame, Frame):
             return raw_text(data, text=is_text, redactor=self._redactor)
-        # As in the frame on the wire, only with room to read.
+
         shown = self._redactor.frame(data).decode("utf-8", "replace")
         try:
             pretty = json.dumps(json.loads(shown), ensure_ascii=False, indent=2)
@@ -64,7 +64,7 @@ class PayloadFormatter:
 
 
 def _data(line: Line) -> tuple[bytes, bool] | None:
-    """The bytes of a line's frame, and whether they are text; None when they are not in it."""
+    """Return the bytes of a line's frame, and whether they are text; None without data."""
     data = line.get("data")
     if not isinstance(data, str):
         return None

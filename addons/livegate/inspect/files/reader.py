@@ -1,6 +1,6 @@
-"""Reads recorded traffic for `livegate read`: finds out what a file is, filters lines, shows the page at a frame.
+"""Reader of recorded traffic for `livegate read`: detects the format, filters and formats lines, renders a page.
 
-The kinds of file are read by `read_frame_log`, `read_flows` and `read_har`; each yields the lines of a frame log.
+Each format has a module that yields the lines of a frame log.
 """
 
 import base64
@@ -34,7 +34,7 @@ STDIN = "-"
 BOM = b"\xef\xbb\xbf"
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 ZLIB = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
-"""What mitmproxy writes as `.zhar` begins with."""
+"""Starts of zlib data, which mitmproxy writes as `.zhar`."""
 _HAR = re.compile(rb'\s*\{\s*"log"\s*:')
 _JSON = re.compile(rb"\s*\{")
 _TNETSTRING = re.compile(rb"\d{1,12}:")
@@ -42,14 +42,14 @@ _TNETSTRING = re.compile(rb"\d{1,12}:")
 
 @dataclass(frozen=True, slots=True)
 class LineFilter:
-    """Which lines to show; None is any."""
+    """Filter of lines; None matches every line."""
 
     session: int | None = None
     event: str | None = None
     slow_ms: float | None = None
 
     def matches(self, line: Line) -> bool:
-        """Whether a line is one of them."""
+        """Return whether a line matches."""
         if self.session is not None and line.get("session") != self.session:
             return False
         if self.event is not None and line.get("event") != self.event:
@@ -66,9 +66,9 @@ def read_lines(
     sleep: Callable[[float], None] = time.sleep,
     contents: Contents | None = None,
 ) -> Iterator[Line]:
-    """Yield the lines of a recording, numbered by `n` from 1: those of a frame log, or what one would say of its flows.
+    """Yield the lines of a frame log, or those that one would have for the flows of a file, numbered by `n` from 1.
 
-    `-` is standard input. `contents` is filled in on the way. Raises ReadError.
+    `-` is standard input. `contents` counts the lines. Raises ReadError.
     """
     contents = contents or Contents()
     try:
@@ -107,14 +107,14 @@ def _lines(
         contents.kind = "flow file"
         return flow_file_lines(file, path, contents)
     if not start.strip():
-        raise ReadError(f"{path}: nothing is in it; {EXPECTED}")
+        raise ReadError(f"{path}: the file is empty; {EXPECTED}")
     if start.startswith(ZIP):
-        raise ReadError(f"{path}: a zip archive; unpack it, and read the .har file in it")
+        raise ReadError(f"{path}: a zip archive; extract it and read the .har file in it")
     raise ReadError(f"{path}: neither a frame log nor a flow file nor a HAR file; {EXPECTED}")
 
 
 def _decompress(file: BinaryIO, path: Path) -> tuple[BinaryIO, bytes]:
-    """The file without its compression and byte order mark, and how it begins."""
+    """Return the file without compression and byte order mark, and its first bytes."""
     start = _peek(file)
     if start.startswith(GZIP):
         file = cast("BinaryIO", io.BufferedReader(gzip.GzipFile(fileobj=file)))
@@ -137,7 +137,7 @@ def _peek(file: BinaryIO) -> bytes:
 
 
 def format_line(line: Line) -> str:
-    """One line for a person: number, time, session, direction, sentence."""
+    """Return a line as text: number, time, session, direction, summary."""
     at = line.get("at")
     clock = clock_text(at) if isinstance(at, int | float) else "?"
     session = f"[{line['session']}]" if line.get("session") is not None else ""
@@ -149,10 +149,10 @@ def format_line(line: Line) -> str:
             arrow, text = "●", f"{line.get('transport') or 'websocket'} opened: {line.get('url')}"
         case "close":
             code = line.get("code")
-            who = f"closed by {line.get('by')}, {code}" if code is not None else "taken for ended"
+            who = f"closed by {line.get('by')}, {code}" if code is not None else "timed out"
             arrow, text = "○", f"socket {who}{f': {line.get("reason")}' if line.get('reason') else ''}"
         case "http":
-            status = line.get("status") or "no answer"
+            status = line.get("status") or "no response"
             arrow, text = "→", f"{line.get('method')} {line.get('url')} {status} after {line.get('ms')} ms"
         case _:
             arrow, text = "!", f"{line.get('lines')} lines were dropped here"
@@ -160,7 +160,7 @@ def format_line(line: Line) -> str:
 
 
 def page_at(lines: Iterator[Line], number: int) -> str:
-    """The page as it was when frame `number` had come. Raises ReadError with why it cannot be shown."""
+    """Return the page after frame `number` as HTML. Raises ReadError when it is unknown or cannot be shown."""
     tracker = Tracker()
     sockets: dict[str, SocketTracker] = {}
     for line in lines:
@@ -195,9 +195,9 @@ def _page(socket: SocketTracker | None, number: int) -> str:
         why = (
             main.tree_problem
             if main is not None and main.tree_problem
-            else "no join of it is in the log, or no payloads are"
+            else "its join, or the payloads, are not in the recording"
         )
-        raise ReadError(f"the page at line {number} is not known: {why}")
+        raise ReadError(f"the page at line {number} is unknown: {why}")
     try:
         return page.html()
     except TreeError as error:

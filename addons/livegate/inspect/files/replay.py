@@ -1,4 +1,4 @@
-"""What readers of recorded traffic have in common: lines, errors, what was found, and flows turned into lines."""
+"""Common parts of the readers: lines, errors, the contents of a recording, and conversion of flows to lines."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,36 +13,36 @@ from livegate.inspect.recorder import Recorder
 from livegate.redaction.redactor import Redactor
 
 MAX_NUMBER = 1e11
-"""Beyond it no value of a recording is: it is a time of the year 5138."""
+"""Upper bound of valid numbers in a recording; as a time it is in the year 5138."""
 
 type Line = dict[str, Any]
 
 
 class ReadError(Exception):
-    """What was asked for cannot be read or shown; the text says why, for a person."""
+    """Raised when a recording cannot be read or shown; its text is for a person."""
 
 
 @dataclass(slots=True)
 class Contents:
-    """What a recording turned out to hold, filled in as it is read."""
+    """Contents of a recording, counted while it is read."""
 
     kind: str = "recording"
-    """A frame log, a flow file, or a HAR file and who wrote it."""
+    """Frame log, flow file, or HAR file with the name of the tool that wrote it."""
     exchanges: int = 0
     """HTTP requests, of LiveView or not."""
     sockets: int = 0
     frames: int = 0
-    """WebSocket messages, and frames of long-polls."""
+    """WebSocket messages, and frames of the long-poll transport."""
     liveview: int = 0
-    """Frames that were understood as Phoenix's."""
+    """Frames that were decoded as Phoenix's."""
     other_flows: int = 0
     """Flows of other protocols, such as DNS."""
     sessions: set[int] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
-    """What a person should know of it, such as a last line that is cut off."""
+    """Problems that a person should know of, such as a last line that is cut off."""
 
     def count(self, line: Line) -> None:
-        """Count a line that was read."""
+        """Count a line."""
         session = line.get("session")
         if isinstance(session, int):
             self.sessions.add(session)
@@ -56,7 +56,7 @@ class Contents:
                 self.sockets += 1
 
     def summary(self) -> str:
-        """What it holds in one line: kind, counts, and whether there is anything of LiveView."""
+        """Return kind and counts in one line, and whether there are Phoenix frames."""
         counts = [
             _counted(self.exchanges, "HTTP exchange"),
             _counted(self.sockets, "socket"),
@@ -64,7 +64,7 @@ class Contents:
         ]
         if self.other_flows:
             counts.append(_counted(self.other_flows, "flow") + " of other protocols")
-        none = "" if self.liveview else "; no frame of LiveView or of a Phoenix channel"
+        none = "" if self.liveview else "; no frames of LiveView or Phoenix channels"
         return f"{self.kind}: {', '.join(counts)}{none}"
 
 
@@ -76,7 +76,7 @@ def _counted(number: int, what: str) -> str:
 
 
 class FlowLines:
-    """Makes the lines of flows as a frame log would have them."""
+    """Converter of flows to the lines that a frame log would have for them."""
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
@@ -86,11 +86,11 @@ class FlowLines:
         self._logger = FrameLogger(self._recorder, self._redactor, self)
 
     def put(self, line: Line, data: bytes | None = None, *, text: bool = True) -> None:
-        """Take a line of the frame logger."""
+        """Collect a line of the frame logger."""
         self._lines.append(complete_line(line, data, "redacted", self._redactor, text=text))
 
     def lines_for(self, flow: http.HTTPFlow) -> Iterator[Line]:
-        """Make the lines of one flow. Flows have to come in the order in which they happened."""
+        """Yield the lines of a flow. Flows must come in order of time."""
         if flow.websocket is None:
             self._contents.exchanges += 1
             self._recorder.exchange(flow)
@@ -107,7 +107,7 @@ class FlowLines:
         self._logger.websocket_start(flow)
         for message in messages:
             _repair(message)
-            websocket.messages.append(message)  # one by one: the inspector looks at how many there were
+            websocket.messages.append(message)  # one by one, because the recorder counts them
             self._recorder.message(flow, message)
             self._logger.log_message(flow, message)
         self._recorder.closed(flow)
@@ -116,7 +116,7 @@ class FlowLines:
 
 
 def _repair(message: WebSocketMessage) -> None:
-    """Make bytes of a content that is text, as mitmproxy before 8 has saved it, and a time of one that is none."""
+    """Convert text content, which mitmproxy before 8 saved, to bytes, and replace an invalid time by 0."""
     content, at = cast("object", message.content), cast("object", message.timestamp)
     if isinstance(content, str):
         message.content = content.encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""Feeds the frame log from mitmproxy's hooks: every WebSocket, and the HTTP exchanges of LiveView tabs."""
+"""Addon that logs every WebSocket, and the HTTP exchanges of LiveView tabs, to the frame log."""
 
 import asyncio
 import logging
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
-    """Takes lines."""
+    """Destination of lines."""
 
     def put(self, line: Line, data: bytes | None = None, *, text: bool = True) -> None:
-        """Log a line, with a frame's data; never waits."""
+        """Log a line with the data of a frame, without blocking."""
         ...
 
 
@@ -39,11 +39,11 @@ class FrameLogger:
 
     @property
     def dropped(self) -> int:
-        """Lines that no file has taken, since the start."""
+        """Lines dropped since the start."""
         return self._dropped + (self._file.dropped if self._file is not None else 0)
 
     def write_to(self, settings: FrameLog | None) -> None:
-        """Log to the file of the settings from now on, or to none; the file before is closed in a thread."""
+        """Switch to the file of the settings, or to none; a thread closes the previous file."""
         old = self._file
         if old is not None and old.settings == settings:
             return
@@ -78,7 +78,7 @@ class FrameLogger:
             self.log_message(flow, flow.websocket.messages[-1])
 
     def log_message(self, flow: http.HTTPFlow, message: WebSocketMessage) -> None:
-        """Log one message of a WebSocket that is none of Phoenix's; a frame of Phoenix is logged when it was read."""
+        """Log a message of a WebSocket that is not Phoenix's; Phoenix frames are logged when they are decoded."""
         if self.writer is not None and socket_of(flow) is None and frame_info_of(message) is None:
             self.writer.put(_unread_frame_line(message, flow.id), message.content, text=message.is_text)
 
@@ -95,7 +95,7 @@ class FrameLogger:
     # Long-poll, and all other HTTP
 
     def _log_frame(self, seen: ObservedFrame) -> None:
-        """Log a frame of Phoenix."""
+        """Log a Phoenix frame."""
         if self.writer is not None:
             line = frame_line(seen.info, seen.socket.info.id)
             if seen.flow.websocket is None:
@@ -118,7 +118,7 @@ class FrameLogger:
             self.writer.put(self._open_line(seen.flow, longpoll.at, "longpoll"))
 
     def _log_longpoll_end(self, socket: SocketTracker) -> None:
-        """A long-poll socket has ended."""
+        """Log the close of a long-poll socket."""
         info = socket.info
         if self.writer is not None:
             line = {"kind": "close", "at": info.closed_at, "flow": info.id, "session": _session_number(socket)}
@@ -138,7 +138,7 @@ def _session_number(socket: SocketTracker | None) -> int | None:
 
 
 def _unread_frame_line(message: WebSocketMessage, flow_id: str) -> Line:
-    """The line of a frame that is none of Phoenix's."""
-    way = "up" if message.from_client else "down"
+    """Return the line of a frame that is not Phoenix's."""
+    direction = "up" if message.from_client else "down"
     line = {"kind": "frame", "at": message.timestamp, "session": None, "flow": flow_id}
-    return line | {"dir": way, "size": len(message.content)}
+    return line | {"dir": direction, "size": len(message.content)}

@@ -1,6 +1,6 @@
-"""The frame log: one JSON object for every WebSocket frame and every HTTP exchange of a LiveView session.
+"""Writer of the frame log: one JSON object per WebSocket frame, and per HTTP exchange of a LiveView session.
 
-Written by a thread of its own, so that no disk holds up a frame; what it cannot keep up with is dropped and counted.
+A thread writes the file, so that a slow disk does not delay frames. Lines that do not fit into its queue are counted.
 Version 1 of a line:
 
     {"v": 1, "kind": "frame", "at": seconds since 1970, "session": number or null, "flow": id, "dir": "up" or "down",
@@ -16,7 +16,6 @@ import contextlib
 import logging
 import os
 import queue
-import sys
 import threading
 import time
 from pathlib import Path
@@ -26,28 +25,27 @@ from livegate.lenient_json import json_bytes
 from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.redaction.redactor import Redactor
 from livegate.settings import FrameLog, Payloads
+from livegate.tasks import shorten_switch_interval
 
 logger = logging.getLogger("livegate.frame_log")
 
 VERSION = 1
 _TEXT_FIELDS = ("text", "view", "event")
-"""Keys whose values may have words from outside."""
+"""Fields that may hold text from clients and backends."""
 MAX_QUEUED = 20_000
-"""Lines; beyond it they are dropped."""
+"""Queued lines. Beyond, new lines are dropped."""
 MAX_DATA_BYTES = 256 * 1024
-"""Of one frame; a longer one is logged without its data."""
+"""Size of a frame that is logged with its data."""
 FILE_MODE = 0o600
-SWITCH_INTERVAL_S = 0.001
-"""After so long the event loop gets the interpreter back from the writing thread; Python waits for 5 ms."""
 
 type Line = dict[str, Any]
 
 
 class FrameLogWriter:
-    """Writes lines to a file, and begins a new one when it is large."""
+    """Writer of lines to a file, which it rotates by size."""
 
     def __init__(self, settings: FrameLog, redactor: Redactor) -> None:
-        """Raises OSError when the file cannot be written."""
+        """Open the file and start the thread. Raises OSError when the file cannot be written."""
         self.settings = settings
         self.dropped = 0
         self._redactor = redactor
@@ -55,19 +53,19 @@ class FrameLogWriter:
         self._file = _open(settings.path)
         self._unreported_drops = 0
         self._failed = False
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        shorten_switch_interval()
         self._thread = threading.Thread(target=self._run, name="livegate frame log", daemon=True)
         self._thread.start()
 
     def put(self, line: Line, data: bytes | None = None, *, text: bool = True) -> None:
-        """Log a line, with a frame's data; never waits."""
+        """Queue a line with the data of a frame, or drop it."""
         try:
             self._queue.put_nowait((line, data, text))
         except queue.Full:
             self.dropped += 1
 
     def close(self) -> None:
-        """Write what is still to be written, and end. Waits for the disk for five seconds at most."""
+        """Write queued lines and end the thread. Waits up to 5 s for the disk."""
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=1)
         self._thread.join(5)
@@ -77,7 +75,7 @@ class FrameLogWriter:
             line, data, text = item
             try:
                 self._write(_encoded(complete_line(line, data, self.settings.payloads, self._redactor, text=text)))
-            except Exception as error:  # noqa: BLE001 - the log must not end because of one line, nor the disk's day
+            except Exception as error:  # noqa: BLE001 - one line, or a full disk, must not end the thread
                 if not self._failed:
                     logger.warning("the frame log %s cannot be written: %s", self.settings.path, error)
                 self._failed = True
@@ -109,7 +107,7 @@ class FrameLogWriter:
 
 
 def complete_line(line: Line, data: bytes | None, payloads: Payloads, redactor: Redactor, *, text: bool) -> Line:
-    """A line with its version and its data, without secrets unless `payloads` is `full`."""
+    """Add version and data to a line; redact it unless `payloads` is `full`."""
     if data is not None and payloads != "none" and len(data) <= MAX_DATA_BYTES:
         if text:
             shown = redactor.frame(data) if payloads == "redacted" else data
@@ -126,14 +124,14 @@ def _encoded(line: Line) -> bytes:
 
 
 def _open(path: Path) -> BinaryIO:
-    """Open for appending; nobody but its owner may read what is new."""
+    """Open a file for appending, readable by its owner only."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
     os.fchmod(descriptor, FILE_MODE)
     return os.fdopen(descriptor, "ab")
 
 
 def frame_line(info: FrameInfo, flow_id: str) -> Line:
-    """The line of one frame, without its data."""
+    """Return the line of a frame, without its data."""
     push = info.push
     trip = push.round_trip if push is not None else None
     return {

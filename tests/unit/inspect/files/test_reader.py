@@ -204,7 +204,7 @@ def asked(
 
 def test_a_recording_without_frames_says_what_was_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     only_http = b"".join(tnetstring.dumps(tflow.tflow(resp=True).get_state()) for _ in range(3))
-    none = "; no frame of LiveView or of a Phoenix channel\n"
+    none = "; no frames of LiveView or Phoenix channels\n"
     assert asked(capsys, tmp_path, only_http) == (
         0,
         "",
@@ -223,7 +223,7 @@ def test_a_har_file_without_messages_says_so(tmp_path: Path, capsys: pytest.Capt
     assert status == 0
     assert "websocket opened" in out
     assert "1 WebSocket without messages (`_webSocketMessages`)" in error
-    assert "HAR file of Firefox: 1 HTTP exchange, 1 socket, 0 frames, 1 flow of other protocols; no frame" in error
+    assert "HAR file of Firefox: 1 HTTP exchange, 1 socket, 0 frames, 1 flow of other protocols; no frames" in error
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_lines_are_chosen(
         ({"slow": "soon"}, "--slow soon: expected a duration with its unit, such as 500ms"),
         ({"frame": 0}, "--frame 0: numbers begin at 1"),
         ({"html": 99}, "there is no line 99"),
-        ({"html": 1}, "the page at line 1 is not known"),
+        ({"html": 1}, "the page at line 1 is unknown"),
     ],
 )
 def test_what_cannot_be_shown_is_said_and_the_status_is_1(
@@ -280,7 +280,7 @@ def test_a_payload_that_was_not_logged_is_said_to_be_missing(
 ) -> None:
     line = b'{"v":1,"kind":"frame","flow":"f","dir":"up","size":5,"text":"x"}\n'
     _, out, _ = asked(capsys, tmp_path, line, payload=True)
-    assert "its content is not in the recording" in out
+    assert "(no content: " in out
     for data in ('"data":"!!!","base64":true', '"data":7', '"data":"[]"', '"data":"' + "[" * 5000 + '"'):
         status, _, _ = asked(capsys, tmp_path, line.replace(b'"text"', f'{data},"text"'.encode()), payload=True)
         assert status == 0
@@ -314,9 +314,9 @@ def test_a_har_file_with_redaction_marks_is_read(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "f: nothing is in it; expected a line of a frame log, such as"),
-        (b" \n", "f: nothing is in it"),
-        (b"PK\x03\x04xx", "f: a zip archive; unpack it, and read the .har file in it"),
+        (b"", "f: the file is empty; expected a line of a frame log, such as"),
+        (b" \n", "f: the file is empty"),
+        (b"PK\x03\x04xx", "f: a zip archive; extract it and read the .har file in it"),
         (b"%PDF-1.7", "f: neither a frame log nor a flow file nor a HAR file; expected"),
         (gzip.compress(b"%PDF", mtime=0), "f: neither a frame log"),
         (gzip.compress(frame_log())[:-20], "f: Compressed file ended"),
@@ -327,11 +327,11 @@ def test_a_har_file_with_redaction_marks_is_read(tmp_path: Path, capsys: pytest.
         (b'{"v":1}\n' + b"[" * 100_000 + b"\n", "f:2: not a line of a frame log"),
         (b'{"v":1,"data":"' + b"x" * frame_logs.MAX_LINE_BYTES, "f:1: longer than 4,194,304 bytes"),
         (b"12:nonsense", "f: flow 1 cannot be read: Invalid data format. (the file ends within it)"),
-        (b"999999999999:x", "f: flow 1 cannot be read: Invalid data format. (it says that it has 999,999,999,999 bytes"),
+        (b"999999999999:x", "f: flow 1 cannot be read: Invalid data format. (its size is 999,999,999,999 bytes"),
         (flow_file()[:-9], "f: flow 2 cannot be read: Invalid data format. (the file ends within it)"),
         (flow_file() + b"7:version}", "f: flow 3 cannot be read"),
         (tnetstring.dumps({"version": 99}), "flow format version 99, please update mitmproxy"),
-        (tnetstring.dumps({"version": 21, "type": "http"}), "f: flow 1 cannot be read: it is not what mitmproxy saves"),
+        (tnetstring.dumps({"version": 21, "type": "http"}), "f: flow 1 cannot be read: it is not a flow as mitmproxy saves it"),
         (tnetstring.dumps([]), "f: flow 1 cannot be read"),
         (b'{"log": {"entries": [}}', "f:1: not JSON, as a HAR file is: Expecting value"),
         (b'{"log": []}', "f: not a HAR file: expected a list at log.entries"),
@@ -340,7 +340,7 @@ def test_a_har_file_with_redaction_marks_is_read(tmp_path: Path, capsys: pytest.
         (b'{"log": {"entries": [{}]}}', "f: entry 1 of 1: expected a text at request.url"),
         (b'{"log": {"entries": [{"request":{"url":"http://[x"}}]}}', "f: entry 1 of 1: request.url is not a URL: 'http://[x'"),
         (b'{"log": ' + b"[" * 100_000, "f: nested too deeply for a HAR file"),
-        (har("x", messages(type="sent")), 'entry 1 of 3, message 1: type has to be "send" or "receive", not \'sent\''),
+        (har("x", messages(type="sent")), 'entry 1 of 3, message 1: type must be "send" or "receive", not \'sent\''),
         (har("x", messages(data=5)), "entry 1 of 3, message 1: expected a text at data"),
         (har("x", [7]), "entry 1 of 3: expected an object as message 1 of _webSocketMessages"),  # type: ignore[list-item]
         (har("x", 7), "entry 1 of 3: expected a list at _webSocketMessages"),  # type: ignore[arg-type]
@@ -360,9 +360,9 @@ def test_sizes_are_bounded(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
     monkeypatch.setattr(reader, "MAX_HAR_BYTES", 1024 * 1024)
     monkeypatch.setattr(flow_files, "MAX_FLOW_BYTES", 1000)
     large = b'{"log":' + b" " * 2 * 1024 * 1024
-    assert "larger than 1 MiB, the most" in asked(capsys, tmp_path, large)[2]
+    assert "larger than 1 MiB, the limit" in asked(capsys, tmp_path, large)[2]
     assert "larger than 1 MiB when unpacked" in asked(capsys, tmp_path, zlib.compress(large))[2]
-    assert "at most 1,000 are read" in asked(capsys, tmp_path, flow_file())[2]
+    assert "the limit is 1,000" in asked(capsys, tmp_path, flow_file())[2]
 
 
 def test_a_log_that_a_crash_has_cut_off_is_read_up_to_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
