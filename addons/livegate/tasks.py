@@ -1,4 +1,4 @@
-"""Background tasks, held until they end, and threads that share the interpreter with the event loop."""
+"""Registry of background tasks, and the switch interval of threads that run beside the event loop."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ _running: set[asyncio.Future[None]] = set()
 
 
 def retain(task: asyncio.Future[None]) -> None:
-    """Hold a reference to a task until it ends, because the event loop itself holds it only weakly."""
+    """Keep a reference to a task until it is done, because the event loop keeps only a weak one."""
     _running.add(task)
     task.add_done_callback(_running.discard)
 

@@ -387,7 +387,7 @@ def test_websockets_can_be_switched_off_in_mitmproxy(tmp_path: Path, behind) -> 
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         assert answer.startswith(b"HTTP/1.1 101 ")
-        gateway.wait_for_line("WebSockets are off in mitmproxy")
+        gateway.wait_for_line("option websocket is off")
 
 
 def test_mitmproxys_own_size_options_are_ignored_with_a_word(behind) -> None:

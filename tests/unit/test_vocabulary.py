@@ -59,14 +59,10 @@ OLD = frozenset(
 PENDING = frozenset(
     [
         "admin",
-        "mitm",
         "cli",
         "phoenix",
-        "websocket",
         "observe",
-        "proxy",
         "demo",
-        "garbage_collection.py",
         "addons.py",
     ]
 )

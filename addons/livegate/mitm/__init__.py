@@ -1,10 +1,10 @@
-"""The only door to mitmproxy's private parts: its HTTP and WebSocket layers, subclassed, with a shape check at import.
+"""The only package that uses mitmproxy's private parts; `compat` checks at import that they fit.
 
-Where the shape does not fit, the gateway runs on mitmproxy's own layers: `Transport` leaves them in place and `Startup`
-says once what is lost (time limits, bounded heads, own error answers for broken backends, 1006 for a lost backend).
+May import `proxy`, `websocket`, `http1`, `logs` and `tasks`. With an unknown mitmproxy the gateway runs on the stock
+layers and `Startup` logs what is lost. List every private name that a new module uses in `compat`.
 """
 
 from livegate.mitm.compat import problems
 
 INCOMPATIBILITIES: tuple[str, ...] = tuple(problems())
-"""What is not as expected in the installed mitmproxy; empty when everything fits."""
+"""Differences of the installed mitmproxy; empty when everything fits."""

@@ -1,6 +1,6 @@
-"""Gives mitmweb's comment column room: its fixed width of 150 pixels cut a socket's comment after its events.
+"""Widens mitmweb's comment column, because 150 pixels truncate the comment of a WebSocket.
 
-mitmweb has no setting for it, so its stylesheet is served with a rule more. Called by the LiveView inspector.
+mitmweb has no setting for it, so its stylesheet is served with an additional rule. Called by the LiveView inspector.
 """
 
 import re
@@ -11,18 +11,18 @@ from tornado.web import Application, RequestHandler
 
 WIDER_RULE = b"\n.flow-table .col-comment{width:230px}\n"
 STOCK_RULE = b".col-comment{width:"
-"""In mitmproxy 12's stylesheet; where it is missing, nothing is changed."""
+"""The rule of mitmproxy 12. A stylesheet without it stays unchanged."""
 
 
 class Stylesheet(RequestHandler):
-    """A stylesheet of mitmweb's, with the rule."""
+    """Serves a stylesheet of mitmweb with `WIDER_RULE` appended."""
 
     def initialize(self, path: Path) -> None:
-        """Called by Tornado."""
+        """Take the file, as Tornado passes it."""
         self.path = path
 
     def get(self) -> None:
-        """Serve it; mitmproxy's name for it changes with its content, which this is not part of: not to be cached."""
+        """Serve the stylesheet uncached, because its name is a hash of mitmproxy's content only."""
         self.set_header("Content-Type", "text/css")
         self.set_header("Cache-Control", "no-cache")
         self.finish(self.path.read_bytes() + WIDER_RULE)
@@ -34,7 +34,7 @@ def stylesheets(folder: Path) -> list[Path]:
 
 
 def widen(master: Any) -> None:
-    """Serve the wider column; does nothing where there is no mitmweb."""
+    """Serve the wider column. Does nothing outside mitmweb."""
     app = getattr(master, "app", None)
     if not isinstance(app, Application) or "static_path" not in app.settings:
         return

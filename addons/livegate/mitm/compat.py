@@ -1,4 +1,4 @@
-"""Checks, at import, that the private parts of mitmproxy that the gateway builds on still look as they did."""
+"""Compatibility check, at import, of the private parts of mitmproxy that the gateway uses."""
 
 import asyncio
 import dataclasses
@@ -90,7 +90,7 @@ EXPECTED_SIGNATURES: tuple[tuple[object, str, tuple[str, ...]], ...] = (
     (commands.CloseTcpConnection, "__init__", ("self", "connection", "half_close")),
     (asyncio.StreamReaderProtocol, "connection_lost", ("self", "exc")),
 )
-"""Owner, name and parameters of everything that is subclassed, called or replaced."""
+"""Owner, name and parameters of each function that is overridden, called or replaced."""
 
 
 def _fields(kind: type) -> frozenset[str]:
@@ -124,21 +124,21 @@ REQUIRED_ATTRIBUTES: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = (
     ("png", frozenset(vars(png)), frozenset({"zlib"})),
     ("StreamReader", _names_in(asyncio.StreamReader.__init__), frozenset({"_waiter", "_buffer", "_eof"})),
 )
-"""Owner, the names that it has, and those that are read or set."""
+"""Owner, the names that it has, and those that the gateway reads or sets."""
 
 
 def problems(
     expected: tuple[tuple[object, str, tuple[str, ...]], ...] = EXPECTED_SIGNATURES,
     names: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = REQUIRED_ATTRIBUTES,
 ) -> Iterator[str]:
-    """One sentence for each part that is missing or has other parameters than expected."""
+    """Yield a sentence for each part that is missing or has other parameters than expected."""
     for owner, name, parameters in expected:
         place = f"{getattr(owner, '__name__', owner)}.{name}"
-        found = getattr(owner, name, None)
-        if found is None:
+        value = getattr(owner, name, None)
+        if value is None:
             yield f"{place} is missing"
-        elif (actual := tuple(inspect.signature(found).parameters)) != parameters:
+        elif (actual := tuple(inspect.signature(value).parameters)) != parameters:
             yield f"{place} takes {actual}, expected {parameters}"
-    for place, found_names, needed in names:
-        if missing := needed - found_names:
-            yield f"{place} has no {', '.join(sorted(missing))}"
+    for owner_name, present, needed in names:
+        if missing := needed - present:
+            yield f"{owner_name} has no {', '.join(sorted(missing))}"

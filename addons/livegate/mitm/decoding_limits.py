@@ -1,8 +1,7 @@
-"""Bounds what mitmproxy makes of a body: its decoders before they inflate, its content views before they unfold.
+"""Limits for mitmproxy's decoders and content views, which run when a flow is shown, edited, exported or filtered.
 
-A few kilobytes become gigabytes otherwise, for everybody who looks at, edits, exports or filters a flow, and the
-process that does so carries all traffic. Measured on mitmproxy 12.2: 4.8 KB of brotli, 6.2 GiB; 3 KB of nested
-protobuf, 7.5 GiB; 1 MiB of nested JSON, 3.6 GiB; 1 MiB of form fields, 29 s.
+Without them a small body exhausts the memory of the process that carries all traffic. Measured on mitmproxy 12.2:
+4.8 KB of brotli take 6.2 GiB, 3 KB of nested protobuf 7.5 GiB, 1 MiB of nested JSON 3.6 GiB, 1 MiB of form fields 29 s.
 """
 
 import codecs
@@ -17,23 +16,23 @@ from mitmproxy.contrib.kaitaistruct import png
 from mitmproxy.net import encoding
 
 MAX_DECODED_BYTES = 32 * 1024 * 1024
-"""Of one body; one that would be longer cannot be decoded."""
+"""Per body. Decoding a longer one raises ValueError."""
 MAX_VIEWED_BYTES = 8 * 1024 * 1024
-"""What any content view gets."""
+"""Per body and content view. Beyond it, the view shows the size only."""
 MAX_PARSED_BYTES = 1024 * 1024
-"""What a content view gets that parses it, unless it is named below."""
+"""Per body, for content views that parse it and are not in `PARSED_BYTES`. Beyond it, they raise an error."""
 PARSED_BYTES = {"json": MAX_VIEWED_BYTES, "graphql": MAX_VIEWED_BYTES, "msgpack": 64 * 1024}
 UNPARSED = frozenset({"raw", "hex dump", "hex stream", "query"})
-"""Content views whose cost is by the bytes."""
+"""Content views with costs linear in the size of the body."""
 MAX_INDENTATION_BYTES = 16 * 1024 * 1024
 MAX_FORM_FIELDS = 5_000
 MAX_PROTOBUF_DEPTH, MAX_PROTOBUF_FIELDS = 50, 100_000
 MAX_TEXT_IN_PNG_BYTES = 64 * 1024
 SLOW_CHARSETS = frozenset({"punycode", "idna"})
-"""Their decoders take quadratic time."""
+"""Charsets with decoders that take quadratic time."""
 
 type Decode = Callable[[bytes, str, int], bytes]
-"""Data and its content coding, without it; ValueError if that is not possible or is more than so many bytes."""
+"""Removes a content coding: data, coding, limit in bytes. Raises ValueError for invalid data or beyond the limit."""
 
 _STOCK: list[tuple[Any, str, Any]] = []
 _CODINGS = ("gzip", "deflate", "deflateraw", "br", "zstd")
@@ -42,11 +41,11 @@ _NOT_STRUCTURE = bytes(set(range(256)) - _STEPS.keys() - set(b",;\n"))
 
 
 class LimitExceededError(ValueError):
-    """A content view would make too much of what it is given."""
+    """A body that exceeds a content view's limit."""
 
 
 def install(decode: Decode) -> None:
-    """Bound from now on; nothing happens when that is so already."""
+    """Install the limits. Does nothing when they are installed."""
     if _STOCK:
         return
     _STOCK.extend(
@@ -75,7 +74,7 @@ def install(decode: Decode) -> None:
 
 
 def uninstall() -> None:
-    """Leave mitmproxy as it was."""
+    """Restore mitmproxy's own functions."""
     while _STOCK:
         setattr(*_STOCK.pop())
 
@@ -86,53 +85,53 @@ def _decoder(decode: Decode, coding: str) -> Callable[[bytes], bytes]:
 
 
 def _refuse_codec(name: str) -> None:
-    """Python has codecs that inflate (`bz2`, `zip`) and others that are slow, and a message may name any of them."""
+    """Raise ValueError for Python codecs that inflate (`bz2`, `zip`) or are slow; a message may name any codec."""
     try:
         codec = codecs.lookup(name)
     except (LookupError, ValueError):
-        return  # mitmproxy says so itself
+        return  # mitmproxy raises its own error
     if not getattr(codec, "_is_text_encoding", True) or codec.name in SLOW_CHARSETS:
         raise ValueError(f"{name!r} is neither a content coding nor a charset")
 
 
 class _BoundedZlib:
-    """Stands in for zlib where mitmproxy reads the texts in a PNG."""
+    """Replacement for zlib where mitmproxy reads the texts of a PNG."""
 
     @staticmethod
     def decompress(data: bytes) -> bytes:
-        """Return the text, or as much of it as is allowed."""
+        """Return the text, truncated to MAX_TEXT_IN_PNG_BYTES."""
         return zlib.decompressobj().decompress(data, MAX_TEXT_IN_PNG_BYTES)
 
 
 class BoundedView(Contentview):
-    """A content view that is asked only for what it can do in reasonable time and memory."""
+    """Content view that calls the wrapped one only within the limits."""
 
     def __init__(self, view: Contentview) -> None:
         self._view = view
 
     @property
     def name(self) -> str:
-        """As the view is called."""
+        """Name of the view."""
         return self._view.name
 
     @property
     def syntax_highlight(self) -> SyntaxHighlight:
-        """As the view has it."""
+        """Syntax of the view."""
         return self._view.syntax_highlight
 
     def prettify(self, data: bytes, metadata: Metadata) -> str:
-        """Return what the view makes of it. Raises LimitExceededError where that would be too much."""
+        """Return the view's text. Raises LimitExceededError beyond a limit."""
         if len(data) > MAX_VIEWED_BYTES:
-            return f"⟪{len(data)} bytes, too many to be shown: download them⟫"
+            return f"⟪{len(data)} bytes are too many to show; download them⟫"
         kind = self.name.lower()
         if kind not in ("hex dump", "hex stream") and _is_undecoded(data, metadata):
-            return f"⟪{len(data)} bytes that cannot be decoded, or are too large to be decoded; Hex Dump shows them⟫"
+            return f"⟪{len(data)} bytes are invalid or too large to decode; use Hex Dump⟫"
         if kind not in UNPARSED and type(self._view).__module__.startswith("mitmproxy"):
             _check(kind, data, metadata)
         return self._view.prettify(data, metadata)
 
     def render_priority(self, data: bytes, metadata: Metadata) -> float:
-        """Return the view's own."""
+        """Return the view's priority."""
         return self._view.render_priority(data, metadata)
 
 
@@ -148,11 +147,11 @@ def _is_undecoded(data: bytes, metadata: Metadata) -> bool:
 
 def _check(kind: str, data: bytes, metadata: Metadata) -> None:
     if len(data) > PARSED_BYTES.get(kind, MAX_PARSED_BYTES):
-        raise LimitExceededError(f"{len(data)} bytes are too many to be parsed: choose Raw or Hex Dump")
+        raise LimitExceededError(f"{len(data)} bytes are too many to parse; use Raw or Hex Dump")
     if kind in ("json", "graphql", "javascript") and _indentation(data) > MAX_INDENTATION_BYTES:
-        raise LimitExceededError("nested too deeply to be indented: choose Raw")
+        raise LimitExceededError("nested too deeply to indent; use Raw")
     if kind == "url-encoded" and data.count(b"&") > MAX_FORM_FIELDS:
-        raise LimitExceededError("too many fields to be listed: choose Raw")
+        raise LimitExceededError("too many fields to list; use Raw")
     if kind == "protobuf":
         check_protobuf(data)
     if kind == "grpc":
@@ -160,27 +159,27 @@ def _check(kind: str, data: bytes, metadata: Metadata) -> None:
 
 
 def _indentation(data: bytes) -> int:
-    """About how many bytes of indentation a view adds: four for each level of each line."""
+    """Estimate the bytes of indentation that a view adds: four for each level of each line."""
     depths = accumulate(_STEPS.get(byte, 0) for byte in data.translate(None, _NOT_STRUCTURE))
     return 4 * sum(depth for depth in depths if depth > 0)
 
 
 def check_protobuf(data: bytes) -> None:
-    """Raise LimitExceededError for what may be a message with too many levels or fields.
+    """Raise LimitExceededError if the data parses as a message with too many levels or fields.
 
-    mitmproxy takes for a message whatever can be one, and its memory grows with the cube of the levels.
+    mitmproxy parses any field that can be a message as one. Its memory grows with the cube of the depth.
     """
     fields = 0
 
     def message(start: int, end: int, depth: int) -> bool:
-        """Whether this can be a message as a whole; its fields are counted meanwhile."""
+        """Return whether the range parses as a message, and count its fields."""
         nonlocal fields
         if depth > MAX_PROTOBUF_DEPTH:
-            raise LimitExceededError("nested too deeply to be shown as Protobuf: choose Hex Dump")
+            raise LimitExceededError("nested too deeply to show as Protobuf; use Hex Dump")
         while start < end:
             fields += 1
             if fields > MAX_PROTOBUF_FIELDS:
-                raise LimitExceededError("too many fields to be shown as Protobuf: choose Hex Dump")
+                raise LimitExceededError("too many fields to show as Protobuf; use Hex Dump")
             tag, start = _varint(data, start, end)
             wire = tag & 7
             size = 0
@@ -199,7 +198,7 @@ def check_protobuf(data: bytes) -> None:
 
 
 def _varint(data: bytes, start: int, end: int) -> tuple[int, int]:
-    """A number and where it ends; -1 when it does not end."""
+    """Parse a varint into its value and end position; the position is -1 if it does not end."""
     value = shift = 0
     while 0 <= start < end and shift < 70:  # noqa: PLR2004
         byte = data[start]
@@ -212,7 +211,7 @@ def _varint(data: bytes, start: int, end: int) -> tuple[int, int]:
 
 
 def _check_grpc(data: bytes, metadata: Metadata) -> None:
-    """Each message is a flag, a length and bytes that may be compressed as `grpc-encoding` says."""
+    """Check the messages of a gRPC body: a flag, a length, and bytes compressed by `grpc-encoding`."""
     message = metadata.http_message
     coding = message.headers.get("grpc-encoding", "identity") if message is not None else "identity"
     start, left = 0, MAX_PARSED_BYTES
@@ -223,9 +222,9 @@ def _check_grpc(data: bytes, metadata: Metadata) -> None:
             try:
                 content = cast("bytes", encoding.decode(content, coding))
             except ValueError:
-                raise LimitExceededError("a compressed message that cannot be inflated, or is too large") from None
+                raise LimitExceededError("a compressed message is invalid or too large to inflate") from None
         left -= len(content)
         if left < 0:
-            raise LimitExceededError("too many bytes, inflated, to be shown as gRPC: choose Hex Dump")
+            raise LimitExceededError("too many inflated bytes to show as gRPC; use Hex Dump")
         check_protobuf(content)
         start += 5 + size

@@ -1,8 +1,7 @@
-"""Puts itself between mitmproxy's flows and everything that stores or shows them, so that secrets can be taken out.
+"""Patches what mitmproxy stores and displays, so that it is redacted.
 
-Covered are flow files, HAR, exports, cuts, mitmdump's own output, mitmweb's list, panes and downloads, and the lists
-and views of the console. Live flows stay as they are: what is on the wire is never touched, and the console's editor
-opens the real thing, because what it saves is sent.
+It covers flow files, HAR, exports, cuts, mitmdump's output, mitmweb's list, panes and downloads, and the lists and
+views of the console. Live flows are unchanged. The console's editor opens the real data, because it saves what is sent.
 """
 
 import logging
@@ -20,26 +19,26 @@ from livegate.mitm import compat, mitmweb
 logger = logging.getLogger(__name__)
 
 type Expected = tuple[tuple[object, str, tuple[str, ...]], ...]
-"""As `shape.EXPECTED`."""
+"""As `compat.EXPECTED_SIGNATURES`."""
 
 
 class DisplayRedactor(mitmweb.WebRedactor, Protocol):
-    """Takes secrets out of what mitmproxy stores and shows."""
+    """Redacts what mitmproxy stores and displays."""
 
     def state(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Of the state of a flow."""
+        """Redact a flow's state, in place."""
         ...
 
     def message(self, message: http.Message) -> http.Message:
-        """A copy of a request or response."""
+        """Return a redacted copy of a request or response."""
         ...
 
     def body(self, data: bytes, message: http.Message) -> bytes:
-        """Of what a content view gets as the body of a message."""
+        """Redact a message's body for a content view."""
         ...
 
     def frame(self, data: bytes) -> bytes:
-        """Of a WebSocket's text."""
+        """Redact the text of a WebSocket message."""
         ...
 
 
@@ -60,18 +59,20 @@ def _put(owner: Any, name: str, value: Any) -> None:
 
 
 def install(redactor: DisplayRedactor) -> None:
-    """Hide from now on; nothing happens when something is hidden already."""
+    """Redact from now on. Does nothing when a redactor is installed."""
     if _STOCK:
         return
 
-    def copy(shown: flow.Flow) -> flow.Flow:
-        return type(shown).from_state(redactor.state(shown.get_state())) if isinstance(shown, http.HTTPFlow) else shown
+    def copy(original: flow.Flow) -> flow.Flow:
+        if not isinstance(original, http.HTTPFlow):
+            return original
+        return type(original).from_state(redactor.state(original.get_state()))
 
     for writer in (flow_files.FlowWriter, flow_files.FilteredFlowWriter):
         _replace(writer, "add", lambda stock: lambda self, f: stock(self, copy(f)))
     _replace(savehar.SaveHar, "flow_entry", lambda stock: lambda self, f, seen: stock(self, copy(f), seen))
     _replace(dumper.Dumper, "echo_flow", lambda stock: lambda self, f: stock(self, copy(f)))
-    _replace(cut, "extract", lambda stock: lambda what, f: stock(what, copy(f)))
+    _replace(cut, "extract", lambda stock: lambda spec, f: stock(spec, copy(f)))
     for name in list(export.formats):
         _replace(export.formats, name, lambda stock: lambda f: stock(copy(f)))
     _replace(contentviews, "get_data", lambda stock: lambda message: _data(stock, message, redactor))
@@ -85,18 +86,20 @@ def install(redactor: DisplayRedactor) -> None:
 
 
 def console_signatures(console: Any) -> Expected:
-    """What is replaced in mitmproxy's console; its two functions are only looked for, as they take what they show."""
+    """Return the signatures of what is replaced in mitmproxy's console."""
     return (
         (console.FlowDetails, "conn_text", ("self", "conn")),
         (console.common, "format_flow", ("f", "render_mode", "hostheader", "focused")),
     )
 
 
-def _is_compatible(what: str, expected: Expected) -> bool:
-    found = list(compat.problems(expected, ()))
-    if found:
-        logger.warning("secrets are not hidden in %s, this mitmproxy is not known: %s", what, "; ".join(found))
-    return not found
+def _is_compatible(name: str, expected: Expected) -> bool:
+    problems = list(compat.problems(expected, ()))
+    if problems:
+        logger.warning(
+            "secrets are not redacted in %s: this version of mitmproxy is unknown (%s)", name, "; ".join(problems)
+        )
+    return not problems
 
 
 def _install_console(console: Any, redactor: DisplayRedactor) -> None:
@@ -116,13 +119,13 @@ def _install_console(console: Any, redactor: DisplayRedactor) -> None:
 
 
 def uninstall() -> None:
-    """Show everything again."""
+    """Stop redacting."""
     while _STOCK:
         _put(*_STOCK.pop())
 
 
 def _data(stock: Any, message: Any, redactor: DisplayRedactor) -> tuple[bytes | None, str]:
-    """The content that every content view gets to see."""
+    """Return the content for content views, redacted."""
     data, description = stock(message)
     if data and isinstance(message, http.Message):
         data = redactor.body(data, message)
@@ -132,7 +135,7 @@ def _data(stock: Any, message: Any, redactor: DisplayRedactor) -> tuple[bytes | 
 
 
 def _metadata(metadata: contentviews.Metadata, redactor: DisplayRedactor) -> contentviews.Metadata:
-    """Some content views ask the message itself, not the content that they are given."""
+    """Redact the message too, because some content views read it instead of the content."""
     if metadata.http_message is not None:
         metadata.http_message = redactor.message(metadata.http_message)
     return metadata

@@ -1,4 +1,4 @@
-"""mitmproxy's `Headers`, asked quickly: each look-up of its own converts all names; there are some thirty a request."""
+"""Fast `Headers`: mitmproxy's own convert all field names for each of some thirty look-ups per request."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -12,46 +12,46 @@ _NAMES_KEPT = 512
 
 @lru_cache(maxsize=_NAMES_KEPT)
 def _folded(name: str | bytes) -> bytes:
-    """A field name as it is compared. Raises TypeError for what is neither text nor bytes."""
+    """Return a field name in lower case. Raises TypeError for anything but text and bytes."""
     return strutils.always_bytes(name, "utf-8", "surrogateescape").lower()
 
 
 class FastHeaders(http.Headers):
-    """The same answers as `Headers` gives, from the raw fields at once."""
+    """Equal to `Headers`, but compares the raw fields."""
 
-    def __contains__(self, name: str | bytes) -> bool:  # type: ignore[override]  # a Mapping's may be anything
-        wanted = _folded(name)
-        for field, _ in self.fields:  # noqa: SIM110 - a generator would take longer than the rest
-            if field.lower() == wanted:
+    def __contains__(self, name: str | bytes) -> bool:  # type: ignore[override]  # a Mapping takes any key
+        lower = _folded(name)
+        for field, _ in self.fields:  # noqa: SIM110 - a generator is slower than the look-up
+            if field.lower() == lower:
                 return True
         return False
 
     def __getitem__(self, name: str | bytes) -> str:
-        found = self.get(name)
-        if found is None:
+        joined = self.get(name)
+        if joined is None:
             raise KeyError(name)
-        return found  # type: ignore[no-any-return]  # Mapping.get is not annotated in mitmproxy
+        return joined  # type: ignore[no-any-return]  # Mapping.get is not annotated in mitmproxy
 
     def get(self, name: str | bytes, default: Any = None) -> Any:
-        wanted = _folded(name)
-        found: bytes | None = None
+        lower = _folded(name)
+        joined: bytes | None = None
         for field, value in self.fields:
-            if field.lower() == wanted:
-                found = value if found is None else found + b", " + value
-        return default if found is None else found.decode("utf-8", "surrogateescape")
+            if field.lower() == lower:
+                joined = value if joined is None else joined + b", " + value
+        return default if joined is None else joined.decode("utf-8", "surrogateescape")
 
     def get_all(self, name: str | bytes) -> list[str]:
-        wanted = _folded(name)
-        return [value.decode("utf-8", "surrogateescape") for field, value in self.fields if field.lower() == wanted]
+        lower = _folded(name)
+        return [value.decode("utf-8", "surrogateescape") for field, value in self.fields if field.lower() == lower]
 
 
 def make_fast_headers(fields: Iterable[tuple[bytes, bytes]]) -> FastHeaders:
-    """Headers of fields that are known to be bytes."""
+    """Make headers of fields that are known to be bytes."""
     headers = FastHeaders.__new__(FastHeaders)
     headers.fields = tuple(fields)
     return headers
 
 
 def use_fast_headers(message: http.Message) -> None:
-    """Let a message that was just read answer quickly what its fields are."""
+    """Replace the headers of a parsed message by fast ones."""
     message.data.headers = make_fast_headers(message.data.headers.fields)

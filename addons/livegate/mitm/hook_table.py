@@ -1,8 +1,8 @@
-"""mitmproxy's hook dispatch as a table: which bound hooks an event has is looked up once, not for every event.
+"""Hook dispatch by a table of bound hooks for each event, instead of mitmproxy's search through all addons.
 
-`AddonManager.trigger_event` walks all addons for every event and enters a context manager for each; that is half of
-mitmproxy's time. Semantics stay the same: order, `AddonHalt`, logged errors, awaited coroutines, addons that come and
-go. A hook that is put on an addon after the addon was registered is found once any addon is registered or removed.
+`AddonManager.trigger_event` takes half of mitmproxy's time: it walks all addons and enters a context manager for each.
+The semantics are its own: order, `AddonHalt`, logged errors, awaited coroutines, addons added and removed. A hook that
+is set on a registered addon later takes effect when the next addon is registered or removed.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ from livegate.tasks import retain
 logger = logging.getLogger("mitmproxy.addonmanager")
 
 UPDATES_PER_SECOND = 20
-"""How often a user interface is told that one flow has changed."""
+"""Per flow; more changes are coalesced, because mitmweb sends each update to every browser."""
 
 FLOW_EVENTS = frozenset(
     {"requestheaders", "request", "responseheaders", "response", "error"}
@@ -52,35 +52,35 @@ FLOW_EVENTS = frozenset(
 type Hook = Callable[..., Any]
 type Group = tuple[Hook, ...]
 _ATTRIBUTE = "livegate_hook_table"
-"""Attribute of the addon manager that holds its table."""
+"""Name of the addon manager's attribute that holds its table."""
 
 
 class HookTable:
-    """The hooks of an addon manager by event name: for each top-level addon its own hooks and its children's.
+    """Hooks of an addon manager by event name, in one group for each top-level addon and its children.
 
-    An error in one of them ends that addon's group, as in mitmproxy; the next group goes on.
+    An exception skips the rest of the hook's group, as in mitmproxy. The next group runs.
     """
 
     def __init__(self, manager: addonmanager.AddonManager) -> None:
         self._manager = manager
         self._groups: dict[str, tuple[Group, ...]] = {}
         self.has_ui = bool(self._look_up("update"))
-        """Whether there is a user interface that wants to know of changed flows."""
+        """Whether a user interface handles `update` events."""
         self._rate_limited: dict[str, bool] = {}
-        """Flows that the user interfaces were told of a moment ago, and whether there is news since."""
+        """Flows that were updated less than an interval ago, and whether they have changed since."""
 
     def invalidate(self) -> None:
-        """Look everything up anew: addons have come or gone."""
+        """Clear the table, because addons were added, removed, or changed `skip`."""
         self._groups.clear()
         self.has_ui = bool(self._look_up("update"))
 
     def options_changed(self, updated: set[str]) -> None:
-        """Addons that had nothing to do may have something to do now."""
-        del updated  # whichever: it happens rarely
+        """Clear the table, because an option may turn a skipped addon on."""
+        del updated
         self.invalidate()
 
     def run(self, name: str, *args: Any) -> Awaitable[None] | None:
-        """Call the hooks of an event. What is returned, if anything, must be awaited: what an async hook left to do."""
+        """Call the hooks of an event. Returns the rest to await if one of them is async, else None."""
         groups = self._groups.get(name)
         if groups is None:
             groups = self._look_up(name)
@@ -101,7 +101,7 @@ class HookTable:
         return None
 
     def lifecycle(self, name: str, data: Any) -> Awaitable[None] | None:
-        """`run`, and when it was about a flow, tell the user interfaces."""
+        """Call the hooks of an event, then `update` when `data` is a flow."""
         pending = self.run(name, data)
         if not isinstance(data, Flow):
             return pending
@@ -115,7 +115,7 @@ class HookTable:
         self.update(flow)
 
     def update(self, flow: Flow) -> None:
-        """Tell the user interfaces of a flow, at once or, if they were told a moment ago, at the end of that moment."""
+        """Notify the user interfaces of a changed flow, at most UPDATES_PER_SECOND times a second."""
         if not self.has_ui:
             return
         if flow.id in self._rate_limited:
@@ -133,23 +133,23 @@ class HookTable:
             self.update(flow)
 
     def wants_log_events(self, record: logging.LogRecord) -> bool:
-        """Whether any addon wants the lines of the log as the events that they were before mitmproxy 9."""
+        """Return whether any addon has an `add_log` hook, as before mitmproxy 9."""
         del record
         return self._has_hooks("add_log")
 
     def trigger(self, event: hooks.Hook) -> None:
-        """Stands in for AddonManager.trigger; hooks must be sync."""
+        """Replace AddonManager.trigger. Hooks must be sync."""
         if self._has_hooks(event.name):
             addonmanager.AddonManager.trigger(self._manager, event)
 
     async def trigger_event(self, event: hooks.Hook) -> None:
-        """Stands in for AddonManager.trigger_event."""
+        """Replace AddonManager.trigger_event."""
         pending = self.run(event.name, *event.args())
         if pending is not None:
             await pending
 
     async def handle_lifecycle(self, event: hooks.Hook) -> None:
-        """Stands in for AddonManager.handle_lifecycle."""
+        """Replace AddonManager.handle_lifecycle."""
         pending = self.lifecycle(event.name, *event.args())
         if pending is not None:
             await pending
@@ -164,7 +164,7 @@ class HookTable:
         return groups
 
     def invalidating(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """A method of the addon manager that changes which addons there are, so that the table follows."""
+        """Wrap a method of the addon manager that adds or removes addons, to clear the table."""
 
         def changing(*args: Any) -> Any:
             self.invalidate()
@@ -172,28 +172,28 @@ class HookTable:
                 return method(*args)
             finally:
                 self.invalidate()
-                with contextlib.suppress(RuntimeError):  # before the loop runs nothing is dispatched
-                    # Once more when the caller is through: a script is entered after it has been registered.
+                with contextlib.suppress(RuntimeError):  # without a loop nothing is dispatched
+                    # Once more after the caller returns, because a script is entered after it has been registered.
                     asyncio.get_running_loop().call_soon(self.invalidate)
 
         return changing
 
 
 def _log_events(manager: addonmanager.AddonManager) -> list[log.LegacyLogEvents]:
-    """What makes events of the log's lines."""
+    """Return the log handlers that turn lines into `add_log` events."""
     found = [each for each in logging.getLogger().handlers if isinstance(each, log.LegacyLogEvents)]
     return [each for each in found if each.master is manager.master]
 
 
 def install(manager: addonmanager.AddonManager) -> HookTable:
-    """Let a table dispatch the events of an addon manager."""
+    """Dispatch the events of an addon manager by a table."""
     replaced: Any = manager
     table = HookTable(manager)
     setattr(replaced, _ATTRIBUTE, table)
     replaced.master.options.changed.connect(table.options_changed)
     for name in ("register", "add", "remove", "clear"):
         setattr(replaced, name, table.invalidating(getattr(type(manager), name).__get__(manager)))
-    for each in _log_events(manager):  # which would wake up the event loop for each line
+    for each in _log_events(manager):  # an unfiltered one wakes the event loop up for each line
         each.addFilter(table.wants_log_events)
     replaced.trigger = table.trigger
     replaced.trigger_event = table.trigger_event
@@ -202,7 +202,7 @@ def install(manager: addonmanager.AddonManager) -> HookTable:
 
 
 def uninstall(manager: addonmanager.AddonManager) -> None:
-    """Give the dispatch back to mitmproxy's own code."""
+    """Restore mitmproxy's dispatch."""
     options: Any = manager.master.options
     table = table_of(manager)
     options.changed.disconnect(table.options_changed)
@@ -213,17 +213,17 @@ def uninstall(manager: addonmanager.AddonManager) -> None:
 
 
 def table_of(manager: addonmanager.AddonManager) -> HookTable:
-    """The table of an addon manager; one that is not installed still calls the same hooks."""
+    """Return the table of an addon manager, or a new one that is not installed but calls the same hooks."""
     table: HookTable | None = getattr(manager, _ATTRIBUTE, None)
     return table or HookTable(manager)
 
 
 class SkippableAddon:
-    """An addon of ours whose hooks for flows do nothing while it is idle; whoever changes that has the table forget."""
+    """Addon whose flow hooks are skipped while `skip` is true. After a change, call `HookTable.invalidate`."""
 
     @property
     def skip(self) -> bool:
-        """Whether it has nothing to do."""
+        """Whether the flow hooks do nothing."""
         raise NotImplementedError
 
 
@@ -236,7 +236,7 @@ _SKIP_WHEN_EMPTY: tuple[tuple[type, str], ...] = (
     (stickyauth.StickyAuth, "flt"),
     (stickycookie.StickyCookie, "flt"),
 )
-"""Addons of mitmproxy's own whose hooks do nothing while this attribute is empty. Options set it."""
+"""mitmproxy's addons that do nothing while this attribute, which options set, is empty."""
 _SKIP_WHEN_OFF: tuple[tuple[type, str], ...] = (
     (dumper.Dumper, "flow_detail"),
     (onboarding.Onboarding, "onboarding"),
@@ -244,16 +244,16 @@ _SKIP_WHEN_OFF: tuple[tuple[type, str], ...] = (
     (anticomp.AntiComp, "anticomp"),
     (savehar.SaveHar, "hardump"),
 )
-"""Likewise for options; the console tools do not have them all."""
+"""mitmproxy's addons that do nothing while this option is off. Some tools lack some of them."""
 
 
 _REPLACED: tuple[type, ...] = (disable_h2c.DisableH2C, tlsconfig.TlsConfig, update_alt_svc.UpdateAltSvc)
-"""Addons whose hooks for flows do what the gateway does itself (h2c, Alt-Svc), or no gateway should: answer a path
-that was not asked of mitmproxy (a list of revoked certificates)."""
+"""mitmproxy's addons whose flow hooks the gateway replaces (h2c, Alt-Svc) or must not run: `TlsConfig` responds to
+requests for its revocation list."""
 
 
 def _is_skippable(addon: Any) -> bool:
-    """Whether the hooks for flows of an addon do nothing as the options stand; they would take their time for it."""
+    """Return whether an addon's flow hooks do nothing, so that calling them only takes time."""
     if isinstance(addon, SkippableAddon):
         return addon.skip
     if type(addon) in _REPLACED:
@@ -285,7 +285,7 @@ def _not_callable(name: str, addon: Any) -> Hook:
 
 
 async def _run_remaining(name: str, first: Awaitable[Any], groups: tuple[Group, ...], args: tuple[Any, ...]) -> None:
-    """The rest of an event: `first` is under way, the hooks of `groups` have not been called."""
+    """Await `first`, then call the remaining hooks in `groups`."""
     pending: Awaitable[Any] | None = first
     for group in groups:
         try:
@@ -305,11 +305,11 @@ async def _run_remaining(name: str, first: Awaitable[Any], groups: tuple[Group, 
 
 
 hook_errors: Counter[str] = Counter()
-"""How often a hook for the event of this name has raised."""
+"""Number of exceptions in hooks, by event."""
 
 
 def _log(name: str, error: Exception, args: tuple[Any, ...]) -> None:
-    """As mitmproxy does it: without its own frames."""
+    """Log and count an exception, without the frames of the dispatch, as mitmproxy does."""
     _, _, trace = sys.exc_info()
     for function in ("run", "_run_remaining", "isolating"):
         trace = addonmanager.cut_traceback(trace, function)
@@ -319,7 +319,7 @@ def _log(name: str, error: Exception, args: tuple[Any, ...]) -> None:
 
 
 def isolated[Addon](hook: Callable[[Addon, HTTPFlow], None]) -> Callable[[Addon, HTTPFlow], None]:
-    """Wrap a hook `(self, flow)` of an addon that only looks on: when it raises, the addons after it still run."""
+    """Decorate an observer hook `(self, flow)`. An exception is logged and counted; later addons still run."""
 
     @functools.wraps(hook)
     def isolating(self: Addon, flow: HTTPFlow) -> None:

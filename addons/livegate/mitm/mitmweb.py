@@ -1,7 +1,7 @@
-"""mitmweb without secrets: what it lists, shows and hands out, and edits that keep what they were not shown.
+"""Redacts mitmweb: its list, its panes and its downloads.
 
-A browser that edits one field sends all of them back, the redacted ones too. Those are put back as they were; a
-redacted value anywhere else would be sent to the backend in place of the real one, so such an edit is refused.
+A browser that edits one field returns all of them, with placeholders. Placeholders are replaced by the real values
+where they stood. An edit with a placeholder elsewhere is refused, because the backend would receive it.
 """
 
 import functools
@@ -12,39 +12,37 @@ from typing import Any, Protocol
 from mitmproxy import http
 
 PLACEHOLDER_PREFIX = "⟪redacted-"
-"""What a value that was taken out begins with."""
+"""Prefix of the placeholder of a redacted value."""
 _ENCODED_PREFIXES = (PLACEHOLDER_PREFIX.encode(), b"\\u27earedacted-", b"%e2%9f%aaredacted-")
-"""As itself, in JSON, and in a URL or a form; lower case."""
-EDIT_REFUSED = (
-    "This would send redacted values in place of real ones. Edit something else, or set inspect.redact to false."
-)
-NO_SUCH_MESSAGE = "This flow has no such message."
+"""The prefix as text, in JSON, and in a URL or form; lower case."""
+EDIT_REFUSED = "The edit contains redacted values. Edit another field, or set inspect.redact to false."
+NO_SUCH_MESSAGE = "The flow has no such message."
 
 type Replace = Callable[[Any, str, Callable[[Any], Any]], None]
 
 
 class WebRedactor(Protocol):
-    """What mitmweb's handlers ask of the redaction."""
+    """Redacts what mitmweb's handlers send."""
 
     def flow_json(self, flow_json: dict[str, Any]) -> dict[str, Any]:
-        """Of what mitmweb is told of a flow."""
+        """Redact a flow's JSON for mitmweb, in place."""
         ...
 
     def download(self, message: http.Message) -> bytes:
-        """Of a body that is handed out, decoded."""
+        """Return a decoded, redacted body for download."""
         ...
 
     def field(self, name: str, value: str) -> str:
-        """Of a header field or trailer."""
+        """Redact the value of a header field or trailer."""
         ...
 
     def url(self, url: str) -> str:
-        """Of a URL, or of its path and query alone."""
+        """Redact a URL, or its path and query."""
         ...
 
 
 def signatures(app: Any) -> tuple[tuple[object, str, tuple[str, ...]], ...]:
-    """What is replaced in mitmweb, as `livegate.mitm.compat.EXPECTED`."""
+    """Return what is replaced in mitmweb, as `compat.EXPECTED_SIGNATURES`."""
     return (
         (app, "flow_to_json", ("flow",)),
         (app.AuthRequestHandler, "_require_auth", ("fn",)),
@@ -56,12 +54,12 @@ def signatures(app: Any) -> tuple[tuple[object, str, tuple[str, ...]], ...]:
 
 
 def install(app: Any, redactor: WebRedactor, replace: Replace) -> None:
-    """Replace the handlers. They are called with what the path names, as keywords, after mitmweb's own login."""
+    """Replace the handlers. They run after mitmweb's login, with the names in their path as keywords."""
     replace(app, "flow_to_json", lambda stock: lambda flow: redactor.flow_json(stock(flow)))
 
     def behind_login(handler: Any, name: str, make: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
         def wrap(stock: Any) -> Any:
-            inner = stock.__wrapped__  # what is behind the login
+            inner = stock.__wrapped__  # the handler without the login
             return app.AuthRequestHandler._require_auth(functools.wraps(inner)(make(inner)))
 
         replace(handler, name, wrap)
@@ -80,7 +78,7 @@ def _download(app: Any, redactor: WebRedactor, inner: Callable[..., None]) -> Ca
         try:
             inner(self, flow_id=flow_id, message=message)
         finally:
-            del self.write  # an error is written by Tornado, and not as a body
+            del self.write  # Tornado writes errors with it
 
     return get
 
@@ -107,7 +105,7 @@ def _edit(app: Any, redactor: WebRedactor, inner: Callable[..., None]) -> Callab
     def put(self: Any, flow_id: str) -> None:
         edit = self.json
         if not isinstance(edit, dict):
-            raise app.APIError(400, "An edit is a JSON object.")
+            raise app.APIError(400, "An edit must be a JSON object.")
         for name in ("request", "response"):
             if isinstance(changes := edit.get(name), dict):
                 _restore(changes, _message(app, self.flow, name), redactor)
@@ -115,15 +113,15 @@ def _edit(app: Any, redactor: WebRedactor, inner: Callable[..., None]) -> Callab
         self.request.body = json.dumps(edit).encode()
         try:
             inner(self, flow_id=flow_id)
-        except (AttributeError, TypeError, ValueError) as error:  # of a value that has another type, for one
+        except (AttributeError, TypeError, ValueError) as error:  # a value of the wrong type, for example
             self.flow.revert()
-            raise app.APIError(400, f"This cannot be set: {error}") from None
+            raise app.APIError(400, f"The edit is invalid: {error}") from None
 
     return put
 
 
 def _message(app: Any, flow: Any, name: str) -> http.Message:
-    """A flow's request or response; 404 when it has none."""
+    """Return a flow's request or response. Raises a 404 when it has none."""
     message = getattr(flow, name, None)
     if not isinstance(message, http.Message):
         raise app.APIError(404, NO_SUCH_MESSAGE)
@@ -137,7 +135,7 @@ def _refuse_placeholders(app: Any, data: bytes) -> None:
 
 
 def _restore(changes: dict[str, Any], message: http.Message, redactor: WebRedactor) -> None:
-    """Put the real values in place of those that are as they were shown, in an edit of a message."""
+    """Restore the real values where an edit of a message returns the redacted ones unchanged."""
     for kind, fields in (("headers", message.headers), ("trailers", message.trailers)):
         given = changes.get(kind)
         if isinstance(given, list) and fields is not None:

@@ -13,26 +13,26 @@ class Abandoned(HttpEvent):
 
 
 def handler_of(client: connection.Client) -> Any:
-    """The handler that serves a client's connection, or None when that has ended."""
+    """Return the handler of a client's connection, or None when it has closed."""
     proxyserver = ctx.master.addons.get("proxyserver")
     return proxyserver.connections.get(client.id) if proxyserver else None
 
 
 def close_client(client: connection.Client) -> None:
-    """Close a client's connection at once; nothing happens when it has ended already."""
+    """Close a client's connection, if it is open."""
     handler = handler_of(client)
     if handler is not None and client in handler.transports and handler.transports[client].handler is not None:
         handler.close_connection(client)
 
 
 def open_connections() -> int:
-    """How many clients are connected."""
+    """Return the number of client connections."""
     proxyserver = ctx.master.addons.get("proxyserver")
     return len(proxyserver.connections) if proxyserver else 0
 
 
 def close_idle_clients() -> None:
-    """Close the clients' connections on which no request is under way."""
+    """Close client connections without a request in progress."""
     proxyserver = ctx.master.addons.get("proxyserver")
     for handler in list(proxyserver.connections.values()) if proxyserver else ():
         if not _streams(handler):
@@ -40,7 +40,7 @@ def close_idle_clients() -> None:
 
 
 def flows_awaiting_response() -> Iterator[http.HTTPFlow]:
-    """The flows whose request a backend has, and has not begun to answer."""
+    """Yield the flows that wait for a backend's response head."""
     proxyserver = ctx.master.addons.get("proxyserver")
     for handler in list(proxyserver.connections.values()) if proxyserver else ():
         for stream in _streams(handler):
@@ -49,7 +49,7 @@ def flows_awaiting_response() -> Iterator[http.HTTPFlow]:
 
 
 def abandon(flow: http.HTTPFlow) -> None:
-    """Wait no longer for a backend's answer: the flow fails, if it still waits."""
+    """Fail a flow if it still waits for a backend's response head."""
     handler = handler_of(flow.client_conn)
     for stream in _streams(handler) if handler is not None else ():
         if getattr(stream, "flow", None) is flow:
@@ -57,16 +57,15 @@ def abandon(flow: http.HTTPFlow) -> None:
 
 
 def _streams(handler: Any) -> list[Any]:
-    """What is under way on a client's connection."""
+    """Return the streams of a client's connection."""
     layers = [each for each in handler.layer.context.layers if isinstance(each, http_layers.HttpLayer)]
     return [stream for layer in layers for stream in layer.streams.values()]
 
 
 def close_leaked_socket(client: connection.Client, conn: connection.Connection) -> None:
-    """Close the socket of a connection that mitmproxy holds for ended, where it has forgotten to.
+    """Close the socket of a closed connection if mitmproxy left it open.
 
-    When a connection's task is cancelled while it waits for its turn to hand over an event, mitmproxy leaves the task
-    without closing the socket, which then stays open as long as the process.
+    mitmproxy leaks the socket when a connection's task is cancelled while it waits to deliver an event.
     """
     handler = handler_of(client)
     leaked = handler.transports.pop(conn, None) if handler else None
@@ -75,7 +74,7 @@ def close_leaked_socket(client: connection.Client, conn: connection.Connection) 
 
 
 def prepare_certificate_store() -> None:
-    """Load mitmproxy's own CA now; it would do so only after it has begun to listen."""
+    """Load mitmproxy's CA now, because mitmproxy itself does so only after it has started to listen."""
     tlsconfig = ctx.master.addons.get("tlsconfig")
     if tlsconfig is not None and tlsconfig.certstore is None:
         tlsconfig.configure({"confdir"})

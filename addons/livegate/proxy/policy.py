@@ -1,4 +1,4 @@
-"""What the transport layers ask of the gateway: the questions as a protocol, the answers as plain values."""
+"""Contract of the data plane: the decisions that it requests from the gateway, and their plain values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,38 +15,38 @@ from livegate.websocket.transport import PeerTransport
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where a request goes and how TLS is spoken there. Connections are reused only between equal upstreams."""
+    """Address and TLS parameters of a backend. Connections are reused only between equal upstreams."""
 
     host: str
     port: int
     tls: bool = False
     verify: bool = True
     server_name: str | None = None
-    """The name sent as SNI and looked for in the certificate; the host when None."""
+    """Name for SNI and for the check of the certificate; the host when None."""
     ca_file: Path | None = None
     """Trust anchors as PEM; the usual public ones when None."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardPlan:
-    """How one request is to be carried. Times in seconds, sizes in bytes."""
+    """Parameters for forwarding one request."""
 
     upstream: Upstream
     connect_timeout_s: float
     response_timeout_s: float
-    """Until the head of the answer: the `response` or, for an upgrade, the `upgrade` time."""
+    """From the complete request to the response head."""
     stream_above_bytes: int
     max_body_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What a client's connection may take before a request is complete. Times in seconds."""
+    """Limits of a client's connection while no complete request has arrived."""
 
     request_head_timeout_s: float
     keep_alive_timeout_s: float
     max_head_bytes: int
-    """Bytes of one request head; also what a client may send ahead while it waits for an answer, times four."""
+    """Of one request head. A client may send four times as much ahead while it waits for a response."""
 
 
 class FailureKind(Enum):
@@ -70,51 +70,50 @@ class Failure:
 
     kind: FailureKind
     message: str
-    """For the log only: it may name addresses."""
+    """For the log only, because it may contain addresses."""
 
 
 class ProxyPolicy(Protocol):
-    """The gateway's side of the transport. No method may raise; none may block."""
+    """Decisions of the gateway. No method may raise or block."""
 
     def limits(self) -> ConnectionLimits:
-        """The bounds in force now."""
+        """Return the limits in force."""
 
     def http_started(self, client: Client) -> None:
-        """A client's connection has reached HTTP: its TLS handshake, if any, is over."""
+        """Note that a client's TLS handshake, if any, has finished and HTTP begins."""
 
     def refuse_head(self, client: Client, head: bytes, *, complete: bool) -> http.Response | None:
-        """The answer to a request head that must not go further, or None; a complete one ends in its blank line."""
+        """Return a response that refuses a request head, or None. A complete head ends with its blank line."""
 
     def request_head_timed_out(self, client: Client, head: bytes) -> http.Response:
-        """The answer to a client whose request head took too long; `head` is what has come of it."""
+        """Return the response to a client whose request head, of which `head` has arrived, took too long."""
 
     def refuse_unreadable(self, client: Client, request: http.Request | None, head: bytes) -> http.Response:
-        """The answer to a head that mitmproxy's parser does not take.
+        """Return the response to a head that mitmproxy cannot parse.
 
-        A request that has been read as far as its fields becomes a flow, which fails next; of another one nothing
-        will be heard again.
+        A request with readable fields becomes a flow, which fails next. Without one, no other method follows.
         """
 
     def plan(self, flow: http.HTTPFlow) -> ForwardPlan | None:
-        """How to carry a flow; None when nobody has routed it."""
+        """Return how to forward a flow, or None if it was not routed."""
 
     def upgrade_response_problem(self, flow: http.HTTPFlow, response: http.Response) -> str | None:
-        """What is wrong with a 101 of the backend (RFC 6455 section 4.1), or None."""
+        """Return what is wrong with a 101 of the backend (RFC 6455 section 4.1), or None."""
 
     def open_relay(self, flow: http.HTTPFlow, client: PeerTransport, backend: PeerTransport) -> WebSocketRelay:
-        """A session for a flow that has switched to WebSocket."""
+        """Return the relay for a flow that has switched to WebSocket."""
 
     def response_timed_out(self, flow: http.HTTPFlow, phase: str) -> None:
-        """`connect` or `answer` took longer than planned; the flow is about to fail."""
+        """Note that `connect` or `response` exceeded its timeout. The flow fails next."""
 
     def request_failing(self, flow: http.HTTPFlow, failure: Failure) -> None:
-        """A flow is about to fail; called before the `error` hooks run."""
+        """Note that a flow fails. Called before the `error` hooks."""
 
     def failure_response(self, flow: http.HTTPFlow | None, status: int) -> http.Response:
-        """What the client gets for a failed flow. `status` is mitmproxy's own choice."""
+        """Return the response for a failed flow. `status` is mitmproxy's choice."""
 
     def retrying(self, flow: http.HTTPFlow) -> None:
-        """A request is sent once more because its keep-alive connection turned out to be dead."""
+        """Note that a request is sent again, because its keep-alive connection was closed."""
 
     def stream_response(self, flow: http.HTTPFlow) -> bool | Callable[[bytes], bytes]:
-        """What `flow.response.stream` shall be when a body turns out to be long or slow."""
+        """Return the value of `flow.response.stream` for a body that turns out to be long or slow."""

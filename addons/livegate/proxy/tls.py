@@ -1,4 +1,4 @@
-"""OpenSSL connections for both sides: certificates of the settings towards clients, own trust towards backends."""
+"""OpenSSL connections: with certificates from the settings for clients, with their own trust anchors for backends."""
 
 import ipaddress
 from functools import lru_cache
@@ -13,7 +13,7 @@ from OpenSSL import SSL
 
 ALPN_HTTP1 = b"http/1.1"
 MODERN_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
-"""TLS 1.2; those of TLS 1.3 are all good."""
+"""For TLS 1.2. All ciphers of TLS 1.3 are allowed."""
 
 
 def _choose_alpn(_: SSL.Connection, offered: list[bytes]) -> Any:
@@ -22,9 +22,9 @@ def _choose_alpn(_: SSL.Connection, offered: list[bytes]) -> Any:
 
 @lru_cache(64)
 def client_side_context(chain_pem: bytes, key_pem: bytes) -> SSL.Context:
-    """What a client meets: TLS 1.2 or newer, HTTP/1.1 only, the given chain (leaf first) and key.
+    """Return a context for clients: TLS 1.2 or newer, HTTP/1.1 only, the given chain (leaf first) and key.
 
-    Raises ValueError or SSL.Error for PEM that does not fit together; the settings have checked it before.
+    Raises ValueError or SSL.Error if chain and key do not match; the settings check that first.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -42,7 +42,7 @@ def client_side_context(chain_pem: bytes, key_pem: bytes) -> SSL.Context:
 
 
 def accept(chain_pem: bytes, key_pem: bytes) -> SSL.Connection:
-    """A connection that waits for a client's handshake."""
+    """Return a connection that accepts a client's handshake."""
     conn = SSL.Connection(client_side_context(chain_pem, key_pem))
     conn.set_accept_state()
     return conn
@@ -50,7 +50,7 @@ def accept(chain_pem: bytes, key_pem: bytes) -> SSL.Connection:
 
 @lru_cache(64)
 def _backend_side_context(ca_file: str, ca_changed_ns: int, *, verify: bool) -> SSL.Context:
-    del ca_changed_ns  # part of the cache key: a renewed CA file makes a new context
+    del ca_changed_ns  # part of the cache key, so that a renewed CA file gets a new context
     return net_tls.create_proxy_server_context(
         method=net_tls.Method.TLS_CLIENT_METHOD,
         min_version=net_tls.Version.TLS1_2,
@@ -66,7 +66,7 @@ def _backend_side_context(ca_file: str, ca_changed_ns: int, *, verify: bool) -> 
 
 
 def connect(server_name: str, ca_file: Path | None, *, verify: bool) -> SSL.Connection:
-    """A connection that starts a handshake with a backend and accepts only a certificate for `server_name`.
+    """Return a connection that starts a handshake with a backend and accepts only a certificate for `server_name`.
 
     `server_name` is a DNS name or an IP address; names are sent as SNI (RFC 6066 section 3 forbids addresses there).
     """
@@ -79,7 +79,7 @@ def connect(server_name: str, ca_file: Path | None, *, verify: bool) -> SSL.Conn
 
 
 def _expect_name(conn: SSL.Connection, server_name: str) -> None:
-    """Let OpenSSL itself match the certificate's name; pyOpenSSL has no public call for it, mitmproxy does the same."""
+    """Make OpenSSL check the certificate's name. pyOpenSSL has no public call for it; mitmproxy does the same."""
     lib: Any = SSL._lib  # type: ignore[attr-defined]  # private in pyOpenSSL
     parameters = lib.SSL_get0_param(conn._ssl)
     lib.X509_VERIFY_PARAM_set_hostflags(parameters, lib.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)

@@ -10,7 +10,7 @@ from livegate.settings import MaxConnections
 from livegate.websocket.relay import WebSocketRelay
 
 type Slot = tuple[str, str]
-"""What one socket counts against: the name of its service, and the key of its client."""
+"""Service name and client key, the counters that one socket occupies."""
 
 
 @dataclass(frozen=True, slots=True)

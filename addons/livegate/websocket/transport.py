@@ -1,4 +1,4 @@
-"""What the relay needs from outside: a transport for each peer, and the hooks that see its messages."""
+"""Interfaces that the relay needs: a transport for each peer, and the hooks that see its messages."""
 
 from collections.abc import Awaitable
 from typing import Any, Protocol

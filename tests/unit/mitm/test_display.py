@@ -90,6 +90,6 @@ def test_a_tool_that_is_not_known_is_left_alone_with_a_warning(
         display.install(FlowRedactor(Redactor()))
     try:
         assert getattr(owner, name) is other
-        assert f"secrets are not hidden in {tool}, this mitmproxy is not known" in caplog.text
+        assert f"secrets are not redacted in {tool}: this version of mitmproxy is unknown" in caplog.text
     finally:
         display.uninstall()

@@ -63,7 +63,7 @@ def test_a_ca_file_that_has_gone_fails_the_connection_and_says_so(
     data = starting(server)
     Certificates(CurrentSettings()).tls_start_server(data)
     assert data.ssl_conn is None
-    assert "cannot speak TLS to 127.0.0.1:1" in caplog.text
+    assert "cannot start TLS to 127.0.0.1:1" in caplog.text
 
 
 def test_a_backend_that_is_not_the_gateways_is_left_to_mitmproxy() -> None:

@@ -1,1 +1,1 @@
-"""The gateway on mitmproxy's own layers, until `proxy` carries the bytes itself."""
+"""Data plane on subclasses of mitmproxy's layers, until `proxy` has its own."""

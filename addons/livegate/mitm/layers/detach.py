@@ -1,4 +1,4 @@
-"""Takes connections out of mitmproxy's hands: raw legs of a WebSocket on the asyncio transports themselves."""
+"""Detaches a WebSocket's connections from mitmproxy, to relay directly between their asyncio transports."""
 
 import asyncio
 import os
@@ -11,9 +11,9 @@ from livegate.websocket.peer import Peer
 
 
 def can_detach(handler: GatewayConnectionHandler, connection: Connection) -> bool:
-    """Whether mitmproxy waits for this connection with nothing in hand.
+    """Return whether the connection can be detached: its reader is empty and its read task is waiting.
 
-    Otherwise bytes would be left behind in its reader, or its task, already woken, would take an empty read for an end.
+    Otherwise bytes would stay in the reader, or the task, already woken, would take an empty read for the end.
     """
     io = handler.transports.get(connection)
     transport = handler.transport_of(connection)
@@ -27,7 +27,7 @@ def can_detach(handler: GatewayConnectionHandler, connection: Connection) -> boo
 
 
 class AsyncioTransport(asyncio.Protocol):
-    """One connection of a socket, on its transport. mitmproxy's own protocol gets it back when it has ended."""
+    """`PeerTransport` over asyncio. mitmproxy's own protocol is notified when the connection closes."""
 
     def __init__(self, transport: asyncio.Transport, peer: Peer) -> None:
         self._transport = transport
@@ -36,14 +36,14 @@ class AsyncioTransport(asyncio.Protocol):
         self._at_eof = False
         self._eof_sent = False
         self._descriptor: int = transport.get_extra_info("socket").fileno()
-        self.data_received = peer.data_received  # type: ignore[method-assign]  # one call less for every piece of data
+        self.data_received = peer.data_received  # type: ignore[method-assign]  # saves a call for each read
         transport.set_protocol(self)
 
     def write(self, data: bytes) -> None:
         """Send bytes, at once if the socket takes them.
 
-        uvloop would gather them until the end of its turn, asyncio takes longer for the same; it is a sixth of the time
-        of a message. A transport that is closing may have given its descriptor away already.
+        uvloop would buffer them until the end of its iteration, and asyncio is slower; it saves a sixth of the time of
+        a message. The descriptor of a closing transport may be in use by another connection.
         """
         transport = self._transport
         if transport.is_closing():
@@ -56,7 +56,7 @@ class AsyncioTransport(asyncio.Protocol):
         except BlockingIOError:
             sent = 0
         except OSError:
-            return  # the transport will notice, and tell
+            return  # the transport reports it
         if sent < len(data):
             transport.write(data[sent:])
 
@@ -72,7 +72,7 @@ class AsyncioTransport(asyncio.Protocol):
     def _send_eof(self) -> None:
         try:
             self._transport.write_eof()
-        except OSError:  # the other end has reset the connection, and asyncio has not noticed yet
+        except OSError:  # a reset that asyncio has not noticed yet
             self._transport.abort()
         else:
             self.resume_reading()
@@ -92,10 +92,10 @@ class AsyncioTransport(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._at_eof = True
         self._peer.eof_received()
-        return not self._eof_sent  # true keeps it open for what is still to be sent
+        return not self._eof_sent  # true keeps it open for writing
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._stock.connection_lost(error)  # first: mitmproxy's task must end, whatever the session makes of this
+        self._stock.connection_lost(error)  # first, because mitmproxy's task must end even if the relay raises
         self._peer.connection_lost()
 
     def pause_writing(self) -> None:

@@ -30,31 +30,31 @@ class HttpConnection(Protocol):
 
 
 class RequestHeadTimeout(events.Event):
-    """To the client's HTTP connection: the head that has begun did not arrive in time, or no request came at all."""
+    """For the client's HTTP connection: no complete request head has arrived in time."""
 
 
 class RequestBodyTimeout(events.Event):
-    """To the client's HTTP connection: nothing of the request's body has come for too long."""
+    """For the client's HTTP connection: the request body has stalled."""
 
 
 class LingerTimeout(events.Event):
-    """To the client's HTTP connection: it has been answered early and had its time to notice."""
+    """For the client's HTTP connection: the time to read an early response has passed."""
 
 
 class ResponseTimeout(HttpEvent):
-    """To a stream: the backend has not answered in time."""
+    """For a stream: the backend has not responded in time."""
 
 
 class FlushTimeout(HttpEvent):
-    """To a stream: a response of unknown length has been held back long enough."""
+    """For a stream: a response of unknown length has been buffered for its time."""
 
 
 class RelayOutput(HttpEvent):
-    """To a stream that has become a WebSocket: its session has something to send outside of any other event."""
+    """For a stream that is a WebSocket: its relay has output outside of any other event."""
 
 
 class InformationalResponse(HttpEvent):
-    """From the backend's connection to the client's: an interim response (RFC 9110 section 15.2)."""
+    """An interim response, from the backend's connection to the client's (RFC 9110 section 15.2)."""
 
     def __init__(self, stream_id: int, response: http.Response) -> None:
         super().__init__(stream_id)

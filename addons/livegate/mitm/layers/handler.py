@@ -1,7 +1,7 @@
-"""mitmproxy's connection handler with less work for every event.
+"""Connection handler with less work for each event than mitmproxy's.
 
-Hooks that are not async run at once instead of in a task of their own, wake-ups are timers, and writers are waited for
-only when they have a lot to write. One connection's events are handled one after the other, as in mitmproxy.
+Sync hooks run without a task, wake-ups are timers, and only full writers are drained. The events of one connection are
+handled one at a time, as in mitmproxy.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from livegate.mitm.hook_table import table_of
 from livegate.mitm.layers.teardown import break_cycles
 
 DRAIN_ABOVE_BYTES = 64 * 1024
-"""A writer that holds more is waited for before the next read."""
+"""Per writer; with more in its buffer, it is drained before the next read."""
 NEVER_S = 10 * 365 * 24 * 3600
 
 
 class _Arguments(dict[type[commands.StartHook], tuple[str, ...]]):
-    """The names of a hook's arguments by its class; looked up once, as `Hook.args` is slow."""
+    """Cache of the names of a hook's arguments by its class, because `Hook.args` is slow."""
 
     def __missing__(self, kind: Any) -> tuple[str, ...]:
         names = self[kind] = tuple(field.name for field in dataclasses.fields(kind))
@@ -33,7 +33,7 @@ class _Arguments(dict[type[commands.StartHook], tuple[str, ...]]):
 
 
 async def _nothing_to_end() -> None:
-    """What a watchdog calls when its connection is over."""
+    """Replace the watchdog's callback after its connection has closed."""
 
 
 _ARGUMENT = _Arguments()
@@ -41,7 +41,7 @@ _STOCK = mode_servers.ProxyConnectionHandler
 
 
 class GatewayConnectionHandler(_STOCK):
-    """Serves one client's connection and those to backends on its behalf."""
+    """Serves one client's connection and its backend connections."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)  # type: ignore[no-untyped-call]  # it is not annotated
@@ -50,12 +50,12 @@ class GatewayConnectionHandler(_STOCK):
         self._unsent: dict[Connection, list[bytes]] = {}
         self._timers: dict[commands.RequestWakeup, asyncio.TimerHandle] = {}
         self._pending_hooks = 0
-        """Hooks that are not through."""
+        """Number of async hooks in progress."""
         self._closed = False
         self._table = table_of(self.master.addons)
 
     async def handle_client(self) -> None:
-        """Serve the client until its connection has ended, and those to backends with it."""
+        """Serve the client until its connection and those to backends have closed."""
         try:
             await super().handle_client()
         finally:
@@ -63,14 +63,14 @@ class GatewayConnectionHandler(_STOCK):
             self._break_cycles()
 
     def _break_cycles(self) -> None:
-        """When all is over, leave nothing that refers to itself; a hook that is not through is still waited for."""
+        """Break reference cycles once the connection is closed and no hook is pending."""
         if self._closed and not self._pending_hooks:
             break_cycles(self.layer)
             self._timers.clear()
             self.timeout_watchdog.callback = _nothing_to_end
 
     async def handle_connection(self, connection: Connection) -> None:
-        """Read from a connection for its entire life. An error holds the frames it went through, and they hold it."""
+        """Read from a connection until it closes, and break the cycle of an error and its stack frames."""
         reader = self.transports[connection].reader
         try:
             await super().handle_connection(connection)
@@ -82,7 +82,7 @@ class GatewayConnectionHandler(_STOCK):
                 broken.__traceback__ = None
 
     def disable_timeout(self) -> None:
-        """Let no inactivity end this connection: it carries a WebSocket, which has limits of its own."""
+        """Disable mitmproxy's inactivity timeout, because a WebSocket has limits of its own."""
         self.timeout_watchdog.timeout = NEVER_S
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
@@ -91,7 +91,7 @@ class GatewayConnectionHandler(_STOCK):
             await pending
 
     def _start_hook(self, hook: commands.StartHook) -> Any:
-        """Run a hook; returns None when it is over, else what to await until it is."""
+        """Run a hook. Returns None if it has finished, else an awaitable."""
         (name,) = _ARGUMENT[type(hook)]
         data = getattr(hook, name)
         pending = self._table.lifecycle(hook.name, data)
@@ -118,9 +118,9 @@ class GatewayConnectionHandler(_STOCK):
         self.handle(event)
 
     def handle(self, event: events.Event) -> None:
-        """Handle an event now, or after the one that is being handled.
+        """Handle an event now, or after the current one. Never awaits.
 
-        Nothing in here waits; an event can come from within another one because tasks start eagerly.
+        An event can arrive during another one, because tasks start eagerly.
         """
         self._events.append(event)
         if self._handling:
@@ -131,13 +131,13 @@ class GatewayConnectionHandler(_STOCK):
             try:
                 for command in self.layer.handle_event(self._events.popleft()):
                     self._execute(command)
-            except Exception:  # noqa: BLE001 - the connection is lost, the others are not; as in mitmproxy
+            except Exception:  # noqa: BLE001 - it affects this connection only, as in mitmproxy
                 self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
         self._flush()
         self._handling = False
 
     def _flush(self) -> None:
-        """Send what was gathered while events were handled: a head and its body leave as one packet."""
+        """Write the output of the handled events, so that a head and its body leave in one packet."""
         unsent, self._unsent = self._unsent, {}
         for connection, pieces in unsent.items():
             io = self.transports.get(connection)
@@ -145,7 +145,7 @@ class GatewayConnectionHandler(_STOCK):
                 io.writer.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def close_connection(self, connection: Connection, half_close: bool = False) -> None:
-        """Close a connection, or one way of it, after what is to be sent on it."""
+        """Close a connection, or its write side, after its pending output."""
         self._flush()
         super().close_connection(connection, half_close)
 
@@ -162,7 +162,7 @@ class GatewayConnectionHandler(_STOCK):
             case commands.Log():
                 self.log(command.message, command.level)
             case commands.ConnectionCommand() if command.connection not in self.transports:
-                pass  # it has been closed already
+                pass  # already closed
             case commands.CloseTcpConnection():
                 self.close_connection(command.connection, command.half_close)
             case commands.CloseConnection():
@@ -206,7 +206,7 @@ class GatewayConnectionHandler(_STOCK):
         self.handle(events.Wakeup(command))
 
     def transport_of(self, connection: Connection) -> asyncio.Transport | None:
-        """The TCP transport of a connection; None when it has ended or is none of asyncio's."""
+        """Return the TCP transport of a connection; None when it has closed or is not asyncio's."""
         io = self.transports.get(connection)
         if io is None or not isinstance(io.writer, asyncio.StreamWriter):
             return None
@@ -227,7 +227,7 @@ class GatewayConnectionHandler(_STOCK):
 
 
 def install() -> None:
-    """Serve new connections with our handler."""
+    """Serve new connections with the gateway's handler."""
     mode_servers.ProxyConnectionHandler = GatewayConnectionHandler  # type: ignore[misc]  # where mitmproxy looks it up
 
 

@@ -1,7 +1,7 @@
-"""mitmproxy's HTTP layer as the gateway needs it; made by the `next_layer` hook.
+"""HTTP layer of a client connection; the `next_layer` hook makes it.
 
-It has our own HTTP/1 connections and streams, one watch for every time limit of a client's connection, and tells
-backend connections apart by how TLS is spoken there.
+It makes the gateway's HTTP/1 connections and streams, runs their deadlines by one timer, and pools backend connections
+by upstream, which includes TLS parameters.
 """
 
 import time
@@ -34,7 +34,7 @@ type Commands = layer.CommandGenerator[None]
 
 
 def _fork(context: Context) -> Context:
-    """`Context.fork`, which makes a server connection with an id of its own first, only to throw it away."""
+    """Copy a context like `Context.fork`, but without the server connection that it makes and discards."""
     fork = Context.__new__(Context)
     vars(fork).update(vars(context))
     fork.layers = context.layers.copy()
@@ -48,7 +48,7 @@ class GatewayHttpClient(layer.Layer):
         error: str | None = yield commands.OpenConnection(self.context.server)
         if not error:
             child = GatewayHttp1Client(self.context)
-            self._handle_event = child.handle_event  # type: ignore[method-assign]  # mitmproxy's own way to step aside
+            self._handle_event = child.handle_event  # type: ignore[method-assign]  # as mitmproxy's own layers do
             yield from child.handle_event(event)
         yield http_layers.RegisterHttpConnection(self.context.server, error)
 
@@ -78,7 +78,7 @@ class GatewayHttpLayer(http_layers.HttpLayer):
             for key in self._expired():
                 yield from self._expire(key)
         elif isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
-            pass  # a connection that has ended and was forgotten
+            pass  # a closed connection that was removed
         elif isinstance(event, RelayOutput | Abandoned):
             if event.stream_id in self.streams:
                 yield from self.event_to_child(self.streams[event.stream_id], event)
@@ -94,7 +94,7 @@ class GatewayHttpLayer(http_layers.HttpLayer):
         yield from self._arm()
 
     def _start(self, event: events.Start) -> Commands:
-        """In place of mitmproxy's own, which makes an HTTP connection first that nobody needs and nothing frees."""
+        """Replace mitmproxy's own, which leaks an unused HTTP connection."""
         self.policy.http_started(self.context.client)
         self.connections[self.context.client] = GatewayHttp1Server(self.context.fork(), self)
         self.set_deadline("head", self.policy.limits().keep_alive_timeout_s)
@@ -107,7 +107,7 @@ class GatewayHttpLayer(http_layers.HttpLayer):
                 yield key
 
     def _arm(self) -> Commands:
-        """Keep one wake-up pending that is not later than the first deadline."""
+        """Keep one wake-up pending, not later than the first deadline."""
         if not self._deadlines:
             return
         first = min(self._deadlines.values())
@@ -126,14 +126,14 @@ class GatewayHttpLayer(http_layers.HttpLayer):
                 yield from self.event_to_child(self.connections[self.context.client], LingerTimeout())
             case ("connect", int(stream_id)):
                 yield from self._abort_connect(stream_id)
-            case ("answer", int(stream_id)) if stream_id in self.streams:
+            case ("response", int(stream_id)) if stream_id in self.streams:
                 yield from self.event_to_child(self.streams[stream_id], ResponseTimeout(stream_id))
             case ("flush", int(stream_id)) if stream_id in self.streams:
                 yield from self.event_to_child(self.streams[stream_id], FlushTimeout(stream_id))
 
     def _abort_connect(self, stream_id: int) -> Commands:
         for server, waiting in list(self.waiting_for_establishment.items()):
-            if any(isinstance(wish, GetUpstream) and wish.stream_id == stream_id for wish in waiting):
+            if any(isinstance(request, GetUpstream) and request.stream_id == stream_id for request in waiting):
                 self.policy.response_timed_out(self.streams[stream_id].flow, "connect")
                 yield commands.CloseConnection(server)
 
@@ -173,7 +173,7 @@ class GatewayHttpLayer(http_layers.HttpLayer):
         yield from self.event_to_child(stack[0], events.Start())
 
     def _remove_closed(self) -> None:
-        """A client that stays for hours would otherwise gather every backend connection it ever had."""
+        """Remove closed backend connections, which a long-lived client would otherwise accumulate."""
         for connection in list(self.connections):
             if (
                 isinstance(connection, Server)

@@ -1,7 +1,7 @@
-"""HTTP/1 towards clients and backends, stricter and more complete than mitmproxy's own; for the gateway's HTTP layer.
+"""HTTP/1 connections to clients and backends, stricter and more complete than mitmproxy's own.
 
-Added are: bounded heads, interim responses, trailers, lingering closes, and `Connection: close` remembered although the
-field itself is removed.
+They add limits on heads, interim responses, trailers, lingering closes, and `Connection: close` kept in mind although
+the field itself is removed.
 """
 
 import re
@@ -39,7 +39,7 @@ from livegate.mitm.layers.events import (
 MAX_RESPONSE_HEAD_BYTES = 256 * 1024
 MAX_INTERIM_RESPONSES = 16
 SEND_AHEAD_HEADS = 4
-"""How many heads' worth of bytes a client may send while it waits for an answer."""
+"""Per client connection, in units of `max_head_bytes`. A client that sends more while it waits is disconnected."""
 LINGER_S = 5.0
 
 _BLANK_LINES = re.compile(rb"(?:\r?\n)*")
@@ -50,7 +50,7 @@ type Commands = layer.CommandGenerator[None]
 
 
 class _TrailersDropped:
-    """A body reader that drops trailer fields (RFC 9110 section 6.5.1 allows it); mitmproxy's would crash on them."""
+    """Body reader that drops trailers (RFC 9110 section 6.5.1), because mitmproxy's own fails on them."""
 
     def __init__(self, reader: ChunkedReader) -> None:
         self._reader = reader
@@ -69,7 +69,7 @@ def _body_reader(expected_size: int | None) -> Any:
 
 
 class GatewayHttp1Server(_http1.Http1Server):
-    """The client's side of the gateway."""
+    """HTTP/1 connection to a client."""
 
     def __init__(self, context: Context, gateway: HttpConnection) -> None:
         super().__init__(context)
@@ -106,14 +106,14 @@ class GatewayHttp1Server(_http1.Http1Server):
             yield commands.CloseConnection(self.conn)
 
     def _request_body_timed_out(self) -> Commands:
-        """End an exchange whose request body has stalled: it holds a place at the backend as well."""
+        """Abort a request with a stalled body, because it occupies the backend too."""
         if self.state == self.read_body:
             yield commands.CloseConnection(self.conn)
             stalled = RequestProtocolError(self.stream_id, "request body stalled", ErrorCode.CLIENT_DISCONNECTED)
             yield ReceiveHttp(stalled)
 
     def _refuse(self, response: http.Response) -> Commands:
-        """Answer and close without waiting for any flow: what came could not be read."""
+        """Send a response and close, without a flow, because the request could not be read."""
         self.gateway.clear_deadline("head")
         self.state = self.done
         yield commands.SendData(self.conn, self._assemble(response))
@@ -141,7 +141,7 @@ class GatewayHttp1Server(_http1.Http1Server):
 
     def _skip_blank_lines(self) -> None:
         """Ignore empty lines before a request line (RFC 9112 section 2.2)."""
-        blank = _BLANK_LINES.match(bytes(self.buf)).end()  # type: ignore[union-attr]  # it matches always
+        blank = _BLANK_LINES.match(bytes(self.buf)).end()  # type: ignore[union-attr]  # it always matches
         if blank:
             self.buf.maybe_extract_at_most(blank)
 
@@ -158,7 +158,7 @@ class GatewayHttp1Server(_http1.Http1Server):
             yield from self._refuse_unreadable(request, b"\n".join(map(bytes, lines)), str(error))
             return
         self.request = request
-        # Recorded now: the header stage removes `Connection` from what the backend gets.
+        # Read now, because the headers addon removes `Connection` from the request.
         self.must_close = self.must_close or http1.connection_close(request.http_version, request.headers)
         self.body_reader = _body_reader(expected)
         yield ReceiveHttp(RequestHeaders(self.stream_id, request, expected == 0))
@@ -166,7 +166,7 @@ class GatewayHttp1Server(_http1.Http1Server):
         yield from self.state(event)
 
     def _refuse_unreadable(self, request: http.Request | None, head: bytes, problem: str) -> Commands:
-        """Answer a head that mitmproxy's parser refuses; shown as a flow when there are fields to show."""
+        """Refuse a head that mitmproxy cannot parse. It becomes a flow if it has readable fields."""
         self.request = request
         yield from self._refuse(self.gateway.policy.refuse_unreadable(self.context.client, request, head))
         if request is not None:
@@ -179,7 +179,7 @@ class GatewayHttp1Server(_http1.Http1Server):
         for command in super().read_body(event):
             closing = isinstance(command, commands.CloseConnection) and self.state == self.read_body
             if closing and isinstance(event, events.DataReceived):
-                malformed = True  # mitmproxy would close without a word
+                malformed = True  # mitmproxy would close without a response
             else:
                 yield command
         if malformed and self.response is None:
@@ -195,13 +195,13 @@ class GatewayHttp1Server(_http1.Http1Server):
             if self.request is not None and self.request.is_http11 and self.response is None:
                 yield commands.SendData(self.conn, http1.assemble_response_head(event.response))
         elif isinstance(event, ResponseHeaders) and event.response.status_code == status_codes.CONTINUE:
-            # mitmproxy's own answer to `Expect: 100-continue`; not the response of this exchange.
+            # mitmproxy's own response to `Expect: 100-continue`, not the final one.
             yield commands.SendData(self.conn, http1.assemble_response_head(event.response))
         elif isinstance(event, ResponseHeaders):
             self._announce_close(event.response)
             yield from super().send(event)
         elif isinstance(event, ResponseData) and self._responds_to_head:
-            pass  # an addon's own answer may have a body, which the client would take for the next answer
+            pass  # the client would take the body of an addon's response for the next response
         elif isinstance(event, ResponseProtocolError):
             yield from self._send_failure(event)
         else:
@@ -209,7 +209,7 @@ class GatewayHttp1Server(_http1.Http1Server):
 
     @property
     def _responds_to_head(self) -> bool:
-        """Whether no body may follow the answer's head (RFC 9110 section 9.3.2)."""
+        """Whether no body may follow the response head (RFC 9110 section 9.3.2)."""
         return self.request is not None and self.request.method.upper() == "HEAD"
 
     def _assemble(self, response: http.Response) -> bytes:
@@ -219,14 +219,14 @@ class GatewayHttp1Server(_http1.Http1Server):
         return whole
 
     def _announce_close(self, response: http.Response) -> None:
-        """Tell the client that its connection ends with this response, whoever wants that (RFC 9112 section 9.6)."""
+        """Add `Connection: close` when the connection closes after this response (RFC 9112 section 9.6)."""
         assert self.request is not None
         if response.status_code == status_codes.SWITCHING:
             return
         until_eof = http1.expected_http_body_size(self.request, response) == -1
-        says_close = "close" in response.headers.get("connection", "").lower()
-        self.must_close = self.must_close or until_eof or says_close
-        if self.must_close and not says_close:
+        has_close = "close" in response.headers.get("connection", "").lower()
+        self.must_close = self.must_close or until_eof or has_close
+        if self.must_close and not has_close:
             response.headers["Connection"] = "close"
 
     def _send_failure(self, event: ResponseProtocolError) -> Commands:
@@ -249,7 +249,7 @@ class GatewayHttp1Server(_http1.Http1Server):
             yield from self._linger_or_close()
 
     def _linger_or_close(self) -> Commands:
-        """Leave a client that is still sending a moment to read the answer; closing at once would reset it away."""
+        """Close after LINGER_S if the client is still sending, because a reset would discard the response."""
         self.must_close = True
         if self.request_done:
             yield commands.CloseConnection(self.conn)
@@ -278,7 +278,7 @@ class GatewayHttp1Server(_http1.Http1Server):
 
 
 class GatewayHttp1Client(_http1.Http1Client):
-    """The backend's side of the gateway."""
+    """HTTP/1 connection to a backend."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -289,11 +289,11 @@ class GatewayHttp1Client(_http1.Http1Client):
         if isinstance(event, events.DataReceived) and self.request is not None:
             yield from self._read_response_head(event)
         elif isinstance(event, events.DataReceived):
-            # What it says is not logged: it may be anybody's answer.
-            yield commands.Log("Backend sent data that nobody asked for; its connection is closed.", WARNING)
+            # The data is not logged, because it may be the response to any client.
+            yield commands.Log("A backend connection was closed: it sent data without a request.", WARNING)
             yield commands.CloseConnection(self.conn)
         elif self.buf and self.stream_id is not None:
-            yield from self._fail("connection closed within the head of the answer")
+            yield from self._fail("connection closed within the response head")
         else:
             yield from super().read_headers(event)
 
@@ -317,8 +317,8 @@ class GatewayHttp1Client(_http1.Http1Client):
             response = http1.read_response_head([bytes(line) for line in lines])
             use_fast_headers(response)
             expected = http1.expected_http_body_size(self.request, response)
-        except ValueError:  # whose text would put the answer's fields into the log
-            yield from self._fail("the head of the answer cannot be parsed")
+        except ValueError:  # its text may contain field values, which must not be logged
+            yield from self._fail("the response head is malformed")
             return
         self.response = response
         self.interim_responses = 0

@@ -1,6 +1,6 @@
-"""One request and its answer inside the gateway's HTTP layer.
+"""Stream of one request and its response in the gateway's HTTP layer.
 
-It adds early answers, body limits, time limits, and one retry on a dead keep-alive connection.
+It adds early responses, body limits, deadlines, and one retry after a closed keep-alive connection.
 """
 
 import time
@@ -32,11 +32,11 @@ from livegate.mitm.proxyserver import Abandoned
 from livegate.proxy.policy import Failure, FailureKind, ForwardPlan
 
 FLUSH_AFTER_S = 0.1
-"""How long a body of unknown length is gathered, so that addons may change it, before it is passed on as it comes."""
+"""Per response body of unknown length. It is buffered so long for addons to change it, then streamed."""
 CLOSED_BEFORE_RESPONSE = "server closed connection"
-"""mitmproxy's words for a backend connection that ended without a single byte of an answer."""
+"""mitmproxy's message for a backend connection that closed without a byte of a response."""
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-"""RFC 9110 section 9.2.2, without TRACE, which the gateway refuses."""
+"""RFC 9110 section 9.2.2. TRACE is missing, because the gateway refuses it."""
 _FAILURE_KINDS = {
     ErrorCode.CLIENT_DISCONNECTED: FailureKind.CLIENT_DISCONNECTED,
     ErrorCode.KILL: FailureKind.CLIENT_DISCONNECTED,
@@ -55,7 +55,7 @@ type Commands = layer.CommandGenerator[None]
 
 
 class GatewayStream(http_layers.HttpStream):
-    """The life of one flow."""
+    """Stream of one flow."""
 
     def __init__(self, context: Context, stream_id: int, gateway: HttpConnection) -> None:
         super().__init__(context, stream_id)
@@ -70,7 +70,7 @@ class GatewayStream(http_layers.HttpStream):
             yield from self._response_timed_out()
         elif isinstance(event, Abandoned):
             if self.awaits_response:
-                yield from self._abort_backend("nobody waits for the answer any longer")
+                yield from self._abort_backend("the request was abandoned")
         elif isinstance(event, FlushTimeout):
             if self.server_state == self.state_consume_response_body:
                 yield from self._start_streaming()
@@ -83,7 +83,7 @@ class GatewayStream(http_layers.HttpStream):
             self._break_cycles()
 
     def _break_cycles(self) -> None:
-        """The exchange is over: leave nothing that only the collector of cycles could free, which holds up all."""
+        """Drop references that form cycles, because a garbage collection pauses all connections."""
         self._handle_event = self.client_state = self.server_state = ignore  # type: ignore[method-assign]
         self.context.layers.clear()
 
@@ -109,7 +109,7 @@ class GatewayStream(http_layers.HttpStream):
             self.client_state = self.state_consume_request_body
 
     def _set_unrouted(self) -> None:
-        """Until the router has spoken, the request is bound for the black hole of the reverse mode."""
+        """Address the request to the black hole of the reverse mode until the router routes it."""
         assert self.context.server.address
         data = self.flow.request.data
         data.host, data.port = self.context.server.address[:2]
@@ -122,7 +122,7 @@ class GatewayStream(http_layers.HttpStream):
         self.flow.request.headers.pop("expect")
 
     def _respond_early(self) -> Commands:
-        """Answer before the body has come (RFC 9110 section 9.3); what still comes is dropped, never gathered."""
+        """Respond before the body has arrived, and discard the body (RFC 9112 section 9.6)."""
         assert self.flow.response is not None
         self.flow.response.timestamp_start = time.time()
         self.flow.response.headers["Connection"] = "close"
@@ -171,21 +171,21 @@ class GatewayStream(http_layers.HttpStream):
         )
 
     def _start_response_timeout(self) -> None:
-        """The request is on its way, whole: from now on the backend's time counts."""
+        """Start the response timeout once the whole request has been sent."""
         if self.awaits_response and self.plan:
-            self.gateway.set_deadline(("answer", self.stream_id), self.plan.response_timeout_s)
+            self.gateway.set_deadline(("response", self.stream_id), self.plan.response_timeout_s)
 
     @property
     def awaits_response(self) -> bool:
-        """Whether the backend has the whole request, and has not begun to answer."""
+        """Whether the backend has the whole request, but has sent no response head."""
         waiting = self.server_state == self.state_wait_for_response_headers
         return waiting and self.client_state == self.state_done and self.plan is not None and self.flow.response is None
 
     def _response_timed_out(self) -> Commands:
         if self.server_state != self.state_wait_for_response_headers:
             return
-        self.gateway.policy.response_timed_out(self.flow, "answer")
-        yield from self._abort_backend("backend did not answer in time")
+        self.gateway.policy.response_timed_out(self.flow, "response")
+        yield from self._abort_backend("backend did not respond in time")
 
     def _abort_backend(self, why: str) -> Commands:
         yield commands.CloseConnection(self.context.server)
@@ -198,7 +198,7 @@ class GatewayStream(http_layers.HttpStream):
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         self.plan = self.gateway.policy.plan(self.flow)
         if self.plan is None:
-            yield from self._fail("nobody has routed this request", ErrorCode.CONNECT_FAILED)
+            yield from self._fail("the request was not routed", ErrorCode.CONNECT_FAILED)
             return False
         deadline = ("connect", self.stream_id)
         self.gateway.set_deadline(deadline, self.plan.connect_timeout_s)
@@ -213,7 +213,7 @@ class GatewayStream(http_layers.HttpStream):
         return True
 
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
-        self.gateway.clear_deadline(("answer", self.stream_id))
+        self.gateway.clear_deadline(("response", self.stream_id))
         if event.response.status_code == status_codes.SWITCHING:
             problem = self.gateway.policy.upgrade_response_problem(self.flow, event.response)
             if problem:
@@ -227,7 +227,7 @@ class GatewayStream(http_layers.HttpStream):
                 self.gateway.set_deadline(("flush", self.stream_id), FLUSH_AFTER_S)
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
-        """Begin to stream a response that has outgrown the buffer; everything else is decided in `requestheaders`."""
+        """Stream a response that exceeds its buffer. All else is decided in `requestheaders`."""
         too_long = not request and self.plan and len(self.response_body_buf) > self.plan.stream_above_bytes
         if too_long and self.server_state == self.state_consume_response_body:
             yield from self._start_streaming()
@@ -249,7 +249,7 @@ class GatewayStream(http_layers.HttpStream):
         self.server_state = self.state_stream_response_body
 
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
-        self.gateway.clear_deadline(("answer", self.stream_id))
+        self.gateway.clear_deadline(("response", self.stream_id))
         self.gateway.clear_deadline(("flush", self.stream_id))
         if self._can_retry(event):
             yield from self._retry()
@@ -262,7 +262,7 @@ class GatewayStream(http_layers.HttpStream):
         yield from super().handle_protocol_error(event)
 
     def _can_retry(self, event: RequestProtocolError | ResponseProtocolError) -> bool:
-        """A keep-alive connection that was closed meanwhile says nothing about the request (RFC 9112 section 9.3.1)."""
+        """Return whether a closed keep-alive connection allows to send the request again (RFC 9112 section 9.3.1)."""
         return (
             isinstance(event, ResponseProtocolError)
             and event.message == CLOSED_BEFORE_RESPONSE
@@ -291,12 +291,12 @@ class GatewayStream(http_layers.HttpStream):
             yield from super().flow_done()
             return
         if self.flow.websocket is None:
-            yield commands.Log("A backend switched protocols, but WebSockets are off in mitmproxy.", WARNING)
+            yield commands.Log("A backend switched protocols, but mitmproxy's option websocket is off.", WARNING)
             self.flow.live = False
             yield commands.CloseConnection(self.context.client)
             self.client_state = self.server_state = self.state_errored
             return
         self.child_layer = GatewayWebsocketLayer(self.context, self.flow, self.gateway, self.stream_id)
-        self._handle_event = self.passthrough  # type: ignore[method-assign]  # mitmproxy's own way to step aside
+        self._handle_event = self.passthrough  # type: ignore[method-assign]  # as mitmproxy's own layers do
         yield from self.child_layer.handle_event(events.Start())
         yield http_layers.SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)

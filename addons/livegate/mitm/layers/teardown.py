@@ -1,7 +1,7 @@
-"""Frees mitmproxy's layers when their connection has ended: they refer to each other and to themselves.
+"""Breaks the reference cycles in mitmproxy's layers after a connection has closed.
 
-Left alone they would stay until Python's collector of cycles comes by, which goes through everything that is kept and
-holds up every connection meanwhile: a second and more with a thousand sockets.
+Reference counting then frees them at once. A full garbage collection would pause all connections for more than a second
+with a thousand sockets.
 """
 
 import asyncio
@@ -11,15 +11,15 @@ from mitmproxy.proxy import events, layer
 
 
 def ignore(event: events.Event) -> layer.CommandGenerator[None]:
-    """What a layer does with an event that comes after its end."""
+    """Ignore an event for a closed layer."""
     del event
     yield from ()
 
 
 def break_cycles(top: layer.Layer) -> None:
-    """Empty a layer that has ended, and those that it has made, and cancel its timers. Later events are ignored.
+    """Clear a closed layer and its children, and cancel its timers. Later events are ignored.
 
-    A layer of ours keeps the attributes that it names in `KEPT_AFTER_CLOSE`.
+    A layer of the gateway keeps the attributes in its `KEPT_AFTER_CLOSE`.
     """
     pending = [top]
     while pending:
@@ -28,10 +28,10 @@ def break_cycles(top: layer.Layer) -> None:
         context = own.get("context")
         if context is None:
             continue
-        context.layers.clear()  # a list of its own; those above it go on
-        pending += [found for value in own.values() if (found := _layer_in(value)) is not None]
+        context.layers.clear()  # its own list; parents keep theirs
+        pending += [child for value in own.values() if (child := _layer_in(value)) is not None]
         for timer in [value for value in own.values() if isinstance(value, asyncio.Handle)]:
-            timer.cancel()  # it would find the layer empty
+            timer.cancel()  # it would run on a cleared layer
         for values in [value for value in own.values() if isinstance(value, dict)]:
             pending += [value for value in values.values() if isinstance(value, layer.Layer)]
         for name in own.keys() - getattr(each, "KEPT_AFTER_CLOSE", frozenset()):
@@ -40,6 +40,6 @@ def break_cycles(top: layer.Layer) -> None:
 
 
 def _layer_in(value: object) -> layer.Layer | None:
-    """A layer, or the one that a method is bound to."""
+    """Return a layer, or the layer that a method is bound to."""
     owner = value.__self__ if isinstance(value, MethodType) else value
     return owner if isinstance(owner, layer.Layer) else None

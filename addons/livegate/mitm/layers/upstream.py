@@ -1,4 +1,4 @@
-"""How a stream asks the HTTP layer for a backend connection, and how each connection was asked for."""
+"""Request of a stream for a backend connection, and the upstream of each connection."""
 
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -9,12 +9,12 @@ from mitmproxy.proxy.layers import http as http_layers
 from livegate.proxy.policy import Upstream
 
 upstream_of: WeakKeyDictionary[Server, Upstream] = WeakKeyDictionary()
-"""How each open backend connection was asked for; the TLS hooks read it."""
+"""Upstream by backend connection, for the TLS hooks."""
 
 
 @dataclass
 class GetUpstream(http_layers.GetHttpConnection):
-    """Ask for a connection to an upstream, a new one or one that is kept alive."""
+    """Command that requests a new or kept-alive connection to an upstream."""
 
     upstream: Upstream | None = None
     stream_id: int = 0

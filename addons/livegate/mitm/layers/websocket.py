@@ -1,7 +1,7 @@
-"""The gateway's WebSocket layer: carries a session's bytes through mitmproxy's layers, or past them.
+"""WebSocket layer: moves a relay's bytes through mitmproxy's layers, or past them.
 
-A session knows two legs. They begin as this layer; when both connections are plain TCP, they are handed over to the
-raw transports as soon as mitmproxy's readers have nothing left to deliver. TLS stays: it is done within those layers.
+The relay starts with two transports that write through the layers. If both connections are plain TCP, they are replaced
+by asyncio's own as soon as mitmproxy's readers are empty. With TLS they stay, because the layers encrypt.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from livegate.websocket.peer import Peer
 from livegate.websocket.relay import WebSocketRelay
 
 DETACH_RETRY_S = 0.02
-"""How often a hand-over is tried while mitmproxy's readers are busy."""
+"""Interval of attempts to detach while mitmproxy's readers are busy."""
 
 type Commands = layer.CommandGenerator[None]
 
 
 class LayerTransport:
-    """One connection of the socket, by way of mitmproxy's layers."""
+    """`PeerTransport` through mitmproxy's layers."""
 
     peer: Peer
 
@@ -39,11 +39,11 @@ class LayerTransport:
 
     @property
     def is_closing(self) -> bool:
-        """Whether either way of the connection is over or about to be."""
+        """Whether either direction has ended or is ending."""
         return self._at_eof or self._eof_sent
 
     def _close(self) -> None:
-        """Both ways are over, and mitmproxy has reported that already: it reports an end once only."""
+        """Close after both directions have ended. mitmproxy reports an end once only, so report it to the peer here."""
         self._owner.emit(commands.CloseConnection(self.connection))
         asyncio.get_running_loop().call_soon(self.peer.connection_lost)
 
@@ -58,7 +58,7 @@ class LayerTransport:
         if self._at_eof:
             self._close()
         else:
-            # Not closed yet: what the peer still sends would reset the connection, and it would lose what it was sent.
+            # Half-close only: data from the peer would reset a closed connection, and discard what was sent to it.
             self._owner.emit(HalfClose(self.connection))
 
     def abort(self) -> None:
@@ -80,7 +80,7 @@ class LayerTransport:
             transport.resume_reading()
 
     def eof_received(self) -> None:
-        """The connection has ended, as mitmproxy reports it."""
+        """Handle the end of stream that mitmproxy reports."""
         self._at_eof = True
         self.peer.eof_received()
         if self._eof_sent:
@@ -90,16 +90,16 @@ class LayerTransport:
 
 @dataclass(frozen=True, slots=True)
 class HalfClose:
-    """An order to end what is sent on a connection; mitmproxy's HTTP layers would make a full close of it."""
+    """Command to half-close a connection. mitmproxy's HTTP layers would turn their own into a full close."""
 
     connection: Connection
 
 
 class GatewayWebsocketLayer(layer.Layer):
-    """Stands in for mitmproxy's WebsocketLayer."""
+    """Replacement for mitmproxy's WebsocketLayer."""
 
     KEPT_AFTER_CLOSE = frozenset({"handler", "_stream_id", "_output", "_in_event"})
-    """A message that is held back holds back the end of its socket too, and both legs are told of that then."""
+    """A held message delays the end of its relay, which then still closes both transports."""
 
     def __init__(self, context: Context, flow: http.HTTPFlow, gateway: HttpConnection, stream_id: int) -> None:
         super().__init__(context)
@@ -110,7 +110,7 @@ class GatewayWebsocketLayer(layer.Layer):
         self._in_event = False
         self._detached = False
         self._retry: asyncio.Handle | None = None
-        """Of handing over; ends with either connection."""
+        """Pending attempt to detach; cancelled when either connection ends."""
 
     def _handle_event(self, event: events.Event) -> Commands:
         self._in_event = True
@@ -119,7 +119,7 @@ class GatewayWebsocketLayer(layer.Layer):
                 case events.DataReceived():
                     self._transport_for(event.connection).peer.data_received(bytes(event.data))
                 case events.ConnectionClosed() if self._detached:
-                    yield commands.CloseConnection(event.connection)  # its task is all that is left of it
+                    yield commands.CloseConnection(event.connection)  # only its task remains
                 case events.ConnectionClosed():
                     self._cancel_retry()
                     self._transport_for(event.connection).eof_received()
@@ -128,7 +128,7 @@ class GatewayWebsocketLayer(layer.Layer):
                 case events.Start():
                     self._start()
                 case _:
-                    pass  # SocketOutput: what is to be sent follows
+                    pass  # RelayOutput: the output follows
         finally:
             self._in_event = False
         output, self._output = self._output, []
@@ -139,7 +139,7 @@ class GatewayWebsocketLayer(layer.Layer):
                 self.handler.close_connection(command.connection, half_close=True)
 
     def emit(self, command: commands.Command | HalfClose) -> None:
-        """Let a command go out with the event that is being handled, or with one of its own."""
+        """Send a command with the current event, or with an event of its own."""
         self._output.append(command)
         if not self._in_event and len(self._output) == 1:
             self.handler.handle(RelayOutput(self._stream_id))
@@ -167,17 +167,17 @@ class GatewayWebsocketLayer(layer.Layer):
             self._retry = None
 
     def _detach(self) -> None:
-        """Let the session have the transports themselves, if nothing is on its way to or from mitmproxy's layers."""
+        """Replace the relay's transports by asyncio's, if nothing is buffered in mitmproxy's layers."""
         self._retry = None
         transports = (self.client, self.backend)
-        if any(leg.is_closing for leg in transports):
+        if any(each.is_closing for each in transports):
             return
-        if self._output or not all(can_detach(self.handler, leg.connection) for leg in transports):
-            if all(self.handler.transport_of(leg.connection) is not None for leg in transports):
+        if self._output or not all(can_detach(self.handler, each.connection) for each in transports):
+            if all(self.handler.transport_of(each.connection) is not None for each in transports):
                 self._retry = asyncio.get_running_loop().call_later(DETACH_RETRY_S, self._detach)
             return
         self._detached = True
-        for leg in transports:
-            transport = self.handler.transport_of(leg.connection)
+        for each in transports:
+            transport = self.handler.transport_of(each.connection)
             assert transport is not None
-            leg.peer.transport = AsyncioTransport(transport, leg.peer)
+            each.peer.transport = AsyncioTransport(transport, each.peer)
