@@ -20,7 +20,9 @@ from gateway_process import CHECKOUT, MITMDUMP, START_TIMEOUT_S, TIMEOUT_S, Gate
 RUN = [str(Path(sys.executable).with_name("livegate")), "run"]
 SCRIPT = [str(MITMDUMP), "-s", str(CHECKOUT / "addons" / "gateway.py")]
 MANY = {"user": None, "ip": None}
-REQUESTS = 1100
+REQUESTS = 300
+PIPE_BYTES = 4096
+"""The least that Linux gives a pipe, so that few lines fill it."""
 ASKED = b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n"
 
 
@@ -86,6 +88,7 @@ def running(
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.DEVNULL if error is None else error,
+            pipesize=PIPE_BYTES,
         )
         try:
             _wait_until_it_serves(gateway)
@@ -118,7 +121,7 @@ def test_a_reader_that_stalls_stops_no_traffic_and_learns_how_many_lines_it_has_
     command: list[str], form: str, tmp_path: Path
 ) -> None:
     script = tmp_path / "small.py"
-    script.write_text("import sys\ndef running():\n    sys.stdout._max_bytes = 65536\n")  # so that fewer requests do
+    script.write_text("import sys\ndef running():\n    sys.stdout._max_bytes = 16384\n")  # so that fewer requests do
     with running(tmp_path, command, subprocess.PIPE, script=script, log={"format": form}) as gateway:
         gateway.ask(REQUESTS)
         lost = gateway.wait_for_unwritten(100)
