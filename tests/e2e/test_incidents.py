@@ -107,7 +107,7 @@ async def test_a_redirect_in_mount_is_no_incident(lab: Lab) -> None:
     assert await lab.told() == []
     session = await lab.session()
     assert (session["incidents"], session["causes"], session["refusals"], session["state"]) == ([], [], {}, "closed")
-    lab.gateway.output.wait_for("join of /fake answered with a redirect to /login")
+    lab.gateway.output.wait_for("join of /fake got a redirect to /login")
 
 
 async def test_long_poll_posts_that_are_refused_say_so_once_and_the_tab_is_not_live(lab: Lab) -> None:

@@ -172,7 +172,7 @@ def test_lines_in_the_terminal(caplog: pytest.LogCaptureFixture) -> None:
         assert caplog.messages == [
             '[1] /count  click "slow"  700 ms',
             '[1] /count  click "x"  3.0 ms  error  no',
-            "[1] reply that nobody waits for",
+            "[1] reply without a pending push",
         ]
         caplog.clear()
         context.configure(inspector, liveview_log="frames")

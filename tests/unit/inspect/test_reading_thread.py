@@ -155,7 +155,7 @@ async def test_more_than_can_wait_is_passed_over_and_counted(browser: Browser, m
     assert browser.seen == ["join", "joined", "diff", "other", "other", "other"]
     assert browser.inspector.recorder.skipped == 3
     (session,) = browser.inspector.recorder.tracker.sessions.values()
-    assert "too many came at once" in str(session.views[TOPIC].tree_problem)
+    assert "its burst was too large" in str(session.views[TOPIC].tree_problem)
     browser.say(JOIN, up=True)
     browser.say(joined("again"))
     assert browser.html == "<p>again</p>"

@@ -1,4 +1,4 @@
-"""What one frame meant, and that as a sentence for a person."""
+"""Meaning of one frame, and its one-line summary for the console, the frame log and the admin page."""
 
 from collections.abc import Collection
 
@@ -11,11 +11,11 @@ from livegate.phoenix.rendered.changes import Changes
 from livegate.phoenix.topics import LIVE_TOPIC, UPLOAD_TOPIC
 
 MAX_PRESENT_NAMED = 5
-"""Names of those present in one sentence."""
+"""Presences named in one summary; further ones are counted."""
 
 
 class FrameInfo(Struct, gc=False):
-    """One frame and its place in a session. Times in seconds, sizes in bytes."""
+    """One frame in the context of its session. Times in seconds, sizes in bytes."""
 
     kind: str
     """heartbeat, join, joined, redirected, refused, event, reply, diff, push, upload, leave, crash, close, outdated,
@@ -28,36 +28,36 @@ class FrameInfo(Struct, gc=False):
     session: Session | None = None
     view: View | None = None
     push: Push | None = None
-    """The push that this frame is, or that it answers."""
+    """The push that this frame carries, or that it replies to."""
     changes: Changes | None = None
     diff_size: int = 0
     detail: str = ""
     of_earlier_join: bool = False
-    """Whether it is of an earlier join of its topic, which has been left or joined anew since."""
+    """Whether it belongs to an earlier join of its topic, so that the other end drops it."""
     requested: bool = False
-    """Of a close: whether the client has asked for it."""
+    """Whether a close follows a leave of the client."""
     is_form_recovery: bool = False
-    """Of an event: whether it is a form that the client sends again after a rejoin."""
+    """Whether an event is a form that the client sends again after a rejoin (LiveView's form recovery)."""
     summary: str = ""
-    """One line that says it all, as things stood when the frame came."""
+    """One line for people, written when the frame came."""
 
     def drop_details(self) -> None:
-        """Keep the sentence, and let go of what it was made from."""
+        """Drop the decoded frame and the changes, which take most memory; keep the summary."""
         self.frame = self.changes = None
 
 
-def summarize(note: FrameInfo) -> str:
-    """A note as a sentence."""
-    return _SENTENCES.get(note.kind, _push)(note)
+def summarize(info: FrameInfo) -> str:
+    """Return the summary of a frame."""
+    return _SUMMARIES.get(info.kind, _push)(info)
 
 
-def diff_text(note: FrameInfo) -> str:
-    """The diff of a frame in a few words; empty when there is none."""
-    if not note.diff_size:
+def diff_text(info: FrameInfo) -> str:
+    """Return a summary of a frame's diff; empty if it has none."""
+    if not info.diff_size:
         return ""
-    changes = note.changes
+    changes = info.changes
     if changes is None:
-        return f"diff {size_text(note.diff_size)}"
+        return f"diff {size_text(info.diff_size)}"
     count = len(changes.paths) + changes.paths_omitted
     parts = [f"{count} path{'' if count == 1 else 's'}"] if count else []
     streamed = (
@@ -73,11 +73,11 @@ def diff_text(note: FrameInfo) -> str:
     parts += [f"pushed {shortened(name)!r}" for name, _ in changes.events[:3]]
     if changes.title is not None:
         parts.append("title")
-    return f"diff {size_text(note.diff_size)}: {', '.join(parts) or 'no change'}"
+    return f"diff {size_text(info.diff_size)}: {', '.join(parts) or 'no change'}"
 
 
 def presence_text(event: str, payload: dict[str, object]) -> str:
-    """Who is there, or who came and went, by the keys that the app tracks them under."""
+    """Return a summary of presences by the keys that the app tracks them under (Phoenix.Presence)."""
     if event == "presence_state":
         return f"{len(payload)} present{_who(payload)}"
     joins, leaves = (value if isinstance(value := payload.get(key), dict) else {} for key in ("joins", "leaves"))
@@ -98,130 +98,130 @@ def _names(keys: Collection[str]) -> list[str]:
     return [*map(shortened, ordered[:MAX_PRESENT_NAMED]), *more]
 
 
-def _label(note: FrameInfo) -> str:
-    if note.view is not None:
-        return shortened(note.view.label)
-    topic = note.frame.topic if isinstance(note.frame, Frame) else ""
+def _label(info: FrameInfo) -> str:
+    if info.view is not None:
+        return shortened(info.view.label)
+    topic = info.frame.topic if isinstance(info.frame, Frame) else ""
     return shortened(topic) if topic not in ("", LIVE_TOPIC) else "a view that was never joined"
 
 
-def _ref(note: FrameInfo) -> str:
-    return f" (#{shortened(note.frame.ref)})" if isinstance(note.frame, Frame) and note.frame.ref else ""
+def _ref(info: FrameInfo) -> str:
+    return f" (#{shortened(info.frame.ref)})" if isinstance(info.frame, Frame) and info.frame.ref else ""
 
 
-def _trip(note: FrameInfo) -> str:
-    trip = note.push.round_trip if note.push is not None else None
+def _trip(info: FrameInfo) -> str:
+    trip = info.push.round_trip if info.push is not None else None
     return f" after {seconds_text(trip)}" if trip is not None else ""
 
 
-def _heartbeat(note: FrameInfo) -> str:
-    return "heartbeat" if note.from_client else f"heartbeat answered{_trip(note)}"
+def _heartbeat(info: FrameInfo) -> str:
+    return "heartbeat" if info.from_client else f"heartbeat reply{_trip(info)}"
 
 
-def _join(note: FrameInfo) -> str:
-    again = "rejoin" if note.view is not None and note.view.rejoins else "join"
-    return f"{again} {_place(note)}{_ref(note)}"
+def _join(info: FrameInfo) -> str:
+    again = "rejoin" if info.view is not None and info.view.rejoins else "join"
+    return f"{again} {_place(info)}{_ref(info)}"
 
 
-def _place(note: FrameInfo) -> str:
-    view = note.view
+def _place(info: FrameInfo) -> str:
+    view = info.view
     if view is None:
-        return _label(note)
+        return _label(info)
     path = f" {shortened(view.path)}" if view.path and view.module else ""
     return f"{shortened(view.label)}{path}"
 
 
-def _joined(note: FrameInfo) -> str:
-    view = note.view
+def _joined(info: FrameInfo) -> str:
+    view = info.view
     version = f", LiveView {shortened(view.version)}" if view is not None and view.version else ""
     verb = "rejoined" if view is not None and view.rejoins else "joined"
-    late = ", which was joined anew since: the client drops this" if note.of_earlier_join else ""
-    return f"{verb} {_place(note)}{version}, {size_text(note.size)}{_trip(note)}{late}"
+    late = ", of an earlier join: the client drops it" if info.of_earlier_join else ""
+    return f"{verb} {_place(info)}{version}, {size_text(info.size)}{_trip(info)}{late}"
 
 
-def _redirected(note: FrameInfo) -> str:
-    return f"join of {_place(note)} answered with a {shortened(note.detail)}"
+def _redirected(info: FrameInfo) -> str:
+    return f"join of {_place(info)} got a {shortened(info.detail)}"
 
 
-def _refused(note: FrameInfo) -> str:
-    return f"join of {_place(note)} refused: {shortened(note.detail)}"
+def _refused(info: FrameInfo) -> str:
+    return f"join of {_place(info)} refused: {shortened(info.detail)}"
 
 
-def _event(note: FrameInfo) -> str:
-    event = note.push
-    if event is None:
+def _event(info: FrameInfo) -> str:
+    push = info.push
+    if push is None:
         return "event"
-    name = note.detail if event.kind == "patch" and note.detail else event.name
-    verb = shortened(event.type or event.kind)
-    recovered = ", recovered after the rejoin" if note.is_form_recovery else ""
-    return f'{verb} "{shortened(name)}" on {_label(note)}{_ref(note)}{recovered}'
+    name = info.detail if push.kind == "patch" and info.detail else push.name
+    verb = shortened(push.type or push.kind)
+    recovered = ", recovered after the rejoin" if info.is_form_recovery else ""
+    return f'{verb} "{shortened(name)}" on {_label(info)}{_ref(info)}{recovered}'
 
 
-def _reply(note: FrameInfo) -> str:
-    event = note.push
-    if event is None:
-        return "reply that nobody waits for"
-    parts = [f"reply {event.outcome} to #{shortened(event.ref or '?')} after {seconds_text(event.round_trip)}"]
-    diff = diff_text(note)
+def _reply(info: FrameInfo) -> str:
+    push = info.push
+    if push is None:
+        return "reply without a pending push"
+    parts = [f"reply {push.outcome} to #{shortened(push.ref or '?')} after {seconds_text(push.round_trip)}"]
+    diff = diff_text(info)
     if diff:
         parts.append(diff)
-    if note.detail:
-        parts.append(shortened(note.detail))
-    if note.of_earlier_join and event.kind != "leave":
+    if info.detail:
+        parts.append(shortened(info.detail))
+    if info.of_earlier_join and push.kind != "leave":
         parts.append("of an earlier join: the client drops it")
     return ", ".join(parts)
 
 
-def _diff(note: FrameInfo) -> str:
-    return f"{_label(note)} sends {diff_text(note) or 'an empty diff'}"
+def _diff(info: FrameInfo) -> str:
+    return f"{_label(info)} sends {diff_text(info) or 'an empty diff'}"
 
 
-def _push(note: FrameInfo) -> str:
-    name = shortened(note.frame.event) if isinstance(note.frame, Frame) else "?"
-    detail = f": {shortened(note.detail)}" if note.detail else ""
-    side = "client" if note.from_client else "server"
-    return f'{side} pushes "{name}" on {_label(note)}{_ref(note)}{detail}'
+def _push(info: FrameInfo) -> str:
+    name = shortened(info.frame.event) if isinstance(info.frame, Frame) else "?"
+    detail = f": {shortened(info.detail)}" if info.detail else ""
+    side = "client" if info.from_client else "server"
+    return f'{side} pushes "{name}" on {_label(info)}{_ref(info)}{detail}'
 
 
-def _upload(note: FrameInfo) -> str:
-    if note.from_client or note.push is None:
-        return f"upload: {shortened(note.detail)}{_ref(note)}"
-    event = note.push
-    what = {"join": "accepted", "chunk": "chunk stored", "leave": "left"}.get(event.kind, "answered")
-    outcome = what if event.outcome == "ok" else f"refused ({shortened(note.detail)})" if note.detail else "refused"
-    return f"upload of {_label(note)}: {outcome}{_trip(note)}"
+def _upload(info: FrameInfo) -> str:
+    if info.from_client or info.push is None:
+        return f"upload: {shortened(info.detail)}{_ref(info)}"
+    push = info.push
+    what = {"join": "accepted", "chunk": "chunk stored", "leave": "left"}.get(push.kind, "replied to")
+    outcome = what if push.outcome == "ok" else f"refused ({shortened(info.detail)})" if info.detail else "refused"
+    return f"upload of {_label(info)}: {outcome}{_trip(info)}"
 
 
-def _leave(note: FrameInfo) -> str:
-    return f"leaves {_label(note)}{_ref(note)}"
+def _leave(info: FrameInfo) -> str:
+    return f"leaves {_label(info)}{_ref(info)}"
 
 
-def _crash(note: FrameInfo) -> str:
-    lost = f", {note.detail} without an answer" if note.detail else ""
-    return f"CRASH of {_label(note)}{lost}"
+def _crash(info: FrameInfo) -> str:
+    lost = f", {info.detail} without a reply" if info.detail else ""
+    return f"CRASH of {_label(info)}{lost}"
 
 
-def _close(note: FrameInfo) -> str:
-    if isinstance(note.frame, Frame) and note.frame.topic.startswith(UPLOAD_TOPIC):
-        return f"upload of {_label(note)} is over"
-    if note.of_earlier_join:
-        return f"{_label(note)} closed (an earlier join)"
-    return f"{_label(note)} was left" if note.requested else f"{_label(note)} closed by the server"
+def _close(info: FrameInfo) -> str:
+    if isinstance(info.frame, Frame) and info.frame.topic.startswith(UPLOAD_TOPIC):
+        return f"upload of {_label(info)} closed"
+    if info.of_earlier_join:
+        return f"{_label(info)} closed (an earlier join)"
+    return f"{_label(info)} was left" if info.requested else f"{_label(info)} closed by the server"
 
 
-def _outdated(note: FrameInfo) -> str:
-    frame = note.frame
+def _outdated(info: FrameInfo) -> str:
+    frame = info.frame
     join = f" (join_ref {shortened(frame.join_ref)})" if isinstance(frame, Frame) and frame.join_ref else ""
-    other = "server" if note.from_client else "client"
-    return f"{note.detail} of an earlier join of {_label(note)}{join}: the {other} drops it"
+    other = "server" if info.from_client else "client"
+    return f"{info.detail} of an earlier join of {_label(info)}{join}: the {other} drops it"
 
 
-def _broken(note: FrameInfo) -> str:
-    reason = note.frame.reason if isinstance(note.frame, NotPhoenix) else ""
+def _broken(info: FrameInfo) -> str:
+    reason = info.frame.reason if isinstance(info.frame, NotPhoenix) else ""
     return f"not a Phoenix frame: {reason}"
 
 
-_SENTENCES = {
+_SUMMARIES = {
     "heartbeat": _heartbeat,
     "join": _join,
     "joined": _joined,

@@ -1,4 +1,4 @@
-"""What an answer of the server means: a join that is accepted or refused, an event that is answered, a diff."""
+"""Reads replies of the server: a join accepted or refused, the result of an event, a diff. See `sessions.socket`."""
 
 from typing import Any
 
@@ -16,91 +16,93 @@ from livegate.phoenix.sessions.store import SessionStore
 from livegate.phoenix.topics import UPLOAD_TOPIC
 
 REDIRECTS = ("redirect", "live_redirect")
+"""Keys of a reply that leads the client elsewhere (Phoenix.LiveView.Channel)."""
 
 
 class ReplyReader:
-    """Reads the server's replies and diffs of one socket, and keeps the page of each view."""
+    """Reader of the replies and diffs on one socket. It updates the views and their rendered trees."""
 
     def __init__(
         self, store: SessionStore, membership: Membership, info: SocketInfo, detector: IncidentDetector
     ) -> None:
         self.prepared: PreparedFrame | None = None
-        """Result of `prepare_frame` for the frame that is being read, if there is one."""
+        """Result of `prepare_frame` for the current frame, if it was prepared."""
         self._store = store
         self._membership = membership
         self._info = info
         self._detector = detector
 
-    def read_reply(self, response: dict[str, Any], note: FrameInfo, event: Push) -> None:
-        """Note the answer to a push other than a heartbeat; what an earlier join is told changes no page."""
-        if event.kind == "join":
-            self._joined(response, note, event)
+    def read_reply(self, response: dict[str, Any], frame_info: FrameInfo, push: Push) -> None:
+        """Read the reply to a push other than a heartbeat. A reply to an earlier join changes no tree."""
+        if push.kind == "join":
+            self._read_join_reply(response, frame_info, push)
             return
-        if event.kind in ("event", "patch"):
-            trip = note.at - event.sent_at
+        if push.kind in ("event", "patch"):
+            trip = frame_info.at - push.sent_at
             self._info.round_trips.append(trip)
             if self._membership.session is not None:
                 self._membership.session.round_trips.append(trip)
-        if event.topic.startswith(UPLOAD_TOPIC):
-            note.kind = "upload"
-            note.detail = event.detail = reason_of(response) if event.outcome == "error" else ""
+        if push.topic.startswith(UPLOAD_TOPIC):
+            frame_info.kind = "upload"
+            frame_info.detail = push.detail = reason_of(response) if push.outcome == "error" else ""
             return
         if "diff" in response:
-            self.merge_diff(response["diff"], note)
-            event.diff_size = note.diff_size
-            event.paths = len(note.changes.paths) + note.changes.paths_omitted if note.changes is not None else 0
+            self.merge_diff(response["diff"], frame_info)
+            push.diff_size = frame_info.diff_size
+            changes = frame_info.changes
+            push.paths = len(changes.paths) + changes.paths_omitted if changes is not None else 0
         for kind in (*REDIRECTS, "live_patch"):
-            told = response.get(kind)
-            if isinstance(told, dict):
-                flash = " with flash" if told.get("flash") else ""
-                note.detail = event.detail = f"{kind} to {place_of(told.get('to'))}{flash}"
-        if event.outcome == "error" and not note.detail:
-            note.detail = event.detail = reason_of(response)
-        cids, view = response.get("cids"), note.view
-        if event.kind == "destroy" and isinstance(cids, list) and view is not None and view.tree is not None:
+            target = response.get(kind)
+            if isinstance(target, dict):
+                flash = " with flash" if target.get("flash") else ""
+                frame_info.detail = push.detail = f"{kind} to {place_of(target.get('to'))}{flash}"
+        if push.outcome == "error" and not frame_info.detail:
+            frame_info.detail = push.detail = reason_of(response)
+        cids, view = response.get("cids"), frame_info.view
+        if push.kind == "destroy" and isinstance(cids, list) and view is not None and view.tree is not None:
             view.tree.delete_components([cid for cid in cids if isinstance(cid, int)])
 
-    def _joined(self, response: dict[str, Any], note: FrameInfo, event: Push) -> None:
-        view, session = note.view, self._membership.session
-        if event.topic.startswith(UPLOAD_TOPIC):
-            note.kind = "upload"
-        if event.outcome == "error":
-            self._turned_away(response, note, event)
+    def _read_join_reply(self, response: dict[str, Any], frame_info: FrameInfo, push: Push) -> None:
+        view, session = frame_info.view, self._membership.session
+        if push.topic.startswith(UPLOAD_TOPIC):
+            frame_info.kind = "upload"
+        if push.outcome == "error":
+            self._read_join_error(response, frame_info, push)
             return
-        if not event.topic.startswith(UPLOAD_TOPIC):
-            note.kind = "joined"
-        if view is None or note.of_earlier_join:
+        if not push.topic.startswith(UPLOAD_TOPIC):
+            frame_info.kind = "joined"
+        if view is None or frame_info.of_earlier_join:
             return
-        view.state, view.joined_at = "up", note.at
+        view.state, view.joined_at = "up", frame_info.at
         view.joins += 1
         version = response.get("liveview_version")
         view.version = version if isinstance(version, str) else view.version
         if session is not None:
-            self._detector.joined(session, view, event)
+            self._detector.joined(session, view, push)
         if "rendered" in response and session is not None:
-            self._show(view, response["rendered"], note)
+            self._set_tree(view, response["rendered"], frame_info)
 
-    def _turned_away(self, response: dict[str, Any], note: FrameInfo, event: Push) -> None:
-        """A join answered with an error: mostly a refusal, but a redirect in `mount` is how apps lead to a login."""
-        view, session = note.view, self._membership.session
-        note.detail = event.detail = reason_of(response)
-        if any(isinstance(response.get(kind), dict) for kind in REDIRECTS) or note.detail == "parent_redirect":
-            note.kind, event.outcome = "redirected", "ok"
-            if view is not None and not note.of_earlier_join:
+    def _read_join_error(self, response: dict[str, Any], frame_info: FrameInfo, push: Push) -> None:
+        """Read the error reply to a join: a refusal, or a redirect in `mount`, with which apps lead to their login."""
+        view, session = frame_info.view, self._membership.session
+        frame_info.detail = push.detail = reason_of(response)
+        if any(isinstance(response.get(kind), dict) for kind in REDIRECTS) or frame_info.detail == "parent_redirect":
+            frame_info.kind, push.outcome = "redirected", "ok"
+            if view is not None and not frame_info.of_earlier_join:
                 view.state = "left"
             return
-        note.kind = "refused"
-        if note.of_earlier_join:
+        frame_info.kind = "refused"
+        if frame_info.of_earlier_join:
             return
         if view is not None:
             view.state = "refused"
         self._info.refused += 1
         if session is not None:
-            session.refusals[shortened(note.detail)] += 1
+            session.refusals[shortened(frame_info.detail)] += 1
             if view is not None:
-                self._detector.join_refused(session, view, event, response)
+                self._detector.join_refused(session, view, push, response)
 
-    def _show(self, view: View, rendered: object, note: FrameInfo) -> None:
+    def _set_tree(self, view: View, rendered: object, frame_info: FrameInfo) -> None:
         session = self._membership.session
         try:
             tree = _joined_tree(self.prepared, rendered)
@@ -115,61 +117,61 @@ class ReplyReader:
             view.module = self._store.modules.module_for_statics(view.tree.root) or view.module
         if session is None:
             return
-        self._forget_children(session, view)
-        self._store.add_tree_bytes(session, view, note.size)
+        self._drop_left_views(session, view)
+        self._store.add_tree_bytes(session, view, frame_info.size)
 
-    def _forget_children(self, session: Session, view: View) -> None:
-        """With a view that is shown anew go the pages of those that were left: until now the browser showed them."""
+    def _drop_left_views(self, session: Session, view: View) -> None:
+        """Drop the trees of left views once a page has a new tree, because the browser showed them until then."""
         for other in session.views.values():
             if other is not view and (other.leaving or other.state == "left") and view.path is not None:
                 self._store.drop_tree(other, "the view was left")
 
-    def merge_diff(self, diff: object, note: FrameInfo) -> None:
-        """Merge a diff into the page of the note's view, unless it is of an earlier join."""
-        ahead = self.prepared if self.prepared is not None and self.prepared.source is diff else None
-        note.diff_size = frames.json_size(diff) if ahead is None else ahead.size
+    def merge_diff(self, diff: object, frame_info: FrameInfo) -> None:
+        """Merge a diff into the tree of the frame's view, unless it belongs to an earlier join."""
+        prepared = self.prepared if self.prepared is not None and self.prepared.source is diff else None
+        frame_info.diff_size = frames.json_size(diff) if prepared is None else prepared.size
         if self._membership.session is not None:
-            self._membership.session.diff_bytes += note.diff_size
-        view = note.view
-        if view is None or view.tree is None or note.of_earlier_join:
+            self._membership.session.diff_bytes += frame_info.diff_size
+        view = frame_info.view
+        if view is None or view.tree is None or frame_info.of_earlier_join:
             return
         try:
-            note.changes = _merged(view.tree, ahead, diff)
+            frame_info.changes = _merge(view.tree, prepared, diff)
         except TreeError as error:
             self._store.drop_tree(view, str(error))
             return
         if self._membership.session is not None:
-            self._store.add_tree_bytes(self._membership.session, view, note.diff_size)
-            if note.changes.unmarked_moves:
-                self._detector.moved_without_mark(self._membership.session, view, note.at)
+            self._store.add_tree_bytes(self._membership.session, view, frame_info.diff_size)
+            if frame_info.changes.unmarked_moves:
+                self._detector.moved_without_mark(self._membership.session, view, frame_info.at)
 
 
-def _joined_tree(ahead: PreparedFrame | None, rendered: object) -> Tree:
-    """The tree of a join, if it was read ahead that one. Raises TreeError."""
-    if ahead is None or ahead.source is not rendered:
+def _joined_tree(prepared: PreparedFrame | None, rendered: object) -> Tree:
+    """Return the tree of a join, the prepared one if there is one. Raises TreeError."""
+    if prepared is None or prepared.source is not rendered:
         return Tree.join(rendered)
-    if ahead.tree is None:
-        raise TreeError(ahead.problem)
-    return ahead.tree
+    if prepared.tree is None:
+        raise TreeError(prepared.problem)
+    return prepared.tree
 
 
-def _merged(tree: Tree, ahead: PreparedFrame | None, diff: object) -> Changes:
-    """Merge a diff, or take over what it made of the same tree when it was read ahead. Raises TreeError."""
-    if ahead is None or ahead.base is None or not tree.unchanged_since(ahead.base):
+def _merge(tree: Tree, prepared: PreparedFrame | None, diff: object) -> Changes:
+    """Merge a diff; use the prepared result if the tree has not changed since. Raises TreeError."""
+    if prepared is None or prepared.base is None or not tree.unchanged_since(prepared.base):
         return tree.merge(diff)
-    if ahead.tree is None or ahead.changes is None:
-        raise TreeError(ahead.problem)
-    tree.replace_with(ahead.tree)
-    return ahead.changes
+    if prepared.tree is None or prepared.changes is None:
+        raise TreeError(prepared.problem)
+    tree.replace_with(prepared.tree)
+    return prepared.changes
 
 
 def reason_of(response: dict[str, Any]) -> str:
-    """Return why the server said no, as it gave it, or where it redirects to."""
+    """Return the reason of an error reply, or the target of its redirect."""
     reason = response.get("reason")
     if isinstance(reason, str):
         return reason
     for kind in REDIRECTS:
-        told = response.get(kind)
-        if isinstance(told, dict):
-            return f"{kind} to {place_of(told.get('to'))}"
+        target = response.get(kind)
+        if isinstance(target, dict):
+            return f"{kind} to {place_of(target.get('to'))}"
     return "without a reason"

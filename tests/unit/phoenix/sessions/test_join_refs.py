@@ -73,7 +73,7 @@ def test_the_answer_to_a_join_that_was_repeated_is_dropped() -> None:
     for ref in ("4", "9"):
         tab.up(ref, ref, TOPIC, "phx_join", {"url": "http://h/count", "params": {"_mounts": 0}})
     late = tab.reply("4", "4", {"rendered": {"s": ["wrong"]}})
-    assert late.summary.endswith("which was joined anew since: the client drops this")
+    assert late.summary.endswith("of an earlier join: the client drops it")
     tab.reply("9", "9", {"rendered": RENDERED})
     assert html(tab) == "<p>0</p>"
     refused = tab.reply("4", "4", {"reason": "stale"}, status="error")
@@ -171,7 +171,7 @@ def test_the_crash_of_a_channel_names_the_last_push_alone() -> None:
     tab = channel()
     tab.up("3", "10", "room:a", "shout", {})
     tab.up("3", "11", "room:a", "boom", {})
-    assert tab.down("3", "3", "room:a", "phx_error", {}).summary == 'CRASH of room:a, "boom" without an answer'
+    assert tab.down("3", "3", "room:a", "phx_error", {}).summary == 'CRASH of room:a, "boom" without a reply'
     assert tab.session.unanswered == 1
 
 
@@ -228,7 +228,7 @@ def test_the_channel_of_an_upload_is_called_after_its_file() -> None:
     tab.up(chunk.replace(b"7", b"8"))
     failed = tab.reply("6", "8", {"reason": "file_size_limit_exceeded"}, topic="lvu:0", status="error")
     assert failed.summary == "upload of größe.txt: refused (file_size_limit_exceeded) after 10.0 ms"
-    assert tab.down("6", "6", "lvu:0", "phx_close", {}).summary == "upload of größe.txt is over"
+    assert tab.down("6", "6", "lvu:0", "phx_close", {}).summary == "upload of größe.txt closed"
 
 
 def test_what_becomes_of_a_stream_is_told_as_it_is() -> None:

@@ -102,4 +102,6 @@ def test_a_frame_that_is_passed_over_makes_the_pages_unknown() -> None:
     tab.join()
     note = tab.channels.skip_frame(1000, from_client=False, at=3.0)
     assert (note.kind, note.summary) == ("other", "not read: 1000 B, too large or too much at once")
-    assert tab.view.tree_problem == "a frame was too large to be read, or too many came at once; a join shows it again"
+    assert (
+        tab.view.tree_problem == "a frame was skipped because it or its burst was too large; the next join restores it"
+    )

@@ -89,7 +89,7 @@ def test_heartbeats_tell_the_time_of_the_way() -> None:
     tab = Tab()
     assert tab.up(None, "1", "phoenix", "heartbeat", {}).summary == "heartbeat"
     first = tab.down(None, "1", "phoenix", "phx_reply", {"status": "ok", "response": {}}, after=0.002)
-    assert first.summary == "heartbeat answered after 2.00 ms".replace("2.00", "2.0")
+    assert first.summary == "heartbeat reply after 2.00 ms".replace("2.00", "2.0")
     tab.join()
     tab.up(None, "9", "phoenix", "heartbeat", {})
     tab.down(None, "9", "phoenix", "phx_reply", {"status": "ok", "response": {}}, after=0.005)
@@ -102,7 +102,7 @@ def test_a_crash_leaves_its_events_without_an_answer_and_the_rejoin_is_the_same_
     tab.join()
     clicked = tab.click("12", "crash")
     crash = tab.down("4", "4", TOPIC, "phx_error", {"reason": "channel_crash"})
-    assert crash.summary == 'CRASH of /count, "crash" without an answer'
+    assert crash.summary == 'CRASH of /count, "crash" without a reply'
     assert clicked.push is not None
     assert clicked.push.outcome == "crash"
     assert (tab.session.state, tab.session.crashes, tab.session.unanswered) == ("crashed", 1, 1)
@@ -157,7 +157,7 @@ def test_a_view_that_was_left_is_left() -> None:
     tab.down("4", "4", TOPIC, "phx_close", {})
     assert tab.session.views[TOPIC].state == "left"
     assert tab.session.unanswered == 1
-    assert tab.reply("4", "12", {}).summary == "reply that nobody waits for"
+    assert tab.reply("4", "12", {}).summary == "reply without a pending push"
 
 
 def test_patches_pushes_and_diffs_of_the_server() -> None:
@@ -197,7 +197,7 @@ def test_a_redirect_in_mount_is_normal_traffic(kind: str) -> None:
     tab = Tab()
     tab.up("4", "4", TOPIC, "phx_join", {"url": "http://h/count"})
     note = tab.reply("4", "4", {kind: {"to": "/login", "flash": "SFMyNTY"}}, status="error")
-    assert (note.kind, note.summary) == ("redirected", f"join of /count answered with a {kind} to /login")
+    assert (note.kind, note.summary) == ("redirected", f"join of /count got a {kind} to /login")
     assert (dict(tab.session.refusals), len(tab.session.incidents), tab.session.state) == ({}, 0, "live")
 
 
@@ -499,7 +499,7 @@ def test_recordings_of_genuine_sessions_are_read_without_a_gap(name: str) -> Non
                 data, text=entry["op"] == 1, from_client=entry["dir"] == "c2s", at=entry["t"]
             )
             assert note.kind not in ("broken", "other"), note
-            assert "nobody waits" not in note.summary
+            assert "without a pending" not in note.summary
             if note.view is not None and note.view.path:
                 views.add(note.view.label)
                 assert note.view.tree_problem is None
