@@ -114,16 +114,16 @@ class LiveViewInspector:
     def _end(self, flow: http.HTTPFlow) -> None:
         self._comments.write_final(flow, self.recorder.closed(flow))
 
-    def _on_frame(self, seen: ObservedFrame) -> None:
-        flow, info = seen.flow, seen.info
+    def _on_frame(self, frame: ObservedFrame) -> None:
+        flow, info = frame.flow, frame.info
         session = info.session
         if flow.websocket is None:
             comment_on(flow, info, self.redactor)
         elif session is not None:
             if info.kind in _COMMENTED_AT_ONCE:
-                self._comments.write(flow, seen.socket)
+                self._comments.write(flow, frame.socket)
             else:
-                self._comments.schedule(flow, seen.socket)
+                self._comments.schedule(flow, frame.socket)
         if ctx.options.liveview_log != "off":
             self._log_frame(flow, info)
 

@@ -25,26 +25,26 @@ def parse_filters(words: Sequence[str], examples: Mapping[str, str]) -> dict[str
 
 def positive_integer(name: str, text: object, example: str) -> int:
     """Parse an integer from 1."""
-    given = str(text).strip()
-    if not given:
+    value = str(text).strip()
+    if not value:
         raise exceptions.CommandError(f"{name} is missing; for example: {example}")
-    if not (given.isascii() and given.isdecimal() and len(given) <= MAX_DIGITS and int(given) > 0):
-        raise exceptions.CommandError(f"{name} must be a whole number from 1, not {given!r}; for example: {example}")
-    return int(given)
+    if not (value.isascii() and value.isdecimal() and len(value) <= MAX_DIGITS and int(value) > 0):
+        raise exceptions.CommandError(f"{name} must be a whole number from 1, not {value!r}; for example: {example}")
+    return int(value)
 
 
 def duration_s(name: str, text: object, example: str) -> float:
     """Parse a duration and return it in seconds; a number without a unit is in milliseconds."""
-    given = str(text).strip()
-    if not given:
+    value = str(text).strip()
+    if not value:
         raise exceptions.CommandError(f"{name} is missing; for example: {example}")
-    if given == "0":
+    if value == "0":
         return 0.0
     try:
-        return duration(f"{given}ms" if given.replace(".", "", 1).isdecimal() else given)
+        return duration(f"{value}ms" if value.replace(".", "", 1).isdecimal() else value)
     except ValueError as error:
         raise exceptions.CommandError(
-            f"{name} must be a number of milliseconds or {error}, not {given!r}; for example: {example}"
+            f"{name} must be a number of milliseconds or {error}, not {value!r}; for example: {example}"
         ) from error
 
 

@@ -16,7 +16,7 @@ from livegate.inspect.command_arguments import (
     reject_extra,
 )
 from livegate.inspect.recorder import Recorder
-from livegate.inspect.session_documents import events_csv, page_html, session_json
+from livegate.inspect.session_documents import events_csv, page_html, session_fields
 from livegate.inspect.text import clock_text
 from livegate.inspect.text_table import format_table
 from livegate.phoenix.formatting import seconds_text, shortened, size_text
@@ -60,21 +60,21 @@ class LiveViewCommands:
 
         Filters: state=live host=app.test view=CountLive path=/users last=20.
         """
-        given = parse_filters(filters, SESSION_FILTERS)
-        state = one_of("filter state", given["state"], STATES) if "state" in given else None
+        values = parse_filters(filters, SESSION_FILTERS)
+        state = one_of("filter state", values["state"], STATES) if "state" in values else None
 
         def matches(session: Session) -> bool:
             return (
                 (state is None or session.state == state)
-                and given.get("host", "") in session.host
-                and given.get("view", "") in session.label
-                and given.get("path", "") in _path(session)
+                and values.get("host", "") in session.host
+                and values.get("view", "") in session.label
+                and values.get("path", "") in _path(session)
             )
 
-        found = last_matching(self._sessions(), given.get("last"), matches)
-        if not found:
-            return ["no session matches" if given else "no sessions yet"]
-        return self._table(SESSION_COLUMNS, [_session_row(session) for session in found], RIGHT)
+        matching = last_matching(self._sessions(), values.get("last"), matches)
+        if not matching:
+            return ["no session matches" if values else "no sessions yet"]
+        return self._table(SESSION_COLUMNS, [_session_row(session) for session in matching], RIGHT)
 
     @command.command("liveview.events")
     def events(self, session: str = "", *filters: str) -> Sequence[str]:
@@ -82,25 +82,25 @@ class LiveViewCommands:
 
         Filters: kind=event event=save view=CountLive outcome=crash slow=200ms last=20.
         """
-        found = self._session(session, "liveview.events 3 kind=event")
-        given = parse_filters(filters, EVENT_FILTERS)
-        kind = one_of("filter kind", given["kind"], KINDS) if "kind" in given else None
-        outcome = one_of("filter outcome", given["outcome"], OUTCOMES) if "outcome" in given else None
-        slow = duration_s("filter slow", given["slow"], "slow=200ms") if "slow" in given else None
+        chosen = self._session(session, "liveview.events 3 kind=event")
+        values = parse_filters(filters, EVENT_FILTERS)
+        kind = one_of("filter kind", values["kind"], KINDS) if "kind" in values else None
+        outcome = one_of("filter outcome", values["outcome"], OUTCOMES) if "outcome" in values else None
+        slow = duration_s("filter slow", values["slow"], "slow=200ms") if "slow" in values else None
 
         def matches(event: Push) -> bool:
             return (
                 (kind is None or event.kind == kind)
                 and (outcome is None or event.outcome == outcome)
                 and (slow is None or (event.round_trip is not None and event.round_trip >= slow))
-                and given.get("event") in (None, event.name)
-                and given.get("view") in (None, event.view)
+                and values.get("event") in (None, event.name)
+                and values.get("view") in (None, event.view)
             )
 
-        events = last_matching(list(found.pushes), given.get("last"), matches)
+        events = last_matching(list(chosen.pushes), values.get("last"), matches)
         if not events:
-            return [f"session {found.number} has no {'matching events' if given else 'events yet'}"]
-        evicted = [f"({found.pushes_dropped:,} earlier events were evicted)"] if found.pushes_dropped else []
+            return [f"session {chosen.number} has no {'matching events' if values else 'events yet'}"]
+        evicted = [f"({chosen.pushes_dropped:,} earlier events were evicted)"] if chosen.pushes_dropped else []
         return self._table(EVENT_COLUMNS, [_event_row(event) for event in events], RIGHT) + evicted
 
     @command.command("liveview.slow")
@@ -108,11 +108,13 @@ class LiveViewCommands:
         """List events of all sessions, by view and name, whose p95 is at least a number of milliseconds."""
         least = duration_s("milliseconds", milliseconds, "liveview.slow 200")
         reject_extra(others, "liveview.slow")
-        found: dict[tuple[str, str], list[float]] = {}
+        round_trips: dict[tuple[str, str], list[float]] = {}
         for session in self._sessions():
             for key, trips in session.round_trips_by_event().items():
-                found.setdefault(key, []).extend(trips)
-        rows = sorted(((percentile(trips, 0.95) or 0.0, key, trips) for key, trips in found.items()), reverse=True)
+                round_trips.setdefault(key, []).extend(trips)
+        rows = sorted(
+            ((percentile(trips, 0.95) or 0.0, key, trips) for key, trips in round_trips.items()), reverse=True
+        )
         slow = [
             (
                 seconds_text(worst),
@@ -131,28 +133,28 @@ class LiveViewCommands:
     @command.command("liveview.html")
     def html(self, session: str = "", *others: str) -> str:
         """Show the current page of a session as an HTML document."""
-        found = self._session(session, "liveview.html 3")
+        chosen = self._session(session, "liveview.html 3")
         reject_extra(others, "liveview.html")
-        return self._redactor.text(page_html(found))
+        return self._redactor.text(page_html(chosen))
 
     @command.command("liveview.export")
     def export(self, session: str = "", path: types.Path = types.Path(""), *others: str) -> str:  # noqa: B008 - a str
         """Write a session to a file: all its data to .json, its events to .csv, its page to .html."""
-        found = self._session(session, "liveview.export 3 out.json")
+        exported = self._session(session, "liveview.export 3 out.json")
         reject_extra(others, "liveview.export")
         if not path:
             raise exceptions.CommandError("path is missing; for example: liveview.export 3 out.json (or .csv, .html)")
         target = Path(path)
         match target.suffix:
             case ".json":
-                text = json.dumps(self._redactor.json(session_json(found)), ensure_ascii=False, indent=1)
-                what = f"session {found.number}"
+                text = json.dumps(self._redactor.json(session_fields(exported)), ensure_ascii=False, indent=1)
+                description = f"session {exported.number}"
             case ".csv":
-                text = self._redactor.text(events_csv(found))
-                what = f"{len(found.pushes)} events of session {found.number}"
+                text = self._redactor.text(events_csv(exported))
+                description = f"{len(exported.pushes)} events of session {exported.number}"
             case ".html":
-                text = self._redactor.text(page_html(found))
-                what = f"page of session {found.number}"
+                text = self._redactor.text(page_html(exported))
+                description = f"page of session {exported.number}"
             case _:
                 raise exceptions.CommandError(f"path {target}: its name must end in .json, .csv or .html")
         data = text.encode("utf-8", "backslashreplace")
@@ -161,18 +163,18 @@ class LiveViewCommands:
             target.write_bytes(data)
         except OSError as error:
             raise exceptions.CommandError(f"path {target}: {error.strerror}") from error
-        return f"wrote {what} to {target}: {size_text(len(data))}"
+        return f"wrote {description} to {target}: {size_text(len(data))}"
 
     def _sessions(self) -> list[Session]:
         return sorted(self._recorder.tracker.sessions.values(), key=lambda session: session.number)
 
-    def _session(self, given: str, example: str) -> Session:
-        number = positive_integer("session", given, example)
+    def _session(self, text: str, example: str) -> Session:
+        number = positive_integer("session", text, example)
         for session in self._sessions():
             if session.number == number:
                 return session
-        known = ", ".join(str(session.number) for session in self._sessions()[-20:])
-        raise exceptions.CommandError(f"there is no session {number}; there are: {known or 'none'}")
+        numbers = ", ".join(str(session.number) for session in self._sessions()[-20:])
+        raise exceptions.CommandError(f"there is no session {number}; there are: {numbers or 'none'}")
 
     def _table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> list[str]:
         return [self._redactor.text(line) for line in format_table(columns, rows, right)]

@@ -25,19 +25,19 @@ class IncidentLogger:
         self._colour = sys.stdout.isatty()
         recorder.on_incident.append(self._log)
 
-    def _log(self, seen: ObservedIncident) -> None:
-        incident, flow = seen.incident, seen.flow
+    def _log(self, observed: ObservedIncident) -> None:
+        incident, flow = observed.incident, observed.flow
         if flow is None or incident.kind == "refused":
             return
         if ctx.options.liveview_log == "events":
-            self._log_lost_events(seen, flow)
+            self._log_lost_events(observed, flow)
         text = self._redactor.text(incident.text)
         logger.warning("%s · %s", incident.slug, text, extra=about(flow, incident.slug))
         _set_marker(flow, incident.slug)
 
-    def _log_lost_events(self, seen: ObservedIncident, flow: http.HTTPFlow) -> None:
+    def _log_lost_events(self, observed: ObservedIncident, flow: http.HTTPFlow) -> None:
         """Print the events that were lost, because no reply will print them."""
-        incident = seen.incident
+        incident = observed.incident
         number = f"[{incident.session}] " if incident.session is not None else ""
         for name in incident.events:
             line = f'{number}{shortened(incident.view)}  "{shortened(name)}"  no reply  {incident.title}'

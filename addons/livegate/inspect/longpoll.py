@@ -82,9 +82,9 @@ class LongPollTracker:
 
     def request(self, flow: http.HTTPFlow) -> LongPollRequest | None:
         """Parse a request with its body; return None when it is not of this transport."""
-        known = REQUEST.get(flow)
-        if known is not None:
-            return known
+        earlier = REQUEST.get(flow)
+        if earlier is not None:
+            return earlier
         request = flow.request
         parts = urlsplit(request.path)
         if not is_longpoll(request.path):
@@ -95,13 +95,13 @@ class LongPollTracker:
             return None
         at = request.timestamp_end or request.timestamp_start
         socket = self._by_token.get(self._key(_token(request)))
-        found = LongPollRequest(poll, socket, at)
-        REQUEST.set(flow, found)
+        longpoll_request = LongPollRequest(poll, socket, at)
+        REQUEST.set(flow, longpoll_request)
         if socket is not None:
             self._by_token.move_to_end(self._key(_token(request)))
             socket.in_flight += 1
             socket.last_at = max(socket.last_at, at)
-        return found
+        return longpoll_request
 
     def response(self, flow: http.HTTPFlow) -> LongPollExchange | None:
         """Parse the response to a request, if there is one; return None when it belongs to no known socket."""
@@ -131,12 +131,12 @@ class LongPollTracker:
 
     def _open_session(self, flow: http.HTTPFlow, poll: PollResponse, at: float) -> LongPollExchange:
         """Open a session, which may replace one that the server has ended."""
-        before = self._by_token.pop(self._key(_token(flow.request)), None)
-        ended = before.tracker if before is not None and before.tracker.info.closed_at is None else None
-        if ended is not None:
-            ended.close(CLOSED_GONE, "the long-poll session is gone", "backend", at)
+        previous = self._by_token.pop(self._key(_token(flow.request)), None)
+        replaced = previous.tracker if previous is not None and previous.tracker.info.closed_at is None else None
+        if replaced is not None:
+            replaced.close(CLOSED_GONE, "the long-poll session is gone", "backend", at)
         socket = self._open_socket(flow, poll.token or "", at)
-        return LongPollExchange(socket.tracker, poll.frames, at, poll.status, opened=True, replaced=ended)
+        return LongPollExchange(socket.tracker, poll.frames, at, poll.status, opened=True, replaced=replaced)
 
     def _apply_status(self, socket: LongPollSocket, request: LongPollRequest, status: int) -> None:
         tracker = socket.tracker
@@ -181,5 +181,5 @@ class LongPollTracker:
 
 
 def _token(request: http.Request) -> str:
-    given = request.query.get_all("token")  # the transport's is the last one, because an app may have its own
-    return str(request.headers.get("x-phoenix-longpoll-token") or (given[-1] if given else ""))
+    tokens = request.query.get_all("token")  # the transport's is the last one, because an app may have its own
+    return str(request.headers.get("x-phoenix-longpoll-token") or (tokens[-1] if tokens else ""))

@@ -121,9 +121,9 @@ class Recorder:
         self._flow = None
 
     def _notify_incident(self, incident: Incident, session: Session | None) -> None:
-        seen = ObservedIncident(incident, session, self._flow)
+        observed = ObservedIncident(incident, session, self._flow)
         for listener in self.on_incident:
-            listener(seen)
+            listener(observed)
 
     # HTTP
 
@@ -145,11 +145,11 @@ class Recorder:
         if owner is not None:
             self.tracker.add_exchange(owner.exchanges, exchange)
             set_session(flow, owner.number)
-        seen = ObservedExchange(flow, exchange, owner.number if owner is not None else None, page, longpoll)
+        observed = ObservedExchange(flow, exchange, owner.number if owner is not None else None, page, longpoll)
         for listener in self.on_exchange:
-            listener(seen)
+            listener(observed)
         self._flow = None  # a reference would keep the flow alive
-        return seen
+        return observed
 
     def _page(self, flow: http.HTTPFlow) -> PageLoad | None:
         response = flow.response
@@ -199,8 +199,8 @@ class Recorder:
             if session is None or not (large or self._reading.has_pending(session)):
                 read(None)
                 continue
-            ahead = partial(prepare_decoded, frame.frame)
-            prepare = (lambda ahead=ahead: partial(ahead, socket.tree_snapshots())) if large else None
+            decoded = partial(prepare_decoded, frame.frame)
+            prepare = (lambda decoded=decoded: partial(decoded, socket.tree_snapshots())) if large else None
             self._reading.enqueue(session, size, prepare, read, read)
 
     def _read_polled(
@@ -208,12 +208,12 @@ class Recorder:
         flow: http.HTTPFlow,
         socket: SocketTracker,
         frame: PolledFrame,
-        passed: tuple[float, bool],
-        ahead: PreparedFrame | None,
+        origin: tuple[float, bool],
+        prepared: PreparedFrame | None,
     ) -> None:
-        """Process a frame of a long-poll body; `passed` is its time, and whether it is from the client."""
-        at, from_client = passed
-        info = socket.read_decoded(frame.frame, size=len(frame.data), from_client=from_client, at=at, prepared=ahead)
+        """Process a frame of a long-poll body; `origin` is its time, and whether it is from the client."""
+        at, from_client = origin
+        info = socket.read_decoded(frame.frame, size=len(frame.data), from_client=from_client, at=at, prepared=prepared)
         self._notify_frame(ObservedFrame(flow, socket, info, frame.data, frame.text))
 
     def expire(self, now: float) -> None:
@@ -244,7 +244,7 @@ class Recorder:
             socket.session,
             size,
             (lambda: partial(prepare_frame, content, socket.vsn, socket.tree_snapshots())) if large else None,
-            skip if size > MAX_FRAME_BYTES else lambda ahead: self._read(flow, tracking, message, ahead),
+            skip if size > MAX_FRAME_BYTES else lambda prepared: self._read(flow, tracking, message, prepared),
             skip,
         )
         return None
@@ -262,7 +262,7 @@ class Recorder:
         return self._reading.drained(socket.session) if socket is not None else None
 
     def _read(
-        self, flow: http.HTTPFlow, tracking: FlowTracking, message: WebSocketMessage, ahead: PreparedFrame | None
+        self, flow: http.HTTPFlow, tracking: FlowTracking, message: WebSocketMessage, prepared: PreparedFrame | None
     ) -> FrameInfo:
         self._flow, socket, recent = flow, tracking.socket, tracking.recent
         info: FrameInfo = socket.read_frame(
@@ -270,7 +270,7 @@ class Recorder:
             text=message.is_text,
             from_client=message.from_client,
             at=message.timestamp,
-            prepared=ahead,
+            prepared=prepared,
         )
         self._flow = None
         if info.kind == "broken" and socket.session is None:
@@ -321,9 +321,9 @@ class Recorder:
         """Drop pending frames."""
         self._reading.close()
 
-    def _notify_frame(self, seen: ObservedFrame) -> None:
-        self._detailed.append(seen.info)
-        self._detailed_bytes += seen.info.size
+    def _notify_frame(self, observed: ObservedFrame) -> None:
+        self._detailed.append(observed.info)
+        self._detailed_bytes += observed.info.size
         while len(self._detailed) > MAX_DETAILED_FRAMES or (
             self._detailed_bytes > MAX_DETAILED_BYTES and self._detailed
         ):
@@ -331,7 +331,7 @@ class Recorder:
             self._detailed_bytes -= oldest.size
             oldest.drop_details()
         for listener in self.on_frame:
-            listener(seen)
+            listener(observed)
 
 
 def vsn_of_join(data: bytes) -> Vsn | None:

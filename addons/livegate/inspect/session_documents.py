@@ -32,7 +32,7 @@ def page_html(session: Session) -> str:
 
 
 _POLICY = "script-src 'none'; connect-src 'none'; form-action 'none'"
-_NOTHING_RUNS = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+_NO_SCRIPTS = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
 """Policy of an exported page, because it is the app's and is opened from disk."""
 
 
@@ -46,15 +46,16 @@ _PUBLIC_NAMES = {
     "refused_loads_before": "refused_before",
     "earlier_sessions": "follows",
 }
+"""Names of the exported fields where they differ from those of the model."""
 
 
 def html_document(title: str, body: str) -> str:
     """Return an HTML document with a body of HTML and a title of plain text."""
-    head = f"<meta charset=utf-8>{_NOTHING_RUNS}<title>{html_text.escape(title)}</title>"
+    head = f"<meta charset=utf-8>{_NO_SCRIPTS}<title>{html_text.escape(title)}</title>"
     return f"<!doctype html><html><head>{head}</head><body>{body}</body></html>"
 
 
-def session_json(session: Session) -> dict[str, Any]:
+def session_fields(session: Session) -> dict[str, Any]:
     """Return all data of a session except its page."""
     return {
         "number": session.number,
@@ -103,10 +104,10 @@ def _cell(value: object) -> object:
 
 
 def _page(load: PageLoad) -> dict[str, Any]:
-    found = _public({field.name: getattr(load, field.name) for field in fields(load)})
-    found["follows"] = [session.number for session in load.earlier_sessions]
-    found["exchanges"] = [structs.asdict(exchange) for exchange in load.exchanges]
-    return found
+    values = _public({field.name: getattr(load, field.name) for field in fields(load)})
+    values["follows"] = [session.number for session in load.earlier_sessions]
+    values["exchanges"] = [structs.asdict(exchange) for exchange in load.exchanges]
+    return values
 
 
 def _public(values: dict[str, Any]) -> dict[str, Any]:

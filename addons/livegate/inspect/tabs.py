@@ -75,22 +75,22 @@ class TabMatcher:
         if len(self._browsers) > MAX_CLIENTS:
             self._browsers.popitem(last=False)
 
-    def _link(self, before: PageLoad, load: PageLoad) -> None:
+    def _link(self, previous: PageLoad, load: PageLoad) -> None:
         """Link a page load to the one before it, which may be a refused join, a reload, or a failed WebSocket."""
-        session = self._session(before)
+        session = self._session(previous)
         if session is None:
             return
         main = session.main
         if (
             main is not None
             and main.state == "refused"
-            and before.path == load.path
-            and load.at - before.at < RELOAD_LOOP_S
+            and previous.path == load.path
+            and load.at - previous.at < RELOAD_LOOP_S
         ):
-            load.refused_loads_before = before.refused_loads_before + 1
-        if load.path in (before.path, self._current_path(before)):
+            load.refused_loads_before = previous.refused_loads_before + 1
+        if load.path in (previous.path, self._current_path(previous)):
             link_reload(session, load)
-        load.websocket_failed = before.websocket_failed and session.sockets[-1].transport == "longpoll"
+        load.websocket_failed = previous.websocket_failed and session.sockets[-1].transport == "longpoll"
 
     def page_load_for(self, flow: http.HTTPFlow) -> PageLoad | None:
         """Return the page that a request came from; None when no page matches, or more than one."""
@@ -122,8 +122,8 @@ class TabMatcher:
         """Return the page of a failed upgrade by the CSRF token in its URL, because upgrades have no referrer."""
         if flow.response is not None and flow.response.status_code == status_codes.SWITCHING:
             return None  # the frames of an open socket identify its tab
-        found = self._tracker.page_load_or_session(flow.request.path, host_of(flow))
-        load = found.page_load if isinstance(found, Session) else found
+        owner = self._tracker.page_load_or_session(flow.request.path, host_of(flow))
+        load = owner.page_load if isinstance(owner, Session) else owner
         if load is None:
             cookies, at = _cookies(flow), flow.request.timestamp_start
             browsers = [
@@ -199,19 +199,22 @@ def _cookie(pair: str) -> tuple[str, bytes]:
 
 def _set_cookies(browser: Browser, flow: http.HTTPFlow) -> None:
     """Update a browser's cookies from a request and its response."""
-    given = flow.response.headers.get_all("set-cookie") if flow.response is not None else []
-    for name, value in [*_cookies(flow).items(), *(_cookie(each.partition(";")[0]) for each in given[:MAX_COOKIES])]:
-        before = browser.cookies.get(name, ())
-        if before[-1:] != (value,) and (before or len(browser.cookies) < MAX_COOKIES):
-            browser.cookies[name] = (*(each for each in before if each != value), value)[-MAX_COOKIE_VALUES:]
+    set_cookies = flow.response.headers.get_all("set-cookie") if flow.response is not None else []
+    for name, value in [
+        *_cookies(flow).items(),
+        *(_cookie(each.partition(";")[0]) for each in set_cookies[:MAX_COOKIES]),
+    ]:
+        values = browser.cookies.get(name, ())
+        if values[-1:] != (value,) and (values or len(browser.cookies) < MAX_COOKIES):
+            browser.cookies[name] = (*(each for each in values if each != value), value)[-MAX_COOKIE_VALUES:]
 
 
-def _is_same_browser(known: dict[str, tuple[bytes, ...]], shown: Cookies) -> bool:
+def _is_same_browser(known: dict[str, tuple[bytes, ...]], sent: Cookies) -> bool:
     """Return whether cookies match a browser: one is equal, and no session cookie differs. Scripts change others."""
-    if not known and not shown:
+    if not known and not sent:
         return True
-    shared = known.keys() & shown.keys()
-    equal = {name for name in shared if shown[name] in known[name]}
+    shared = known.keys() & sent.keys()
+    equal = {name for name in shared if sent[name] in known[name]}
     return bool(equal) and all(name in equal for name in shared if _is_session_cookie(name))
 
 

@@ -26,9 +26,9 @@ def changes_text(changes: Changes, redactor: Redactor) -> list[str]:
         old, new = (value_text(redactor.json(wire_value(value))) for value in (change.old, change.new))
         was = f"{old} → " if change.old is not None else ""
         lines.append(f"  {change.path_text or 'page'}: {was}{new}  ({size_text(change.size)})")
-    hidden = len(changes.paths) - MAX_LINES + changes.paths_omitted
-    if hidden > 0:
-        lines.append(f"  … and {hidden} more")
+    omitted = len(changes.paths) - MAX_LINES + changes.paths_omitted
+    if omitted > 0:
+        lines.append(f"  … and {omitted} more")
     if changes.stream_resets:
         lines.append("  stream reset")
     lines += [f"  stream + {shortened(id_)}" for id_ in changes.stream_inserts[:20]]
@@ -50,8 +50,12 @@ def raw_text(data: bytes, *, text: bool, redactor: Redactor) -> str:
     if not text:
         more = " …" if len(data) > MAX_HEX_BYTES else ""
         return f"{len(data)} bytes: {data[:MAX_HEX_BYTES].hex(' ')}{more}"
-    shown = redactor.frame(data[: 4 * MAX_RAW_CHARACTERS]).decode("utf-8", "replace")
-    return shown if len(shown) <= MAX_RAW_CHARACTERS else f"{shown[:MAX_RAW_CHARACTERS]}… ({size_text(len(data))})"
+    redacted = redactor.frame(data[: 4 * MAX_RAW_CHARACTERS]).decode("utf-8", "replace")
+    return (
+        redacted
+        if len(redacted) <= MAX_RAW_CHARACTERS
+        else f"{redacted[:MAX_RAW_CHARACTERS]}… ({size_text(len(data))})"
+    )
 
 
 def frame_text(info: FrameInfo, data: bytes, *, text: bool, redactor: Redactor) -> str:

@@ -194,17 +194,17 @@ class Output(io.TextIOBase):
     def _write_batch(self, data: bytes, missing: int) -> None:
         """Write lines, preceded by a report of lost lines, if any."""
         missing += self._unreported
-        remark = self._missing_text(missing) if missing else ""
-        before = (("\n" if self._mid_line else "") + remark).encode(self.encoding, "backslashreplace")
-        everything, written = before + data, 0
+        report = self._missing_text(missing) if missing else ""
+        prefix = (("\n" if self._mid_line else "") + report).encode(self.encoding, "backslashreplace")
+        everything, written = prefix + data, 0
         try:
             while written < len(everything):
                 written += self._write_some(everything[written : written + MAX_WRITE_BYTES])
         except OSError as error:
             if written:
                 self._mid_line = everything[written - 1 : written] != b"\n"
-            count = _lines_in(data[max(0, written - len(before)) :])
-            self._unreported = count + (missing if written < len(before) else 0)
+            count = _lines_in(data[max(0, written - len(prefix)) :])
+            self._unreported = count + (missing if written < len(prefix) else 0)
             with self._condition:
                 self.lost += count
             self._report(error.strerror or type(error).__name__)
@@ -327,9 +327,9 @@ def open_missing_descriptors() -> None:
     sys.stdin = sys.stdin or open(0, closefd=False, encoding="utf-8")  # noqa: SIM115 - as long as the process lives
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
-            made = open(descriptor, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
-            setattr(sys, name, made)
-            setattr(sys, f"__{name}__", made)
+            stream = open(descriptor, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
 
 
 def _closed_descriptors() -> Iterator[int]:

@@ -155,10 +155,10 @@ class Terminal:
 
     def update_logger_level(self) -> None:
         """Create debug lines only while a user interface shows them, because mitmproxy sets loggers to DEBUG."""
-        seen = {getattr(ctx.options, option) for option in VERBOSITIES if option in ctx.options}
+        levels = {getattr(ctx.options, option) for option in VERBOSITIES if option in ctx.options}
         if self._settings is not None:
-            seen.add(self._settings.level)
-        logging.getLogger(ROOT_LOGGER).setLevel(logging.DEBUG if "debug" in seen else logging.INFO)
+            levels.add(self._settings.level)
+        logging.getLogger(ROOT_LOGGER).setLevel(logging.DEBUG if "debug" in levels else logging.INFO)
 
     def missing_text(self, count: int) -> str:
         """Return the line, in the current format, that reports `count` lost lines. Thread-safe."""

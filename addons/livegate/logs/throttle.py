@@ -61,21 +61,21 @@ class Throttle:
 
     def expire(self, now: float) -> list[Summary]:
         """End expired windows, and the oldest ones beyond MAX_KINDS; return their summaries."""
-        found: list[Summary] = []
+        summaries: list[Summary] = []
         windows = self._windows
         while windows:
             kind, window = next(iter(windows.items()))
             if now < window.started_at + self._window_s and len(windows) <= self._max_kinds:
                 break
             del windows[kind]
-            found += _summaries(kind, window, now)
-        return found
+            summaries += _summaries(kind, window, now)
+        return summaries
 
     def expire_all(self, now: float) -> list[Summary]:
         """End all windows; return their summaries."""
-        found = [summary for kind, window in self._windows.items() for summary in _summaries(kind, window, now)]
+        summaries = [summary for kind, window in self._windows.items() for summary in _summaries(kind, window, now)]
         self._windows.clear()
-        return found
+        return summaries
 
     @property
     def next_expiry(self) -> float | None:

@@ -51,25 +51,25 @@ def decode(data: bytes, coding: str, max_bytes: int) -> bytes:
 def _decode_one(data: bytes, coding: str, max_bytes: int) -> bytes:
     if coding in ("identity", "none"):
         return data
-    undo = _DECODERS.get(coding)
-    if undo is None:
+    decoder = _DECODERS.get(coding)
+    if decoder is None:
         raise ValueError("an unknown content coding")
     try:
-        found = undo(data, max_bytes + 1)
+        decoded = decoder(data, max_bytes + 1)
     except (zlib.error, brotli.error, zstandard.ZstdError, TypeError, EOFError) as error:
         raise ValueError(f"a body that is not {coding}") from error
-    if len(found) > max_bytes:
+    if len(decoded) > max_bytes:
         raise TooLargeError(f"a body of more than {max_bytes} bytes")
-    return found
+    return decoded
 
 
 def _inflate(data: bytes, max_bytes: int) -> bytes:
     """Decode all members of a gzip body (RFC 1952 section 2.2); trailing bytes are ignored."""
-    engine, found = zlib.decompressobj(_ZLIB_OR_GZIP), bytearray()
+    engine, decoded = zlib.decompressobj(_ZLIB_OR_GZIP), bytearray()
     source, position, members = memoryview(data), 0, 1
-    while position < len(source) and len(found) < max_bytes:
+    while position < len(source) and len(decoded) < max_bytes:
         piece = source[position : position + PIECE_BYTES]
-        found += engine.decompress(piece, max_bytes - len(found))
+        decoded += engine.decompress(piece, max_bytes - len(decoded))
         position += len(piece) - len(engine.unused_data) - len(engine.unconsumed_tail)
         if engine.eof:
             if source[position : position + 2] != GZIP_START:
@@ -78,7 +78,7 @@ def _inflate(data: bytes, max_bytes: int) -> bytes:
             if members > MAX_MEMBERS:
                 raise zlib.error("too many members")
             engine = zlib.decompressobj(_ZLIB_OR_GZIP)
-    return bytes(found)
+    return bytes(decoded)
 
 
 def _deflate(data: bytes, max_bytes: int) -> bytes:
@@ -91,10 +91,10 @@ def _deflate(data: bytes, max_bytes: int) -> bytes:
 
 def _brotli(data: bytes, max_bytes: int) -> bytes:
     decoder = brotli.Decompressor()
-    found: bytes = decoder.process(data, output_buffer_limit=max_bytes)
-    while not decoder.is_finished() and len(found) < max_bytes and not decoder.can_accept_more_data():
-        found += decoder.process(b"", output_buffer_limit=max_bytes - len(found))
-    return found
+    decoded: bytes = decoder.process(data, output_buffer_limit=max_bytes)
+    while not decoder.is_finished() and len(decoded) < max_bytes and not decoder.can_accept_more_data():
+        decoded += decoder.process(b"", output_buffer_limit=max_bytes - len(decoded))
+    return decoded
 
 
 def _zstd(data: bytes, max_bytes: int) -> bytes:

@@ -50,20 +50,20 @@ class FlowRedactor:
         content = message.get("content")
         if content:
             kind = by_name.get(b"content-type", b"").decode("latin-1")
-            plain = decode_or_none(content, by_name.get(b"content-encoding", b"").decode("latin-1"), MAX_BODY_BYTES)
-            found = (
-                self._http.body(plain, kind)
-                if plain is not None
+            decoded = decode_or_none(content, by_name.get(b"content-encoding", b"").decode("latin-1"), MAX_BODY_BYTES)
+            redacted = (
+                self._http.body(decoded, kind)
+                if decoded is not None
                 else _unsearchable(content, by_name.get(b"content-encoding", b"").decode("latin-1"))
             )
-            if found != plain:
-                message["content"] = found
+            if redacted != decoded:
+                message["content"] = redacted
                 fields = tuple(field for field in fields if field[0].lower() != b"content-encoding")
         message["headers"] = tuple((name, self._field(name, value)) for name, value in fields)
 
     def _field(self, name: bytes, value: bytes) -> bytes:
-        found = self._http.header(name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
-        return found.encode("utf-8", "surrogateescape")
+        redacted = self._http.header(name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
+        return redacted.encode("utf-8", "surrogateescape")
 
     def message(self, message: http.Message) -> http.Message:
         """Return a redacted copy of a request or response."""
@@ -107,11 +107,11 @@ class FlowRedactor:
     def download(self, message: http.Message) -> bytes:
         """Return the decoded body of a message, redacted."""
         content, coding = message.raw_content or b"", message.headers.get("content-encoding", "")
-        plain = decode_or_none(content, coding, MAX_BODY_BYTES)
+        decoded = decode_or_none(content, coding, MAX_BODY_BYTES)
         return (
             _unsearchable(content, coding)
-            if plain is None
-            else self._http.body(plain, message.headers.get("content-type"))
+            if decoded is None
+            else self._http.body(decoded, message.headers.get("content-type"))
         )
 
     def field(self, name: str, value: str) -> str:

@@ -56,20 +56,20 @@ class HttpRedactor:
             return data
         text = data.decode("utf-8", "surrogateescape")
         if kind == "application/x-www-form-urlencoded":
-            found = self.redactor.form(text)
+            redacted = self.redactor.form(text)
         elif kind.endswith(("json", "ndjson")):
-            found = self._json(text)
+            redacted = self._json(text)
         else:
-            found = self.redactor.tokens(self.redactor.markup(text)) if "<" in text else self.redactor.text(text)
-        return data if found == text else found.encode("utf-8", "surrogateescape")
+            redacted = self.redactor.tokens(self.redactor.markup(text)) if "<" in text else self.redactor.text(text)
+        return data if redacted == text else redacted.encode("utf-8", "surrogateescape")
 
     def _json(self, text: str) -> str:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):  # such as ndjson, which has one value per line
             return "\n".join(self.redactor.frame(line.encode("utf-8", "replace")).decode() for line in text.split("\n"))
-        found = self.redactor.json(value)
-        return text if found is value else json.dumps(found, ensure_ascii=False)
+        redacted = self.redactor.json(value)
+        return text if redacted is value else json.dumps(redacted, ensure_ascii=False)
 
     def _multipart(self, data: bytes, content_type: str) -> bytes:
         boundary = re.search(r'boundary="?([^";]{1,200})', content_type)
@@ -86,12 +86,12 @@ class HttpRedactor:
         value = body.removesuffix(b"\r\n")
         text = value.decode("utf-8", "surrogateescape")
         if self.redactor.is_secret(name[1].decode("utf-8", "replace")):
-            found = self.redactor.placeholder(text)
+            redacted = self.redactor.placeholder(text)
         elif b"filename=" in head:
             return part
         else:
-            found = self.redactor.string(text)
-        return head + blank + found.encode("utf-8", "surrogateescape") + body[len(value) :]
+            redacted = self.redactor.string(text)
+        return head + blank + redacted.encode("utf-8", "surrogateescape") + body[len(value) :]
 
 
 def _is_text(kind: str) -> bool:

@@ -27,8 +27,8 @@ class LogTextRedactor:
     def __call__(self, text: str, flow: http.HTTPFlow | None) -> str:
         """Redact a text. Takes time in proportion to the text and the flow's head, so it is not for hot paths."""
         if flow is not None:
-            found = {value for value in islice(self._secrets_of(flow), MAX_VALUES) if len(value) >= MIN_CHARACTERS}
-            for value in sorted(found, key=len, reverse=True):
+            secrets = {value for value in islice(self._secrets_of(flow), MAX_VALUES) if len(value) >= MIN_CHARACTERS}
+            for value in sorted(secrets, key=len, reverse=True):
                 if value in text:
                     text = text.replace(value, self._redactor.placeholder(value))
         return self._redactor.text(text)

@@ -38,7 +38,7 @@ def redact_dynamics(
 
     A dynamic is the value between two statics (`value="`), or the whole attribute (` value="…"`).
     """
-    found: dict[str, str] = {}
+    redacted: dict[str, str] = {}
     tail = ""
     for number, static in enumerate(statics[:-1]):
         tail = _open_tag(tail + static) if isinstance(static, str) else ""
@@ -48,13 +48,13 @@ def redact_dynamics(
         name = _NAME.search(tail) if tail else None
         if name is not None and is_secret(name[1]):
             if _OPEN_VALUE.search(tail):
-                found[str(number)] = replace(value)
+                redacted[str(number)] = replace(value)
             else:
-                shown = _VALUE.sub(lambda match: f"{match[1]}{replace(match[2])}", value)
-                if shown != value:
-                    found[str(number)] = shown
+                markup = _VALUE.sub(lambda match: f"{match[1]}{replace(match[2])}", value)
+                if markup != value:
+                    redacted[str(number)] = markup
         tail = _open_tag(tail + value)
-    return found
+    return redacted
 
 
 def _open_tag(text: str) -> str:

@@ -171,10 +171,10 @@ class Redactor:
             return "⟪nested too deeply⟫" if isinstance(value, dict | list) else value
         if isinstance(value, dict):
             templates = value.get("p", templates)
-            found = {key: self._field(key, item, depth, templates) for key, item in value.items()}
+            redacted = {key: self._field(key, item, depth, templates) for key, item in value.items()}
             if "s" in value:
-                self._rendered(value, found, templates)
-            return found if any(found[key] is not item for key, item in value.items()) else value
+                self._rendered(value, redacted, templates)
+            return redacted if any(redacted[key] is not item for key, item in value.items()) else value
         if isinstance(value, list):
             items = [self._json(item, depth + 1, templates) for item in value]
             return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
@@ -198,14 +198,14 @@ class Redactor:
             found["d"] = [self._row(statics, row) if isinstance(row, list) else row for row in rows]
 
     def _entry(self, statics: list[Any], entry: dict[str, Any]) -> dict[str, Any]:
-        hidden = redact_dynamics(statics, entry, self.is_secret, self.placeholder)
-        return entry | hidden if hidden else entry
+        redacted = redact_dynamics(statics, entry, self.is_secret, self.placeholder)
+        return entry | redacted if redacted else entry
 
     def _row(self, statics: list[Any], row: list[Any]) -> list[Any]:
-        hidden = redact_dynamics(
+        redacted = redact_dynamics(
             statics, {str(at): each for at, each in enumerate(row)}, self.is_secret, self.placeholder
         )
-        return [hidden.get(str(at), each) for at, each in enumerate(row)] if hidden else row
+        return [redacted.get(str(at), each) for at, each in enumerate(row)] if redacted else row
 
     def _field(self, key: str, value: Any, depth: int, templates: Any = None) -> Any:
         if self.is_secret(key):
@@ -249,9 +249,9 @@ class Redactor:
         lower = unquote_plus(name).strip("_").lower()
         if self.is_secret(name) or (query and lower in self.rules.query):
             return f"{name}={self.placeholder(unquote_plus(value))}" if not _PLACEHOLDER.fullmatch(value) else pair
-        plain = unquote_plus(value)
-        redacted = self.string(plain) if plain != pair else plain
-        if redacted == plain:
+        decoded = unquote_plus(value)
+        redacted = self.string(decoded) if decoded != pair else decoded
+        if redacted == decoded:
             return pair
         return f"{name}={quote(redacted, safe='/:').replace('%E2%9F%AA', '⟪').replace('%E2%9F%AB', '⟫')}"
 
@@ -281,14 +281,14 @@ class Redactor:
         """Redact free text: tokens, URLs, long random path segments, and pairs of a secret name and a value."""
         if self.has_no_secrets(text):
             return text
-        found = self.markup(text) if "<" in text else text
-        found = _URL.sub(lambda match: self.url(match[0]), found)
-        found = _LONG_SEGMENT.sub(lambda match: self.placeholder(match[0]), found)
-        found = _QUOTED_PAIR.sub(self._quoted, found)
-        found = _PAIR.sub(
-            lambda match: f"{match[1]}={self.placeholder(match[2])}" if self.is_secret(match[1]) else match[0], found
+        redacted = self.markup(text) if "<" in text else text
+        redacted = _URL.sub(lambda match: self.url(match[0]), redacted)
+        redacted = _LONG_SEGMENT.sub(lambda match: self.placeholder(match[0]), redacted)
+        redacted = _QUOTED_PAIR.sub(self._quoted, redacted)
+        redacted = _PAIR.sub(
+            lambda match: f"{match[1]}={self.placeholder(match[2])}" if self.is_secret(match[1]) else match[0], redacted
         )
-        return self.tokens(found)
+        return self.tokens(redacted)
 
     def _quoted(self, match: re.Match[str]) -> str:
         if not self.is_secret(match[2]) or not match[4]:
@@ -306,7 +306,7 @@ class Redactor:
         except (ValueError, RecursionError):
             redacted = self.string(text)
             return data if redacted == text else redacted.encode()
-        found = self.json(value)
-        if found is value:
+        redacted_value = self.json(value)
+        if redacted_value is value:
             return data
-        return json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+        return json.dumps(redacted_value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")

@@ -71,8 +71,8 @@ class FrameLogFile:
         except (ValueError, RecursionError):
             raise ReadError(f"{self._path}:{self._number}: not a line of a frame log; {EXPECTED}") from None
         if not isinstance(line, dict) or line.get("v") != VERSION:
-            found = line.get("v") if isinstance(line, dict) else None
-            version = f"a frame log of version {found!r}" if found is not None else "a line without a version `v`"
+            value = line.get("v") if isinstance(line, dict) else None
+            version = f"a frame log of version {value!r}" if value is not None else "a line without a version `v`"
             raise ReadError(f"{self._path}:{self._number}: {version}; this livegate reads version {VERSION}")
         return without_invalid_numbers(line)
 

@@ -61,8 +61,8 @@ def _entries(file: BinaryIO, path: Path, contents: Contents) -> list[Any]:
         har = json.loads(data.decode("utf-8-sig", "replace"))
     except ValueError as error:
         place = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        why = error.msg if isinstance(error, json.JSONDecodeError) else "a number that is too long"
-        raise ReadError(f"{path}{place}: not JSON, as a HAR file is: {why}") from error
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "a number that is too long"
+        raise ReadError(f"{path}{place}: not JSON, as a HAR file is: {reason}") from error
     except RecursionError as error:
         raise ReadError(f"{path}: nested too deeply for a HAR file") from error
     log = har.get("log") if isinstance(har, dict) else None
@@ -123,16 +123,16 @@ def _flow(entry: Line, place: str) -> http.HTTPFlow | None:
 
 def _headers(message: Line) -> list[tuple[bytes, bytes]]:
     """Return the fields of a request or response, which are objects or, from some tools, pairs."""
-    found = []
+    fields = []
     for each in message.get("headers") or () if isinstance(message.get("headers"), list) else ():
         pair = (each.get("name"), each.get("value")) if isinstance(each, dict) else each
         match pair:
             case (str(name), str(value)) | [str(name), str(value)]:
                 if name and not name.startswith(":"):
-                    found.append((name.encode("utf-8", "replace"), value.encode("utf-8", "replace")))
+                    fields.append((name.encode("utf-8", "replace"), value.encode("utf-8", "replace")))
             case _:
                 continue
-    return found
+    return fields
 
 
 def _request_body(request: Line) -> bytes:
@@ -153,9 +153,9 @@ def _response(response: object, started: float, ended: float) -> http.Response |
         body = _from_base64(text) if content.get("encoding") == "base64" else text.encode("utf-8", "surrogatepass")
     # The file has the decoded body.
     fields = [(name, value) for name, value in _headers(response) if name.lower() not in _CODING_FIELDS]
-    made = http.Response.make(status, body, http.Headers(fields))
-    made.timestamp_start, made.timestamp_end = started, ended
-    return made
+    result = http.Response.make(status, body, http.Headers(fields))
+    result.timestamp_start, result.timestamp_end = started, ended
+    return result
 
 
 _CODING_FIELDS = (b"content-encoding", b"transfer-encoding")

@@ -36,10 +36,10 @@ class PayloadFormatter:
             return ""
         if line.get("kind") != "frame":
             return ""
-        found = _data(line)
-        if found is None:
+        payload = _data(line)
+        if payload is None:
             return "  (no content: the frame was logged without its payload, or is larger than 256 KiB)"
-        data, is_text = found
+        data, is_text = payload
         if flow not in self._sockets:
             self._sockets[flow] = self._tracker.open(DEFAULT_URL, 0.0)
         info = self._sockets[flow].read_frame(
@@ -53,11 +53,11 @@ class PayloadFormatter:
         if not is_text or not isinstance(info.frame, Frame):
             return raw_text(data, text=is_text, redactor=self._redactor)
 
-        shown = self._redactor.frame(data).decode("utf-8", "replace")
+        redacted = self._redactor.frame(data).decode("utf-8", "replace")
         try:
-            pretty = json.dumps(json.loads(shown), ensure_ascii=False, indent=2)
+            pretty = json.dumps(json.loads(redacted), ensure_ascii=False, indent=2)
         except (ValueError, RecursionError):
-            pretty = shown
+            pretty = redacted
         if len(pretty) > MAX_JSON_CHARACTERS:
             return f"{pretty[:MAX_JSON_CHARACTERS]}… ({size_text(len(data))})"
         return pretty

@@ -149,8 +149,8 @@ def format_line(line: Line) -> str:
             arrow, text = "●", f"{line.get('transport') or 'websocket'} opened: {line.get('url')}"
         case "close":
             code = line.get("code")
-            who = f"closed by {line.get('by')}, {code}" if code is not None else "timed out"
-            arrow, text = "○", f"socket {who}{f': {line.get("reason")}' if line.get('reason') else ''}"
+            event = f"closed by {line.get('by')}, {code}" if code is not None else "timed out"
+            arrow, text = "○", f"socket {event}{f': {line.get("reason")}' if line.get('reason') else ''}"
         case "http":
             status = line.get("status") or "no response"
             arrow, text = "→", f"{line.get('method')} {line.get('url')} {status} after {line.get('ms')} ms"
@@ -192,12 +192,12 @@ def _page(socket: SocketTracker | None, number: int) -> str:
     main = session.main if session is not None else None
     page = current_page(session) if session is not None else None
     if page is None:
-        why = (
+        reason = (
             main.tree_problem
             if main is not None and main.tree_problem
             else "its join, or the payloads, are not in the recording"
         )
-        raise ReadError(f"the page at line {number} is unknown: {why}")
+        raise ReadError(f"the page at line {number} is unknown: {reason}")
     try:
         return page.html()
     except TreeError as error:

@@ -94,28 +94,28 @@ class FrameLogger:
 
     # Long-poll, and all other HTTP
 
-    def _log_frame(self, seen: ObservedFrame) -> None:
+    def _log_frame(self, observed: ObservedFrame) -> None:
         """Log a Phoenix frame."""
         if self.writer is not None:
-            line = frame_line(seen.info, seen.socket.info.id)
-            if seen.flow.websocket is None:
-                line["via"] = seen.flow.id
-            self.writer.put(line, seen.data, text=seen.text)
+            line = frame_line(observed.info, observed.socket.info.id)
+            if observed.flow.websocket is None:
+                line["via"] = observed.flow.id
+            self.writer.put(line, observed.data, text=observed.text)
 
-    def _log_exchange(self, seen: ObservedExchange) -> None:
+    def _log_exchange(self, observed: ObservedExchange) -> None:
         if self.writer is None:
             return
-        exchange, longpoll = seen.exchange, seen.longpoll
-        line: dict[str, Any] = {"kind": "http", "at": exchange.at, "session": seen.session, "flow": exchange.id}
-        line |= {"method": exchange.method, "url": self._url(seen.flow), "status": exchange.status}
+        exchange, longpoll = observed.exchange, observed.longpoll
+        line: dict[str, Any] = {"kind": "http", "at": exchange.at, "session": observed.session, "flow": exchange.id}
+        line |= {"method": exchange.method, "url": self._url(observed.flow), "status": exchange.status}
         line |= {"ms": round(exchange.seconds * 1000, 3), "size": exchange.size}
-        if seen.page is not None:
-            line["views"] = seen.page.topics
+        if observed.page is not None:
+            line["views"] = observed.page.topics
         self.writer.put(line)
         if longpoll is not None and longpoll.replaced is not None:
             self._log_longpoll_end(longpoll.replaced)
         if longpoll is not None and longpoll.opened:
-            self.writer.put(self._open_line(seen.flow, longpoll.at, "longpoll"))
+            self.writer.put(self._open_line(observed.flow, longpoll.at, "longpoll"))
 
     def _log_longpoll_end(self, socket: SocketTracker) -> None:
         """Log the close of a long-poll socket."""

@@ -88,8 +88,8 @@ class FrameLogWriter:
 
     def _write(self, line: bytes) -> None:
         if self.dropped > self._unreported_drops:
-            lost, self._unreported_drops = self.dropped - self._unreported_drops, self.dropped
-            self._file.write(_encoded({"v": VERSION, "kind": "dropped", "at": time.time(), "lines": lost}))
+            dropped, self._unreported_drops = self.dropped - self._unreported_drops, self.dropped
+            self._file.write(_encoded({"v": VERSION, "kind": "dropped", "at": time.time(), "lines": dropped}))
         self._file.write(line)
         if self._file.tell() >= self.settings.rotate:
             self._rotate()
@@ -110,8 +110,8 @@ def complete_line(line: Line, data: bytes | None, payloads: Payloads, redactor: 
     """Add version and data to a line; redact it unless `payloads` is `full`."""
     if data is not None and payloads != "none" and len(data) <= MAX_DATA_BYTES:
         if text:
-            shown = redactor.frame(data) if payloads == "redacted" else data
-            line["data"] = shown.decode("utf-8", "replace")
+            content = redactor.frame(data) if payloads == "redacted" else data
+            line["data"] = content.decode("utf-8", "replace")
         else:
             line |= {"data": base64.b64encode(data).decode(), "base64": True}
     if payloads != "full":
