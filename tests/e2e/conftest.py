@@ -14,6 +14,15 @@ from livegate.demo.processes import DemoProcesses
 from ports import LOCKS, free_port
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unmeasured(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start the processes of a module with the mark `unmeasured` without coverage."""
+    with pytest.MonkeyPatch.context() as environ:
+        if request.node.get_closest_marker("unmeasured"):
+            environ.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def demo() -> Iterator[DemoProcesses]:
     """The demo's apps, for tests that neither end nor restart them."""

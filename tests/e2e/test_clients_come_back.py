@@ -15,6 +15,8 @@ import pytest
 from backends import Scripted, read_request
 from gateway_process import Gateway, free_port, receive_all, status_of
 
+pytestmark = pytest.mark.unmeasured
+
 VERSIONS = [f"{minor}-{which}" for minor in ("1.5", "1.6", "1.7", "1.8") for which in ("first", "last")] + [
     "1.8-middle"
 ]

@@ -7,6 +7,8 @@ import pytest
 from socket_lab import WAYS, Lab, break_off, inside, make_lab, seen, until
 from websockets.asyncio.server import ServerConnection
 
+pytestmark = pytest.mark.unmeasured
+
 FAULTS = ["1000", "1001", "1002", "1003", "1007", "1008", "1009", "1010", "1011", "1012", "1013", "1014"]
 FAULTS += ["3000", "3410", "4001", "4999", "none", "rst", "eof"]
 

@@ -18,6 +18,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
 
+pytestmark = pytest.mark.unmeasured
+
 WORSE_DIRECTLY = {"7.1.5"}
 """Cases in which `websockets` alone is stricter than Autobahn: it takes no close frame between fragments."""
 HANDSHAKE = (

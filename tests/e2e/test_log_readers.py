@@ -17,6 +17,8 @@ import pytest
 from backends import Backend
 from gateway_process import CHECKOUT, MITMDUMP, START_TIMEOUT_S, TIMEOUT_S, Gateway, free_port, status_of
 
+pytestmark = pytest.mark.unmeasured
+
 RUN = [str(Path(sys.executable).with_name("livegate")), "run"]
 SCRIPT = [str(MITMDUMP), "-s", str(CHECKOUT / "addons" / "gateway.py")]
 MANY = {"user": None, "ip": None}

@@ -7,6 +7,8 @@ import pytest
 from socket_lab import WAYS, Lab, break_off, inside, make_lab, until
 from websockets.asyncio.server import ServerConnection
 
+pytestmark = pytest.mark.unmeasured
+
 TIMES = 30
 CLIENT_HELLO = {"TlsClientHello", "Version", "Random", "SessionId", "CipherSuites", "CompressionMethods", "Extensions"}
 CLIENT_HELLO |= {"Extension", "Sni", "ServerName", "KaitaiStream", "BytesIO", "list"}

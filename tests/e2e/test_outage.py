@@ -9,6 +9,8 @@ from gateway_process import Gateway, free_port
 from playwright.sync_api import Page, expect
 from test_clients_come_back import VERSIONS, WITH_FALLBACK, App, Clients, settings
 
+pytestmark = pytest.mark.unmeasured
+
 DOWN_S = 5.0
 BACK_S = 10.0
 TABS = ("longpoll", "fallback", "websocket")

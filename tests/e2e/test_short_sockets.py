@@ -16,6 +16,8 @@ from socket_lab import Lab, frame, inside, make_lab, until
 
 from livegate.websocket.frames import encode
 
+pytestmark = pytest.mark.unmeasured
+
 REPEATED = 25
 HALF_A_FRAME = b"\x81\x7e\x01\x00begin"
 TEXT = {True: frame(1, b"hello", masked=True), False: frame(1, b"hello", masked=False)}

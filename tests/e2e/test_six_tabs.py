@@ -15,6 +15,8 @@ from fake_phoenix.server import FakePhoenix, bundled
 from gateway_process import TIMEOUT_S, Gateway, free_port
 from playwright.sync_api import Page, sync_playwright
 
+pytestmark = pytest.mark.unmeasured
+
 RECONNECTS = 10
 POLLING_MS = 20
 WINDOW_S = 0.5

@@ -14,6 +14,8 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory, ServerPerMessageDeflateFactory
 
+pytestmark = pytest.mark.unmeasured
+
 
 async def echo(server: ServerConnection) -> None:
     with contextlib.suppress(ConnectionClosed):
