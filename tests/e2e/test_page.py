@@ -92,7 +92,9 @@ def test_now_shows_the_gateway_at_a_glance_and_asks_no_other_host(home: Home, pa
     live(page)
     tile = page.locator(".tile", has_text="open sockets").locator("b")
     expect(tile).to_have_text(re.compile(r"^(1[0-9]|20)$"))
-    expect(page.locator(".tile", has_text="sessions known").locator("b")).to_have_text(re.compile(r"^\d{2}$"))
+    expect(page.locator(".tile", has_text=re.compile(r"^\d+sessions$")).locator("b")).to_have_text(
+        re.compile(r"^\d{2}$")
+    )
     for title in ("Open sockets", "Requests per second", "Event round trips", "Closed sockets", "Event-loop lag"):
         card = page.locator(".card", has=page.get_by_role("heading", name=title, exact=True))
         expect(card.locator(".legend b").first).to_have_text(re.compile(r"\d"), timeout=30_000)
@@ -194,13 +196,13 @@ def test_one_session_frame_by_frame_with_the_page_as_it_was(home: Home, page: Pa
     app, number, last = own_session(home, page)
     page.goto(f"{home.admin}#/session/{number}")
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Stream /stream · session {number}")
-    for lane in ("HTTP", "Socket", "Joins", "Events", "Server diffs", "Heartbeats", "Problems"):
-        expect(page.locator(".lanes text", has_text=lane)).to_be_visible()
-    titles = page.locator(".lanes rect title").all_text_contents()
+    for track in ("HTTP", "Socket", "Joins", "Events", "Server diffs", "Heartbeats", "Problems"):
+        expect(page.locator(".timeline text", has_text=track)).to_be_visible()
+    titles = page.locator(".timeline rect title").all_text_contents()
     assert any(title.startswith("GET /stream 200 after") for title in titles), titles
     frame_named(page, "reply ok").last.click()
     expect(page.get_by_text(re.compile(r"^frame (\d+) of 0–\1$"))).to_be_visible()
-    expect(page.locator(".sentence")).to_contain_text("stream: 1 deleted")
+    expect(page.locator(".headline")).to_contain_text("stream: 1 deleted")
     expect(page.locator("pre")).to_contain_text('"phx_reply"')
     shown = page.locator("iframe")
     expect(shown).to_have_attribute("sandbox", "")
@@ -220,7 +222,7 @@ def test_one_session_frame_by_frame_with_the_page_as_it_was(home: Home, page: Pa
     expect(page.frame_locator("iframe").locator("#items li")).to_have_count(4)
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
-    expect(page.locator(".sentence")).to_contain_text("stream: 1 inserted")
+    expect(page.locator(".headline")).to_contain_text("stream: 1 inserted")
     expect(page.frame_locator("iframe").locator("#items li")).to_have_count(5)
     expect(page.frame_locator("iframe").locator("[data-livegate-changed]").first).to_be_visible()
     page.get_by_role("button", name="forward").click()
@@ -228,7 +230,7 @@ def test_one_session_frame_by_frame_with_the_page_as_it_was(home: Home, page: Pa
     expect(page).to_have_url(place)
     other = home.watch(page.context.new_page())
     other.goto(place)
-    expect(other.locator(".sentence")).to_contain_text("stream: 1 deleted")
+    expect(other.locator(".headline")).to_contain_text("stream: 1 deleted")
     other.close()
     app.click("#append")
     expect(frame_named(page, 'click "append"')).to_be_visible()
@@ -253,23 +255,23 @@ def test_a_bar_of_the_timeline_leads_to_its_frame_and_bars_are_to_scale(home: Ho
     bar = page.locator("rect.frame", has=page.locator("title", has_text=re.compile(r"after [789]\d\d ms")))
     expect(bar).to_have_count(1)
     wide = float(bar.get_attribute("width") or 0)
-    lanes = page.evaluate("document.querySelector('.lanes svg').clientWidth - 96 - 28")
+    scale = page.evaluate("document.querySelector('.timeline svg').clientWidth - 96 - 28")
     spans = page.evaluate(
-        "[...document.querySelectorAll('.lanes rect')].map(one => [+one.getAttribute('x'), +one.getAttribute('width')])"
+        "[...document.querySelectorAll('.timeline rect')].map(one => [+one.getAttribute('x'), +one.getAttribute('width')])"
     )
     left = min(x for x, _ in spans)
     right = max(x + width for x, width in spans)
-    assert abs((right - left) - lanes) < 20, "the whole session is in sight"
+    assert abs((right - left) - scale) < 20, "the whole session is in sight"
     total = detail["last"] - min(detail["opened"], *(one["at"] for one in detail["http"]))
-    assert wide / lanes == pytest.approx(0.7 / total, rel=0.3), "700 ms to the scale of the whole"
+    assert wide / scale == pytest.approx(0.7 / total, rel=0.3), "700 ms to the scale of the whole"
     bar.click()
-    expect(page.locator(".sentence")).to_contain_text(re.compile(r"reply ok to #\d+ after [789]\d\d ms"))
-    lost = page.locator("rect.frame title", has_text=re.compile(r'click "crash" .*no answer'))
+    expect(page.locator(".headline")).to_contain_text(re.compile(r"reply ok to #\d+ after [789]\d\d ms"))
+    lost = page.locator("rect.frame title", has_text=re.compile(r'click "crash" .*no reply'))
     expect(lost).to_have_count(1)
     expect(page.locator("rect title", has_text=re.compile("^CRASH"))).to_have_count(1)
-    before = page.evaluate("document.querySelector('.lanes svg').clientWidth")
+    before = page.evaluate("document.querySelector('.timeline svg').clientWidth")
     page.get_by_role("button", name="Zoom in").click()
-    assert page.evaluate("document.querySelector('.lanes svg').clientWidth") > 1.5 * before
+    assert page.evaluate("document.querySelector('.timeline svg').clientWidth") > 1.5 * before
     app.close()
 
 
@@ -290,10 +292,10 @@ def test_an_exported_session_is_one_file_that_works_offline(home: Home, page: Pa
     alone.goto(file.as_uri())
     expect(alone.get_by_role("heading", level=1)).to_contain_text(f"session {number}")
     frame_named(alone, "reply ok").last.click()
-    expect(alone.locator(".sentence")).to_contain_text("stream: 1 deleted")
+    expect(alone.locator(".headline")).to_contain_text("stream: 1 deleted")
     expect(alone.frame_locator("iframe").locator("#items li")).to_have_count(4)
     alone.keyboard.press("ArrowLeft")
-    expect(alone.locator(".sentence")).to_contain_text('click "remove"')
+    expect(alone.locator(".headline")).to_contain_text('click "remove"')
     page.context.set_offline(False)
     assert home.hosts <= {""}, "nothing was asked of anybody"
 
@@ -319,7 +321,7 @@ def test_the_page_comes_back_by_itself_when_the_gateway_does(
             gateway.output.wait_for("admin listener on")
             page.goto(f"http://127.0.0.1:{admin}/#/sessions")
             live(page)
-        expect(page.locator("#link")).to_contain_text("trying again")
+        expect(page.locator("#link")).to_contain_text("reconnecting")
         with gateway:
             live(page)
             app = page.context.new_page()
@@ -343,8 +345,8 @@ def test_a_person_types_the_token_once_and_the_cookie_is_no_use_elsewhere(
         page.evaluate((npm_packages / "axe-core" / "axe.min.js").read_text())
         assert [one["id"] for one in page.evaluate("axe.run()")["violations"]] == []
         page.get_by_label("Token").fill("a wrong one")
-        page.get_by_role("button", name="Open").click()
-        expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_have_text("Wrong token.")
         page.get_by_label("Token").fill(token)
         page.keyboard.press("Enter")
         live(page)

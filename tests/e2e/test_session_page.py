@@ -106,7 +106,7 @@ def opened(page: Page, told: Told, place: str) -> Locator:
 
 
 def chosen(page: Page) -> Locator:
-    return page.locator(".frame-list .line.chosen:visible")
+    return page.locator(".frame-list .line.selected:visible")
 
 
 def test_the_number_of_a_frame_is_the_same_in_the_api_the_address_and_on_the_page(page: Page, told: Told) -> None:
@@ -116,10 +116,10 @@ def test_the_number_of_a_frame_is_the_same_in_the_api_the_address_and_on_the_pag
     assert told.api(page, f"sessions/{told.story}/frames/{n}")["line"]["text"] == line["text"]
     for address in (f"session/{told.story}/frame/{n}", f"sessions/{told.story}/frame/{n}"):
         opened(page, told, address)
-        expect(page.locator(".sentence")).to_contain_text(line["text"])
+        expect(page.locator(".headline")).to_contain_text(line["text"])
         expect(page.locator(".steps")).to_contain_text(f"frame {n} of 0–{lines[-1]['n']}")
         expect(chosen(page).locator(".num")).to_have_text(str(n))
-        expect(page.get_by_role("heading", name=f"The page at frame {n}")).to_be_visible()
+        expect(page.get_by_role("heading", name=f"Page at frame {n}")).to_be_visible()
 
 
 def test_sessions_with_a_number_opens_that_session(page: Page, told: Told) -> None:
@@ -149,7 +149,7 @@ def test_two_thousand_frames_are_walked_by_keyboard_while_the_page_stays_small(p
     expect(chosen(page)).to_be_in_viewport()
     page.keyboard.press("ArrowUp")
     expect(chosen(page).locator(".num")).to_have_text(str(span["end"] - 1))
-    expect(page.locator(".sentence")).to_contain_text("reply ok")
+    expect(page.locator(".headline")).to_contain_text("reply ok")
     rows.evaluate("list => { list.scrollTop = list.scrollHeight / 2 }")
     expect(page.locator(".frame-list .line:visible", has_text=str(span["first"] + 1000)).first).to_be_attached()
     assert page.evaluate("document.querySelectorAll('.frame-list .line').length") == before
@@ -157,8 +157,8 @@ def test_two_thousand_frames_are_walked_by_keyboard_while_the_page_stays_small(p
 
 def test_the_close_of_a_socket_is_a_row_with_its_code_who_closed_and_why(page: Page, told: Told) -> None:
     rows = opened(page, told, f"session/{told.long}/close/1")
-    expect(page.locator(".sentence")).to_have_text(
-        re.compile(r"Closed with 1001 by the browser: the page was left.*“Gone for lunch”")
+    expect(page.locator(".headline")).to_have_text(
+        re.compile(r"Closed with 1001 by the browser: going away.*“Gone for lunch”")
     )
     expect(chosen(page)).to_contain_text("closed: 1001")
     expect(page.locator(".page iframe")).to_be_visible()
@@ -168,9 +168,9 @@ def test_the_close_of_a_socket_is_a_row_with_its_code_who_closed_and_why(page: P
 
 def test_only_what_broke_is_red_in_the_timeline_and_not_by_colour_alone(page: Page, told: Told) -> None:
     opened(page, told, f"session/{told.long}")
-    bar = page.locator(".lanes rect", has=page.locator("title", has_text="closed with 1001 by the browser"))
+    bar = page.locator(".timeline rect", has=page.locator("title", has_text="closed with 1001 by the browser"))
     expect(bar).to_have_attribute("fill", "var(--c5)")
-    expect(page.locator(".lanes .sign")).to_have_count(0)
+    expect(page.locator(".timeline .sign")).to_have_count(0)
     found = page.evaluate(
         """async () => {
           const { toneOf, endingOf } = await import("./endings.js")
@@ -208,7 +208,7 @@ def test_an_upload_and_heartbeats_are_one_row_that_opens(page: Page, told: Told)
           return [folded([...beats, lost], new Set(), []), folded(beats, new Set(["heartbeat/0"]), [])].map(rows => rows.map(row => row.text || row.line.text))
         }"""
     )
-    assert texts[0] == ["3 heartbeats, answered within 5.0 ms", "heartbeat"], "what is wrong is never folded away"
+    assert texts[0] == ["3 heartbeats, max. round trip 5.0 ms", "heartbeat"], "what is wrong is never folded away"
     assert len(texts[1]) == 7
 
 
@@ -228,8 +228,8 @@ def test_frames_are_searched_by_sentence_event_and_content_and_the_address_keeps
     page.get_by_label("Search frames").fill("Grüße")  # in no sentence: in what the server sent
     expect(rows.locator(".line:visible").first).to_contain_text("reply ok")
     page.get_by_label("Search frames").fill("no such thing")
-    expect(page.get_by_text("Nothing fits.")).to_be_visible()
-    page.get_by_role("button", name="Show all").click()
+    expect(page.get_by_text("No matches.")).to_be_visible()
+    page.get_by_role("button", name="Clear filters").click()
     expect(rows.locator(".line:visible").nth(5)).to_be_visible()
     expect(page).not_to_have_url(re.compile(r"\?"))
 
@@ -271,11 +271,11 @@ def test_an_incident_is_told_at_its_moment_and_leads_there(page: Page, told: Tol
     card = page.locator(".cause", has=page.get_by_role("heading", name=incident["title"]))
     expect(card).to_contain_text(incident["todo"])
     expect(card).to_contain_text("rejoined after")
-    expect(page.locator(".lanes rect", has=page.locator("title", has_text=incident["title"]))).to_have_count(1)
+    expect(page.locator(".timeline rect", has=page.locator("title", has_text=incident["title"]))).to_have_count(1)
     card.get_by_role("button").click()
     expect(chosen(page)).to_contain_text(incident["title"])
     expect(chosen(page)).to_be_in_viewport()
-    expect(page.locator(".told")).to_contain_text("lost “crash”")
+    expect(page.locator(".summary")).to_contain_text("lost “crash”")
     expect(page).to_have_url(re.compile(rf"/incident/{incident['number']}$"))
     page.goto(f"{told.admin}#/causes")
     entry = page.locator(".incident", has_text=incident["title"])
@@ -288,12 +288,12 @@ def test_an_incident_is_told_at_its_moment_and_leads_there(page: Page, told: Tol
 def test_a_frame_that_has_gone_says_so(page: Page, told: Told) -> None:
     span = told.api(page, f"sessions/{told.long}")["frames"]
     opened(page, told, f"session/{told.long}/frame/3")
-    expect(page.locator(".told")).to_contain_text(
-        f"Frame 3 is no longer kept: the oldest go when there are too many. Frames {span['first']} to {span['end'] - 1}"
+    expect(page.locator(".summary")).to_contain_text(
+        f"Frame 3 is no longer recorded. Recorded: {span['first']}–{span['end'] - 1}."
     )
     expect(page.locator(".page")).to_be_hidden()
     opened(page, told, f"session/{told.long}/frame/99999")
-    expect(page.locator(".told")).to_contain_text("There is no frame 99999 yet.")
+    expect(page.locator(".summary")).to_contain_text("Frame 99999 does not exist yet.")
 
 
 @pytest.mark.parametrize("width", [390, 768, 1400])

@@ -21,7 +21,7 @@ def asset(name: str) -> bytes:
 
 MODULES = (
     "dom.js",
-    "endings.js",
+    "closes.js",
     "plots.js",
     "now.js",
     "sessions.js",

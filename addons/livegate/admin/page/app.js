@@ -1,24 +1,24 @@
-// The shell: which view is shown, and what the gateway tells of.
+// Shell of the page: selects the view, and keeps the state that the live feed sends.
 import { Now } from "./now.js"
-import { Sessions, known } from "./sessions.js"
+import { Sessions, indexed } from "./sessions.js"
 import { SessionView } from "./session.js"
 import { Causes } from "./causes.js"
 import { STEPS } from "./plots.js"
 
-// Of each kind, as the gateway keeps them: sockets that close all day push out no refusal.
-const MAX_INCIDENTS = 500, REST_MS = 400, CHOSEN = ["frame", "open", "close", "incident"]
+// Incidents per kind, as in the gateway.
+const MAX_INCIDENTS = 500, RENDER_INTERVAL_MS = 400, SELECTABLE = ["frame", "open", "close", "incident"]
 const main = document.getElementById("main"), link = document.getElementById("link")
 const state = { overview: {}, steps: [], backends: [], incidents: [], sessions: new Map() }
 const stale = new Set()
-let socket = null, wait = 250, view = null, session = null, drawn = 0
+let socket = null, retryMs = 250, view = null, session = null, renderedAt = 0
 
-function go(hash, instead = false) {
+function go(hash, replace = false) {
   if (location.hash === hash) route()
-  else if (instead) location.replace(hash)
+  else if (replace) location.replace(hash)
   else location.hash = hash
 }
 
-// #/now, #/sessions, #/causes, #/session/9, #/session/9/frame/8?q=…; #/sessions/9 is the same as #/session/9.
+// #/now, #/sessions, #/causes, #/session/9, #/session/9/frame/8?q=…; #/sessions/9 means #/session/9.
 function route() {
   const [place, query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s)
   const parts = place.split("/")
@@ -31,8 +31,8 @@ function route() {
   const moved = next !== view
   view = next
   document.title = view === "session" ? `Session ${parts[1]} · livegate` : `livegate · ${view}`
-  if (view === "session") { openSession(Number(parts[1]), CHOSEN.includes(parts[2]) && parts[3] ? `${parts[2]}/${Number(parts[3])}` : null, query); return }
-  if (session) { session.leave(); session = null; say({ watch: null }) }
+  if (view === "session") { openSession(Number(parts[1]), SELECTABLE.includes(parts[2]) && parts[3] ? `${parts[2]}/${Number(parts[3])}` : null, query); return }
+  if (session) { session.leave(); session = null; send({ watch: null }) }
   if (moved) {
     main.replaceChildren(views[view].root)
     main.scrollTop = 0
@@ -40,51 +40,51 @@ function route() {
   render(true)
 }
 
-function openSession(number, chosen, query) {
+function openSession(number, selected, query) {
   if (!session || session.number !== number) {
     if (session) session.leave()
     session = new SessionView(number, {
-      ask: index => ask(`api/v1/sessions/${number}/frames/${index}`), go, exported: false,
-      search: async (text, from) => (await ask(`api/v1/sessions/${number}/frames?from=${from}&q=${encodeURIComponent(text)}`)).frames,
+      fetchFrame: index => request(`api/v1/sessions/${number}/frames/${index}`), go, exported: false,
+      search: async (text, from) => (await request(`api/v1/sessions/${number}/frames?from=${from}&q=${encodeURIComponent(text)}`)).frames,
     })
     main.replaceChildren(session.root)
     main.scrollTop = 0
     load(session)
   }
-  session.restore(chosen, query)
+  session.restore(selected, query)
 }
 
 async function load(one) {
   try {
-    const detail = await ask(`api/v1/sessions/${one.number}`)
-    one.style = await ask(`api/v1/sessions/${one.number}/style`)
+    const detail = await request(`api/v1/sessions/${one.number}`)
+    one.style = await request(`api/v1/sessions/${one.number}/style`)
     let from = detail.frames.first, lines = []
     while (from < detail.frames.end) {
-      const { frames } = await ask(`api/v1/sessions/${one.number}/frames?from=${from}`)
+      const { frames } = await request(`api/v1/sessions/${one.number}/frames?from=${from}`)
       if (!frames.length) break
       lines = lines.concat(frames)
       from = frames[frames.length - 1].n + 1
     }
     if (session !== one) return
     one.update(detail, lines)
-    say({ watch: one.number, from })
+    send({ watch: one.number, from })
   } catch (error) {
-    one.gone(error.message)
+    one.showError(error.message)
   }
 }
 
-async function ask(path) {
-  const answer = await fetch(path, { headers: { accept: "application/json" } })
-  const value = await answer.json()
-  if (!answer.ok) throw new Error(value.error || `The gateway said ${answer.status}.`)
+async function request(path) {
+  const response = await fetch(path, { headers: { accept: "application/json" } })
+  const value = await response.json()
+  if (!response.ok) throw new Error(value.error || `The gateway responded with status ${response.status}.`)
   return value
 }
 
 function render(now = false) {
-  if (view === "session" || (!now && (!stale.has(view) || performance.now() - drawn < REST_MS))) return
+  if (view === "session" || (!now && (!stale.has(view) || performance.now() - renderedAt < RENDER_INTERVAL_MS))) return
   stale.delete(view)
   views[view].changed()
-  drawn = performance.now()
+  renderedAt = performance.now()
 }
 
 function changed(...names) {
@@ -100,7 +100,7 @@ const handlers = {
     changed("now", "sessions", "causes")
   },
   sessions(message) {
-    for (const row of message.rows) state.sessions.set(row.number, known(row))
+    for (const row of message.rows) state.sessions.set(row.number, indexed(row))
     for (const number of message.gone || []) state.sessions.delete(number)
     changed("sessions")
   },
@@ -124,7 +124,7 @@ const handlers = {
   },
 }
 
-function say(message) {
+function send(message) {
   if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message))
 }
 
@@ -133,15 +133,15 @@ function connect() {
   url.protocol = url.protocol.replace("http", "ws")
   url.hash = ""
   socket = new WebSocket(url)
-  socket.onopen = () => { wait = 250; status("on", "live") }
+  socket.onopen = () => { retryMs = 250; status("on", "live") }
   socket.onmessage = event => {
     const message = JSON.parse(event.data)
     if (handlers[message.type]) handlers[message.type](message)
   }
   socket.onclose = () => {
-    status("off", "no connection to the gateway, trying again")
-    setTimeout(connect, wait)
-    wait = Math.min(5000, wait * 2)
+    status("off", "disconnected, reconnecting")
+    setTimeout(connect, retryMs)
+    retryMs = Math.min(5000, retryMs * 2)
   }
 }
 
@@ -150,19 +150,19 @@ function status(name, text) {
   link.textContent = text
 }
 
-// A file that holds one session and needs no gateway.
+// Exported file: one session, without a gateway.
 function exported(data) {
   document.querySelector("nav").hidden = true
   status("on", "exported")
-  const shown = page => ({ html: page === null ? "" : data.pages[page], why: "" })
-  const places = new Map(data.full.map((frame, place) => [frame.n, place])), lines = new Map(data.frames.map(line => [line.n, line]))
+  const pageAt = page => ({ html: page === null ? "" : data.pages[page], why: "" })
+  const indexes = new Map(data.full.map((frame, index) => [frame.n, index])), lines = new Map(data.frames.map(line => [line.n, line]))
   const find = async number => {
-    const place = places.get(number)
-    if (place === undefined) return { error: "This frame is not in the file." }
-    const { page, why, raw, changes } = data.full[place]
-    return { raw, changes, line: lines.get(number), page: why ? { html: "", why } : shown(page), before: shown(place ? data.full[place - 1].page : null) }
+    const index = indexes.get(number)
+    if (index === undefined) return { error: "This frame is not in the file." }
+    const { page, why, raw, changes } = data.full[index]
+    return { raw, changes, line: lines.get(number), page: why ? { html: "", why } : pageAt(page), before: pageAt(index ? data.full[index - 1].page : null) }
   }
-  session = new SessionView(data.session.number, { ask: find, search: async () => [], go: () => {}, exported: true })
+  session = new SessionView(data.session.number, { fetchFrame: find, search: async () => [], go: () => {}, exported: true })
   session.style = data.style
   view = "session"
   main.replaceChildren(session.root)
@@ -181,8 +181,8 @@ const embedded = document.getElementById("exported")
 if (embedded) exported(JSON.parse(embedded.textContent))
 else {
   window.addEventListener("hashchange", route)
-  window.addEventListener("resize", () => { if (session) { if (session.detail) session.drawLanes() } else render(true) })
-  setInterval(() => render(), REST_MS)
+  window.addEventListener("resize", () => { if (session) { if (session.detail) session.drawTimeline() } else render(true) })
+  setInterval(() => render(), RENDER_INTERVAL_MS)
   route()
   connect()
 }

@@ -1,13 +1,13 @@
-// Why things were refused or closed, and what to do.
+// Causes of incidents, with advice.
 import { el, clock, code } from "./dom.js"
-import { endingOf } from "./endings.js"
+import { closeText } from "./closes.js"
 import { incidentFacts } from "./incident.js"
 
-const MOST_INCIDENTS = 200
+const MAX_LISTED = 200
 
-// more: what stands below it; calm: whether all has healed
-export function causeCard(cause, times = 0, more = null, calm = true) {
-  return el("section", { class: calm ? "card cause" : "card cause bad" },
+// more: elements below the text; healed: whether all incidents have healed
+export function causeCard(cause, times = 0, more = null, healed = true) {
+  return el("section", { class: healed ? "card cause" : "card cause bad" },
     el("header", {}, el("h2", {}, cause.title), times ? el("p", { class: "note" }, `${times} ×`) : null),
     el("p", {}, code(cause.why)), el("p", { class: "todo" }, code(cause.todo)), more)
 }
@@ -17,10 +17,10 @@ export class Causes {
     this.state = state
     this.cards = el("div", { class: "cards" })
     this.list = el("div", { class: "incidents" })
-    this.none = el("p", { class: "empty" }, "No cause for worry: nothing was refused, and no LiveView crashed, and no socket ended otherwise than it should.")
+    this.none = el("p", { class: "empty" }, "No problems: no request was refused, no LiveView crashed, and every socket closed normally.")
     this.kind = el("select", { "aria-label": "Kind", onchange: () => this.changed() },
-      [["ill", "those with a cause"], ["", "everything"], ["liveview", "in LiveViews"], ["refused", "refused"], ["closed", "closed"]].map(([value, text]) => el("option", { value }, text)))
-    this.root = el("div", {}, el("h1", { class: "unseen" }, "Causes"), this.none, this.cards, el("div", { class: "bar" }, el("h2", {}, "One by one"), this.kind), this.list)
+      [["problems", "Problems"], ["", "All"], ["liveview", "In LiveViews"], ["refused", "Refused requests"], ["closed", "Closed sockets"]].map(([value, text]) => el("option", { value }, text)))
+    this.root = el("div", {}, el("h1", { class: "unseen" }, "Causes"), this.none, this.cards, el("div", { class: "bar" }, el("h2", {}, "Incidents"), this.kind), this.list)
   }
 
   changed() {
@@ -36,24 +36,24 @@ export class Causes {
     this.none.hidden = cards.length > 0
     this.cards.replaceChildren(...cards)
     const kind = this.kind.value
-    const fits = one => !kind || (kind === "ill" ? one.causes.length > 0 : one.kind === kind)
-    this.list.replaceChildren(...this.state.incidents.filter(fits).slice(-MOST_INCIDENTS).reverse().map(incident))
+    const matches = one => !kind || (kind === "problems" ? one.causes.length > 0 : one.kind === kind)
+    this.list.replaceChildren(...this.state.incidents.filter(matches).slice(-MAX_LISTED).reverse().map(incidentCard))
   }
 }
 
-function incident(one) {
+function incidentCard(one) {
   const title = one.causes.map(cause => cause.title).join("; ") || (one.kind === "closed" ? "Closed" : "Refused")
-  const pills = [...whatOf(one), one.service, `${one.host}${one.path}`, one.client].filter(Boolean).map(text => el("span", { class: "pill" }, text))
-  const place = one.session && `#/session/${one.session}${one.incident ? `/incident/${one.incident.number}` : ""}`
+  const pills = [...factsOf(one), one.service, `${one.host}${one.path}`, one.client].filter(Boolean).map(text => el("span", { class: "pill" }, text))
+  const href = one.session && `#/session/${one.session}${one.incident ? `/incident/${one.incident.number}` : ""}`
   const healed = one.incident && one.incident.healed
-  return el("section", { class: !one.causes.length ? "card incident" : healed ? "card incident ill" : "card incident ill bad" },
+  return el("section", { class: !one.causes.length ? "card incident" : healed ? "card incident caused" : "card incident caused bad" },
     el("header", {}, el("b", {}, title), el("p", { class: "note" }, clock(one.at))),
-    el("p", {}, pills, place ? el("a", { class: "pill", href: place }, `session ${one.session}`) : null),
+    el("p", {}, pills, href ? el("a", { class: "pill", href }, `session ${one.session}`) : null),
     one.causes.map(cause => el("p", { class: "todo" }, code(cause.todo))))
 }
 
-function whatOf(one) {
+function factsOf(one) {
   if (one.kind === "liveview") return incidentFacts(one.incident)
-  const ended = one.kind === "closed" ? `closed with ${endingOf({ close_code: one.code, close_reason: one.reason, closed_at: one.at, closed_by: one.by })}` : `${one.status || "no answer"}: ${one.reason}`
-  return [ended, ...(one.incident ? incidentFacts(one.incident) : [])]
+  const text = one.kind === "closed" ? `closed with ${closeText({ close_code: one.code, close_reason: one.reason, closed_at: one.at, closed_by: one.by })}` : `${one.status || "no response"}: ${one.reason}`
+  return [text, ...(one.incident ? incidentFacts(one.incident) : [])]
 }

@@ -1,14 +1,14 @@
-// A list of thousands of rows of which only those in sight exist; a listbox that the keyboard walks.
+// Virtualized listbox: only visible rows have elements.
 import { el, clock } from "./dom.js"
-import { SIGNS } from "./endings.js"
+import { SIGNS } from "./closes.js"
 
-const WIDE_ROW = 28, NARROW_ROW = 46, BEYOND = 6
+const WIDE_ROW = 28, NARROW_ROW = 46, OVERSCAN = 6
 const NARROW = matchMedia("(max-width: 620px)")
 
 export class Listing {
-  // choose(row) when one is chosen, toggle(row) when one that is folded is opened or closed, enter(row)
-  constructor(label, { choose, toggle, enter }) {
-    Object.assign(this, { choose, toggle, enter, rows: [], at: -1, pool: [], height: WIDE_ROW })
+  // select(row), toggle(row) for a folded row, and enter(row) are called for the keyboard and the mouse.
+  constructor(label, { select, toggle, enter }) {
+    Object.assign(this, { select, toggle, enter, rows: [], at: -1, pool: [], height: WIDE_ROW })
     this.space = el("div", { class: "space", role: "presentation" })
     this.root = el("div", { class: "frame-list", role: "listbox", tabindex: 0, "aria-label": label, onkeydown: event => this.key(event), onclick: event => this.clicked(event) }, this.space)
     this.root.addEventListener("scroll", () => this.paint(), { passive: true })
@@ -16,7 +16,7 @@ export class Listing {
     new ResizeObserver(() => this.paint()).observe(this.root)
   }
 
-  // rows: of rows.js; at: the place of the chosen one, -1 for none. What is in sight stays where it is.
+  // rows: from rows.js; at: index of the selected one, or -1. Visible rows keep their position.
   show(rows, at) {
     const first = Math.floor(this.root.scrollTop / this.height), top = this.rows[first], rest = this.root.scrollTop - first * this.height
     this.rows = rows
@@ -40,7 +40,7 @@ export class Listing {
     this.paint()
   }
 
-  // Scroll no more than it takes to see the chosen row.
+  // Scroll as little as needed to show the selected row.
   reveal() {
     if (this.at < 0) return
     const top = this.at * this.height, room = this.root.clientHeight
@@ -49,8 +49,8 @@ export class Listing {
     this.paint()
   }
 
-  // Scroll the page as well, where the chosen row is beyond its edge.
-  intoSight() {
+  // Scroll the page as well, if the selected row is outside of the window.
+  scrollIntoView() {
     const current = this.pool.find(element => !element.hidden && element.place === this.at)
     if (current) current.scrollIntoView({ block: "nearest" })
   }
@@ -60,11 +60,11 @@ export class Listing {
     this.paint()
   }
 
-  // A row always has the same element while it is in sight: scrolling touches only what comes in.
+  // A row keeps its element while it is visible, so that scrolling changes only the rows that appear.
   paint() {
-    const shown = Math.ceil((this.root.clientHeight || 400) / this.height) + 2 * BEYOND
-    while (this.pool.length < shown) this.pool.push(this.space.appendChild(made(this.pool.length)))
-    const first = Math.max(0, Math.floor(this.root.scrollTop / this.height) - BEYOND), size = this.pool.length
+    const shown = Math.ceil((this.root.clientHeight || 400) / this.height) + 2 * OVERSCAN
+    while (this.pool.length < shown) this.pool.push(this.space.appendChild(newLine(this.pool.length)))
+    const first = Math.max(0, Math.floor(this.root.scrollTop / this.height) - OVERSCAN), size = this.pool.length
     for (let place = first; place < first + size; place += 1) this.fill(this.pool[place % size], this.rows[place], place)
     const current = this.pool.find(element => !element.hidden && element.place === this.at)
     if (current) this.root.setAttribute("aria-activedescendant", current.id)
@@ -74,24 +74,24 @@ export class Listing {
   fill(element, row, place) {
     element.hidden = row === undefined
     if (row === undefined) return
-    const chosen = place === this.at
+    const selected = place === this.at
     element.style.transform = `translateY(${place * this.height}px)`
     element.place = place
-    if (element.row !== row || element.chosen !== chosen || element.total !== this.rows.length) {
-      element.setAttribute("aria-selected", chosen)
+    if (element.row !== row || element.selected !== selected || element.total !== this.rows.length) {
+      element.setAttribute("aria-selected", selected)
       element.setAttribute("aria-posinset", place + 1)
       element.setAttribute("aria-setsize", this.rows.length)
-      element.className = ["line", row.kind, row.tone, chosen ? "chosen" : "", row.inside ? "fold" : "", row.nested ? "nested" : ""].filter(Boolean).join(" ")
+      element.className = ["line", row.kind, row.tone, selected ? "selected" : "", row.inside ? "fold" : "", row.nested ? "nested" : ""].filter(Boolean).join(" ")
     }
     if (element.row !== row) {
-      const [number, time, mark, what, sign, said] = element.children
-      const [shape, meaning] = markOf(row), [flag, told] = SIGNS[row.tone] || ["", ""]
+      const [number, time, mark, what, sign, spoken] = element.children
+      const [shape, meaning] = markOf(row), [flag, severity] = SIGNS[row.tone] || ["", ""]
       for (const [part, text] of [[number, numberOf(row)], [time, clock(row.at, true)], [mark, shape], [what, row.text], [sign, flag]]) if (part.textContent !== text) part.textContent = text
       mark.title = meaning
       what.title = row.text
-      said.textContent = [meaning, told].filter(Boolean).join(", ")
+      spoken.textContent = [meaning, severity].filter(Boolean).join(", ")
     }
-    Object.assign(element, { row, chosen, total: this.rows.length })
+    Object.assign(element, { row, selected, total: this.rows.length })
   }
 
   clicked(event) {
@@ -103,7 +103,7 @@ export class Listing {
 
   move(place) {
     this.at = place
-    this.choose(this.rows[place])
+    this.select(this.rows[place])
     this.reveal()
   }
 
@@ -120,7 +120,7 @@ export class Listing {
   }
 }
 
-function made(number) {
+function newLine(number) {
   return el("div", { class: "line", role: "option", id: `line-${number}` }, ["num", "time mono", "mark", "what", "sign", "unseen"].map(kind => el("span", { class: kind, "aria-hidden": ["mark", "sign"].includes(kind) ? "true" : null })))
 }
 
@@ -130,7 +130,7 @@ function numberOf(row) {
 }
 
 function markOf(row) {
-  if (row.inside) return row.open ? ["▾", "unfolded"] : ["▸", "folded"]
+  if (row.inside) return row.open ? ["▾", "expanded"] : ["▸", "collapsed"]
   if (row.line) return row.line.dir === "up" ? ["▲", "to the server"] : ["▼", "to the browser"]
   if (row.kind === "incident") return ["⚠", "incident"]
   return row.closed ? ["■", "socket closed"] : ["●", "socket opened"]

@@ -1,13 +1,13 @@
-// Lines over the last quarter of an hour, with the latest values in words; drawn at the size they are shown in.
+// Line plots of the last quarter of an hour, with a legend of the latest values. Drawn in CSS pixels.
 import { el, svg, clock } from "./dom.js"
 
 const HEIGHT = 132, LEFT = 46, RIGHT = 4, BOTTOM = 18, TOP = 8
 export const STEPS = 180, STEP_S = 5
 
-function nice(most) {
-  if (!(most > 0)) return 1
-  const power = 10 ** Math.floor(Math.log10(most))
-  return [1, 2, 5, 10].map(part => part * power).find(part => part >= most)
+function roundUp(value) {
+  if (!(value > 0)) return 1
+  const power = 10 ** Math.floor(Math.log10(value))
+  return [1, 2, 5, 10].map(part => part * power).find(part => part >= value)
 }
 
 function path(values, steps, x, y) {
@@ -23,7 +23,7 @@ function path(values, steps, x, y) {
 
 // series: [{name, values: [number or null], show: latest as text}]; width in CSS pixels
 export function plot(title, series, steps, format, note, width) {
-  const top = nice(1.02 * Math.max(0, ...series.flatMap(one => one.values.filter(value => value !== null))))
+  const top = roundUp(1.02 * Math.max(0, ...series.flatMap(one => one.values.filter(value => value !== null))))
   const now = steps.length ? steps[steps.length - 1].at : Date.now() / 1000
   const x = at => LEFT + (width - LEFT - RIGHT) * (1 - (now - at) / (STEPS * STEP_S))
   const y = value => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top)
@@ -36,9 +36,9 @@ export function plot(title, series, steps, format, note, width) {
   const latest = series.map(one => `${one.name} ${one.show}`).join(", ")
   return el("section", { class: "card" },
     el("header", {}, el("h2", {}, title), el("p", { class: "note" }, note)),
-    svg("svg", { class: "plot", width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": `${title}: ${latest || "nothing yet"}` },
+    svg("svg", { class: "plot", width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": `${title}: ${latest || "no data yet"}` },
       marks, times, svg("text", { x: width - RIGHT, y: HEIGHT - 3, "text-anchor": "end" }, "now"), lines),
     el("ul", { class: "legend" }, series.length
       ? series.map((one, index) => el("li", {}, el("i", { style: `background:var(--c${index % 6})` }), one.name, el("b", {}, one.show)))
-      : el("li", { class: "note" }, "nothing yet")))
+      : el("li", { class: "note" }, "no data yet")))
 }

@@ -1,12 +1,12 @@
-// The rows of a session's list, as plain values: which there are, which are folded into one, which a filter leaves.
+// Rows of a session's list as plain values: made, filtered and folded.
 import { bytes, count, ms } from "./dom.js"
-import { endingOf, toneOf, BAD, QUIET, WARN } from "./endings.js"
+import { closeText, toneOf, BAD, QUIET, WARN } from "./closes.js"
 
 export const KINDS = [["event", "Events"], ["join", "Joins"], ["diff", "Diffs"], ["push", "Pushes"], ["upload", "Uploads"], ["heartbeat", "Heartbeats"], ["socket", "Sockets"]]
 const OF_VIEWS = ["join", "joined", "redirected", "leave", "close", "refused", "crash"], OF_UPLOADS = ["upload", "chunk", "progress"]
-const UNANSWERED = ["crash", "closed"], UNASKED = ["leave", "heartbeat"], BROKEN = ["crash", "refused", "broken"]
+const LOST = ["crash", "closed"], WITHOUT_REPLY = ["leave", "heartbeat"], BROKEN = ["crash", "refused", "broken"]
 export const FOLDED = ["heartbeat", "upload"]
-const LEAST_FOLDED = { heartbeat: 2, upload: 3 }, MOST_NAMES = 3
+const LEAST_FOLDED = { heartbeat: 2, upload: 3 }, MAX_NAMES = 3
 
 export function kindOf(line) {
   if (line.what === "heartbeat") return "heartbeat"
@@ -16,9 +16,9 @@ export function kindOf(line) {
   return line.what === "event" || (line.what === "reply" && line.push !== "push") ? "event" : "push"
 }
 
-// The pushes whose answer was lost: a Map from `lostKey` of a line to what came instead.
+// Pushes whose reply was lost: a Map from `lostKey` of a line to the outcome.
 export function lostOf(detail) {
-  const lost = detail.list.filter(event => UNANSWERED.includes(event.outcome) && !UNASKED.includes(event.kind))
+  const lost = detail.list.filter(event => LOST.includes(event.outcome) && !WITHOUT_REPLY.includes(event.kind))
   return new Map(lost.map(event => [lostKey(event), event.outcome]))
 }
 
@@ -26,27 +26,27 @@ export function lostKey(one) {
   return `${one.ref} ${one.at}`
 }
 
-// Ids of sockets that ended as they should: who closes a tab does not wait for answers.
-export function partedOf(detail) {
+// Ids of sockets that closed normally: a closed tab waits for no reply.
+export function normallyClosed(detail) {
   return new Set(detail.connections.filter(one => toneOf(one) === QUIET).map(one => one.id))
 }
 
-export function isBroken(line, lost, parted) {
+export function isBroken(line, lost, normal) {
   if (BROKEN.includes(line.what) || line.outcome === "error") return true
   const outcome = line.dir === "up" ? lost.get(lostKey(line)) : undefined
-  return outcome === "crash" || (outcome === "closed" && !parted.has(line.socket))
+  return outcome === "crash" || (outcome === "closed" && !normal.has(line.socket))
 }
 
-// Everything that happened, in its order: frames, and each socket's opening and close, and incidents.
+// All rows in the order of time: frames, opened and closed sockets, and incidents.
 export function allRows(detail, frames) {
-  const lost = lostOf(detail), parted = partedOf(detail), rows = []
+  const lost = lostOf(detail), normal = normallyClosed(detail), rows = []
   const others = [...socketRows(detail, frames), ...incidentRows(detail)].sort((a, b) => a.at - b.at)
   let next = 0
   for (const line of frames) {
     while (next < others.length && (others[next].at < line.at || (others[next].first && others[next].at === line.at))) rows.push(others[next++])
     const outcome = line.dir === "up" ? lost.get(lostKey(line)) : undefined
-    const text = outcome ? `${line.text}: no answer (${outcome})` : line.text
-    rows.push({ key: `frame/${line.n}`, at: line.at, kind: kindOf(line), tone: isBroken(line, lost, parted) ? BAD : "", text, view: line.view, line, words: `${text} ${line.event || ""} ${line.view || ""}`.toLowerCase() })
+    const text = outcome ? `${line.text}: no reply (${outcome})` : line.text
+    rows.push({ key: `frame/${line.n}`, at: line.at, kind: kindOf(line), tone: isBroken(line, lost, normal) ? BAD : "", text, view: line.view, line, words: `${text} ${line.event || ""} ${line.view || ""}`.toLowerCase() })
   }
   return rows.concat(others.slice(next))
 }
@@ -54,10 +54,10 @@ export function allRows(detail, frames) {
 function socketRows(detail, frames) {
   const firsts = new Map()
   for (const line of frames) if (!firsts.has(line.socket)) firsts.set(line.socket, line)
-  return detail.connections.flatMap((connection, place) => {
-    const first = firsts.get(connection.id), number = place + 1
+  return detail.connections.flatMap((connection, index) => {
+    const first = firsts.get(connection.id), number = index + 1
     const opened = { key: `open/${number}`, at: first ? Math.min(connection.opened_at, first.at) : connection.opened_at, kind: "socket", tone: "", text: `socket ${number} opened, ${connection.transport}`, view: null, connection, number, first: true }
-    const all = connection.closed_at === null ? [opened] : [opened, { ...opened, key: `close/${number}`, first: false, at: connection.closed_at, tone: toneOf(connection), text: `socket ${number} closed: ${endingOf(connection)}`, closed: true }]
+    const all = connection.closed_at === null ? [opened] : [opened, { ...opened, key: `close/${number}`, first: false, at: connection.closed_at, tone: toneOf(connection), text: `socket ${number} closed: ${closeText(connection)}`, closed: true }]
     return all.map(row => ({ ...row, words: `${row.text} ${connection.close_reason}`.toLowerCase() }))
   })
 }
@@ -69,17 +69,17 @@ function incidentRows(detail) {
   })
 }
 
-// filter: {words: [..], kinds: Set, view: "" or a label, wrong: bool, found: Set of numbers of frames whose content has the words}
+// filter: {words: [..], kinds: Set, view: "" or a label, problemsOnly: bool, found: Set of frames whose content has the words}
 export function filtered(rows, filter) {
   return rows.filter(row => {
-    if (filter.wrong && row.tone !== BAD && row.tone !== WARN) return false
+    if (filter.problemsOnly && row.tone !== BAD && row.tone !== WARN) return false
     if (filter.kinds.size && !filter.kinds.has(row.kind) && row.kind !== "incident") return false
     if (filter.view && row.view !== filter.view) return false
     return !filter.words.length || filter.words.every(word => row.words.includes(word)) || (row.line !== undefined && filter.found.has(row.line.n))
   })
 }
 
-// Runs of heartbeats and of an upload's frames become one row each; what is inside follows when its key is in `opened`.
+// Fold runs of heartbeats and of an upload's frames into one row each, followed by its frames if its key is in `opened`.
 export function folded(rows, opened, uploads) {
   const shown = []
   for (let start = 0, end; start < rows.length; start = end) {
@@ -103,15 +103,15 @@ function foldText(kind, lines, uploads) {
   if (kind === "heartbeat") {
     const trips = lines.filter(line => line.dir === "down" && line.ms !== null).map(line => line.ms)
     const sent = lines.filter(line => line.dir === "up").length
-    return `${sent} heartbeat${sent === 1 ? "" : "s"}${trips.length ? `, answered within ${ms(Math.max(...trips))}` : ""}`
+    return `${sent} heartbeat${sent === 1 ? "" : "s"}${trips.length ? `, max. round trip ${ms(Math.max(...trips))}` : ""}`
   }
   const chunks = lines.filter(line => line.dir === "up" && line.push === "chunk"), size = chunks.reduce((sum, line) => sum + line.size, 0)
   const names = uploads.map(upload => upload.name).filter(name => lines.some(line => line.text.includes(name)))
-  const what = names.length ? `${names.slice(0, MOST_NAMES).join(", ")}${names.length > MOST_NAMES ? " and more" : ""}` : "a file"
+  const what = names.length ? `${names.slice(0, MAX_NAMES).join(", ")}${names.length > MAX_NAMES ? " and more" : ""}` : "a file"
   return `upload of ${what}: ${chunks.length ? `${bytes(size)} in ${count(chunks.length)} chunk${chunks.length === 1 ? "" : "s"}, ` : ""}${frames} in ${ms((lines[lines.length - 1].at - lines[0].at) * 1000)}`
 }
 
-// The row that is a frame, or has it inside.
+// Index of the row of a frame, or of the folded row that contains it.
 export function rowOfFrame(rows, number) {
   let holder = -1
   for (let at = 0; at < rows.length; at += 1) {
@@ -122,8 +122,8 @@ export function rowOfFrame(rows, number) {
   return holder
 }
 
-// The next (by = 1) or previous (-1) row with a problem, from a place in the list; -1 when there is none.
+// Index of the next (by = 1) or previous (-1) row with a problem, or -1.
 export function problemFrom(rows, at, by) {
-  for (let place = at + by; place >= 0 && place < rows.length; place += by) if (rows[place].tone === BAD || rows[place].kind === "incident") return place
+  for (let index = at + by; index >= 0 && index < rows.length; index += by) if (rows[index].tone === BAD || rows[index].kind === "incident") return index
   return -1
 }

@@ -1,7 +1,7 @@
-// Thousands of sessions in a table; only the rows that can be seen exist.
+// Table of sessions, virtualized: only visible rows have elements.
 import { el, ms, age, count } from "./dom.js"
 
-const ROW = 32, TALL_ROW = 48, SPARE = 6 // as in app.css
+const ROW = 32, TALL_ROW = 48, ROW_OVERSCAN = 6 // heights as in app.css
 const SMALL = matchMedia("(max-width: 620px)")
 const COLUMNS = [
   ["number", "#", true], ["service", "Service", false], ["name", "View", false], ["path", "Path", false], ["opened", "Age", true],
@@ -12,17 +12,17 @@ const STATES = ["live", "crashed", "refused", "closed"]
 
 export class Sessions {
   constructor(state, go) {
-    Object.assign(this, { state, go, sort: "number", down: true, words: [], only: "", chosen: null, pool: [], list: [], row: ROW })
+    Object.assign(this, { state, go, sort: "number", down: true, words: [], only: "", selected: null, pool: [], list: [], row: ROW })
     SMALL.addEventListener("change", () => this.changed())
-    this.search = el("input", { type: "search", placeholder: "Filter by view, path, service or number  ( / )", "aria-label": "Filter", oninput: () => this.filtered() })
-    this.state_ = el("select", { "aria-label": "State", onchange: () => this.filtered() }, ["", ...STATES].map(value => el("option", { value }, value || "any state")))
+    this.search = el("input", { type: "search", placeholder: "Filter by view, path, service or number ( / )", "aria-label": "Filter", oninput: () => this.filtered() })
+    this.state_ = el("select", { "aria-label": "State", onchange: () => this.filtered() }, ["", ...STATES].map(value => el("option", { value }, value || "All states")))
     this.total = el("span", { class: "num", role: "status" })
     this.heads = COLUMNS.map(([key, title, numeric]) => el("div", { class: numeric ? "num" : null, role: "columnheader" }, el("button", { onclick: () => this.order(key) }, title)))
     this.space = el("div", { class: "space", role: "rowgroup" })
-    this.rows = el("div", { class: "rows", role: "presentation", onfocusin: () => this.chosen = this.focused()?.number ?? this.chosen }, this.space)
+    this.rows = el("div", { class: "rows", role: "presentation", onfocusin: () => this.selected = this.focused()?.number ?? this.selected }, this.space)
     this.rows.addEventListener("scroll", () => this.paint(), { passive: true })
     this.grid = el("div", { class: "grid", role: "table", "aria-label": "Sessions", tabindex: -1, onkeydown: event => this.key(event) }, el("div", { role: "rowgroup" }, el("div", { class: "grid-head", role: "row" }, this.heads)), this.rows)
-    this.empty = el("p", { class: "empty" }, "No LiveView session yet. Open a page of an app through the gateway, and it appears here.")
+    this.empty = el("p", { class: "empty" }, "No LiveView sessions yet. Open a page of an app through the gateway.")
     this.root = el("div", { class: "sessions" }, el("h1", { class: "unseen" }, "Sessions"), el("div", { class: "bar" }, this.search, this.state_, this.total), this.empty, this.grid)
   }
 
@@ -38,7 +38,7 @@ export class Sessions {
     this.changed()
   }
 
-  // Filters and sorts anew; called at most twice a second while rows arrive.
+  // Filter and sort again; called at most twice a second while rows arrive.
   changed() {
     const { words, only, sort: key } = this, sign = this.down ? -1 : 1
     this.list = []
@@ -65,11 +65,11 @@ export class Sessions {
     this.paint()
   }
 
-  // A row of the list always has the same element while it is in sight: scrolling touches only what comes in.
+  // A row keeps its element while it is visible, so that scrolling changes only the rows that appear.
   paint() {
-    const first = Math.max(0, Math.floor(this.rows.scrollTop / this.row) - SPARE)
-    const shown = Math.ceil((this.rows.clientHeight || 600) / this.row) + 2 * SPARE
-    while (this.pool.length < shown) this.pool.push(this.space.appendChild(this.made()))
+    const first = Math.max(0, Math.floor(this.rows.scrollTop / this.row) - ROW_OVERSCAN)
+    const shown = Math.ceil((this.rows.clientHeight || 600) / this.row) + 2 * ROW_OVERSCAN
+    while (this.pool.length < shown) this.pool.push(this.space.appendChild(this.newRow()))
     const now = Date.now() / 1000, size = this.pool.length, focused = this.focused()
     for (let index = first; index < first + size; index += 1) this.show(this.pool[index % size], this.list[index], index, now)
     if (focused) this.follow(focused.number)
@@ -80,14 +80,14 @@ export class Sessions {
     return element && this.space.contains(element) ? element.row : null
   }
 
-  // The keyboard's focus stays with its session when rows move; when that is out of sight, arrow keys still go on from it.
+  // Keep the focus on its session when rows move. If that row is no longer visible, arrow keys continue from it.
   follow(number) {
     const element = this.pool.find(one => !one.hidden && one.row.number === number)
     const target = element ? element.texts[0] : this.grid
     if (target !== document.activeElement) target.focus({ preventScroll: true })
   }
 
-  made() {
+  newRow() {
     const cells = COLUMNS.map(([, , numeric]) => el("span", { class: numeric ? "num" : null, role: "cell" }))
     const link = cells[0].appendChild(el("a"))
     return Object.assign(el("div", { class: "row", role: "row" }, cells), { texts: [link, ...cells.slice(1)], row: null, at: -1 })
@@ -96,13 +96,13 @@ export class Sessions {
   show(element, row, index, now) {
     if (element.hidden !== (row === undefined)) element.hidden = row === undefined
     if (row === undefined) return
-    const chosen = row.number === this.chosen
+    const selected = row.number === this.selected
     if (element.at !== index || element.tall !== this.row) {
       element.style.transform = `translateY(${index * this.row}px)`
       element.setAttribute("aria-rowindex", index + 2)
       Object.assign(element, { at: index, tall: this.row })
     }
-    if (element.chosen !== chosen) element.classList.toggle("chosen", element.chosen = chosen)
+    if (element.selected !== selected) element.classList.toggle("selected", element.selected = selected)
     const opened = age(now - row.opened)
     if (element.row === row && element.opened === opened) return
     Object.assign(element, { row, opened })
@@ -120,9 +120,9 @@ export class Sessions {
     if (step === undefined || !this.list.length) return
     event.preventDefault()
     const focused = this.focused()
-    const at = this.list.findIndex(row => row.number === (focused ? focused.number : this.chosen))
+    const at = this.list.findIndex(row => row.number === (focused ? focused.number : this.selected))
     const next = Math.min(this.list.length - 1, Math.max(0, at + step))
-    this.chosen = this.list[next].number
+    this.selected = this.list[next].number
     if (next * this.row < this.rows.scrollTop) this.rows.scrollTop = next * this.row
     if ((next + 1) * this.row > this.rows.scrollTop + this.rows.clientHeight) this.rows.scrollTop = (next + 1) * this.row - this.rows.clientHeight
     this.paint()
@@ -130,13 +130,13 @@ export class Sessions {
   }
 }
 
-// What the gateway tells of a session, with what is looked for and shown often made once.
-export function known(row) {
+// A session with its name and the words for the filter.
+export function indexed(row) {
   const name = nameOf(row)
   return { ...row, name, words: `${row.number} ${row.service} ${name} ${row.path} ${row.state}`.toLowerCase() }
 }
 
-// What a session is called: its view's module, its page's title, or the topic of its channels.
+// Name of a session: the module of its view, the title of its page, or the topic of its channels.
 export function nameOf(row) {
   return row.module ? row.view : row.title || (row.kind === "channels" ? row.view : "")
 }
