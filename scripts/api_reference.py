@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeAliasType, Union, get_args, get_
 
 import msgspec
 
-from livegate.admin import api, bodies
+from livegate.admin import api, bodies, handlers
 from livegate.admin.auth import COOKIE
 from livegate.inspect.json_units import Body
 from livegate.settings import HostTable, Settings
@@ -132,8 +132,8 @@ def _settings_object(kind: Any, schemas: dict[str, Any]) -> str:
 # OpenAPI
 
 
-def _body_of(handler: type[api.Read | api.Command]) -> Any:
-    return get_type_hints(handler.read if issubclass(handler, api.Read) else handler.run)["return"]
+def _body_of(handler: type[handlers.Read | handlers.Command]) -> Any:
+    return get_type_hints(handler.read if issubclass(handler, handlers.Read) else handler.run)["return"]
 
 
 def _error(status: int) -> dict[str, str]:
@@ -141,16 +141,16 @@ def _error(status: int) -> dict[str, str]:
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
-    return {api.JSON: {"schema": schema}}
+    return {handlers.JSON: {"schema": schema}}
 
 
-def _parameter(parameter: api.Parameter) -> dict[str, Any]:
+def _parameter(parameter: handlers.Parameter) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "integer", "minimum": 0, "default": parameter.default}
     if parameter.choices:
         schema = {"enum": list(parameter.choices), "default": parameter.default}
     elif isinstance(parameter.default, str):
         schema = {"type": "string", "maxLength": parameter.maximum}
-    elif parameter.maximum < api.MAX_NUMBER:
+    elif parameter.maximum < handlers.MAX_NUMBER:
         schema["maximum"] = parameter.maximum
     return {
         "name": parameter.name,
@@ -161,9 +161,9 @@ def _parameter(parameter: api.Parameter) -> dict[str, Any]:
     }
 
 
-def _operation(tag: str, path: str, handler: type[api.Read | api.Command]) -> dict[str, Any]:
+def _operation(tag: str, path: str, handler: type[handlers.Read | handlers.Command]) -> dict[str, Any]:
     summary, _, description = (inspect.getdoc(handler) or "").partition("\n\n")
-    body, is_command = _body_of(handler), issubclass(handler, api.Command)
+    body, is_command = _body_of(handler), issubclass(handler, handlers.Command)
     placeholders = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     parameters = [{"name": name, "in": "path", "required": True, **PLACEHOLDERS[name]} for name in placeholders]
     parameters += [_parameter(each) for each in handler.query]
@@ -193,7 +193,7 @@ def _operation(tag: str, path: str, handler: type[api.Read | api.Command]) -> di
 def _paths() -> Iterator[tuple[str, dict[str, Any]]]:
     resources = {path: (tag, handler) for tag, group in api.RESOURCES.items() for path, handler in group.items()}
     for path, (tag, handler) in resources.items():
-        method = "post" if issubclass(handler, api.Command) else "get"
+        method = "post" if issubclass(handler, handlers.Command) else "get"
         yield path, {method: _operation(tag, path, handler)}
     for old, new in api.DEPRECATED.items():
         tag, handler = resources[new]
@@ -222,7 +222,7 @@ def openapi() -> dict[str, Any]:
     kinds: list[Any] = [bodies.Error]
     for group in api.RESOURCES.values():
         for handler in group.values():
-            kinds += [handler.body] if issubclass(handler, api.Command) else []
+            kinds += [handler.body] if issubclass(handler, handlers.Command) else []
             kinds += [body] if issubclass(body := _body_of(handler), Body) else []
     _, schemas = msgspec.json.schema_components(kinds, ref_template=SCHEMAS + "{name}")
     structs = {each.__name__: each for each in _subclasses(Body)}
@@ -315,10 +315,10 @@ def _operation_text(path: str, method: str, operation: dict[str, Any]) -> Iterat
             limits += [f"at most {schema['maxLength']} characters"] if "maxLength" in schema else []
             yield f"- `{parameter['name']}` ({', '.join([values, *limits])}): {parameter['description']}"
     if "requestBody" in operation:
-        yield f"- Body: {_type_words(operation['requestBody']['content'][api.JSON]['schema'])}, optional."
+        yield f"- Body: {_type_words(operation['requestBody']['content'][handlers.JSON]['schema'])}, optional."
     for status, response in operation["responses"].items():
         for kind, content in response.get("content", {}).items():
-            yield f"- {status}: {_type_words(content['schema']) if kind == api.JSON else f'`{kind}`'}"
+            yield f"- {status}: {_type_words(content['schema']) if kind == handlers.JSON else f'`{kind}`'}"
     common = {str(status) for status in (401, 403, 405, 503)}
     errors = [status for status, each in operation["responses"].items() if "$ref" in each and status not in common]
     if errors:

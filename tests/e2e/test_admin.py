@@ -1,4 +1,4 @@
-"""The admin listener of the real process: what it tells, what it does, and to whom it is closed."""
+"""The admin listener of the real process: its responses, its commands and its protection."""
 
 import asyncio
 import http.client
@@ -37,7 +37,7 @@ UPGRADE = (
 )
 
 
-class Told(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: http.client.HTTPMessage
     body: bytes
@@ -48,21 +48,21 @@ class Told(NamedTuple):
 
 
 class Admin:
-    """The admin listener of a gateway, asked as a person with curl would."""
+    """Client of a gateway's admin listener."""
 
     def __init__(self, port: int, *, known: bool = False) -> None:
         self.port = port
         self.headers = KNOWN if known else {}
 
-    def __call__(self, path: str, method: str = "GET", body: Any = None, /, **headers: str) -> Told:
+    def __call__(self, path: str, method: str = "GET", body: Any = None, /, **headers: str) -> Response:
         sent: dict[str, str] = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
         if body is not None and not isinstance(body, bytes):
             sent, body = {"Content-Type": "application/json", **sent}, json.dumps(body).encode()
         conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
         try:
             conn.request(method, path, body, sent)
-            answer = conn.getresponse()
-            return Told(answer.status, answer.headers, answer.read())
+            response = conn.getresponse()
+            return Response(response.status, response.headers, response.read())
         finally:
             conn.close()
 
@@ -99,19 +99,19 @@ class Staging(NamedTuple):
 
 async def _traffic(port: int) -> None:
     token = f"SFMyNTY.{CANARY}.{CANARY}"
-    tab, other, ill = (Tab(port, "live.localhost", path) for path in ("/count", "/form", "/slow"))
-    async with tab, other, ill:
+    tab, other, broken = (Tab(port, "live.localhost", path) for path in ("/count", "/form", "/slow"))
+    async with tab, other, broken:
         await tab.open()
         await tab.event("inc")
         await tab.event(f"Bearer {CANARY}", {"password": CANARY, "url": f"/x?token={CANARY}"})
         await tab.heartbeat()
         await other.open()
         await other.event("save", f"user%5Bpassword%5D={CANARY}&name=zed&_csrf_token={CANARY}", "form")
-        await ill.open()
-        await ill.crash()
+        await broken.open()
+        await broken.crash()
         await tab.close(4000, token)
         await other.close()
-        await ill.close()
+        await broken.close()
     cookies = {"Cookie": f"_app_key={token}; session={CANARY}", "Authorization": f"Bearer {CANARY}"}
     async with connect(
         f"ws://echo.localhost/ws?token={CANARY}&code={CANARY}",
@@ -173,18 +173,18 @@ def every_get(admin: Admin, openapi: dict[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def test_every_answer_is_as_the_openapi_document_says(staging: Staging, openapi: dict[str, Any]) -> None:
+def test_each_response_matches_the_openapi_document(staging: Staging, openapi: dict[str, Any]) -> None:
     admin = staging.admin
     counts = {}
     for path, places in every_get(admin, openapi).items():
         responses = openapi["paths"][path]["get"]["responses"]
         for place in places:
-            told = admin(place)
-            assert told.status == 200, (place, told.body)
+            response = admin(place)
+            assert response.status == 200, (place, response.body)
             ((kind, content),) = responses["200"]["content"].items()
-            assert told.headers.get_content_type() == kind
+            assert response.headers.get_content_type() == kind
             if kind == "application/json":
-                validator(openapi, content["schema"]).validate(told.json)
+                validator(openapi, content["schema"]).validate(response.json)
             counts[path] = counts.get(path, 0) + 1
     print(counts)
     assert counts["/api/v1/sessions/{number}"] >= 2
@@ -205,20 +205,20 @@ def test_every_answer_is_as_the_openapi_document_says(staging: Staging, openapi:
         ("/api/v1/sockets/x/close", "POST", {"code": 1}, 400),
         ("/api/v1/drain", "POST", b"{}", 415),
     ):
-        told = admin(path, method, body)
-        assert told.status == status, (path, told)
-        validator(openapi, {"$ref": "#/components/schemas/Error"}).validate(told.json)
+        response = admin(path, method, body)
+        assert response.status == status, (path, response)
+        validator(openapi, {"$ref": "#/components/schemas/Error"}).validate(response.json)
 
 
-def test_no_secret_of_the_traffic_is_told_anywhere(staging: Staging, openapi: dict[str, Any]) -> None:
-    told = 0
+def test_no_response_has_a_secret_of_the_traffic(staging: Staging, openapi: dict[str, Any]) -> None:
+    redacted = 0
     for places in every_get(staging.admin, openapi).values():
         for place in places:
             body = staging.admin(place).body
             at = body.find(CANARY.encode())
             assert at < 0, (place, body[max(0, at - 200) : at + 100])
-            told += b"redacted-" in body
-    assert told > 5, "the secrets went by, and were marked"
+            redacted += b"redacted-" in body
+    assert redacted > 5, "the secrets went by, and were redacted"
     with connect_sync(
         f"ws://127.0.0.1:{staging.admin.port}/api/v1/live", additional_headers=KNOWN, max_size=None
     ) as live:
@@ -276,7 +276,7 @@ def test_top_shows_it_in_a_terminal(staging: Staging) -> None:
         assert top("--once", *wrong).returncode == 1
 
 
-# To whom it is closed
+# Protection
 
 EVERYTHING = [
     *("/", "/app.js", "/icon.svg", "/openapi.json", "/metrics", "/healthz", "/readyz", "/version", "/api/v1/overview"),
@@ -298,34 +298,34 @@ EVERYTHING = [
     ],
     ids=["none", "wrong", "empty", "basic", "cookie", "made up"],
 )
-def test_without_the_token_it_tells_nothing(staging: Staging, headers: dict[str, str]) -> None:
-    stranger = Admin(staging.admin.port)
+def test_nothing_is_readable_without_the_token(staging: Staging, headers: dict[str, str]) -> None:
+    anonymous = Admin(staging.admin.port)
     paths = EVERYTHING if not headers else EVERYTHING[:1] + EVERYTHING[4:9] + EVERYTHING[-3:]
     with ThreadPoolExecutor(8) as pool:  # a wrong token is refused only after a while
-        refused = list(pool.map(lambda path: stranger(path, **headers), paths))
-    for path, told in zip(paths, refused, strict=True):
-        assert told.status == 401, path
-        assert (b"Token</label>" in told.body) if path == "/" else (b"token required" in told.body), path
+        refused = list(pool.map(lambda path: anonymous(path, **headers), paths))
+    for path, response in zip(paths, refused, strict=True):
+        assert response.status == 401, path
+        assert (b"Token</label>" in response.body) if path == "/" else (b"token required" in response.body), path
     for path in ("/api/v1/drain", "/api/v1/sockets/x/close"):
-        assert stranger(path, "POST", **headers).status == 401
+        assert anonymous(path, "POST", **headers).status == 401
     assert staging.gateway.process.poll() is None
 
 
-def test_the_token_admits_a_browser_and_its_cookie_is_of_no_other_use(staging: Staging) -> None:
-    stranger = Admin(staging.admin.port)
-    assert stranger("/app.css").status == 200, "the page that asks for the token has its looks"
+def test_the_token_logs_a_browser_in_and_the_cookie_is_no_use_to_other_sites(staging: Staging) -> None:
+    anonymous = Admin(staging.admin.port)
+    assert anonymous("/app.css").status == 200, "the page that asks for the token has its looks"
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    assert stranger("/login", "POST", b"token=wrong", **form).status == 401
-    for told in (stranger("/login", "POST", f"token={TOKEN}".encode(), **form), stranger(f"/?token={TOKEN}")):
-        assert (told.status, told.headers["Location"]) == (303, "/")
-        cookie = told.headers["Set-Cookie"]
+    assert anonymous("/login", "POST", b"token=wrong", **form).status == 401
+    for response in (anonymous("/login", "POST", f"token={TOKEN}".encode(), **form), anonymous(f"/?token={TOKEN}")):
+        assert (response.status, response.headers["Location"]) == (303, "/")
+        cookie = response.headers["Set-Cookie"]
         assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and TOKEN not in cookie
         pair = cookie.partition(";")[0]
-        assert stranger("/", Cookie=pair).status == 200
-        assert stranger("/api/v1/overview", Cookie=pair).status == 200
-        assert stranger("/api/v1/overview", Cookie=pair, Origin="http://evil.test").status == 403
-        assert stranger(f"/?token={TOKEN}", Cookie=pair).status == 303, "the token does not stay in the address"
-    assert stranger(f"/?token={TOKEN}", Host="evil.test").status == 403, "nor there"
+        assert anonymous("/", Cookie=pair).status == 200
+        assert anonymous("/api/v1/overview", Cookie=pair).status == 200
+        assert anonymous("/api/v1/overview", Cookie=pair, Origin="http://evil.test").status == 403
+        assert anonymous(f"/?token={TOKEN}", Cookie=pair).status == 303, "the token does not stay in the address"
+    assert anonymous(f"/?token={TOKEN}", Host="evil.test").status == 403, "nor there"
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_the_token_admits_a_browser_and_its_cookie_is_of_no_other_use(staging: S
         ),
     ],
 )
-def test_a_host_that_could_be_anybodys_is_refused_even_with_the_token(staging: Staging, host: str) -> None:
+def test_an_unknown_host_is_refused_even_with_the_token(staging: Staging, host: str) -> None:
     for path in ("/", "/metrics", "/healthz", "/api/v1/overview", "/api/v1/live", "/app.css"):
         assert staging.admin(path, Host=host).status in (400, 403), path
     assert staging.admin("/api/v1/drain", "POST", Host=host).status in (400, 403)
@@ -385,14 +385,14 @@ def test_other_sites_can_neither_read_nor_do_anything(
     with opened_socket(gateway.port) as client:
         (opened,) = admin("/api/v1/sockets").json["sockets"]
         for path in ("/metrics", "/readyz", "/api/v1/overview", "/api/v1/sessions", "/api/v1/live"):
-            told = admin(path, **headers)
-            assert told.status == 403
-            assert b"other" in told.body
-            assert "Access-Control-Allow-Origin" not in told.headers
+            response = admin(path, **headers)
+            assert response.status == 403
+            assert b"other" in response.body
+            assert "Access-Control-Allow-Origin" not in response.headers
         for path in ("/api/v1/drain", f"/api/v1/sockets/{opened['id']}/close"):
             for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/json"):
-                told = admin(path, "POST", b'{"code": 4000}', **headers, **{"Content-Type": kind})
-                assert told.status == 403 or (kind == "multipart/form-data" and told.status == 400)
+                response = admin(path, "POST", b'{"code": 4000}', **headers, **{"Content-Type": kind})
+                assert response.status == 403 or (kind == "multipart/form-data" and response.status == 400)
             assert admin(path, "OPTIONS", Access_Control_Request_Method="POST", **headers).status == 403
         client.send("still here")
         assert client.recv(TIMEOUT_S) == "still here"
@@ -413,7 +413,7 @@ def test_a_link_on_another_site_leads_to_the_page_and_to_nothing_else(unlocked: 
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "text/plain;application/json"])
-def test_a_body_that_a_form_can_send_is_refused_without_asking_for_its_origin(
+def test_a_body_that_a_form_can_send_is_refused_without_an_origin(
     unlocked: tuple[Gateway, Admin, Backend], kind: str
 ) -> None:
     gateway, admin, _ = unlocked
@@ -453,16 +453,16 @@ async def test_the_live_socket_is_for_the_page_itself_only(unlocked: tuple[Gatew
             pass
 
 
-def test_the_gateways_own_port_knows_nothing_of_it(unlocked: tuple[Gateway, Admin, Backend]) -> None:
+def test_the_gateways_port_does_not_serve_the_admin_api(unlocked: tuple[Gateway, Admin, Backend]) -> None:
     gateway, admin, backend = unlocked
     for host in (f"127.0.0.1:{admin.port}", f"localhost:{admin.port}", f"127.0.0.1:{gateway.port}"):
         for path in ("/metrics", "/", "/api/v1/overview", "/healthz"):
-            answer = gateway.raw(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            assert status_of(answer) == 404
-            assert b"livegate admin" not in answer and b"gateway_" not in answer
+            response = gateway.raw(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            assert status_of(response) == 404
+            assert b"livegate admin" not in response and b"gateway_" not in response
     asked = len(backend.requests)
-    answer = gateway.raw(b"GET /metrics HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
-    assert status_of(answer) == 200
+    response = gateway.raw(b"GET /metrics HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+    assert status_of(response) == 200
     assert len(backend.requests) == asked + 1, "it is the app's"
 
 
@@ -497,12 +497,12 @@ def test_a_service_mapped_to_the_listener_by_a_reload_or_another_name_is_refused
         # A name that only the resolver knows to be this machine; nobody but it can tell when the settings are read.
         gateway.write({"services": {"a.test": f"http://0x7f000001:{admin.port}"}, **listen})
         gateway.output.wait_for("settings reloaded: 1 service")
-        answer = gateway.raw(b"GET /metrics HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
-        assert status_of(answer) == 502
+        response = gateway.raw(b"GET /metrics HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+        assert status_of(response) == 502
         gateway.output.wait_for("this backend is the gateway's own admin listener")
 
 
-# What it does
+# Readiness and commands
 
 
 def test_readiness_has_its_reasons(unlocked: tuple[Gateway, Admin, Backend]) -> None:
@@ -514,7 +514,7 @@ def test_readiness_has_its_reasons(unlocked: tuple[Gateway, Admin, Backend]) -> 
     checks = {check["name"]: check for check in ready.json["checks"]}
     assert set(checks) == {"settings", "listening", "not draining", "backends"}
     assert checks["backends"]["why"] == "1 of 2 down: down.test (connection refused)", (
-        "told, and no reason to be unready"
+        "reported, and no reason to be unready"
     )
     every = admin("/readyz?backends=all")
     assert (every.status, every.json["ready"]) == (503, False)
@@ -522,7 +522,7 @@ def test_readiness_has_its_reasons(unlocked: tuple[Gateway, Admin, Backend]) -> 
     assert states == {"a.test": True, "down.test": False}
 
 
-def test_a_socket_is_closed_with_the_code_and_reason_that_were_asked_for(
+def test_a_socket_is_closed_with_the_requested_code_and_reason(
     unlocked: tuple[Gateway, Admin, Backend],
 ) -> None:
     gateway, admin, backend = unlocked
@@ -539,8 +539,8 @@ def test_a_socket_is_closed_with_the_code_and_reason_that_were_asked_for(
             assert admin(path, "POST", raw, **{"Content-Type": "application/json"}).status == 400, raw[:20]
         client.send("unharmed")
         assert client.recv(TIMEOUT_S) == "unharmed"
-        told = admin(path, "POST", {"code": 4321, "reason": "ä" * 61})
-        assert (told.status, told.json) == (202, {"closing": opened["id"], "code": 4321})
+        response = admin(path, "POST", {"code": 4321, "reason": "ä" * 61})
+        assert (response.status, response.json) == (202, {"closing": opened["id"], "code": 4321})
         with pytest.raises(ConnectionClosed) as closed:
             client.recv(TIMEOUT_S)
     assert closed.value.rcvd
@@ -553,18 +553,18 @@ def test_a_socket_is_closed_with_the_code_and_reason_that_were_asked_for(
     assert (ended["kind"], ended["code"], ended["by"]) == ("closed", 4321, "gateway")
 
 
-def test_a_body_without_end_is_cut_off(unlocked: tuple[Gateway, Admin, Backend]) -> None:
+def test_an_oversized_body_is_refused(unlocked: tuple[Gateway, Admin, Backend]) -> None:
     _, admin, _ = unlocked
     with socket.create_connection(("127.0.0.1", admin.port), timeout=TIMEOUT_S) as conn:
         head = f"POST /api/v1/drain HTTP/1.1\r\nHost: 127.0.0.1:{admin.port}\r\nContent-Length: 10000000\r\n\r\n"
         conn.sendall(head.encode())
-        answer = conn.recv(65536)
-        assert answer == b"" or status_of(answer) in (400, 413)
-        while answer:
-            answer = conn.recv(65536)
+        response = conn.recv(65536)
+        assert response == b"" or status_of(response) in (400, 413)
+        while response:
+            response = conn.recv(65536)
 
 
-def test_drain_ends_the_process_in_order_and_the_listener_answers_to_the_end(tmp_path: Path) -> None:
+def test_drain_shuts_down_gracefully_and_the_listener_responds_to_the_end(tmp_path: Path) -> None:
     with Backend() as backend, with_admin(tmp_path, {"a.test": backend.url}, timeouts={"drain": "10s"}) as gateway:
         admin = admin_of(gateway)
         with (
@@ -625,8 +625,8 @@ def test_a_reload_switches_the_listener_off_on_and_to_another_port(tmp_path: Pat
                 {"listen": f"127.0.0.1:{port}"},
                 f"admin.listen: cannot listen on 127.0.0.1:{port}: Address already in use",
             )
-            answer = gateway.raw(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
-            assert status_of(answer) == 200, "the gateway goes on"
+            response = gateway.raw(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+            assert status_of(response) == 200, "the gateway goes on"
         gateway.process.send_signal(signal.SIGHUP)
         gateway.output.wait_for(f"admin listener on http://127.0.0.1:{port}")
         assert Admin(port)("/version").status == 200, "a reload tries again"

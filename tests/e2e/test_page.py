@@ -34,7 +34,7 @@ class Home:
     app: str
     complaints: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    """Answers that told of an error, for the message of a test that fails."""
+    """Error responses, for the message of a test that fails."""
     hosts: set[str] = field(default_factory=set)
 
     def watch(self, page: Page) -> Page:
@@ -42,7 +42,9 @@ class Home:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on(
             "response",
-            lambda answer: self.refused.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None,
+            lambda response: (
+                self.refused.append(f"{response.status} {response.url}") if response.status >= 400 else None
+            ),
         )
         page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
         return page
@@ -180,12 +182,12 @@ def own_session(home: Home, page: Page) -> tuple[Page, int, str]:
     app.locator("#items li button").nth(1).click()
     expect(app.locator("#items li")).to_have_count(4)
     topic = app.locator("[data-phx-main]").get_attribute("id")
-    answer = app.request.get(f"{home.admin}api/v1/sessions").json()
-    for row in reversed(answer["sessions"]):
+    response = app.request.get(f"{home.admin}api/v1/sessions").json()
+    for row in reversed(response["sessions"]):
         detail = app.request.get(f"{home.admin}api/v1/sessions/{row['number']}").json()
         if any(view["topic"] == f"lv:{topic}" for view in detail["views"]):
             return app, row["number"], app.evaluate(DOM, None)
-    raise AssertionError("the browser's session is not told of")
+    raise AssertionError("the browser's session is not in the list")
 
 
 def frame_named(page: Page, text: str) -> Any:
@@ -417,7 +419,9 @@ def test_axe_finds_nothing_serious(home: Home, chromium: str, npm_packages: Path
             page.evaluate(code)
             found = page.evaluate("axe.run({iframes: false})")
             bad = [one for one in found["violations"] if one["impact"] in ("serious", "critical", "moderate")]
-            told = [(one["id"], one["nodes"][0]["html"][:200], one["nodes"][0].get("failureSummary")) for one in bad]
-            assert told == [], f"{view}: {json.dumps(told, indent=1)}"
+            violations = [
+                (one["id"], one["nodes"][0]["html"][:200], one["nodes"][0].get("failureSummary")) for one in bad
+            ]
+            assert violations == [], f"{view}: {json.dumps(violations, indent=1)}"
             wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wider <= 0, f"{view} is {wider} px wider than the window"

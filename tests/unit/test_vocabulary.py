@@ -58,7 +58,6 @@ OLD = frozenset(
 """Words of everyday speech for which the field has a term."""
 PENDING = frozenset(
     [
-        "admin",
         "cli",
         "phoenix",
         "observe",

@@ -12,9 +12,10 @@ from tornado import iostream, web, websocket
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from livegate.admin.api import JsonHandler, json_bytes, mounted
+from livegate.admin.api import mounted
 from livegate.admin.auth import COOKIE, AdminAuth
 from livegate.admin.export import MODULES, asset
+from livegate.admin.handlers import JsonHandler, json_bytes
 from livegate.admin.live_feed import LiveFeed, Subscriber
 from livegate.admin.state import GatewayState
 from livegate.settings import Admin

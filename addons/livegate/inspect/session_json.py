@@ -190,8 +190,19 @@ def connection_json(socket: model.SocketInfo) -> Connection:
 
 def event_json(push: model.Push) -> Event:
     """Return a push of the client."""
-    trip = milliseconds(push.round_trip)
-    return copied(Event, push, at=push.sent_at, ms=trip, diff=push.diff_size)
+    return Event(
+        kind=push.kind,
+        name=push.name,
+        type=push.type,
+        view=push.view,
+        ref=push.ref,
+        at=push.sent_at,
+        ms=milliseconds(push.round_trip),
+        outcome=push.outcome,
+        diff=push.diff_size,
+        paths=push.paths,
+        detail=push.detail,
+    )
 
 
 def upload_json(upload: model.Upload) -> Upload:

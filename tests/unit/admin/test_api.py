@@ -13,6 +13,7 @@ from mitmproxy import http
 
 from livegate.admin import api as apis
 from livegate.admin.export import asset, export_page
+from livegate.admin.handlers import JSON
 from livegate.phoenix.rendered.tree import Tree
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -124,9 +125,7 @@ async def test_a_refused_method_names_the_allowed_ones(api: AdminClient) -> None
 CLOSE = "/api/v1/sockets/none/close"
 
 
-@pytest.mark.parametrize(
-    "kind", ["", apis.JSON, "text/plain", "application/json; charset=utf-8", "multipart/form-data"]
-)
+@pytest.mark.parametrize("kind", ["", JSON, "text/plain", "application/json; charset=utf-8", "multipart/form-data"])
 async def test_no_body_makes_a_command_fail(api: AdminClient, kind: str) -> None:
     for body in (
         b"",
@@ -145,7 +144,7 @@ async def test_no_body_makes_a_command_fail(api: AdminClient, kind: str) -> None
 
 
 async def test_a_drain_with_arguments_is_refused(api: AdminClient) -> None:
-    assert (await api("POST", "/api/v1/drain", "", b'{"now": true}', apis.JSON)).status == 400
+    assert (await api("POST", "/api/v1/drain", "", b'{"now": true}', JSON)).status == 400
 
 
 async def test_the_deprecated_path_of_the_style_is_an_alias(parts: Parts, api: AdminClient) -> None:
