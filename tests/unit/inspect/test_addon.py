@@ -95,7 +95,7 @@ def test_a_flow_from_a_file_is_understood_when_it_is_looked_at(inspector: LiveVi
     assert _prettified(inspector, loaded, loaded.websocket.messages[3]).startswith("▼ reply ok to #12")
 
 
-def test_heartbeats_binary_frames_and_strange_ones(inspector: LiveViewInspector) -> None:
+def test_heartbeats_binary_frames_and_undecodable_ones(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector)
     browser.session()
     beat = browser.say([None, "13", "phoenix", "heartbeat", {}])
@@ -112,7 +112,7 @@ def test_heartbeats_binary_frames_and_strange_ones(inspector: LiveViewInspector)
     assert _prettified(inspector, browser.flow, odd).startswith("▲ not a Phoenix frame: not a list")
 
 
-def test_a_crash_marks_the_flow_and_the_comment_says_how_it_ended(inspector: LiveViewInspector) -> None:
+def test_a_crash_marks_the_flow_and_the_comment_has_the_close_code(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector)
     browser.session()
     browser.say(["4", "13", TOPIC, "event", {"type": "click", "event": "crash"}])
@@ -231,7 +231,7 @@ def test_pages_and_long_polls(inspector: LiveViewInspector) -> None:
     assert session.sockets[0].close_code == 3410
 
 
-def test_every_flow_of_a_tab_tells_the_log_its_session(
+def test_log_lines_of_every_flow_of_a_tab_have_its_session(
     inspector: LiveViewInspector, caplog: pytest.LogCaptureFixture
 ) -> None:
     page, asset, poll, other = (tflow.tflow(resp=True) for _ in range(4))
@@ -423,7 +423,7 @@ def test_every_frame_is_a_line_without_secrets(logged: tuple[Path, Browser, Fram
 
 
 @pytest.mark.parametrize(("payloads", "has"), [("none", False), ("full", True)])
-def test_payloads_as_the_settings_say(tmp_path: Path, payloads: Any, has: bool) -> None:
+def test_payloads_follow_the_settings(tmp_path: Path, payloads: Any, has: bool) -> None:
     writer = FrameLogWriter(FrameLog(path=tmp_path / "f", payloads=payloads), Redactor())
     writer.put({"kind": "frame", "text": f"token={CANARY}"}, f'{{"token":"{CANARY}"}}'.encode())
     writer.put({"kind": "frame"}, b"x" * 300_000)
@@ -460,7 +460,7 @@ def test_a_log_that_cannot_keep_up_counts_what_it_drops(tmp_path: Path, monkeypa
     assert sum(line["lines"] for line in lines if line["kind"] == "dropped") == writer.dropped
 
 
-def test_a_full_disk_is_said_once_and_ends_nothing(
+def test_a_full_disk_is_logged_once_and_ends_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = FrameLogWriter(FrameLog(path=tmp_path / "f"), Redactor())
@@ -588,7 +588,7 @@ def test_a_long_poll_session_is_logged_and_its_page_shown(tmp_path: Path) -> Non
         (b"{\n", "not a line"),
     ],
 )
-def test_what_is_no_log_is_said_so(tmp_path: Path, content: bytes, why: str) -> None:
+def test_a_file_that_is_no_log_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
     path = tmp_path / "f"
     path.write_bytes(content)
     with pytest.raises(reader.ReadError, match=why):

@@ -45,7 +45,7 @@ def console() -> Iterator[Console]:
         yield Console(context, browser)
 
 
-def test_events_are_told_apart_by_time_kind_and_outcome(console: Console) -> None:
+def test_events_have_time_kind_and_outcome(console: Console) -> None:
     console.browser.say(["4", "13", TOPIC, "event", {"type": "form", "event": "save", "value": ""}])
     console.browser.say(
         ["4", "13", TOPIC, "phx_reply", {"status": "ok", "response": {"diff": {"0": "2"}}}], up=False, after=0.7
@@ -97,7 +97,7 @@ def test_events_that_are_no_longer_kept_are_counted() -> None:
         assert len(lines) == 2 + 5
 
 
-def test_nothing_found_is_said(console: Console) -> None:
+def test_an_empty_result_is_a_sentence(console: Console) -> None:
     assert console.type("liveview.events 1 event=none") == ["session 1 has no matching events"]
     assert console.type("liveview.slow 5s") == ["no event has a p95 of at least 5000 ms"]
     assert console.type("liveview.sessions state=crashed") == ["no session matches"]
@@ -135,7 +135,7 @@ def test_the_page_is_a_whole_document(console: Console) -> None:
     assert "the page of session 1 is unknown: a list instead of" in console.problem("liveview.html 1")
 
 
-def test_an_export_says_what_was_written_and_how_much(console: Console, tmp_path: Path) -> None:
+def test_an_export_returns_what_was_written_and_its_size(console: Console, tmp_path: Path) -> None:
     console.browser.say(["4", "20", TOPIC, "event", {"type": "click", "event": "=cmd()", "value": ""}])
     for suffix, what in ((".json", ""), (".csv", "3 events of "), (".html", "page of ")):
         target = tmp_path / f"out{suffix}"

@@ -69,7 +69,7 @@ def test_a_mark_of_ours_gives_way_to_a_worse_one(inspector: LiveViewInspector) -
     assert browser.flow.marked == ":boom:"
 
 
-def test_a_users_own_comment_stays_and_what_is_not_kept_is_told(inspector: LiveViewInspector) -> None:
+def test_a_users_own_comment_stays_and_evicted_messages_are_in_the_comment(inspector: LiveViewInspector) -> None:
     mine, kept = Browser(inspector), Browser(inspector)
     mine.session()
     mine.flow.comment = "look at this"

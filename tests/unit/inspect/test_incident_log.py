@@ -57,7 +57,7 @@ def crashed(inspector: LiveViewInspector) -> Browser:
     return browser
 
 
-def test_the_event_that_gets_no_answer_is_in_the_terminal_and_the_incident_in_the_log(
+def test_an_event_without_a_reply_is_in_the_terminal_and_the_incident_in_the_log(
     inspector: LiveViewInspector, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -78,7 +78,7 @@ def test_with_the_terminal_off_the_log_alone_has_it(
     assert [record.name for record in caplog.records] == ["livegate.incidents"]
 
 
-def test_a_mark_says_how_bad_it_was_and_a_persons_mark_stays(inspector: LiveViewInspector) -> None:
+def test_a_marker_follows_the_severity_and_a_persons_marker_stays(inspector: LiveViewInspector) -> None:
     browser = crashed(inspector)
     assert browser.flow.marked == ":boom:"
     lost = Incident("backend-lost", "t", "w", "d", 1.0, kind="closed")

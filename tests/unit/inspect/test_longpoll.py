@@ -59,7 +59,7 @@ class Poller:
         return session
 
 
-def test_a_reply_in_a_poll_that_is_answered_before_its_push_is_paired_with_it() -> None:
+def test_a_reply_in_a_poll_whose_response_precedes_that_of_its_push_is_paired_with_it() -> None:
     poller = Poller()
     poller.open()
     waiting = poller.ask("T", 1.0)
@@ -70,7 +70,7 @@ def test_a_reply_in_a_poll_that_is_answered_before_its_push_is_paired_with_it() 
     assert poller.session.main.state == "up"
 
 
-def test_a_request_that_was_not_read_in_time_is_read_with_its_answer() -> None:
+def test_a_request_that_was_not_read_in_time_is_read_with_its_response() -> None:
     """As one whose body was streamed past."""
     poller = Poller()
     poller.open()
@@ -108,7 +108,7 @@ def test_a_poll_that_waits_keeps_its_socket() -> None:
     assert poller.session.state == "closed"
 
 
-def test_a_socket_that_answers_after_all_lives_on() -> None:
+def test_a_socket_that_responds_after_its_timeout_is_reopened() -> None:
     poller = Poller()
     poller.open()
     poller.join()
@@ -145,7 +145,7 @@ def test_a_socket_that_was_opened_before_anybody_looked(status: int, found: int)
     assert len(poller.recorder.tracker.sessions) == found
 
 
-def test_an_answer_of_somebody_else_opens_and_pairs_nothing() -> None:
+def test_a_response_of_another_app_opens_and_pairs_nothing() -> None:
     poller = Poller()
     poller.open()
     flow = poller.ask("T", 1.0, JOIN)
@@ -157,7 +157,7 @@ def test_an_answer_of_somebody_else_opens_and_pairs_nothing() -> None:
     assert poller.recorder.exchange(unknown) is None
 
 
-def test_the_flow_of_a_poll_says_in_its_comment_what_it_carried() -> None:
+def test_the_comment_of_a_poll_has_its_worst_frame() -> None:
     inspector = LiveViewInspector()
     poller = Poller(inspector.recorder)
     with taddons.context(inspector):

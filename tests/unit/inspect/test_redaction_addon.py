@@ -65,7 +65,7 @@ async def test_an_unknown_mitmproxy_is_left_alone(made: Made, monkeypatch: pytes
     assert display._STOCK == []
 
 
-async def test_the_frame_log_is_where_the_settings_say(
+async def test_the_frame_log_is_at_the_path_of_the_settings(
     made: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second = FrameLog(path=tmp_path / "a"), FrameLog(path=tmp_path / "b")
@@ -116,7 +116,7 @@ def test_the_settings_have_it(tmp_path: Path) -> None:
     )
 
 
-async def test_as_many_sessions_are_kept_as_the_settings_say(made: Made) -> None:
+async def test_the_number_of_kept_sessions_follows_the_settings(made: Made) -> None:
     made.use(Inspect())
     made.addon.running()
     tracker = made.recorder.tracker

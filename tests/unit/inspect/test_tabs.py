@@ -61,7 +61,7 @@ def joined(recorder: Recorder, load: PageLoad) -> Any:
     return channels
 
 
-def test_two_browsers_behind_one_address_are_told_apart_by_their_cookies() -> None:
+def test_cookies_distinguish_two_browsers_behind_one_address() -> None:
     recorder = Recorder()
     ann, bob = Person(recorder, "_shop_key=A; theme=dark"), Person(recorder, "_shop_key=B; theme=dark")
     hers, his = ann.load("phx-a", "/cart", 0), bob.load("phx-b", "/cart", 1)
@@ -71,7 +71,7 @@ def test_two_browsers_behind_one_address_are_told_apart_by_their_cookies() -> No
     assert stranger.ask("/data.json", 22, referrer="/cart") is None
 
 
-def test_a_cookie_that_an_answer_sets_is_the_browsers_from_then_on() -> None:
+def test_a_cookie_that_a_response_sets_is_the_browsers_from_then_on() -> None:
     recorder = Recorder()
     ann, bob = Person(recorder), Person(recorder)
     hers = ann.load("phx-a", "/cart", 0, sets="_shop_key=A; Path=/; HttpOnly")

@@ -125,7 +125,7 @@ def test_secrets_and_control_characters_are_taken_out_of_message_and_exception(
     assert not any("CANARY" in text.replace('("CANARY', "") for text in seen.texts)
 
 
-def test_the_address_of_mitmweb_is_told_with_the_token_that_opens_it(gate: RedactingHandler, seen: Seen) -> None:
+def test_the_address_of_mitmweb_is_logged_with_its_access_token(gate: RedactingHandler, seen: Seen) -> None:
     for name in ("mitmproxy.tools.web.master", "mitmproxy.tools.web.webaddons"):
         logging.getLogger(name).info("Web server listening at http://127.0.0.1:8081/?token=CANARY")
         assert seen.texts[-1] == "Web server listening at http://127.0.0.1:8081/?token=CANARY"
@@ -152,7 +152,7 @@ def test_a_line_whose_values_do_not_fit_is_written_and_raises_nothing(gate: Reda
     assert seen.texts == ["%d of %s (arguments do not match: TypeError)"]
 
 
-def test_the_eleventh_of_a_kind_is_held_back_and_told_with_the_next_line(
+def test_the_eleventh_line_of_a_kind_is_suppressed_and_summarized_with_the_next_line(
     gate: RedactingHandler, seen: Seen, clock: Clock
 ) -> None:
     for index in range(LINES + 5):
@@ -185,7 +185,7 @@ def test_a_line_that_is_all_value_is_of_no_kind(gate: RedactingHandler, seen: Se
     assert len(seen.texts) == 4 * LINES
 
 
-def test_what_somebody_asked_for_is_never_held_back(gate: RedactingHandler, seen: Seen, flow: http.HTTPFlow) -> None:
+def test_unthrottled_loggers_are_never_suppressed(gate: RedactingHandler, seen: Seen, flow: http.HTTPFlow) -> None:
     set_session(flow, 4)
     quiet = ("livegate.access", "livegate.liveview", "mitmproxy.proxy.server")
     for _ in range(3 * LINES):
@@ -201,7 +201,7 @@ def test_what_somebody_asked_for_is_never_held_back(gate: RedactingHandler, seen
     assert "x" in seen.texts, "as text it is what it was"
 
 
-async def test_what_was_held_back_is_told_in_time_by_the_event_loop(
+async def test_the_event_loop_writes_summaries_in_time(
     gate: RedactingHandler, seen: Seen, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -232,7 +232,7 @@ async def test_what_was_held_back_is_told_in_time_by_the_event_loop(
     assert len(later) == 2, "no timer without anything to tell"
 
 
-async def test_what_was_held_back_is_told_at_the_end_and_a_closed_loop_is_no_trouble(
+async def test_summaries_are_written_at_the_end_even_when_the_loop_is_closed(
     gate: RedactingHandler, seen: Seen
 ) -> None:
     ended = asyncio.new_event_loop()

@@ -114,7 +114,7 @@ def test_what_was_printed_before_comes_first(pipes: list[Pipe]) -> None:
     assert not pipes
 
 
-def test_nobody_waits_for_a_reader_that_stalls_and_the_gap_is_told_at_its_place(pipes: list[Pipe]) -> None:
+def test_a_stalled_reader_blocks_nothing_and_lost_lines_are_reported_at_their_place(pipes: list[Pipe]) -> None:
     pipe = Pipe(max_bytes=1000)
     pipes.append(pipe)
     filled = pipe.fill()
@@ -140,7 +140,7 @@ def test_nobody_waits_for_a_reader_that_stalls_and_the_gap_is_told_at_its_place(
     assert pipe.output.lost == lost
 
 
-def test_a_reader_that_has_gone_is_counted_and_told_of_once(pipes: list[Pipe]) -> None:
+def test_a_closed_pipe_is_counted_and_reported_once(pipes: list[Pipe]) -> None:
     pipe = Pipe()
     pipes.append(pipe)
     os.close(pipe.reading)
@@ -151,7 +151,7 @@ def test_a_reader_that_has_gone_is_counted_and_told_of_once(pipes: list[Pipe]) -
     assert pipe.reasons == ["Broken pipe"]
 
 
-def test_when_a_full_disk_has_room_again_the_next_line_tells_what_is_missing(
+def test_lost_lines_are_reported_when_a_full_disk_has_room_again(
     pipes: list[Pipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipe = Pipe()
@@ -178,7 +178,7 @@ def test_when_a_full_disk_has_room_again_the_next_line_tells_what_is_missing(
     assert pipe.reasons == ["No space left on device"]
 
 
-def test_a_descriptor_that_somebody_made_non_blocking_loses_nothing(pipes: list[Pipe]) -> None:
+def test_a_non_blocking_descriptor_loses_nothing(pipes: list[Pipe]) -> None:
     pipe = Pipe()
     pipes.append(pipe)
     filled = pipe.fill()
@@ -199,7 +199,7 @@ def test_a_line_without_end_is_not_kept_for_ever(pipes: list[Pipe]) -> None:
     assert pipe.output.lost > 0
 
 
-def test_it_is_a_text_stream_to_whoever_looks(pipes: list[Pipe]) -> None:
+def test_it_has_the_interface_of_a_text_stream(pipes: list[Pipe]) -> None:
     pipe = Pipe()
     pipes.append(pipe)
     assert pipe.output.writable()
@@ -244,7 +244,7 @@ def test_the_streams_are_taken_over_and_given_back(monkeypatch: pytest.MonkeyPat
         assert os.read(standard["stderr"][0], 100) == b"error\n"
 
 
-def test_what_goes_wrong_with_the_log_is_said_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_the_log_is_reported_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with standard_pipes(monkeypatch) as standard:
         streams = StandardStreams(missing)
         streams.take_over()
@@ -258,7 +258,7 @@ def test_what_goes_wrong_with_the_log_is_said_on_standard_error(monkeypatch: pyt
         streams.restore()
 
 
-def test_streams_of_somebody_else_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replaced_streams_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     own = io.StringIO()
     monkeypatch.setattr(sys, "stdout", own)
     monkeypatch.setattr(sys, "stderr", None)

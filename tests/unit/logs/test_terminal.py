@@ -67,7 +67,7 @@ def mitmdump() -> Iterator[Tool]:
         terminal_log.uninstall()
 
 
-async def test_debug_lines_are_made_only_while_somebody_sees_them() -> None:
+async def test_debug_lines_are_created_only_while_a_user_interface_shows_them() -> None:
     with mitmdump() as tool:
         tool.terminal.apply(Log())
         assert not logger.isEnabledFor(logging.DEBUG)
@@ -180,7 +180,7 @@ async def test_an_access_log_line_is_the_record_that_a_logger_makes() -> None:
         assert getattr(quick, name) == getattr(usual, name)
 
 
-async def test_unloading_says_what_was_held_back_and_leaves_everything_as_it_was() -> None:
+async def test_unloading_writes_summaries_and_restores_the_loggers() -> None:
     with mitmdump() as tool:
         tool.terminal.apply(Log(format="json"))
         for _ in range(12):

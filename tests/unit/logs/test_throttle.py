@@ -47,7 +47,7 @@ def test_windows_without_a_held_line_end_in_silence() -> None:
     assert throttle.expire_all(10) == []
 
 
-def test_it_tells_when_something_is_due() -> None:
+def test_the_next_expiry_is_that_of_the_first_suppressed_line() -> None:
     throttle = Throttle(lines=1)
     throttle.admit(A, 1)
     written(throttle, B, [2, 3])

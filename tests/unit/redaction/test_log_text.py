@@ -36,7 +36,7 @@ def test_a_secret_that_the_flow_carries_is_found_word_for_word(carrier: http.HTT
     assert found.startswith("cannot read '⟪redacted-22-chars-")
 
 
-def test_the_answers_cookies_are_secrets_too() -> None:
+def test_cookies_of_the_response_are_secrets_too() -> None:
     carrier = flow()
     assert carrier.response
     carrier.response.headers["Set-Cookie"] = f"a={CANARY}; Path=/; SameSite=Strict"
@@ -65,7 +65,7 @@ def test_short_and_harmless_values_stay_and_other_bodies_are_not_read() -> None:
     assert free_text(CANARY, large) == CANARY
 
 
-def test_a_flow_without_an_answer_is_no_trouble_and_a_redactor_that_is_off_changes_nothing() -> None:
+def test_a_flow_without_a_response_is_accepted_and_a_redactor_that_is_off_changes_nothing() -> None:
     carrier = flow(Cookie=f"a={CANARY}")
     carrier.response = None
     redactor = Redactor()

@@ -241,7 +241,7 @@ def test_what_is_nested_too_deeply_is_not_shown(redactor: Redactor) -> None:
     assert redactor.json({"password": {"a": None, "b": True, "c": 7}})["password"]["a"] is None
 
 
-def test_what_was_harmless_is_looked_at_again_by_other_rules() -> None:
+def test_cached_results_are_discarded_with_the_rules() -> None:
     redactor = Redactor()
     text = "shoesize=forty-two"
     assert redactor.text(text) == redactor.text(text) == text
@@ -249,7 +249,7 @@ def test_what_was_harmless_is_looked_at_again_by_other_rules() -> None:
     assert "forty-two" not in redactor.text(text)
 
 
-def test_harmless_texts_are_known_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_texts_without_secrets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redactor_module, "MAX_KNOWN_CLEAN", 3)
     redactor = Redactor()
     for number in range(10):

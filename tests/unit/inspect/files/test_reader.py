@@ -202,7 +202,7 @@ def asked(
     return status, out, error.replace(f"{path}", name)
 
 
-def test_a_recording_without_frames_says_what_was_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recording_without_frames_is_summarized(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     only_http = b"".join(tnetstring.dumps(tflow.tflow(resp=True).get_state()) for _ in range(3))
     none = "; no frames of LiveView or Phoenix channels\n"
     assert asked(capsys, tmp_path, only_http) == (
@@ -218,7 +218,7 @@ def test_a_recording_without_frames_says_what_was_in_it(tmp_path: Path, capsys: 
     )
 
 
-def test_a_har_file_without_messages_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_har_file_without_messages_gets_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, error = asked(capsys, tmp_path, har("Firefox", None), "a.har")
     assert status == 0
     assert "websocket opened" in out
@@ -249,7 +249,7 @@ def test_lines_are_chosen(
         ({"html": 1}, "the page at line 1 is unknown"),
     ],
 )
-def test_what_cannot_be_shown_is_said_and_the_status_is_1(
+def test_a_reason_is_printed_and_the_status_is_1_when_nothing_can_be_shown(
     options: dict[str, Any], problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, out, error = asked(capsys, tmp_path, frame_log(), "log", **options)
@@ -275,7 +275,7 @@ def test_a_frame_is_shown_with_what_it_changed_and_its_content_without_secrets(
     assert CANARY not in out, "a log with full payloads is shown without secrets as well"
 
 
-def test_a_payload_that_was_not_logged_is_said_to_be_missing(
+def test_a_payload_that_was_not_logged_is_reported_as_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = b'{"v":1,"kind":"frame","flow":"f","dir":"up","size":5,"text":"x"}\n'
@@ -293,7 +293,7 @@ def test_the_page_is_a_whole_document(tmp_path: Path, capsys: pytest.CaptureFixt
     assert out.endswith("<p>1</p></body></html>\n")
 
 
-def test_a_payload_says_nothing_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_a_payload_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evil = "\x1b]0;pwn\x07\x9b2J\u202e\u2028\rmethod=GET"
     frame = json.dumps(["4", None, "lv:phx-1", "push", {"text": evil}])
     line = json.dumps({"v": 1, "kind": "frame", "at": 1.0, "flow": "f", "dir": "down", "size": 9, "data": frame})
