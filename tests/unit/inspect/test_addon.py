@@ -17,7 +17,7 @@ from mitmproxy.contentviews import Metadata
 from mitmproxy.flow import Flow
 from mitmproxy.test import taddons, tflow
 from mitmproxy.websocket import WebSocketMessage
-from socket_flow import ANSWER, CANARY, CLICK, JOIN, JOINED, PAGE, TOPIC, Browser
+from socket_flow import CANARY, CLICK, JOIN, JOINED, PAGE, REPLY, TOPIC, Browser
 
 from livegate.addons import inspector_addons
 from livegate.inspect import longpoll, recorder
@@ -79,7 +79,7 @@ def test_the_view_is_chosen_by_itself_for_phoenix_and_for_nothing_else(inspector
     found = contentviews.prettify_message(join, browser.flow)
     assert (found.view_name, found.syntax_highlight) == ("LiveView", "none")
     plain = Browser(inspector, path="/socket")
-    message = plain.say({"a": 1})
+    message = plain.frame({"a": 1})
     assert contentviews.prettify_message(message, plain.flow).view_name != "LiveView"
     assert recorder.frame_info_of(message) is None
     view = LiveViewContentview(inspector.redactor)
@@ -98,9 +98,9 @@ def test_a_flow_from_a_file_is_understood_when_it_is_looked_at(inspector: LiveVi
 def test_heartbeats_binary_frames_and_undecodable_ones(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector)
     browser.session()
-    beat = browser.say([None, "13", "phoenix", "heartbeat", {}])
-    chunk = browser.say(b"\0\x01\x02\x05\x05414lvu:0chunk" + bytes(100))
-    odd = browser.say({"not": "phoenix"})
+    beat = browser.frame([None, "13", "phoenix", "heartbeat", {}])
+    chunk = browser.frame(b"\0\x01\x02\x05\x05414lvu:0chunk" + bytes(100))
+    odd = browser.frame({"not": "phoenix"})
     assert _prettified(inspector, browser.flow, beat) == "♥ heartbeat"
     shown = contentviews.prettify_message(beat, browser.flow)
     assert (shown.view_name, shown.text) == ("LiveView heartbeat", "# ♥ heartbeat")
@@ -115,8 +115,8 @@ def test_heartbeats_binary_frames_and_undecodable_ones(inspector: LiveViewInspec
 def test_a_crash_marks_the_flow_and_the_comment_has_the_close_code(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector)
     browser.session()
-    browser.say(["4", "13", TOPIC, "event", {"type": "click", "event": "crash"}])
-    browser.say(["4", "4", TOPIC, "phx_error", {}], up=False)
+    browser.frame(["4", "13", TOPIC, "event", {"type": "click", "event": "crash"}])
+    browser.frame(["4", "4", TOPIC, "phx_error", {}], up=False)
     assert browser.flow.marked == ":boom:"
     browser.flow.metadata[EVICTED_MESSAGES] = 1234
     browser.close()
@@ -142,13 +142,13 @@ def test_a_crash_marks_the_flow_and_the_comment_has_the_close_code(inspector: Li
 def test_signs(inspector: LiveViewInspector, frames: list[tuple[Any, bool]], sign: str) -> None:
     browser = Browser(inspector)
     for frame, up in frames:
-        browser.say(frame, up=up)
+        browser.frame(frame, up=up)
     browser.close()
     assert browser.flow.marked == sign
     marked = Browser(inspector)
     marked.flow.marked = ":star:"
     for frame, up in frames:
-        marked.say(frame, up=up)
+        marked.frame(frame, up=up)
     marked.close()
     assert marked.flow.marked == ":star:", "somebody's own mark stays"
 
@@ -161,14 +161,14 @@ def test_lines_in_the_terminal(caplog: pytest.LogCaptureFixture) -> None:
         browser.session()
         assert caplog.messages == []
         context.configure(inspector, liveview_log="events")
-        browser.say(["4", "14", TOPIC, "event", {"type": "click", "event": "slow"}])
-        browser.say(["4", "14", TOPIC, "phx_reply", {"status": "ok", "response": {}}], up=False, after=0.7)
-        browser.say([None, "15", "phoenix", "heartbeat", {}])
-        browser.say(["4", "16", TOPIC, "cids_destroyed", {"cids": []}])
-        browser.say(["4", "16", TOPIC, "phx_reply", {"status": "ok", "response": {"cids": []}}], up=False)
-        browser.say(["4", "17", TOPIC, "event", {"type": "click", "event": "x"}])
-        browser.say(["4", "17", TOPIC, "phx_reply", {"status": "error", "response": {"reason": "no"}}], up=False)
-        browser.say(["4", "9", TOPIC, "phx_reply", {"status": "ok", "response": {}}], up=False)
+        browser.frame(["4", "14", TOPIC, "event", {"type": "click", "event": "slow"}])
+        browser.frame(["4", "14", TOPIC, "phx_reply", {"status": "ok", "response": {}}], up=False, after=0.7)
+        browser.frame([None, "15", "phoenix", "heartbeat", {}])
+        browser.frame(["4", "16", TOPIC, "cids_destroyed", {"cids": []}])
+        browser.frame(["4", "16", TOPIC, "phx_reply", {"status": "ok", "response": {"cids": []}}], up=False)
+        browser.frame(["4", "17", TOPIC, "event", {"type": "click", "event": "x"}])
+        browser.frame(["4", "17", TOPIC, "phx_reply", {"status": "error", "response": {"reason": "no"}}], up=False)
+        browser.frame(["4", "9", TOPIC, "phx_reply", {"status": "ok", "response": {}}], up=False)
         assert caplog.messages == [
             '[1] /count  click "slow"  700 ms',
             '[1] /count  click "x"  3.0 ms  error  no',
@@ -177,9 +177,9 @@ def test_lines_in_the_terminal(caplog: pytest.LogCaptureFixture) -> None:
         caplog.clear()
         context.configure(inspector, liveview_log="frames")
         inspector._colour = True
-        browser.say([None, "18", "phoenix", "heartbeat", {}])
-        browser.say(["4", "19", TOPIC, "event", {"type": "click", "event": "slow"}])
-        browser.say(["4", "19", TOPIC, "phx_reply", {"status": "ok", "response": {}}], up=False, after=0.7)
+        browser.frame([None, "18", "phoenix", "heartbeat", {}])
+        browser.frame(["4", "19", TOPIC, "event", {"type": "click", "event": "slow"}])
+        browser.frame(["4", "19", TOPIC, "phx_reply", {"status": "ok", "response": {}}], up=False, after=0.7)
         assert caplog.messages == [
             "\x1b[2mheartbeat\x1b[0m",
             '\x1b[0mclick "slow" on /count (#19)\x1b[0m',
@@ -245,7 +245,7 @@ def test_log_lines_of_every_flow_of_a_tab_have_its_session(
         inspector.response(flow)
     assert [session_number(flow) for flow in (page, asset, poll, other)] == [1, 1, None, None]
     browser = Browser(inspector)
-    browser.say([None, "1", "phoenix", "heartbeat", {}])
+    browser.frame([None, "1", "phoenix", "heartbeat", {}])
     assert session_number(browser.flow) is None
     browser.session()
     assert session_number(browser.flow) == 1
@@ -296,12 +296,12 @@ def test_only_so_many_long_polls_are_followed(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("path", ["/socket/v2/abc?vsn=2.0.0", "/chat", "/ws?token=x"])
 def test_channels_are_found_on_a_path_of_ones_own_by_their_first_join(inspector: LiveViewInspector, path: str) -> None:
     browser = Browser(inspector, path=path)
-    browser.say({"hello": "from the app"}, up=False)
-    note = recorder.frame_info_of(browser.say(["3", "3", "room:a", "phx_join", {}]))
+    browser.frame({"hello": "from the app"}, up=False)
+    note = recorder.frame_info_of(browser.frame(["3", "3", "room:a", "phx_join", {}]))
     assert note is not None
     assert note.summary == "join room:a (#3)"
     old = Browser(inspector, path="/chat")
-    joined = old.say({"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"})
+    joined = old.frame({"topic": "room:a", "event": "phx_join", "payload": {}, "ref": "1"})
     found = recorder.frame_info_of(joined)
     assert found is not None
     assert found.summary == "join room:a (#1)"
@@ -313,20 +313,20 @@ def test_channels_are_found_on_a_path_of_ones_own_by_their_first_join(inspector:
 )
 def test_what_only_looks_like_a_join_makes_no_channels(inspector: LiveViewInspector, first: Any) -> None:
     browser = Browser(inspector, path="/chat")
-    assert recorder.frame_info_of(browser.say(first)) is None
-    assert recorder.frame_info_of(browser.say(["3", "3", "room:a", "phx_join", {}])) is None
+    assert recorder.frame_info_of(browser.frame(first)) is None
+    assert recorder.frame_info_of(browser.frame(["3", "3", "room:a", "phx_join", {}])) is None
 
 
 def test_a_socket_on_which_the_app_alone_speaks_is_none_of_phoenix(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector, path="/ticker")
     for number in range(recorder.MAX_UNDECODABLE + 1):
-        browser.say({"n": number}, up=False)
-    assert recorder.frame_info_of(browser.say(["3", "3", "room:a", "phx_join", {}])) is None
+        browser.frame({"n": number}, up=False)
+    assert recorder.frame_info_of(browser.frame(["3", "3", "room:a", "phx_join", {}])) is None
 
 
 def test_a_socket_that_speaks_something_else_is_left_alone_after_a_few_frames(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector)
-    messages = [browser.say({"n": number}) for number in range(recorder.MAX_UNDECODABLE + 5)]
+    messages = [browser.frame({"n": number}) for number in range(recorder.MAX_UNDECODABLE + 5)]
     notes = [recorder.frame_info_of(message) is not None for message in messages]
     assert notes == [True] * recorder.MAX_UNDECODABLE + [False] * 5
     assert session_of(browser.flow) is None
@@ -334,15 +334,15 @@ def test_a_socket_that_speaks_something_else_is_left_alone_after_a_few_frames(in
     late = Browser(inspector)
     late.session()
     for number in range(recorder.MAX_UNDECODABLE + 5):
-        late.say({"n": number})
-    assert recorder.frame_info_of(late.say({"n": 0})) is not None, "it has spoken Phoenix before"
+        late.frame({"n": number})
+    assert recorder.frame_info_of(late.frame({"n": 0})) is not None, "it has spoken Phoenix before"
 
 
 def test_old_notes_keep_their_sentence_only(inspector: LiveViewInspector) -> None:
     browser = Browser(inspector)
     first, *_ = browser.session()
     for number in range(recorder.DETAILED_FRAMES):
-        browser.say([None, str(100 + number), "phoenix", "heartbeat", {}])
+        browser.frame([None, str(100 + number), "phoenix", "heartbeat", {}])
     note = recorder.frame_info_of(first)
     assert note is not None
     assert (note.frame, note.summary) == (None, "join /count (#4)")
@@ -355,7 +355,7 @@ def test_of_all_sockets_together_only_the_last_notes_are_full(
     monkeypatch.setattr(recorder, "MAX_DETAILED_FRAMES", 10)
     first, *_ = Browser(inspector).session()
     other = Browser(inspector)
-    last = [other.say([None, str(100 + number), "phoenix", "heartbeat", {}]) for number in range(10)]
+    last = [other.frame([None, str(100 + number), "phoenix", "heartbeat", {}]) for number in range(10)]
     notes = [recorder.frame_info_of(message) for message in (first, *last)]
     assert [note is not None and note.frame is not None for note in notes] == [False] + [True] * 10
 
@@ -387,7 +387,7 @@ def test_every_frame_is_a_line_without_secrets(logged: tuple[Path, Browser, Fram
     followed.request.host = "app.test"
     followed.request.headers["Referer"] = "http://app.test/count?token=x"
     inspector.error(followed)
-    browser.say(b"\0\x01\x02\x05\x05414lvu:0chunk\xff")
+    browser.frame(b"\0\x01\x02\x05\x05414lvu:0chunk\xff")
     browser.close()
     assert frames.writer
     frames.writer.close()
@@ -516,8 +516,8 @@ def test_a_log_is_read_filtered_and_shown(logged: tuple[Path, Browser, FrameLogg
 def test_a_flow_file_is_read_as_a_log(tmp_path: Path) -> None:
     browser, plain = Browser(), Browser(path="/socket")
     browser.session()
-    browser.say(b"\0\0\0\0\0")
-    plain.say({"a": 1})
+    browser.frame(b"\0\0\0\0\0")
+    plain.frame({"a": 1})
     path = tmp_path / "flows"
     with path.open("wb") as file:
         for flow in (browser.flow, tflow.tflow(), plain.flow):
@@ -533,17 +533,17 @@ def _polls() -> list[http.HTTPFlow]:
     """A page and a session over long-poll, as mitmproxy sees them."""
     url, token = "http://app.test/live/longpoll?vsn=2.0.0", f"&token={CANARY}"
     binary = base64.b64encode(b"\0\x01\x02\x05\x05414lvu:0chunk\xff")
-    said = [
+    exchanges = [
         ("GET", "http://app.test/count", b"", PAGE),
         ("GET", url, b"", {"status": 410, "token": CANARY, "messages": []}),
         ("POST", url + token, json.dumps(JOIN).encode(), {"status": 200}),
         ("GET", url + token, b"", {"status": 200, "token": CANARY, "messages": [json.dumps(JOINED)]}),
         ("POST", url + token, json.dumps(CLICK).encode() + b"\n" + binary, {"status": 200}),
-        ("GET", url + token, b"", {"status": 200, "token": CANARY, "messages": [json.dumps(ANSWER)]}),
+        ("GET", url + token, b"", {"status": 200, "token": CANARY, "messages": [json.dumps(REPLY)]}),
         ("GET", url + token, b"", {"status": 410, "token": CANARY + "2", "messages": []}),
     ]
     flows = []
-    for method, where, body, answer in said:
+    for method, where, body, answer in exchanges:
         flow = tflow.tflow(resp=True)
         flow.request = http.Request.make(method, where, body, {"Content-Type": "application/x-ndjson"})
         kind = "text/html" if isinstance(answer, str) else "application/json"
@@ -722,11 +722,11 @@ async def test_the_last_comment_of_a_burst_is_written_though_nothing_follows(mon
         browser = Browser(inspector)
         browser.session()
         for number in range(20, 120):
-            browser.say(["4", str(number), *CLICK[2:]])
+            browser.frame(["4", str(number), *CLICK[2:]])
         assert browser.flow.comment == "0 ev · /count · session 1"  # of the join, which is told at once
         await asyncio.wait_for(updated.wait(), 10)
         assert shown == ["101 ev · p95 3.0 ms · /count · session 1"]
-        browser.say(["4", "200", *CLICK[2:]])
+        browser.frame(["4", "200", *CLICK[2:]])
         browser.close()
         assert browser.flow.comment == "❓ 1006 · 102 ev · p95 3.0 ms · 101 unanswered · /count · session 1"
         await asyncio.sleep(0.1)

@@ -1,4 +1,4 @@
-"""The commands `liveview.*` in mitmproxy's console and mitmweb: what they print, and what they say of bad arguments."""
+"""Commands `liveview.*` in mitmproxy's console and mitmweb: their output, and their errors for bad arguments."""
 
 import csv
 import json
@@ -46,12 +46,12 @@ def console() -> Iterator[Console]:
 
 
 def test_events_have_time_kind_and_outcome(console: Console) -> None:
-    console.browser.say(["4", "13", TOPIC, "event", {"type": "form", "event": "save", "value": ""}])
-    console.browser.say(
+    console.browser.frame(["4", "13", TOPIC, "event", {"type": "form", "event": "save", "value": ""}])
+    console.browser.frame(
         ["4", "13", TOPIC, "phx_reply", {"status": "ok", "response": {"diff": {"0": "2"}}}], up=False, after=0.7
     )
-    console.browser.say(["4", "14", TOPIC, "event", {"type": "click", "event": "crash", "value": ""}])
-    console.browser.say(["4", "4", TOPIC, "phx_error", {}], up=False)
+    console.browser.frame(["4", "14", TOPIC, "event", {"type": "click", "event": "crash", "value": ""}])
+    console.browser.frame(["4", "4", TOPIC, "phx_error", {}], up=False)
     lines = console.type("liveview.events 1")
     assert lines[0].split() == ["time", "kind", "view", "event", "round", "trip", "diff", "outcome", "detail"]
     rows = [re.split(r"\s{2,}", line) for line in lines[1:]]
@@ -79,8 +79,8 @@ def test_events_have_time_kind_and_outcome(console: Console) -> None:
     ],
 )
 def test_events_are_filtered(console: Console, words: str, names: list[str]) -> None:
-    console.browser.say(["4", "13", TOPIC, "event", {"type": "click", "event": "slow", "value": ""}])
-    console.browser.say(["4", "13", TOPIC, "phx_reply", {"status": "ok", "response": {}}], up=False, after=0.7)
+    console.browser.frame(["4", "13", TOPIC, "event", {"type": "click", "event": "slow", "value": ""}])
+    console.browser.frame(["4", "13", TOPIC, "phx_reply", {"status": "ok", "response": {}}], up=False, after=0.7)
     assert [re.split(r"\s{2,}", line)[3] for line in console.type(f"liveview.events 1 {words}")[1:]] == names
 
 
@@ -91,7 +91,7 @@ def test_events_that_are_no_longer_kept_are_counted() -> None:
         browser = Browser(inspector)
         browser.session()
         for number in range(20, 30):
-            browser.say(["4", str(number), TOPIC, "event", {"type": "click", "event": "inc", "value": ""}])
+            browser.frame(["4", str(number), TOPIC, "event", {"type": "click", "event": "inc", "value": ""}])
         lines = commands.events("1")
         assert lines[-1] == "(7 earlier events were evicted)"
         assert len(lines) == 2 + 5
@@ -129,18 +129,18 @@ def test_the_page_is_a_whole_document(console: Console) -> None:
     assert page.startswith("<!doctype html><html><head><meta charset=utf-8><meta http-equiv=")
     assert "script-src 'none'" in page, "what the app wrote does not run"
     assert page.endswith("<title>/count</title></head><body><p>1</p></body></html>")
-    console.browser.say(["4", None, TOPIC, "diff", {"0": 9}], up=False)
+    console.browser.frame(["4", None, TOPIC, "diff", {"0": 9}], up=False)
     assert "the page of session 1 cannot be shown: component 9" in console.problem("liveview.html 1")
-    console.browser.say(["4", None, TOPIC, "diff", {"0": [1]}], up=False)
+    console.browser.frame(["4", None, TOPIC, "diff", {"0": [1]}], up=False)
     assert "the page of session 1 is unknown: a list instead of" in console.problem("liveview.html 1")
 
 
 def test_an_export_returns_what_was_written_and_its_size(console: Console, tmp_path: Path) -> None:
-    console.browser.say(["4", "20", TOPIC, "event", {"type": "click", "event": "=cmd()", "value": ""}])
+    console.browser.frame(["4", "20", TOPIC, "event", {"type": "click", "event": "=cmd()", "value": ""}])
     for suffix, what in ((".json", ""), (".csv", "3 events of "), (".html", "page of ")):
         target = tmp_path / f"out{suffix}"
-        said = console.type(f"liveview.export 1 {target}")
-        assert re.fullmatch(rf"wrote {what}session 1 to {re.escape(str(target))}: [\d.]+ (B|KiB)", said), said
+        result = console.type(f"liveview.export 1 {target}")
+        assert re.fullmatch(rf"wrote {what}session 1 to {re.escape(str(target))}: [\d.]+ (B|KiB)", result), result
         assert CANARY not in target.read_text()
         assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert json.loads((tmp_path / "out.json").read_text())["views"][0]["path"] == "/count"

@@ -23,12 +23,12 @@ def inspector() -> Iterator[LiveViewInspector]:
 def test_a_socket_speaks_for_itself_and_not_for_its_session(inspector: LiveViewInspector) -> None:
     first = Browser(inspector)
     first.session()
-    first.say(["4", "13", TOPIC, "event", {"type": "click", "event": "crash"}])
-    first.say(CRASH, up=False)
+    first.frame(["4", "13", TOPIC, "event", {"type": "click", "event": "crash"}])
+    first.frame(CRASH, up=False)
     first.close()
     second = Browser(inspector)
-    second.say(JOIN)
-    second.say(JOINED, up=False)
+    second.frame(JOIN)
+    second.frame(JOINED, up=False)
     second.close()
     assert first.flow.comment.startswith("💥 1006 · 2 ev · p95 3.0 ms · ")
     assert second.flow.comment == "1006 · 0 ev · /count · session 1", "without its session's crash and events"
@@ -45,18 +45,18 @@ def test_the_close_code_stands_at_the_front_once_it_has_closed(inspector: LiveVi
 def test_what_went_wrong_stands_before_all_else(inspector: LiveViewInspector) -> None:
     refused = Browser(inspector)
     for frame, up in ((JOIN, True), (REFUSED, False)):
-        refused.say(frame, up=up)
+        refused.frame(frame, up=up)
     refused.close()
     assert refused.flow.comment == "⛔ 1006 · 0 ev · refused: stale · /count · session 1"
     again = Browser(inspector)
     for frame, up in ((JOIN, True), (REFUSED, False), (JOIN, True), (REFUSED, False)):
-        again.say(frame, up=up)
+        again.frame(frame, up=up)
     again.close()
     assert "2 joins refused" in again.flow.comment
     twice = Browser(inspector)
-    twice.say(JOIN)
+    twice.frame(JOIN)
     for frame, up in ((JOINED, False), (CRASH, False), (JOIN, True), (JOINED, False), (CRASH, False)):
-        twice.say(frame, up=up)
+        twice.frame(frame, up=up)
     twice.close()
     assert twice.flow.comment.startswith("💥 1006 · 0 ev · 2 crashes · ")
 
@@ -65,7 +65,7 @@ def test_a_mark_of_ours_gives_way_to_a_worse_one(inspector: LiveViewInspector) -
     browser = Browser(inspector)
     browser.session()
     browser.flow.marked = ":question:"
-    browser.say(CRASH, up=False)
+    browser.frame(CRASH, up=False)
     assert browser.flow.marked == ":boom:"
 
 
@@ -73,7 +73,7 @@ def test_a_users_own_comment_stays_and_evicted_messages_are_in_the_comment(inspe
     mine, kept = Browser(inspector), Browser(inspector)
     mine.session()
     mine.flow.comment = "look at this"
-    mine.say(CLICK)
+    mine.frame(CLICK)
     mine.close()
     assert mine.flow.comment == "look at this"
     kept.flow.metadata[EVICTED_MESSAGES] = 1234

@@ -36,8 +36,8 @@ SCENES = {
 def test_a_genuine_session_has_the_incidents_that_happened_and_no_other(name: str) -> None:
     played = play(name)
     played.leave()
-    told = [each for session in played.sessions for each in session.incidents]
-    found = [(each.slug, each.view, each.parent, each.events, each.healed) for each in told]
+    incidents = [each for session in played.sessions for each in session.incidents]
+    found = [(each.slug, each.view, each.parent, each.events, each.healed) for each in incidents]
     assert found == SCENES[name]
 
 
@@ -52,8 +52,8 @@ def inspector() -> Iterator[LiveViewInspector]:
 def crashed(inspector: LiveViewInspector) -> Browser:
     browser = Browser(inspector)
     browser.session()
-    browser.say(["4", "13", TOPIC, "event", {"type": "click", "event": "boom"}])
-    browser.say(["4", "4", TOPIC, "phx_error", {}], up=False)
+    browser.frame(["4", "13", TOPIC, "event", {"type": "click", "event": "boom"}])
+    browser.frame(["4", "4", TOPIC, "phx_error", {}], up=False)
     return browser
 
 
@@ -64,9 +64,9 @@ def test_an_event_without_a_reply_is_in_the_terminal_and_the_incident_in_the_log
         crashed(inspector)
     lines = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
     assert ("livegate.liveview", "INFO", '[1] /count  "boom"  no reply  LiveView crashed') in lines
-    (told,) = [message for name, level, message in lines if (name, level) == ("livegate.incidents", "WARNING")]
-    assert told.startswith("view-crashed · LiveView crashed · /count: The process of /count ended abnormally")
-    assert told.endswith('No answer came to "boom".')
+    (incidents,) = [message for name, level, message in lines if (name, level) == ("livegate.incidents", "WARNING")]
+    assert incidents.startswith("view-crashed · LiveView crashed · /count: The process of /count ended abnormally")
+    assert incidents.endswith('No answer came to "boom".')
 
 
 def test_with_the_terminal_off_the_log_alone_has_it(

@@ -41,17 +41,17 @@ class Poller:
             self.recorder.request(flow)
         return flow
 
-    def answer(self, flow: http.HTTPFlow, at: float, **body: Any) -> None:
+    def respond(self, flow: http.HTTPFlow, at: float, **body: Any) -> None:
         flow.response = http.Response.make(200, json.dumps(body))
         flow.response.timestamp_start = flow.response.timestamp_end = NOW + at
         self.recorder.exchange(flow)
 
     def open(self, at: float = 0.0, token: str = "T") -> None:
-        self.answer(self.ask(None, at), at, status=410, token=token, messages=[])
+        self.respond(self.ask(None, at), at, status=410, token=token, messages=[])
 
     def join(self, at: float = 1.0) -> None:
-        self.answer(self.ask("T", at, JOIN), at, status=200)
-        self.answer(self.ask("T", at), at, status=200, token="T", messages=[json.dumps(JOINED)])
+        self.respond(self.ask("T", at, JOIN), at, status=200)
+        self.respond(self.ask("T", at), at, status=200, token="T", messages=[json.dumps(JOINED)])
 
     @property
     def session(self) -> Any:
@@ -64,8 +64,8 @@ def test_a_reply_in_a_poll_whose_response_precedes_that_of_its_push_is_paired_wi
     poller.open()
     waiting = poller.ask("T", 1.0)
     sending = poller.ask("T", 1.1, JOIN)
-    poller.answer(waiting, 1.2, status=200, token="T", messages=[json.dumps(JOINED)])
-    poller.answer(sending, 1.3, status=200)
+    poller.respond(waiting, 1.2, status=200, token="T", messages=[json.dumps(JOINED)])
+    poller.respond(sending, 1.3, status=200)
     assert [seen.info.summary for seen in poller.seen] == ["join /count (#4)", "joined /count, 113 B after 100 ms"]
     assert poller.session.main.state == "up"
 
@@ -75,7 +75,7 @@ def test_a_request_that_was_not_read_in_time_is_read_with_its_response() -> None
     poller = Poller()
     poller.open()
     sending = poller.ask("T", 1.0, JOIN, read=False)
-    poller.answer(sending, 1.1, status=200)
+    poller.respond(sending, 1.1, status=200)
     assert [seen.info.kind for seen in poller.seen] == ["join"]
 
 
@@ -113,7 +113,7 @@ def test_a_socket_that_responds_after_its_timeout_is_reopened() -> None:
     poller.open()
     poller.join()
     poller.recorder.expire(NOW + 100)
-    poller.answer(poller.ask("T", 101.0), 101.0, status=204)
+    poller.respond(poller.ask("T", 101.0), 101.0, status=204)
     assert poller.session.state == "live"
     assert poller.session.sockets[0].closed_at is None
 
@@ -122,26 +122,26 @@ def test_a_session_that_the_app_no_longer_knows_begins_again_in_the_same_tab() -
     poller = Poller()
     poller.open()
     poller.join()
-    poller.answer(poller.ask("T", 5.0), 5.0, status=410, token="T2", messages=[])
+    poller.respond(poller.ask("T", 5.0), 5.0, status=410, token="T2", messages=[])
     assert poller.session.sockets[0].close_code == 3410
-    poller.answer(poller.ask("T2", 6.0, JOIN), 6.0, status=200)
+    poller.respond(poller.ask("T2", 6.0, JOIN), 6.0, status=200)
     assert [socket.transport for socket in poller.session.sockets] == ["longpoll", "longpoll"]
 
 
 def test_a_tab_whose_posts_are_refused_is_not_live() -> None:
     poller = Poller()
     poller.open()
-    poller.answer(poller.ask("T", 1.0, JOIN), 1.0, status=403)
-    poller.answer(poller.ask("T", 1.0), 1.0, status=204)
+    poller.respond(poller.ask("T", 1.0, JOIN), 1.0, status=403)
+    poller.respond(poller.ask("T", 1.0), 1.0, status=204)
     assert (poller.session.state, poller.session.sockets[0].refused_status) == ("refused", 403)
-    poller.answer(poller.ask("T", 2.0, JOIN), 2.0, status=200)
+    poller.respond(poller.ask("T", 2.0, JOIN), 2.0, status=200)
     assert poller.session.sockets[0].refused_status is None
 
 
 @pytest.mark.parametrize(("status", "found"), [(200, 1), (204, 1), (403, 0), (408, 0)])
 def test_a_socket_that_was_opened_before_anybody_looked(status: int, found: int) -> None:
     poller = Poller()
-    poller.answer(poller.ask("T", 1.0, JOIN), 1.0, status=status, messages=[])
+    poller.respond(poller.ask("T", 1.0, JOIN), 1.0, status=status, messages=[])
     assert len(poller.recorder.tracker.sessions) == found
 
 
@@ -163,9 +163,9 @@ def test_the_comment_of_a_poll_has_its_worst_frame() -> None:
     with taddons.context(inspector):
         poller.open()
         sending = poller.ask("T", 1.0, JOIN)
-        poller.answer(sending, 1.1, status=200)
+        poller.respond(sending, 1.1, status=200)
         polled = poller.ask("T", 1.0)
-        poller.answer(polled, 1.2, status=200, token="T", messages=[json.dumps(JOINED), json.dumps(BEAT)])
+        poller.respond(polled, 1.2, status=200, token="T", messages=[json.dumps(JOINED), json.dumps(BEAT)])
     assert sending.comment == "▲ join /count (#4)"
     assert polled.comment == "▼ joined /count, 113 B after 200 ms · and 1 more"
 
@@ -178,9 +178,9 @@ def test_a_crash_stands_first_in_the_comment_of_its_poll_and_a_users_own_comment
         poller.open()
         poller.join()
         polled = poller.ask("T", 2.0)
-        poller.answer(polled, 2.1, status=200, messages=[json.dumps(BEAT), json.dumps(crash), json.dumps(BEAT)])
+        poller.respond(polled, 2.1, status=200, messages=[json.dumps(BEAT), json.dumps(crash), json.dumps(BEAT)])
         mine = poller.ask("T", 3.0)
         mine.comment = "look at this"
-        poller.answer(mine, 3.1, status=200, messages=[json.dumps(BEAT)])
+        poller.respond(mine, 3.1, status=200, messages=[json.dumps(BEAT)])
     assert (polled.comment, polled.marked) == ("▼ CRASH of /count · and 2 more", ":boom:")
     assert (mine.comment, mine.marked) == ("look at this", "")

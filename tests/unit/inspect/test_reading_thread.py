@@ -42,7 +42,7 @@ class Browser:
     def _note(self, seen: ObservedFrame) -> None:
         self.seen.append(seen.info.kind)
 
-    def say(self, frame: Any, *, up: bool = False) -> WebSocketMessage:
+    def frame(self, frame: Any, *, up: bool = False) -> WebSocketMessage:
         message = WebSocketMessage(Opcode.TEXT, up, json.dumps(frame).encode(), 1.0)
         assert self.flow.websocket
         self.flow.websocket.messages.append(message)
@@ -87,9 +87,9 @@ async def test_what_follows_a_large_frame_waits_and_the_loop_does_not(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Held(monkeypatch)
-    browser.say(JOIN, up=True)
-    large = browser.say(joined(LARGE))
-    small = browser.say(diff("after"))
+    browser.frame(JOIN, up=True)
+    large = browser.frame(joined(LARGE))
+    small = browser.frame(diff("after"))
     await asyncio.to_thread(held.begun.wait, 10)
     assert browser.seen == ["join"]
     assert recorder.frame_info_of(large) is None
@@ -102,11 +102,11 @@ async def test_what_follows_a_large_frame_waits_and_the_loop_does_not(
 
 
 async def test_many_large_frames_are_read_in_their_order(browser: Browser) -> None:
-    browser.say(JOIN, up=True)
-    browser.say(joined())
+    browser.frame(JOIN, up=True)
+    browser.frame(joined())
     for number in range(20):
-        browser.say(diff(f"{number} {LARGE}"))
-        browser.say(["4", str(10 + number), TOPIC, "event", {"type": "click", "event": "inc"}], up=True)
+        browser.frame(diff(f"{number} {LARGE}"))
+        browser.frame(["4", str(10 + number), TOPIC, "event", {"type": "click", "event": "inc"}], up=True)
     await browser.read()
     assert browser.seen == ["join", "joined", *["diff", "event"] * 20]
     assert browser.html.startswith("<p>19 ")
@@ -114,8 +114,8 @@ async def test_many_large_frames_are_read_in_their_order(browser: Browser) -> No
 
 async def test_a_socket_ends_when_all_of_it_has_been_read(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     held = Held(monkeypatch)
-    browser.say(JOIN, up=True)
-    browser.say(joined(LARGE))
+    browser.frame(JOIN, up=True)
+    browser.frame(joined(LARGE))
     assert browser.flow.websocket
     browser.flow.websocket.close_code = 1001
     ending = browser.inspector.websocket_end(browser.flow)
@@ -136,8 +136,8 @@ async def test_a_fault_in_the_thread_leaves_the_frame_to_the_loop(
         raise ValueError("on purpose")
 
     monkeypatch.setattr(recorder, "prepare_frame", fail)
-    browser.say(JOIN, up=True)
-    browser.say(joined(LARGE))
+    browser.frame(JOIN, up=True)
+    browser.frame(joined(LARGE))
     await browser.read()
     assert browser.seen == ["join", "joined"]
     assert browser.html == f"<p>{LARGE}</p>"
@@ -146,26 +146,26 @@ async def test_a_fault_in_the_thread_leaves_the_frame_to_the_loop(
 async def test_more_than_can_wait_is_passed_over_and_counted(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading_thread, "MAX_PENDING_BYTES", 3 * len(LARGE))
     held = Held(monkeypatch)
-    browser.say(JOIN, up=True)
-    browser.say(joined(LARGE))
+    browser.frame(JOIN, up=True)
+    browser.frame(joined(LARGE))
     for number in range(4):
-        browser.say(diff(f"{number} {LARGE}"))
+        browser.frame(diff(f"{number} {LARGE}"))
     held.may.set()
     await browser.read()
     assert browser.seen == ["join", "joined", "diff", "other", "other", "other"]
     assert browser.inspector.recorder.skipped == 3
     (session,) = browser.inspector.recorder.tracker.sessions.values()
     assert "its burst was too large" in str(session.views[TOPIC].tree_problem)
-    browser.say(JOIN, up=True)
-    browser.say(joined("again"))
+    browser.frame(JOIN, up=True)
+    browser.frame(joined("again"))
     assert browser.html == "<p>again</p>"
 
 
 async def test_large_frames_of_two_sessions_do_not_wait_for_each_other_on_the_loop(browser: Browser) -> None:
     other = Browser(browser.inspector)
     for each, topic in ((browser, TOPIC), (other, "lv:phx-2")):
-        each.say(["4", "4", topic, *JOIN[3:]], up=True)
-        each.say(["4", "4", topic, *joined(LARGE)[3:]])
+        each.frame(["4", "4", topic, *JOIN[3:]], up=True)
+        each.frame(["4", "4", topic, *joined(LARGE)[3:]])
     await browser.read()
     await other.read()
     trees = [
@@ -178,21 +178,21 @@ def test_without_a_loop_everything_is_read_at_once() -> None:
     inspector = LiveViewInspector()
     with taddons.context(inspector):
         browser = Browser(inspector)
-        browser.say(JOIN, up=True)
-        assert recorder.frame_info_of(browser.say(joined(LARGE))) is not None
+        browser.frame(JOIN, up=True)
+        assert recorder.frame_info_of(browser.frame(joined(LARGE))) is not None
         assert inspector.websocket_end(browser.flow) is None
 
 
 async def test_a_frame_that_is_too_large_is_not_read_at_all(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "MAX_FRAME_BYTES", 4 * len(LARGE))
-    browser.say(JOIN, up=True)
-    browser.say(joined())
-    huge = browser.say(diff(5 * LARGE))
+    browser.frame(JOIN, up=True)
+    browser.frame(joined())
+    huge = browser.frame(diff(5 * LARGE))
     note = recorder.frame_info_of(huge)
     assert note is not None
     assert note.summary.startswith("not read: 320.0 KiB")
-    browser.say(diff(LARGE))
-    browser.say(diff(5 * LARGE))
+    browser.frame(diff(LARGE))
+    browser.frame(diff(5 * LARGE))
     await browser.read()
     assert browser.seen == ["join", "joined", "other", "diff", "other"], "in its turn"
 
@@ -202,8 +202,8 @@ def test_of_large_frames_only_a_few_bytes_stay_in_full(monkeypatch: pytest.Monke
     inspector = LiveViewInspector()
     with taddons.context(inspector):
         browser = Browser(inspector)
-        browser.say(JOIN, up=True)
-        notes = [recorder.frame_info_of(browser.say(joined(LARGE))) for _ in range(5)]
+        browser.frame(JOIN, up=True)
+        notes = [recorder.frame_info_of(browser.frame(joined(LARGE))) for _ in range(5)]
     kept = [note is not None and note.frame is not None for note in notes]
     assert kept[:3] == [False] * 3
     assert kept[-1]

@@ -33,8 +33,8 @@ class Person:
         fields |= {"Referer": f"http://app.test{referrer}"} if referrer else {}
         flow.request = http.Request.make("GET", f"http://app.test{path}", b"", fields)
         flow.request.timestamp_start = flow.request.timestamp_end = NOW + at
-        answered = {"Content-Type": "text/html" if html else "text/plain"}
-        flow.response = http.Response.make(status, html or "x", answered | ({"Set-Cookie": sets} if sets else {}))
+        fields = {"Content-Type": "text/html" if html else "text/plain"}
+        flow.response = http.Response.make(status, html or "x", fields | ({"Set-Cookie": sets} if sets else {}))
         flow.response.timestamp_start = flow.response.timestamp_end = NOW + at + 0.01
         self.sent.append(flow)
         seen = self.recorder.exchange(flow)
@@ -67,8 +67,8 @@ def test_cookies_distinguish_two_browsers_behind_one_address() -> None:
     hers, his = ann.load("phx-a", "/cart", 0), bob.load("phx-b", "/cart", 1)
     assert ann.ask("/data.json", 20, referrer="/cart") is hers
     assert bob.ask("/data.json", 21, referrer="/cart") is his
-    stranger = Person(recorder, "_shop_key=C")
-    assert stranger.ask("/data.json", 22, referrer="/cart") is None
+    carol = Person(recorder, "_shop_key=C")
+    assert carol.ask("/data.json", 22, referrer="/cart") is None
 
 
 def test_a_cookie_that_a_response_sets_is_the_browsers_from_then_on() -> None:

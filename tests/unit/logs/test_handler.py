@@ -88,8 +88,8 @@ def test_the_ids_stand_at_the_end_of_the_text_and_are_fields_of_the_json(
     logger.warning("refused %s", "y", extra=about(flow))
     logger.warning("of none")
     assert seen.texts == ["refused x request=id1", "refused y request=id1 session=7", "of none"]
-    told = [[entry.get(name) for name in ("message", "request_id", "session")] for entry in seen.entries]
-    assert told == [["refused x", "id1", None], ["refused y", "id1", 7], ["of none", None, None]]
+    fields = [[entry.get(name) for name in ("message", "request_id", "session")] for entry in seen.entries]
+    assert fields == [["refused x", "id1", None], ["refused y", "id1", 7], ["of none", None, None]]
     assert [is_about_a_request(record) for record in seen.records] == [True, True, False]
     assert not any(hasattr(record, FLOW) for record in seen.records), "nobody keeps a flow by keeping a line"
 

@@ -74,11 +74,11 @@ def test_lines_of_many_threads_are_whole_and_each_threads_are_in_order(pipes: li
     pipe = Pipe()
     pipes.append(pipe)
 
-    def say(name: str) -> None:
+    def write_lines(name: str) -> None:
         for number in range(200):
             pipe.output.write(f"{name} {number}\n")
 
-    threads = [threading.Thread(target=say, args=(name,)) for name in "abc"]
+    threads = [threading.Thread(target=write_lines, args=(name,)) for name in "abc"]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -127,16 +127,16 @@ def test_a_stalled_reader_blocks_nothing_and_lost_lines_are_reported_at_their_pl
     pipe.read(filled)
     assert pipe.output.drain(WAIT_S), "there is room again"
     pipe.output.write("again\n")
-    told = pipe.read_until("again\n").splitlines()
+    lines = pipe.read_until("again\n").splitlines()
     number = 0
-    for line in told[:-1]:  # the writer may have taken some while they came: then there is more than one gap
+    for line in lines[:-1]:  # the writer may have taken some while they came: then there is more than one gap
         if line.endswith(" missing"):
             number += int(line.removesuffix(" missing"))
         else:
             assert line == f"line {number}"
             number += 1
     assert number == 1000
-    assert sum(int(line.split()[0]) for line in told if line.endswith(" missing")) == lost
+    assert sum(int(line.split()[0]) for line in lines if line.endswith(" missing")) == lost
     assert pipe.output.lost == lost
 
 

@@ -114,23 +114,23 @@ async def test_lines_leave_together_at_the_end_of_a_turn_and_bad_news_at_once() 
     with mitmdump() as tool:
         tool.terminal.apply(Log(format="json"))
 
-        def said() -> list[str]:
+        def messages() -> list[str]:
             return [json.loads(line)["message"] for line in tool.lines()]
 
         logger.info("one")
         logger.info("two")
-        assert said() == []
+        assert messages() == []
         await asyncio.sleep(0)
-        assert said() == ["one", "two"]
+        assert messages() == ["one", "two"]
         logger.info("three")
         logger.warning("four")
-        assert said() == ["three", "four"]
+        assert messages() == ["three", "four"]
         await asyncio.to_thread(logger.info, "from a thread without an event loop")
-        assert said() == ["from a thread without an event loop"]
+        assert messages() == ["from a thread without an event loop"]
         logger.info("five")
         tool.terminal.stop_buffering()
         logger.info("six")
-        assert said() == ["five", "six"]
+        assert messages() == ["five", "six"]
 
 
 async def test_a_log_that_cannot_be_written_ends_nothing() -> None:

@@ -68,11 +68,11 @@ def test_a_summary_has_the_example_that_was_set() -> None:
 
 def test_the_table_of_kinds_is_bounded_and_loses_no_count() -> None:
     throttle = Throttle(lines=1, max_kinds=100)
-    told = 0
+    summarized = 0
     for index in range(1000):
         kind = ("x", logging.WARNING, str(index))
-        told += sum(summary.count for summary in throttle.expire(0))
+        summarized += sum(summary.count for summary in throttle.expire(0))
         assert written(throttle, kind, [0, 0, 0]) == [True, False, False]
         assert len(throttle._windows) <= 101
-    told += sum(summary.count for summary in throttle.expire_all(1))
-    assert told == throttle.suppressed == 2000
+    summarized += sum(summary.count for summary in throttle.expire_all(1))
+    assert summarized == throttle.suppressed == 2000

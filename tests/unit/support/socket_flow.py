@@ -18,7 +18,7 @@ JOIN = [
 ]
 JOINED = ["4", "4", TOPIC, "phx_reply", {"status": "ok", "response": {"rendered": {"s": ["<p>", "</p>"], "0": "0"}}}]
 CLICK = ["4", "12", TOPIC, "event", {"type": "click", "event": "inc", "value": {"password": CANARY}}]
-ANSWER = [
+REPLY = [
     "4",
     "12",
     TOPIC,
@@ -46,7 +46,7 @@ class Browser:
             if hasattr(addon, hook):
                 getattr(addon, hook)(self.flow)
 
-    def say(self, frame: Any, *, up: bool = True, after: float = 0.003) -> WebSocketMessage:
+    def frame(self, frame: Any, *, up: bool = True, after: float = 0.003) -> WebSocketMessage:
         self.at += after
         kind = Opcode.BINARY if isinstance(frame, bytes) else Opcode.TEXT
         content = frame if isinstance(frame, bytes) else json.dumps(frame, separators=(",", ":")).encode()
@@ -57,7 +57,7 @@ class Browser:
         return message
 
     def session(self) -> list[WebSocketMessage]:
-        return [self.say(JOIN), self.say(JOINED, up=False), self.say(CLICK), self.say(ANSWER, up=False)]
+        return [self.frame(JOIN), self.frame(JOINED, up=False), self.frame(CLICK), self.frame(REPLY, up=False)]
 
     def close(self, code: int = 1006) -> None:
         assert self.flow.websocket

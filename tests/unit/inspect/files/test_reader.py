@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mitmproxy.addons import savehar
 from mitmproxy.io import tnetstring
 from mitmproxy.test import tflow
-from socket_flow import ANSWER, CANARY, CLICK, JOIN, JOINED, PAGE, Browser
+from socket_flow import CANARY, CLICK, JOIN, JOINED, PAGE, REPLY, Browser
 
 from livegate.cli import read as read_command
 from livegate.inspect.files import flows as flow_files
@@ -27,7 +27,7 @@ from livegate.inspect.files import reader
 from livegate.inspect.files.reader import Contents, ReadError, format_line, page_at, read_lines
 
 LIVEGATE = Path(sys.executable).with_name("livegate")
-TEXTS = [json.dumps(frame) for frame in (JOIN, JOINED, CLICK, ANSWER)]
+TEXTS = [json.dumps(frame) for frame in (JOIN, JOINED, CLICK, REPLY)]
 CHUNK = b"\0\x01\x02\x05\x05414lvu:0chunk\xff"
 SENTENCES = ["join /count (#4)", "joined", 'click "inc" on /count (#12)', "reply ok to #12"]
 
@@ -38,7 +38,7 @@ SENTENCES = ["join /count (#4)", "joined", 'click "inc" on /count (#12)', "reply
 def flow_file(*, others: bool = False) -> bytes:
     browser = Browser()
     browser.session()
-    browser.say(CHUNK)
+    browser.frame(CHUNK)
     flows: list[Any] = [tflow.tflow(resp=True), browser.flow]
     if others:
         flows += [tflow.ttcpflow(), tflow.tdnsflow(), tflow.tudpflow()]
@@ -166,7 +166,7 @@ def test_a_recording_of_any_kind_is_read_as_a_log(kind: str, tmp_path: Path) -> 
 def test_a_har_file_as_mitmproxy_itself_writes_it_is_read(tmp_path: Path) -> None:
     browser = Browser()
     browser.session()
-    browser.say(CHUNK)
+    browser.frame(CHUNK)
     path = tmp_path / "out.har"
     path.write_text(json.dumps(savehar.SaveHar().make_har([tflow.tflow(resp=True), browser.flow])))
     lines = list(read_lines(path))
@@ -472,7 +472,7 @@ def test_it_reads_standard_input_and_a_reader_that_has_seen_enough_is_no_error(t
 
 
 @pytest.mark.parametrize(
-    ("redirected", "status", "said"),
+    ("redirected", "status", "message"),
     [
         (">/dev/full", 1, "standard output: No space left on device\n"),
         (">&-", 0, ""),
@@ -481,7 +481,7 @@ def test_it_reads_standard_input_and_a_reader_that_has_seen_enough_is_no_error(t
 )
 @pytest.mark.process
 def test_an_output_that_is_full_or_closed_makes_no_traceback(
-    redirected: str, status: int, said: str, tmp_path: Path
+    redirected: str, status: int, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "log"
     path.write_bytes(frame_log())
@@ -489,7 +489,7 @@ def test_an_output_that_is_full_or_closed_makes_no_traceback(
         ["/bin/sh", "-c", f'"$0" read "$1" {redirected}', str(LIVEGATE), str(path)],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert (ran.returncode, ran.stderr) == (status, said)
+    assert (ran.returncode, ran.stderr) == (status, message)
 
 
 @pytest.mark.process
