@@ -9,6 +9,7 @@ from mitmproxy.test import tflow
 from livegate.mitm.hook_table import HookTable
 from livegate.settings import MessageHistoryLimits, WebSocketLimits
 from livegate.websocket import frames
+from livegate.websocket.deflate import Parameters
 from livegate.websocket.history import HistoryBudget
 from livegate.websocket.peer import Peer
 from livegate.websocket.relay import WebSocketRelay
@@ -65,6 +66,7 @@ class Lab:
         limits: WebSocketLimits | None = None,
         keep: MessageHistoryLimits | None = None,
         budget: HistoryBudget | None = None,
+        deflate: Parameters | None = None,
         **hooks: Any,
     ) -> None:
         self.flow = make_flow()
@@ -77,7 +79,7 @@ class Lab:
             limits or WebSocketLimits(),
             client=self.client,
             backend=self.backend,
-            deflate=None,
+            deflate=deflate,
             on_closed=self.ended.append,
             budget=budget or HistoryBudget(64 * 1024 * 1024),
             kept_after_close=keep,
