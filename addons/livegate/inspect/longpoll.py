@@ -15,7 +15,15 @@ from mitmproxy.net.http import status_codes
 
 from livegate.inspect.tabs import host_of
 from livegate.logs.context import FlowAttribute
-from livegate.phoenix.longpoll import PolledFrame, PollRequest, PollResponse, is_longpoll, parse_request, parse_response
+from livegate.phoenix.longpoll import (
+    CLOSED_GONE,
+    PolledFrame,
+    PollRequest,
+    PollResponse,
+    is_longpoll,
+    parse_request,
+    parse_response,
+)
 from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.phoenix.sessions.tracker import Tracker
 from livegate.redaction.content_coding import decoded_body
@@ -24,8 +32,6 @@ MAX_LONGPOLLS = 1000
 """Long-poll sockets. Beyond, the one that was idle longest is closed."""
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Size of a decoded body. Larger bodies are not parsed."""
-CLOSED_GONE = 3410
-"""Close code that phoenix.js uses when a long-poll session is gone."""
 IDLE_TIMEOUT_S = 15.0
 """Time without a request after which Phoenix ends a session: 1.5 times `window_ms`, which is 10 s by default."""
 

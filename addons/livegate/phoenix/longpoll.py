@@ -13,6 +13,8 @@ from livegate.phoenix.frames import Frame, NotPhoenix, Vsn, decode, parse_vsn, r
 
 PATH_SUFFIX = "/longpoll"
 """What phoenix.js always puts after the path of the socket."""
+CLOSED_GONE = 3410
+"""Close code that phoenix.js uses when a long-poll session is gone."""
 MAX_LINES = 100
 """Of a request's body, as Phoenix bounds it."""
 MAX_MESSAGES = 10_000

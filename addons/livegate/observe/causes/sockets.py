@@ -1,6 +1,7 @@
 """Causes of closed WebSockets, by close code, by the side that closed, and by the gateway's own reasons."""
 
 from livegate.observe.causes.case import Case, CauseText, Rule, idle_seconds, names_of, rule
+from livegate.phoenix.longpoll import CLOSED_GONE
 from livegate.phoenix.model import SocketInfo
 from livegate.redaction.printable import printable
 from livegate.websocket import close_codes
@@ -10,8 +11,6 @@ IDLE_S = 50.0
 """Seconds without a frame that count as an idle timeout of the app; Phoenix's is 60 s after the last heartbeat."""
 HEARTBEAT_S = 35.0
 """Seconds without a frame after which the client, which sends a heartbeat every 30 s, has stopped, as in sleep mode."""
-POLL_GONE = 3410
-"""Close code with which phoenix.js reports the end of a long-poll session."""
 _OWN_1012 = ("the gateway is being stopped", "the service was removed", "open for as long as allowed")
 _OWN_CODES = (
     close_codes.PROTOCOL_ERROR,
@@ -319,7 +318,7 @@ def frame_refused(case: Case) -> CauseText | None:
 @rule(RULES)
 def long_poll_gone(case: Case) -> CauseText | None:
     """Match a 410 to a poll: the app no longer knows the session."""
-    if case.code != POLL_GONE:
+    if case.code != CLOSED_GONE:
         return None
     return (
         "Long-poll session lost",
