@@ -76,7 +76,7 @@ class AdminListener:
         from livegate.admin import mitmweb
 
         mitmweb.install(cast("WebMaster", ctx.master).app, self._state, LiveFeed(self._state))
-        logger.info("admin page in mitmweb: http://%s:%d/livegate", ctx.options.web_host, ctx.options.web_port)
+        logger.info("operators' page in mitmweb: http://%s:%d/livegate", ctx.options.web_host, ctx.options.web_port)
 
     def _apply(self, settings: Settings) -> None:
         """Apply the settings. A listener whose address was taken tries again on each reload."""

@@ -20,10 +20,10 @@ async def matching(state: GatewayState, number: int, frames: list[Frame], words:
     missing = {frame.n: _missing(frame, words) for frame in frames}
     recording = await state.bridge.call(state.history.recordings.get, number)
     if recording is not None:
-        wanted = [n for n, words_left in missing.items() if words_left]
-        recorded = await state.bridge.call(lambda: [recording.frame(n) for n in wanted])
+        candidates = [n for n, words_left in missing.items() if words_left]
+        recorded = await state.bridge.call(lambda: [recording.frame(n) for n in candidates])
         searched = 0
-        for n, frame in zip(wanted, recorded, strict=True):
+        for n, frame in zip(candidates, recorded, strict=True):
             if frame is None or searched + len(frame.data) > MAX_SEARCHED_BYTES:
                 continue
             if searched // YIELD_AFTER_BYTES != (searched := searched + len(frame.data)) // YIELD_AFTER_BYTES:

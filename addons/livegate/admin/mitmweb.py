@@ -1,4 +1,4 @@
-"""The admin page inside mitmweb, at /livegate and behind mitmweb's own login; installed by AdminListener."""
+"""The operators' page in mitmweb, at /livegate and behind mitmweb's own login; installed by AdminListener."""
 
 import mimetypes
 from typing import Any, override

@@ -205,9 +205,9 @@ class GatewayState:
 
     async def style(self, number: int) -> Style:
         """Return the stylesheets of a session's page."""
-        found = page_style(*await self.bridge.call(self.history.stylesheets.get, number))
-        html, body = (self.redactor.redact(self.redactor.json(found[name])) for name in ("html", "body"))
-        return Style(self.redactor.text(found["css"]), html, body)
+        style = page_style(*await self.bridge.call(self.history.stylesheets.get, number))
+        html, body = (self.redactor.redact(self.redactor.json(style[name])) for name in ("html", "body"))
+        return Style(self.redactor.text(style["css"]), html, body)
 
 
 def _socket(opened: tuple[WebSocketRelay, str]) -> Socket | None:

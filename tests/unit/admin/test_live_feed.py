@@ -156,3 +156,9 @@ async def test_the_number_of_pages_is_limited(live: LiveFeed, monkeypatch: pytes
     await live.close()
     assert len(live) == 1, "the feed does not wait longer for a page that stays"
     live.leave(pages[0].subscriber)
+
+
+def test_pauses_between_rounds_limit_open_pages_to_three_per_cent_of_a_core() -> None:
+    assert lives.pause_after(0.001) == lives.INTERVAL_S
+    assert 0.05 / (0.05 + lives.pause_after(0.05)) == pytest.approx(0.03, abs=0.001)
+    assert lives.pause_after(60) == lives.MAX_PAUSE_S

@@ -9,7 +9,6 @@ from mitmproxy.test import taddons, tflow
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
-from livegate.admin import live_feed
 from livegate.inspect.recorder import Recorder
 from livegate.observe.history import recordings
 from livegate.observe.history.addon import History
@@ -112,12 +111,6 @@ def test_of_all_sessions_the_quietest_is_forgotten_first() -> None:
     kept = watched.watch.recordings
     assert [kept.get(number) is None for number in (1, 2, 3)] == [True, False, False]
     assert kept.evicted == 1
-
-
-def test_pauses_between_rounds_limit_open_pages_to_three_per_cent_of_a_core() -> None:
-    assert live_feed.pause_after(0.001) == live_feed.INTERVAL_S
-    assert 0.05 / (0.05 + live_feed.pause_after(0.05)) == pytest.approx(0.03, abs=0.001)
-    assert live_feed.pause_after(60) == live_feed.MAX_PAUSE_S
 
 
 def test_what_nobody_could_look_at_is_not_kept() -> None:
