@@ -10,6 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 from mitmproxy import ctx, http
 from mitmproxy.proxy import server
 
+from livegate.pipeline.websocket_admission import WebSocketAdmission
+from livegate.websocket.registry import SocketRegistry
+
 
 def requestheaders(flow: http.HTTPFlow) -> None:
     if flow.request.host_header == "inside.test":
@@ -19,12 +22,17 @@ def requestheaders(flow: http.HTTPFlow) -> None:
         flow.response = http.Response.make(200, json.dumps(answer), {"Content-Type": "application/json"})
 
 
+def _registry() -> SocketRegistry:
+    (admission,) = [addon for addon in ctx.master.addons.lookup.values() if isinstance(addon, WebSocketAdmission)]
+    return admission._sockets
+
+
 def held() -> dict[str, object]:
     """What is left of connections: everything counted without the one that asks."""
     gc.collect()
     loop = asyncio.get_running_loop()
     sockets = sum(_is_socket(entry) for entry in Path("/proc/self/fd").iterdir())
-    registry = ctx.master.addons.get("websockets")._sockets
+    registry = _registry()
     tasks = [task.get_name() for task in asyncio.all_tasks()]
     return {
         "connections": len(ctx.master.addons.get("proxyserver").connections),
@@ -47,13 +55,13 @@ def _where(task: asyncio.Task[object]) -> str:
 
 def transports() -> list[str]:
     """Transport classes of the open sockets' peers."""
-    relays = ctx.master.addons.get("websockets")._sockets._open
+    relays = _registry()._open
     return [type(peer.transport).__name__ for relay in relays for peer in (relay.client, relay.backend)]
 
 
 def flows() -> list[dict[str, object]]:
     """The open sockets' flows."""
-    relays = ctx.master.addons.get("websockets")._sockets._open
+    relays = _registry()._open
     return [
         {
             "path": relay.flow.request.path,
@@ -66,7 +74,7 @@ def flows() -> list[dict[str, object]]:
 
 
 def _flow(path: str) -> http.HTTPFlow:
-    relays = ctx.master.addons.get("websockets")._sockets._open
+    relays = _registry()._open
     return next(relay.flow for relay in relays if relay.flow.request.path == path)
 
 

@@ -115,6 +115,7 @@ async def inside(gateway: Gateway, action: str, query: str = "") -> Any:
         answer = await asyncio.wait_for(reader.read(), 20)
     finally:
         writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 "), (answer, gateway.output.text)
     return json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
