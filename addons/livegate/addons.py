@@ -29,7 +29,7 @@ from livegate.pipeline.backend_recovery import BackendRecovery
 from livegate.pipeline.certificates import Certificates
 from livegate.pipeline.client_identity import ClientIdentity
 from livegate.pipeline.drain import Drain
-from livegate.pipeline.errors import Errors
+from livegate.pipeline.failure_log import FailureLog
 from livegate.pipeline.flow_history import FlowHistory
 from livegate.pipeline.guard import Guard
 from livegate.pipeline.handshake_timeout import HandshakeTimeout
@@ -103,7 +103,7 @@ def gateway_addons() -> list[Any]:
         timeouts,
         Streaming(),
         LiveViewInspector(recorder, redactor),
-        Errors(),
+        FailureLog(),
         BackendRecovery(current),
         AccessLog(redactor),
         LiveViewCommands(recorder, redactor),

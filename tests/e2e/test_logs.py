@@ -265,7 +265,7 @@ def test_every_json_line_has_time_level_logger_and_what_it_says(entries: list[di
 
 def test_every_line_about_a_request_has_its_id(entries: list[dict[str, Any]]) -> None:
     about_requests = {
-        *("livegate.access", "livegate.liveview", "livegate.pipeline.errors", "livegate.pipeline.headers"),
+        *("livegate.access", "livegate.liveview", "livegate.pipeline.failure_log", "livegate.pipeline.headers"),
         *("livegate.pipeline.policy", "livegate.pipeline.rate_limiter", "livegate.pipeline.backend_recovery"),
         *("livegate.pipeline.fail_closed", "livegate.websocket.relay", "mitmproxy.addonmanager"),
     }
@@ -384,7 +384,7 @@ def test_what_was_held_back_is_said_at_the_end(tmp_path: Path) -> None:
         for _ in range(12):
             gateway.raw(b"GET / HTTP/1.1\r\nHost: dead.test\r\nConnection: close\r\n\r\n")
     entry = json.loads(next(line for line in gateway.output.lines if "2 more like this" in line))
-    assert (entry["suppressed"], entry["level"], entry["logger"]) == (2, "error", "livegate.pipeline.errors")
+    assert (entry["suppressed"], entry["level"], entry["logger"]) == (2, "error", "livegate.pipeline.failure_log")
     assert "request_id" not in entry
 
 

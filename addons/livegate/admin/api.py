@@ -14,9 +14,9 @@ from tornado import web
 
 from livegate import __version__
 from livegate.admin import bodies
-from livegate.admin.export import Pages, export_page
 from livegate.admin.frame_search import matching
 from livegate.admin.handlers import ApiError, Command, Parameter, Read, Resource
+from livegate.admin.session_export import Pages, export_page
 from livegate.admin.state import NotFoundError
 from livegate.redaction.printable import printable
 from livegate.websocket import close_codes

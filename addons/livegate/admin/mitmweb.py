@@ -6,10 +6,10 @@ from typing import Any, override
 from mitmproxy.tools.web.app import Application, AuthRequestHandler, RequestHandler
 
 from livegate.admin.api import mounted
-from livegate.admin.export import asset
 from livegate.admin.handlers import Read
 from livegate.admin.live_feed import LiveFeed
 from livegate.admin.server import ASSETS, HEADERS, LiveSocket
+from livegate.admin.session_export import asset
 from livegate.admin.state import GatewayState
 
 PATH = "/livegate"

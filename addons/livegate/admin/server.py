@@ -14,9 +14,9 @@ from tornado.netutil import bind_sockets
 
 from livegate.admin.api import mounted
 from livegate.admin.auth import COOKIE, AdminAuth
-from livegate.admin.export import MODULES, asset
 from livegate.admin.handlers import JsonHandler, json_bytes
 from livegate.admin.live_feed import LiveFeed, Subscriber
+from livegate.admin.session_export import MODULES, asset
 from livegate.admin.state import GatewayState
 from livegate.settings import Admin
 from livegate.tasks import shorten_switch_interval

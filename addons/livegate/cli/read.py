@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from livegate.inspect.files import reader
-from livegate.inspect.files.payloads import PayloadFormatter
-from livegate.inspect.files.reader import Contents, Line, LineFilter, ReadError
+from livegate.inspect.recording_formats import reader
+from livegate.inspect.recording_formats.payloads import PayloadFormatter
+from livegate.inspect.recording_formats.reader import Contents, Line, LineFilter, ReadError
 from livegate.inspect.session_documents import html_document
 from livegate.settings.units import duration
 

@@ -21,7 +21,10 @@ SECRET_FIELDS = frozenset(
     | {"otp", "pin", "pincode", "apikey", "authorization", "credential", "credentials", "csrf", "accesskey"}
     | {"privatekey", "signature"}
 )
-"""Words in the name of a field that make its value a secret: `user[password]`, `cardNumber`, `x-api-key`."""
+"""Words in the name of a field that make its value a secret: `user[password]`, `cardNumber`.
+
+Two adjacent words are joined: `apikey` matches `x-api-key`, `api_key` and `apiKey`.
+"""
 SECRET_QUERY_NAMES = frozenset({"code", "key", "sig", "state", "sid", "auth"})
 """Further names of secrets in the query of a URL."""
 OPAQUE_KEYS = frozenset({"session", "static", "flash"})

@@ -12,8 +12,8 @@ from gateway_parts import Parts, kept, session
 from mitmproxy import http
 
 from livegate.admin import api as apis
-from livegate.admin.export import asset, export_page
 from livegate.admin.handlers import JSON
+from livegate.admin.session_export import asset, export_page
 from livegate.phoenix.rendered.tree import Tree
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -188,7 +188,7 @@ async def test_an_export_is_one_file_whose_data_cannot_end_its_script(
 
 
 def test_a_page_without_its_marks_is_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livegate.admin.export.asset", lambda _: b"<html></html>")
+    monkeypatch.setattr("livegate.admin.session_export.asset", lambda _: b"<html></html>")
     with pytest.raises(ValueError, match="exactly once"):
         export_page({})
 

@@ -14,7 +14,7 @@ from gateway_parts import Parts, session
 from msgspec import to_builtins
 from secret_session import CANARY, session_with_secrets
 
-from livegate.admin.export import asset
+from livegate.admin.session_export import asset
 from livegate.phoenix.model import Session
 
 

@@ -23,10 +23,10 @@ from livegate.addons import inspector_addons
 from livegate.inspect import longpoll, recorder
 from livegate.inspect.addon import LiveViewInspector
 from livegate.inspect.contentview import HeartbeatContentview, LiveViewContentview
-from livegate.inspect.files import reader
 from livegate.inspect.frame_log.addon import FrameLogger
 from livegate.inspect.frame_log.writer import FrameLogWriter
 from livegate.inspect.recorder import Recorder
+from livegate.inspect.recording_formats import reader
 from livegate.logs.context import EVICTED_MESSAGES
 from livegate.logs.context import session_of as session_number
 from livegate.mitm import display

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from livegate.inspect.files.reader import page_at
+from livegate.inspect.recording_formats.reader import page_at
 
 CLOCK = '<div id="clock" data-phx-session="" data-phx-static=""></div>'
 PLAYER = '<div id="player" data-phx-session="" data-phx-static="" data-phx-sticky></div>'

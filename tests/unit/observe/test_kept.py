@@ -8,7 +8,7 @@ from gateway_parts import Parts, kept, session
 from mitmproxy.test import tflow
 from msgspec import to_builtins
 
-from livegate.admin.export import asset
+from livegate.admin.session_export import asset
 from livegate.http1.refusal import Refusal
 from livegate.inspect.recorder import Recorder
 from livegate.observe.history.addon import History

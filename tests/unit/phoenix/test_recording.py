@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from livegate.inspect.files import reader
+from livegate.inspect.recording_formats import reader
 from livegate.phoenix.model import percentile
 from livegate.phoenix.sessions.tracker import Tracker
 

@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 from mitmproxy import exceptions, http
 from mitmproxy.io import FlowReader
 
-from livegate.inspect.files.replay import Contents, FlowLines, Line, ReadError
+from livegate.inspect.recording_formats.replay import Contents, FlowLines, Line, ReadError
 
 MAX_FLOW_BYTES = 512 * 1024 * 1024
 """Size of one flow with all its messages. Larger flows are refused, because mitmproxy allocates what a file claims."""

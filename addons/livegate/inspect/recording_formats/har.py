@@ -18,7 +18,7 @@ from mitmproxy import connection, http
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
-from livegate.inspect.files.replay import Contents, FlowLines, Line, ReadError
+from livegate.inspect.recording_formats.replay import Contents, FlowLines, Line, ReadError
 
 MAX_HAR_BYTES = 256 * 1024 * 1024
 """Size of a file. Larger files are refused, because parsed JSON takes several times its size in memory."""

@@ -9,8 +9,8 @@ from mitmproxy import flow as mitmproxy_flow
 from mitmproxy import http
 
 from livegate.logs.context import FLOW
-from livegate.pipeline.errors import Errors
 from livegate.pipeline.exchange.failures import CLIENT_CLOSED, refusal_for
+from livegate.pipeline.failure_log import FailureLog
 from livegate.proxy.policy import Failure, FailureKind
 
 
@@ -30,7 +30,7 @@ def test_a_message_that_mitmproxy_itself_refused_is_classified(
     exchange = begun(made, settings(tmp_path))
     made.error = mitmproxy_flow.Error(message)
     made.response = http.Response.make(200) if responded else None
-    Errors().error(made)
+    FailureLog().error(made)
     assert exchange.failure
     (record,) = caplog.records
     assert (exchange.failure.status, record.levelname) == expected
@@ -57,12 +57,12 @@ def test_time_outs_and_clients_mistakes_are_warnings_and_failures_are_errors(
     exchange.timed_out = timed_out
     exchange.failure = refusal_for(failure, exchange)
     made.error = mitmproxy_flow.Error("x")
-    Errors().error(made)
+    FailureLog().error(made)
     assert [record.levelname for record in caplog.records] == [level]
 
 
 def test_flows_of_others_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    Errors().error(flow())
+    FailureLog().error(flow())
     assert caplog.text == ""
 
 
@@ -70,5 +70,5 @@ def test_a_client_that_left_is_no_warning(tmp_path: Path, caplog: pytest.LogCapt
     made = flow()
     begun(made, settings(tmp_path)).failure = CLIENT_CLOSED
     made.error = mitmproxy_flow.Error("x")
-    Errors().error(made)
+    FailureLog().error(made)
     assert caplog.text == ""

@@ -14,7 +14,7 @@ from livegate.redaction.printable import printable
 logger = logging.getLogger(__name__)
 
 
-class Errors:
+class FailureLog:
     """Log failures. The response was chosen earlier, when the transport saw the failure."""
 
     def error(self, flow: http.HTTPFlow) -> None:

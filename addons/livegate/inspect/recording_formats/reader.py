@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from livegate.inspect.files.flows import flow_file_lines
-from livegate.inspect.files.frame_log import EXPECTED, FrameLogFile
-from livegate.inspect.files.har import MAX_HAR_BYTES, har_lines
-from livegate.inspect.files.replay import FRAME_LOG, Contents, Line, ReadError
+from livegate.inspect.recording_formats.flows import flow_file_lines
+from livegate.inspect.recording_formats.frame_log import EXPECTED, FrameLogFile
+from livegate.inspect.recording_formats.har import MAX_HAR_BYTES, har_lines
+from livegate.inspect.recording_formats.replay import FRAME_LOG, Contents, Line, ReadError
 from livegate.inspect.text import clock_text
 from livegate.phoenix.rendered.tree import TreeError
 from livegate.phoenix.sessions.page import current_page

@@ -20,11 +20,11 @@ from mitmproxy.test import tflow
 from socket_flow import CANARY, CLICK, JOIN, JOINED, PAGE, REPLY, Browser
 
 from livegate.cli import read as read_command
-from livegate.inspect.files import flows as flow_files
-from livegate.inspect.files import frame_log as frame_logs
-from livegate.inspect.files import har as har_files
-from livegate.inspect.files import reader
-from livegate.inspect.files.reader import Contents, ReadError, format_line, page_at, read_lines
+from livegate.inspect.recording_formats import flows as flow_files
+from livegate.inspect.recording_formats import frame_log as frame_logs
+from livegate.inspect.recording_formats import har as har_files
+from livegate.inspect.recording_formats import reader
+from livegate.inspect.recording_formats.reader import Contents, ReadError, format_line, page_at, read_lines
 
 LIVEGATE = Path(sys.executable).with_name("livegate")
 TEXTS = [json.dumps(frame) for frame in (JOIN, JOINED, CLICK, REPLY)]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from livegate.inspect.files.replay import MAX_NUMBER, Contents, Line, ReadError
 from livegate.inspect.frame_log.writer import MAX_DATA_BYTES, VERSION
+from livegate.inspect.recording_formats.replay import MAX_NUMBER, Contents, Line, ReadError
 
 POLL_S = 0.2
 """Interval between reads of a followed log."""

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 
-from livegate.inspect.files.replay import Line
+from livegate.inspect.recording_formats.replay import Line
 from livegate.inspect.text import changes_text, raw_text
 from livegate.phoenix.formatting import size_text
 from livegate.phoenix.frames import Frame

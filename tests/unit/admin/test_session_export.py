@@ -7,7 +7,7 @@ from collections import Counter
 import msgspec
 
 from livegate.admin.bodies import Frame, FrameDetail, PageHtml
-from livegate.admin.export import FOLDER, LEFT_OUT, MODULES, Pages, asset, export_page
+from livegate.admin.session_export import FOLDER, LEFT_OUT, MODULES, Pages, asset, export_page
 
 TOP = re.compile(r"^(?:export )?(?:async )?(?:function|class|const|let) (\w+)(.*)", re.MULTILINE)
 MORE = re.compile(r", (\w+) = ")
