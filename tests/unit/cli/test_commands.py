@@ -42,7 +42,7 @@ async def test_the_addons_stand_in_the_order_of_a_requests_way() -> None:
         "Headers",
         "HandshakeTimeout",
         "Streaming",
-        "Errors",
+        "FailureLog",
         "AccessLog",
     ]
     assert [name for name in names if name in order] == order
