@@ -16,9 +16,10 @@ from livegate.logs.context import about
 from livegate.settings import FrameRateLimit, WebSocketLimits
 from livegate.tasks import retain
 from livegate.websocket import frames
-from livegate.websocket.close_codes import INTERNAL_ERROR, POLICY, ViolationError
+from livegate.websocket.close_codes import INTERNAL_ERROR, ViolationError
 from livegate.websocket.codec import Close, Control, Event, Message, MessageCodec
 from livegate.websocket.deflate import Inflater, Parameters
+from livegate.websocket.frame_rate import FrameRateLimiter
 from livegate.websocket.history import MessageHistory
 from livegate.websocket.transport import Hooks, PeerTransport
 
@@ -393,28 +394,6 @@ def _internal_error(error: Exception, flow: http.HTTPFlow) -> ViolationError:
     """Log a fault of the gateway or of an addon, and return the error that closes both connections."""
     logger.error("a WebSocket is closed because the gateway failed", exc_info=error, extra=about(flow))
     return ViolationError(INTERNAL_ERROR, "the gateway failed")
-
-
-class FrameRateLimiter:
-    """Fixed-window limiter of a client's frames and bytes per second."""
-
-    def __init__(self, limits: FrameRateLimit) -> None:
-        self._limits = limits
-        self._window_ends = 0.0
-        self._frames = 0
-        self._bytes = 0
-
-    def count(self, size: int, now: float) -> None:
-        """Count one frame, or one fragmented message, of `size` bytes. Raises ViolationError (1008) past the limit."""
-        if now >= self._window_ends:
-            self._window_ends = now + 1
-            self._frames = self._bytes = 0
-        self._frames += 1
-        self._bytes += size
-        limits = self._limits
-        too_many = limits.messages is not None and self._frames > limits.messages
-        if too_many or (limits.bytes is not None and self._bytes > limits.bytes):
-            raise ViolationError(POLICY, "too many frames" if too_many else "too many bytes")
 
 
 def _inflater(deflate: Parameters | None, *, from_client: bool) -> Inflater | None:
