@@ -4,5 +4,5 @@ May import `observe` and everything below it; only `livegate.addons` and `cli` i
 of its own, so everything that reads the gateway's state goes through `loop_bridge.LoopBridge`.
 
 To add a resource: write its body in `bodies.py`, its query in `state.py`, a handler in `api.py` with an entry in
-`RESOURCES`, and run `make docs`. To add a module of the page: list it in `export.MODULES` after its imports.
+`RESOURCES`, and run `make docs`. To add a module of the page: list it in `session_export.MODULES` after its imports.
 """
