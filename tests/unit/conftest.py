@@ -1,5 +1,6 @@
 """Lets unit tests import what they share: `tests/unit/support`, and the tests' folder itself; guards their processes."""
 
+import platform
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -23,6 +24,7 @@ def refuse_processes(event: str, arguments: tuple[object, ...]) -> None:
         raise AssertionError("a unit test that starts a process has the mark `process`")
 
 
+platform.platform()  # urwid calls it when mitmproxy's console is imported: it starts `uname` once, then is cached
 sys.addaudithook(refuse_processes)
 
 
