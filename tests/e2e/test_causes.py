@@ -304,7 +304,7 @@ async def test_the_event_that_a_killed_app_did_not_answer_is_named(staging: Stag
         await tab.tell("kill")
         await asyncio.wait_for(tab.ended.wait(), TIMEOUT_S)
     (told,) = await staging.incidents()
-    assert 'No answer came to "kill" on /p/fine.' in told["causes"][0]["why"]
+    assert 'There was no reply to "kill" on /p/fine.' in told["causes"][0]["why"]
 
 
 async def test_a_crash_in_the_demo_is_one_of_its_view_and_costs_no_socket(staging: Staging) -> None:
@@ -438,7 +438,7 @@ async def test_a_view_that_crashes_again_and_again(staging: Staging) -> None:
     *told, ended = await staging.incidents(4)
     assert ended["causes"] == []
     for each in told:
-        assert 'No answer came to "crash".' in each["causes"][0]["why"]
+        assert 'There was no reply to "crash".' in each["causes"][0]["why"]
         moment = each["incident"]
         assert (moment["events"], moment["healed"], each["session"]) == (["crash"], "rejoined", moment["session"])
         assert moment["cost"] > 0

@@ -66,7 +66,7 @@ def test_an_event_without_a_reply_is_in_the_terminal_and_the_incident_in_the_log
     assert ("livegate.liveview", "INFO", '[1] /count  "boom"  no reply  LiveView crashed') in lines
     (incidents,) = [message for name, level, message in lines if (name, level) == ("livegate.incidents", "WARNING")]
     assert incidents.startswith("view-crashed · LiveView crashed · /count: The process of /count ended abnormally")
-    assert incidents.endswith('No answer came to "boom".')
+    assert incidents.endswith('There was no reply to "boom".')
 
 
 def test_with_the_terminal_off_the_log_alone_has_it(

@@ -1,7 +1,7 @@
-"""What each incident found in frames is called, what is known of why, and what to do; see docs/causes.md.
+"""Titles, reasons and advice of the incidents found in frames; see docs/reference/causes.md.
 
-Pure functions from facts to words, one for each moment. Sources: phoenix.js 1.7 and 1.8, Phoenix.Socket and
-Phoenix.Channel.Server 1.8, Phoenix.LiveView.Channel 0.18 to 1.2.
+Pure functions from facts to texts, one per situation; `detection` calls them. Sources: phoenix.js 1.7 and 1.8,
+Phoenix.Socket and Phoenix.Channel.Server 1.8, Phoenix.LiveView.Channel 0.18 to 1.2.
 """
 
 from collections.abc import Iterable
@@ -11,14 +11,14 @@ from livegate.phoenix.model import ConnectInfo, Push, View
 from livegate.phoenix.topics import UPLOAD_TOPIC
 
 type IncidentText = tuple[str, str, str, str]
-"""Slug, title, why, what to do."""
+"""Slug, title, reason, advice."""
 
 MAX_NAMED_EVENTS = 3
-"""Events of which an incident tells by name in a sentence."""
+"""Events named in a reason; further ones are counted."""
 JOIN_TIMEOUT_S = 10.0
-"""How long phoenix.js waits for the answer to a push, joins included, unless the page sets another `timeout`."""
+"""Seconds that phoenix.js waits for a reply (DEFAULT_TIMEOUT), also to a join, unless the page sets `timeout`."""
 EVENT_TIMEOUT_S = 30.0
-"""How long LiveView's client waits for the answer to an event (PUSH_TIMEOUT) before it loads the page again."""
+"""Seconds that LiveView's client waits for the reply to an event (PUSH_TIMEOUT) before it reloads the page."""
 SLUGS = (
     "view-crashed",
     "crash-loop",
@@ -42,42 +42,42 @@ SLUGS = (
     "long-poll-origin",
     "versions-apart",
 )
-"""Of all incidents that are found in frames."""
-_LOG = "Look for the exception in the app's log at this moment"
-_SHORT_ENOUGH = 20
+"""Slugs of all incidents that are found in frames."""
+_SEE_LOG = "Look for the exception in the app's log at this time"
+_MAX_VERSION_CHARACTERS = 20
 
 
 def crashed(view: View, lost: Iterable[Push], parent: str) -> IncidentText:
-    """A channel's process ended abnormally."""
+    """Describe a channel whose process ended abnormally."""
     if view.topic.startswith(UPLOAD_TOPIC):
         why = f"The channel process of the upload {_label(view)} ended abnormally (`phx_error`)."
-        return "upload-crashed", "Upload channel crashed", why, f"{_LOG}."
+        return "upload-crashed", "Upload channel crashed", why, f"{_SEE_LOG}."
     if not view.is_live:
-        why = f"The channel process of `{_typed(view.topic)}` ended abnormally (`phx_error`)."
-        return "channel-crashed", "Channel crashed", why, f"{_LOG}."
-    return "view-crashed", "LiveView crashed", f"{_process(view, parent)}{_lost(lost)}", f"{_LOG}."
+        why = f"The channel process of `{_code(view.topic)}` ended abnormally (`phx_error`)."
+        return "channel-crashed", "Channel crashed", why, f"{_SEE_LOG}."
+    return "view-crashed", "LiveView crashed", f"{_process(view, parent)}{_lost(lost)}", f"{_SEE_LOG}."
 
 
 def crash_loop(view: View, times: int, seconds: float, lost: Iterable[Push], parent: str) -> IncidentText:
-    """A LiveView's process ended abnormally, and not for the first time."""
+    """Describe a LiveView whose process ended abnormally several times."""
     why = f"{_process(view, parent)} It crashed {times} times within {max(1.0, seconds):.0f} s.{_lost(lost)}"
-    return "crash-loop", "LiveView crashes again and again", why, f"{_LOG}; the frames before each crash are kept."
+    return "crash-loop", "LiveView crashes repeatedly", why, f"{_SEE_LOG}; the frames before each crash are kept."
 
 
 def join_refused(
     view: View, reason: str, response: dict[str, object], connect_info: ConnectInfo, *, navigated: bool
 ) -> IncidentText:
-    """The join of a LiveView, a channel or an upload was answered with an error that is no redirect."""
+    """Describe a join of a LiveView, a channel or an upload whose reply is an error, redirects excepted."""
     if view.topic.startswith(UPLOAD_TOPIC):
-        why = f"The app refused the channel of the upload {_label(view)}: {_said(reason)}."
-        return "upload-refused", "Upload refused", why, "Compare `allow_upload` of the LiveView with what was chosen."
+        why = f"The app refused the channel of the upload {_label(view)}: {_quoted_reason(reason)}."
+        return "upload-refused", "Upload refused", why, "Compare `allow_upload` of the LiveView with the chosen file."
     if reason in _BY_PHOENIX:
         return _BY_PHOENIX[reason](view)
     if not view.is_live:
-        why = f"The channel `{_typed(view.topic)}` refused the join: {_said(reason)}."
-        todo = "See what `join/3` of the channel asks for."
+        why = f"The channel `{_code(view.topic)}` refused the join: {_quoted_reason(reason)}."
+        todo = "Check the conditions in `join/3` of the channel."
         if reason == "join crashed":
-            todo = f"{_LOG}: Phoenix says so when `join/3` raises."
+            todo = f"{_SEE_LOG}. Phoenix gives this reason when `join/3` raises."
         return "channel-refused", "Channel refused the join", why, todo
     return _refused_view(view, reason, response, connect_info, navigated=navigated)
 
@@ -94,23 +94,23 @@ def _refused_view(
             return _reload(response)
         case "join crashed":
             return _join_crashed()
-    why = f"The app answered the join of {_label(view)} with an error: {_said(reason)}."
-    return "join-refused", "Join refused", why, "Look at the app's log at this moment."
+    why = f"The app refused the join of {_label(view)}: {_quoted_reason(reason)}."
+    return "join-refused", "Join refused", why, "Look at the app's log at this time."
 
 
-def reload_loop(times: int, words: IncidentText) -> IncidentText:
-    """The same page was loaded again and again by one browser, and its join refused each time."""
-    _, _, why, todo = words
-    why = f"{why} The join was refused as well at the {times} loads of the page by this browser just before."
-    return "reload-loop", "The page reloads in a loop", why, todo
+def reload_loop(times: int, text: IncidentText) -> IncidentText:
+    """Describe a page that one browser loads repeatedly because its join is refused; `text` is the last refusal."""
+    _, _, why, todo = text
+    why = f"{why} The join was also refused after the {times} previous loads of the page by this browser."
+    return "reload-loop", "Page reloads in a loop", why, todo
 
 
 def _topic_unknown(view: View) -> IncidentText:
     return (
         "topic-unknown",
         "No channel for this topic",
-        f"The app's socket has no channel for the topic `{_typed(view.topic)}`.",
-        "Compare the topic with the `channel` lines of the app's socket, and the path of the socket with the endpoint.",
+        f"The app's socket has no channel for the topic `{_code(view.topic)}`.",
+        "Compare the topic with the `channel` lines of the app's socket, and the socket's path with the endpoint.",
     )
 
 
@@ -119,7 +119,7 @@ def _too_many(view: View) -> IncidentText:
         "too-many-channels",
         "Too many channels on one socket",
         f"The app refused the join of {_label(view)}: `too many channels joined`; Phoenix's default limit is 100.",
-        "Each LiveView, nested ones too, and each upload is a channel: use live components, leave unused channels.",
+        "Use live components and leave unused channels: each LiveView, nested ones too, and each upload is a channel.",
     )
 
 
@@ -132,9 +132,9 @@ def _stale(connect_info: ConnectInfo) -> IncidentText:
         return (
             "csrf-missing",
             "Join refused as stale: no CSRF token",
-            "The socket's URL has no `_csrf_token`, without which Phoenix does not read the session cookie.",
+            "The socket's URL has no `_csrf_token`. Without it Phoenix does not read the session cookie.",
             (
-                "In the page's JavaScript: `new LiveSocket(path, Socket, {params: {_csrf_token: csrfToken}})`, and "
+                "Use `new LiveSocket(path, Socket, {params: {_csrf_token: csrfToken}})` in the page's JavaScript, and "
                 'the tag `<meta name="csrf-token">` in the root layout.'
             ),
         )
@@ -144,30 +144,31 @@ def _stale(connect_info: ConnectInfo) -> IncidentText:
             "Join refused as stale: no cookie",
             "The request that opened the socket had no cookie.",
             (
-                "Look at the app's session cookie: `Secure` over plain http, `SameSite` in a frame of another site, a "
-                "`Domain` or `Path` that is not that of the page, or cookies that are blocked."
+                "Check the app's session cookie: `Secure` over plain http, `SameSite` in a frame of another site, a "
+                "`Domain` or `Path` other than the page's, or blocked cookies."
             ),
         )
     return (
         "stale",
         "Join refused as stale",
         (
-            "The app did not accept the session of the page: its signed tokens are too old or signed with another "
-            "secret, its `_csrf_token` is not of the session in the cookie, or the socket has no `connect_info`."
+            "The app did not accept the session of the page. Either its signed tokens are too old or signed with "
+            "another secret, or its `_csrf_token` does not belong to the session in the cookie, or the socket has no "
+            "`connect_info`."
         ),
         (
             "Check that every node has the same `secret_key_base` and `signing_salt`, that no cache serves the page, "
-            "that no other app on this host sets a cookie of the same name, and `connect_info: [session: ...]` of "
-            "the endpoint's `socket`."
+            "that no other app on this host sets a cookie of the same name, and that the endpoint's `socket` has "
+            "`connect_info: [session: ...]`."
         ),
     )
 
 
 def _unauthorized(*, navigated: bool) -> IncidentText:
     why = "LiveView refused the join as `unauthorized`."
-    todo = "Look at `live_session` in the app's router, and whether it changed since the page was loaded."
+    todo = "Check `live_session` in the app's router, and whether it changed after the page was loaded."
     if navigated:
-        why = "A live navigation was refused as `unauthorized`, as one into another `live_session` is."
+        why = "LiveView refused a live navigation as `unauthorized`, as it does for one into another `live_session`."
         todo = "Use `href` instead of `navigate` between live sessions, or put both routes into one `live_session`."
     return "unauthorized", "Join refused as unauthorized", why, todo
 
@@ -177,47 +178,47 @@ def _reload(response: dict[str, object]) -> IncidentText:
     which = f"HTTP status {status}" if isinstance(status, int) else "an HTTP status"
     return (
         "join-reload",
-        "Join refused: the page has to be loaded again",
+        "Join refused: page must be reloaded",
         f"The LiveView raised an exception that stands for {which} when it was mounted on the socket.",
-        "Load the page without JavaScript to see the answer; look at the app's log at this moment.",
+        "Load the page without JavaScript to see the response, and look at the app's log at this time.",
     )
 
 
 def _join_crashed() -> IncidentText:
     return (
         "join-crashed",
-        "LiveView crashed when it was joined",
-        "The app answered the join with `join crashed`: the LiveView's process ended while it was mounted.",
-        f"{_LOG}; see what `mount` and `handle_params` do only when `connected?(socket)`.",
+        "LiveView crashed during the join",
+        "The app replied to the join with `join crashed`: the LiveView's process ended while it was mounted.",
+        f"{_SEE_LOG}, and check what `mount` and `handle_params` do only if `connected?(socket)`.",
     )
 
 
 def join_late(view: View | None, topic: str, seconds: float) -> IncidentText:
-    """A join waited for its answer for longer than phoenix.js does."""
-    what = _label(view) if view is not None and view.is_live else f"`{_typed(topic)}`"
+    """Describe a join whose reply takes longer than phoenix.js waits."""
+    what = _label(view) if view is not None and view.is_live else f"`{_code(topic)}`"
     return (
         "join-late",
-        "Join not answered in time",
-        f"The join of {what} had no answer for {seconds:.0f} s; phoenix.js waits {JOIN_TIMEOUT_S:.0f} s by default.",
-        "Make `mount` quick: load what takes long with `assign_async`, or only when it is asked for.",
+        "Join got no reply in time",
+        f"The join of {what} got no reply for {seconds:.0f} s; phoenix.js waits {JOIN_TIMEOUT_S:.0f} s by default.",
+        "Make `mount` faster: load slow data with `assign_async`, or only when it is needed.",
     )
 
 
 def event_late(event: Push, seconds: float) -> IncidentText:
-    """An event waited for its answer for longer than LiveView's client does."""
+    """Describe an event whose reply takes longer than LiveView's client waits."""
     return (
         "event-late",
-        "Event not answered in time",
+        "Event got no reply in time",
         (
-            f"{_event(event)} had no answer for {seconds:.0f} s; LiveView's client waits {EVENT_TIMEOUT_S:.0f} s, "
-            "then loads the page again."
+            f"{_event(event)} got no reply for {seconds:.0f} s; LiveView's client waits {EVENT_TIMEOUT_S:.0f} s, "
+            "then reloads the page."
         ),
-        "Do what takes long outside of `handle_event`: `start_async`, `assign_async`, or a task that sends a message.",
+        "Move slow work out of `handle_event`: to `start_async`, `assign_async`, or a task that sends a message.",
     )
 
 
 def long_poll_pinned(*, failed: bool) -> IncidentText:
-    """A tab whose WebSocket failed, or that had one, is on long-poll."""
+    """Describe a tab on long-poll whose WebSocket failed, or that had one before."""
     before = (
         "A WebSocket of this page, or of the one that the browser had loaded before, could not be opened"
         if failed
@@ -225,101 +226,100 @@ def long_poll_pinned(*, failed: bool) -> IncidentText:
     )
     return (
         "long-poll-pinned",
-        "On long-poll after a WebSocket",
-        f"{before}; now it uses long-poll. phoenix.js remembers such a fallback in `sessionStorage`.",
+        "Long-poll instead of a WebSocket",
+        f"{before}; now the tab uses long-poll. phoenix.js remembers such a fallback in `sessionStorage`.",
         (
-            "See why the WebSocket ended or its upgrade failed, then in the tab: "
-            "`sessionStorage.removeItem('phx:fallback:LongPoll')` and reload."
+            "Find out why the WebSocket closed or its upgrade failed. Then run "
+            "`sessionStorage.removeItem('phx:fallback:LongPoll')` in the tab, and reload it."
         ),
     )
 
 
 def long_poll_origin(origin: str) -> IncidentText:
-    """The app answers the POSTs of a long-poll session with status 403, and its GETs not."""
+    """Describe an app that refuses the POSTs of a long-poll session, but not its GETs."""
     if not origin:
         return (
             "long-poll-origin",
             "Long-poll POSTs refused with 403",
-            "The app answers the POSTs of this tab with status 403 in the body. Nothing that it sends is accepted.",
-            "Look for what refuses them: they have no Origin, so that it is not Phoenix's `check_origin`.",
+            "The app responds to this tab's POSTs with status 403 in the body. It accepts nothing that the tab sends.",
+            "Find out what refuses them. It is not Phoenix's `check_origin`, because they have no Origin.",
         )
-    named = f"`{_typed(origin)}`"
+    named = f"`{_code(origin)}`"
     return (
         "long-poll-origin",
         "Long-poll POSTs refused with 403",
         (
-            "The app answers the POSTs of this tab with status 403 in the body, as Phoenix's `check_origin` does; "
-            f"they came from {named}. Nothing that the tab sends is accepted."
+            "The app responds to this tab's POSTs with status 403 in the body, as Phoenix's `check_origin` does. "
+            f"Their Origin is {named}. The app accepts nothing that the tab sends."
         ),
         (
-            f"Add {named} to `check_origin` of the app's endpoint, or set `origin` of the service in the gateway's "
-            "settings to `rewrite`."
+            f"Add {named} to `check_origin` of the app's endpoint, or set `origin` of the service to `rewrite` in the "
+            "gateway's settings."
         ),
     )
 
 
 def old_server(server: str) -> IncidentText:
-    """A client of LiveView 1.0 or later, and a server of 0.x."""
-    return _apart(
-        f"The page's JavaScript is of LiveView 1.0 or later, the server's version is {server[:_SHORT_ENOUGH]}."
+    """Describe a client of LiveView 1.0 or later on a server of 0.x."""
+    return _mismatch(
+        f"The page's JavaScript is LiveView 1.0 or later, the server's version is {server[:_MAX_VERSION_CHARACTERS]}."
     )
 
 
 def old_list_format(server: str) -> IncidentText:
-    """A client of LiveView 1.2 or later, and a server of 1.0, which has another form of lists."""
-    return _apart(
-        f"The page's JavaScript is of LiveView 1.2 or later, the server's version is {server[:_SHORT_ENOUGH]}. "
-        "From 1.1 on the client does not read the lists of a 1.0 server: it shows `undefined` for them."
+    """Describe a client of LiveView 1.2 or later on a server of 1.0, which has another form of comprehensions."""
+    return _mismatch(
+        f"The page's JavaScript is LiveView 1.2 or later, the server's version is {server[:_MAX_VERSION_CHARACTERS]}. "
+        "From 1.1 on the client does not read the lists of a 1.0 server, and shows `undefined` instead."
     )
 
 
 def unmarked_move(server: str) -> IncidentText:
-    """A client of LiveView 1.2 or later, and a server that moves entries of a list without `km`."""
-    whose = f" (LiveView {server[:_SHORT_ENOUGH]})" if server else ""
-    return _apart(
-        f"The page's JavaScript is of LiveView 1.2 or later, and the server{whose} has moved entries of a list without "
+    """Describe a client of LiveView 1.2 or later on a server that moves entries of a comprehension without `km`."""
+    version = f" (LiveView {server[:_MAX_VERSION_CHARACTERS]})" if server else ""
+    return _mismatch(
+        f"The page's JavaScript is LiveView 1.2 or later, and the server{version} has moved entries of a list without "
         "the mark `km`. From 1.2.8 on the client cannot render that."
     )
 
 
-def _apart(why: str) -> IncidentText:
+def _mismatch(why: str) -> IncidentText:
     return (
         "versions-apart",
-        "LiveView's client and server are versions apart",
+        "LiveView client and server versions do not match",
         why,
         (
-            "Build the assets anew with the server's version (`mix deps.get`, `npm install`, `mix assets.deploy`), "
-            "and look for a cache that serves old ones."
+            "Rebuild the assets with the server's version (`mix deps.get`, `npm install`, `mix assets.deploy`), and "
+            "look for a cache that serves old ones."
         ),
     )
 
 
 def _process(view: View, parent: str) -> str:
     nested = f", a nested LiveView of {shortened(parent)}," if parent else ""
-    return f"The process of {_label(view)}{nested} ended abnormally (`phx_error`); what only its assigns held is lost."
+    return f"The process of {_label(view)}{nested} ended abnormally (`phx_error`). State kept only in assigns is lost."
 
 
 def _lost(lost: Iterable[Push]) -> str:
-    names = [_event(each) for each in lost]
+    names = list(dict.fromkeys(_event(each) for each in reversed([*lost])))
     if not names:
-        return " No event was waiting for an answer."
-    found = list(dict.fromkeys(reversed(names)))
-    more = f" and {len(found) - MAX_NAMED_EVENTS} more" if len(found) > MAX_NAMED_EVENTS else ""
-    return f" No answer came to {', '.join(found[:MAX_NAMED_EVENTS])}{more}."
+        return " No event was pending."
+    more = f" and {len(names) - MAX_NAMED_EVENTS} more" if len(names) > MAX_NAMED_EVENTS else ""
+    return f" There was no reply to {', '.join(names[:MAX_NAMED_EVENTS])}{more}."
 
 
 def _event(event: Push) -> str:
-    return f'"{_typed(event.name)}"' if event.kind != "patch" else f"the patch to {_typed(event.name)}"
+    return f'"{_code(event.name)}"' if event.kind != "patch" else f"the patch to {_code(event.name)}"
 
 
 def _label(view: View) -> str:
-    return _typed(view.label)
+    return _code(view.label)
 
 
-def _said(reason: str) -> str:
-    return f"`{_typed(reason)}`" if reason != "without a reason" else "it gave no reason"
+def _quoted_reason(reason: str) -> str:
+    return f"`{_code(reason)}`" if reason != "without a reason" else "no reason was given"
 
 
-def _typed(text: str) -> str:
-    """A text from outside, short, and without backticks, which would end what is to be typed."""
+def _code(text: str) -> str:
+    """Return a foreign text, shortened, without backticks, because they delimit code in these texts."""
     return shortened(text).replace("`", "'")

@@ -1,6 +1,7 @@
-"""Finds incidents in what the channels of one socket go through; called by `sessions.socket` at each such moment.
+"""Detects incidents on the channels of one socket; `sessions.socket` calls it for joins, replies, crashes, heartbeats.
 
-A rule looks at the facts of its moment only, and fires once for each; what happened before is in the incidents before.
+A rule reads only the current facts and earlier incidents. Sources: phoenix.js 1.6 to 1.8, phoenix_live_view.js 0.18 to
+1.2.
 """
 
 from collections.abc import Iterable
@@ -14,167 +15,167 @@ from livegate.phoenix.topics import LIVE_TOPIC, UPLOAD_TOPIC
 
 CRASH_LOOP = 3
 CRASH_LOOP_S = 60.0
-"""So many crashes of one view within this time are a loop."""
-GIVEN_UP_S = 9.5
-"""The client counts its 10 s from before a join leaves the browser: its leave may come a little earlier here."""
+"""CRASH_LOOP crashes of one view within these seconds are a crash loop."""
+ABANDONED_JOIN_S = 9.5
+"""Seconds after which a leave means that the client gave up a join. Its 10 s start before the join arrives here."""
 RELOAD_LOOP = 2
-"""So many loads of the page before this one, each of which ended in a refused join."""
+"""Earlier loads of a page with a refused join, from which on a further refusal is a reload loop."""
 RELOAD_S = 60.0
-"""So soon after an incident the same browser loads the page again because of it; LiveView waits up to 30 s."""
-MAX_FOLLOWED = 10
-"""Earlier sessions whose incidents one page load may heal."""
-MAX_NAVIGATED = 100
-"""Joins of live navigations that wait for their answer."""
+"""Seconds after an incident in which a page load counts as its consequence. LiveView's client waits up to 30 s."""
+MAX_EARLIER_SESSIONS = 10
+"""Earlier sessions whose incidents one page load may heal; the oldest are dropped."""
+MAX_NAVIGATIONS = 100
+"""Pending joins by live navigation that are remembered per socket; the oldest are dropped."""
 _EVENTS = frozenset({"event", "patch"})
-_EACH = frozenset({"view-crashed", "crash-loop", "channel-crashed", "upload-crashed", "event-late"})
-"""Kinds of which each one is an incident; the others happen again as the client tries to join again and again."""
-_OF_SOCKET = frozenset({"csrf-missing", "cookie-missing", "stale", "reload-loop", "long-poll-origin"})
-"""Kinds that are about the socket or the page: all its views have them together."""
+_NEVER_REPEATED = frozenset({"view-crashed", "crash-loop", "channel-crashed", "upload-crashed", "event-late"})
+"""Kinds whose every occurrence is an incident. Others repeat because the client retries the join."""
+_SOCKET_WIDE = frozenset({"csrf-missing", "cookie-missing", "stale", "reload-loop", "long-poll-origin"})
+"""Kinds that concern the socket or the page, so that all its views have them together."""
 _CRASHES = frozenset({"view-crashed", "crash-loop"})
 
 
 class IncidentDetector:
-    """Finds the incidents of one socket."""
+    """Detector of incidents on one socket."""
 
     def __init__(self, log: IncidentLog, info: SocketInfo, connect_info: ConnectInfo) -> None:
         self._log = log
         self._info = info
         self._connect_info = connect_info
         self._navigated: dict[str, str | None] = {}
-        """Topics whose pending join is a live navigation, and its ref."""
-        self._refused_posts = False
+        """Ref of each pending join by live navigation, by topic."""
+        self._reported_refused_posts = False
 
     # Joins
 
     def join_sent(self, view: View, payload: dict[str, Any]) -> None:
-        """The client asks to join a channel."""
+        """Remember whether a join is a live navigation."""
         self._navigated.pop(view.topic, None)
         if "redirect" in payload:
             self._navigated[view.topic] = view.join_ref
-            if len(self._navigated) > MAX_NAVIGATED:
+            if len(self._navigated) > MAX_NAVIGATIONS:
                 del self._navigated[next(iter(self._navigated))]
 
     def joined(self, session: Session, view: View, join: Push) -> None:
-        """A join was answered with ok: what had failed before for this view has healed."""
+        """Heal earlier incidents of a view that has joined, and check versions and transport."""
         at = join.replied_at if join.replied_at is not None else join.sent_at
         for each in session.incidents:
             if each.healed_at is None:
-                how = self._healing(each, view)
+                how = self._healed_by_join(each, view)
                 if how:
                     self._log.heal(each, session, at, how)
         if view.is_live:
-            self._heal_page(session, at)
-            self._versions(session, view, at)
+            self._heal_earlier_sessions(session, at)
+            self._check_versions(session, view, at)
         if self._info.transport == "longpoll":
-            self._pinned(session, at)
+            self._check_fallback(session, at)
 
-    def _healing(self, incident: Incident, view: View) -> Healed:
-        """How an incident is healed by a view's being joined; empty when it is not."""
+    def _healed_by_join(self, incident: Incident, view: View) -> Healed:
+        """Return how the join of a view heals an incident; empty if it does not."""
         if incident.slug == "long-poll-pinned":
             return "reconnected" if self._info.transport == "websocket" else ""
         if incident.kind == "closed":
             return "reconnected" if self._info.opened_at >= incident.at else ""
         if incident.slug == "long-poll-origin":
-            return "reconnected"  # its join was a POST, which the app has taken
+            return "reconnected"  # the join was a POST, which the app has accepted
         if incident.topic != view.topic or incident.slug in ("event-late", "versions-apart"):
             return ""
         return "rejoined"
 
-    def _heal_page(self, session: Session, at: float) -> None:
-        page = session.page_load
-        if page is None:
+    def _heal_earlier_sessions(self, session: Session, at: float) -> None:
+        load = session.page_load
+        if load is None:
             return
-        for before in page.earlier_sessions:
-            if before.is_open:  # another tab of the same browser
+        for earlier in load.earlier_sessions:
+            if earlier.is_open:  # another tab of the same browser
                 continue
-            for incident in before.incidents:
-                if page.at - RELOAD_S <= incident.at <= page.at:
-                    self._log.heal(incident, before, at, "page reloaded")
-        page.earlier_sessions = ()
+            for incident in earlier.incidents:
+                if load.at - RELOAD_S <= incident.at <= load.at:
+                    self._log.heal(incident, earlier, at, "page reloaded")
+        load.earlier_sessions = ()
 
     def join_refused(self, session: Session, view: View, join: Push, response: dict[str, Any]) -> None:
-        """A join was answered with an error that is no redirect."""
+        """Report a join whose reply is an error, redirects excepted."""
         navigated = self._navigated.get(view.topic, "") == join.ref
-        words = catalog.join_refused(view, join.detail, response, self._connect_info, navigated=navigated)
-        page = session.page_load
-        if view is session.main and page is not None and page.refused_loads_before >= RELOAD_LOOP:
-            words = catalog.reload_loop(page.refused_loads_before, words)
-        self._report(session, words, join.replied_at or join.sent_at, view)
+        text = catalog.join_refused(view, join.detail, response, self._connect_info, navigated=navigated)
+        load = session.page_load
+        if view is session.main and load is not None and load.refused_loads_before >= RELOAD_LOOP:
+            text = catalog.reload_loop(load.refused_loads_before, text)
+        self._report(session, text, join.replied_at or join.sent_at, view)
 
-    def _versions(self, session: Session, view: View, at: float) -> None:
+    def _check_versions(self, session: Session, view: View, at: float) -> None:
         version = view.version or ""
         if view.modern_client and version.startswith("0."):
-            self._apart(session, catalog.old_server(version), view, at)
+            self._report_mismatch(session, catalog.old_server(version), view, at)
         elif self._connect_info.client == "1.2" and version.startswith("1.0."):
-            self._apart(session, catalog.old_list_format(version), view, at)
+            self._report_mismatch(session, catalog.old_list_format(version), view, at)
 
     def moved_without_mark(self, session: Session, view: View, at: float) -> None:
-        """A diff has moved entries of a list without the mark that the client needs."""
+        """Report a diff that moved entries of a comprehension without the `km` that the client requires."""
         if self._connect_info.client == "1.2":
-            self._apart(session, catalog.unmarked_move(view.version or ""), view, at)
+            self._report_mismatch(session, catalog.unmarked_move(view.version or ""), view, at)
 
-    def _apart(self, session: Session, words: IncidentText, view: View, at: float) -> None:
+    def _report_mismatch(self, session: Session, text: IncidentText, view: View, at: float) -> None:
         if not _has(session, "versions-apart"):
-            self._report(session, words, at, view)
+            self._report(session, text, at, view)
 
-    # Crashes and late answers
+    # Crashes and late replies
 
-    def crashed(self, session: Session, view: View, lost: Iterable[Push], at: float) -> None:
-        """A channel's process ended abnormally: `phx_error` with the view's current join_ref."""
+    def crashed(self, session: Session, view: View, unanswered: Iterable[Push], at: float) -> None:
+        """Report a crash: `phx_error` with the view's current join_ref. `unanswered` are its pending pushes."""
         if view.topic.startswith(UPLOAD_TOPIC) and _has_crashed_view(session):
-            return  # an upload's channel ends with its LiveView, whose crash is told
+            return  # an upload's channel ends with its LiveView, whose crash is reported already
         main = session.main
         parent = main.label if main is not None and view.is_live and _is_nested(view, main) else ""
-        waiting = [each for each in lost if each.kind in _EVENTS] if view.is_live else []
+        lost = [each for each in unanswered if each.kind in _EVENTS] if view.is_live else []
         times = [
             each.at
             for each in session.incidents
             if each.slug in _CRASHES and each.topic == view.topic and at - each.at <= CRASH_LOOP_S
         ]
         if view.is_live and len(times) + 1 >= CRASH_LOOP:
-            words = catalog.crash_loop(view, len(times) + 1, at - times[0], waiting, parent)
+            text = catalog.crash_loop(view, len(times) + 1, at - times[0], lost, parent)
         else:
-            words = catalog.crashed(view, waiting, parent)
-        self._report(session, words, at, view, lost=waiting, parent=parent)
+            text = catalog.crashed(view, lost, parent)
+        self._report(session, text, at, view, lost=lost, parent=parent)
 
-    def replied(self, session: Session, event: Push) -> None:
-        """A push was answered, late perhaps."""
-        if event.replied_at is not None:
-            self._late(session, event, event.replied_at)
+    def replied(self, session: Session, push: Push) -> None:
+        """Report a push whose reply came late."""
+        if push.replied_at is not None:
+            self._check_late(session, push, push.replied_at)
 
     def heartbeat(self, session: Session | None, pending: Iterable[Push], at: float) -> None:
-        """The client sends a heartbeat: time to look at what still waits."""
+        """Count a heartbeat of the client, and check pending pushes, because no timer runs here."""
         self._info.heartbeats += 1
         self.check_pending(session, pending, at)
 
     def check_pending(
         self, session: Session | None, pending: Iterable[Push], at: float, *, left: str | None = None
     ) -> None:
-        """Pushes that still wait for an answer: looked at with heartbeats and leaves, and at the socket's end.
+        """Report pushes that wait too long for a reply; called at heartbeats, leaves and the close of the socket.
 
-        `left` is the topic that the client leaves now, which is how it gives up a join.
+        `left` is the topic that the client is leaving, by which it gives up a join.
         """
         if session is not None:
-            for event in pending:
-                self._late(session, event, at, given_up=event.topic == left)
+            for push in pending:
+                self._check_late(session, push, at, given_up=push.topic == left)
 
-    def _late(self, session: Session, event: Push, at: float, *, given_up: bool = False) -> None:
-        waited = at - event.sent_at
-        if event.reported_late or waited < (GIVEN_UP_S if event.kind == "join" and given_up else JOIN_TIMEOUT_S):
+    def _check_late(self, session: Session, push: Push, at: float, *, given_up: bool = False) -> None:
+        waited = at - push.sent_at
+        if push.reported_late or waited < (ABANDONED_JOIN_S if push.kind == "join" and given_up else JOIN_TIMEOUT_S):
             return
-        view = session.views.get(event.topic)
-        if event.kind == "join":
-            words = catalog.join_late(view, event.topic, waited)
-        elif event.kind in _EVENTS and event.topic.startswith(LIVE_TOPIC) and waited >= EVENT_TIMEOUT_S:
-            words = catalog.event_late(event, waited)
+        view = session.views.get(push.topic)
+        if push.kind == "join":
+            text = catalog.join_late(view, push.topic, waited)
+        elif push.kind in _EVENTS and push.topic.startswith(LIVE_TOPIC) and waited >= EVENT_TIMEOUT_S:
+            text = catalog.event_late(push, waited)
         else:
             return
-        event.reported_late = True
-        self._report(session, words, at, view, lost=[event] if event.kind in _EVENTS else [])
+        push.reported_late = True
+        self._report(session, text, at, view, lost=[push] if push.kind in _EVENTS else [])
 
     # Long-poll
 
-    def _pinned(self, session: Session, at: float) -> None:
+    def _check_fallback(self, session: Session, at: float) -> None:
         failed = session.page_load is not None and session.page_load.websocket_failed
         if not failed and all(each.transport == "longpoll" for each in session.sockets):
             return
@@ -182,44 +183,40 @@ class IncidentDetector:
             self._report(session, catalog.long_poll_pinned(failed=failed), at, None)
 
     def posts_refused(self, session: Session | None, origin: str, at: float) -> None:
-        """A POST of a long-poll session that is open was answered with status 403 in its body."""
-        if session is not None and not self._refused_posts:
-            self._refused_posts = True  # each of its requests is
+        """Report once that the app refuses the POSTs of an open long-poll session, by status 403 in the body."""
+        if session is not None and not self._reported_refused_posts:
+            self._reported_refused_posts = True
             self._report(session, catalog.long_poll_origin(origin), at, None)
 
     def _report(
         self,
         session: Session,
-        words: IncidentText,
+        text: IncidentText,
         at: float,
         view: View | None,
         *,
         lost: Iterable[Push] = (),
         parent: str = "",
     ) -> None:
-        incident = Incident(*words, at, socket=self._info.id, parent=parent).with_events([each.name for each in lost])
+        incident = Incident(*text, at, socket=self._info.id, parent=parent).with_events([each.name for each in lost])
         if view is not None:
-            incident.topic, incident.view, incident.module, incident.path = (
-                view.topic,
-                view.label,
-                view.module,
-                view.path,
-            )
-        again = _unhealed(session, incident)
-        if again is not None:
-            self._log.repeat(again, session)
+            incident.topic, incident.view = view.topic, view.label
+            incident.module, incident.path = view.module, view.path
+        same = _same_unhealed(session, incident)
+        if same is not None:
+            self._log.repeat(same, session)
         else:
             self._log.report(incident, session)
 
 
 def link_reload(before: Session, load: PageLoad) -> None:
-    """Note that a browser loads the page of a session again: that may be how the session's incidents heal."""
-    page = before.page_load
-    earlier = page.earlier_sessions if page is not None else ()
-    if page is not None:
-        page.earlier_sessions = ()  # so that sessions do not hold each other in a chain
+    """Link a session to a reload of its page by the same browser, which may heal the session's incidents."""
+    previous = before.page_load
+    earlier = previous.earlier_sessions if previous is not None else ()
+    if previous is not None:
+        previous.earlier_sessions = ()  # a chain of sessions would keep all of them in memory
     if any(each.healed_at is None and load.at - each.at <= RELOAD_S for each in before.incidents):
-        load.earlier_sessions = (before, *earlier)[:MAX_FOLLOWED]
+        load.earlier_sessions = (before, *earlier)[:MAX_EARLIER_SESSIONS]
 
 
 def _has_crashed_view(session: Session) -> bool:
@@ -227,16 +224,16 @@ def _has_crashed_view(session: Session) -> bool:
 
 
 def _is_nested(view: View, main: View) -> bool:
-    """Whether a LiveView stands in another one: it has no address of its own."""
+    """Return whether a LiveView is nested in another one: it has no path."""
     return view is not main and view.path is None
 
 
-def _unhealed(session: Session, incident: Incident) -> Incident | None:
-    """The incident of the same kind and view that has not healed, if trying again is all that has happened since."""
-    if incident.slug in _EACH:
+def _same_unhealed(session: Session, incident: Incident) -> Incident | None:
+    """Return the unhealed incident that this one repeats, because the client retried; None if it is a new one."""
+    if incident.slug in _NEVER_REPEATED:
         return None
     for each in session.incidents:
-        same = each.slug == incident.slug and (each.topic == incident.topic or each.slug in _OF_SOCKET)
+        same = each.slug == incident.slug and (each.topic == incident.topic or each.slug in _SOCKET_WIDE)
         if same and each.healed_at is None:
             return each
     return None

@@ -1,7 +1,7 @@
-"""Incidents: moments at which something went wrong for a user, and the list of those who want to know of them.
+"""Log of incidents: numbers them, keeps them on their session and notifies listeners.
 
-Found in frames by `detection`, in closes and refused requests by the gateway; each is reported once, at its
-moment, through the one `IncidentLog` of a tracker. Times are seconds of the caller's clock.
+`detection` reports those in frames, the caller those in closes and refused requests. Each is reported once, when it
+happens.
 """
 
 from collections.abc import Callable
@@ -9,26 +9,26 @@ from collections.abc import Callable
 from livegate.phoenix.model import Healed, Incident, Session
 
 MAX_INCIDENTS = 100
-"""Of one session; the oldest go."""
+"""Incidents kept per session; the oldest are dropped."""
 MAX_HEAL_S = 600.0
-"""Later than this nobody is taken to have waited: what comes then is not told as recovery."""
+"""Seconds after which an incident no longer heals, because no user waits that long."""
 
 type Listener = Callable[[Incident, Session | None], None]
 
 
 class IncidentLog:
-    """Numbers incidents and passes them on."""
+    """All incidents of a process in the order of their reports."""
 
     def __init__(self) -> None:
         self.on_incident: list[Listener] = []
         self.on_changed: list[Listener] = []
-        """Called when an incident has healed, or happened once more."""
-        self._numbered = 0
+        """Called when an incident heals or repeats."""
+        self._last_number = 0
 
     def report(self, incident: Incident, session: Session | None) -> Incident:
-        """Keep an incident on its session, if it has one, and tell the listeners."""
-        self._numbered += 1
-        incident.number = self._numbered
+        """Number an incident, add it to its session, if it has one, and notify the listeners."""
+        self._last_number += 1
+        incident.number = self._last_number
         if session is not None:
             incident.session = session.number
             session.incidents.append(incident)
@@ -40,14 +40,14 @@ class IncidentLog:
         return incident
 
     def heal(self, incident: Incident, session: Session | None, at: float, how: Healed) -> None:
-        """The user can go on. The first time counts; does nothing after `MAX_HEAL_S`."""
+        """Mark an incident as healed: the user can go on. Ignored if it has healed already, or after MAX_HEAL_S."""
         if incident.healed_at is not None or not 0 <= at - incident.at <= MAX_HEAL_S:
             return
         incident.healed_at, incident.healed = at, how
         self._changed(incident, session)
 
     def repeat(self, incident: Incident, session: Session | None) -> None:
-        """The same has happened once more."""
+        """Count another occurrence of the same incident."""
         incident.times += 1
         self._changed(incident, session)
 

@@ -74,7 +74,7 @@ def test_a_crash_says_which_view_what_was_lost_and_how_long_the_user_waited() ->
     assert (told.view, told.module, told.path, told.topic) == ("CartLive", "DemoWeb.CartLive", "/cart", TOPIC)
     assert (told.events, told.parent, told.healed, told.cost_s) == (("save",), "", "", None)
     assert told.why == (
-        'The process of CartLive ended abnormally (`phx_error`); what only its assigns held is lost. No answer came to "save".'
+        'The process of CartLive ended abnormally (`phx_error`). State kept only in assigns is lost. There was no reply to "save".'
     )
     assert told.text == f"LiveView crashed · CartLive: {told.why}"
     tab.now += 1.25
@@ -86,7 +86,7 @@ def test_a_crash_says_which_view_what_was_lost_and_how_long_the_user_waited() ->
 def test_a_crash_without_an_event_says_that_none_was_waiting() -> None:
     tab = Tab()
     tab.crash(tab.join())
-    assert tab.only.why.endswith("No event was waiting for an answer.")
+    assert tab.only.why.endswith("No event was pending.")
 
 
 def test_a_nested_view_is_told_with_its_parent_and_its_own_rejoin_heals_it() -> None:
@@ -139,7 +139,7 @@ def test_a_join_that_is_refused_again_and_again_is_one_incident_that_counts() ->
     [
         ({"reason": "reload", "status": 404}, "HTTP status 404"),
         ({"reason": "reload"}, "an HTTP status"),
-        ({}, "it gave no reason"),
+        ({}, "no reason was given"),
         ({"reason": "od`d"}, "`od'd`"),
     ],
 )
@@ -156,7 +156,7 @@ def test_unauthorized_speaks_of_a_navigation_only_after_one() -> None:
     tab = Tab()
     tab.join()
     tab.answer(tab.ask(redirect="http://h/admin", url=None), "error", {"reason": "unauthorized"})
-    assert tab.only.why == "A live navigation was refused as `unauthorized`, as one into another `live_session` is."
+    assert tab.only.why == "LiveView refused a live navigation as `unauthorized`, as it does for one into another `live_session`."
 
 
 def test_a_page_that_is_loaded_again_heals_what_refused_the_one_before() -> None:
@@ -255,14 +255,14 @@ def test_an_event_that_waits_too_long_is_told_once() -> None:
         tab.send(None, str(tab.ref), "phoenix", "heartbeat", {}, up=True)
     tab.channels.close(1001, "", "client", tab.now)
     assert (tab.only.slug, tab.only.events, tab.only.at) == ("event-late", ("report",), 1030.0)
-    assert '"report" had no answer for 30 s' in tab.only.why
+    assert '"report" got no reply for 30 s' in tab.only.why
 
 
 def test_posts_without_an_origin_are_not_put_down_to_check_origin() -> None:
     tab = Tab()
     tab.ask()
     tab.channels.detector.posts_refused(tab.session, "", tab.now)
-    assert "it is not Phoenix's `check_origin`" in tab.only.todo
+    assert "It is not Phoenix's `check_origin`" in tab.only.todo
     assert "check_origin" not in tab.only.why
 
 

@@ -45,7 +45,7 @@ def test_moves_without_their_mark_break_the_renderer_of_a_later_client() -> None
     ((slug, why),) = told(CLIENT_1_2, "1.1.33", MOVES)
     assert slug == "versions-apart"
     assert why == (
-        "The page's JavaScript is of LiveView 1.2 or later, and the server (LiveView 1.1.33) has moved entries of a list "
+        "The page's JavaScript is LiveView 1.2 or later, and the server (LiveView 1.1.33) has moved entries of a list "
         "without the mark `km`. From 1.2.8 on the client cannot render that."
     )
 
@@ -53,7 +53,7 @@ def test_moves_without_their_mark_break_the_renderer_of_a_later_client() -> None
 def test_lists_of_a_server_of_1_0_are_not_read_by_a_later_client() -> None:
     ((slug, why),) = told(CLIENT_1_2, "1.0.18")
     assert slug == "versions-apart"
-    assert why.endswith("it shows `undefined` for them.")
+    assert why.endswith("and shows `undefined` instead.")
 
 
 @pytest.mark.parametrize(
