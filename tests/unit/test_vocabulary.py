@@ -59,7 +59,6 @@ OLD = frozenset(
 PENDING = frozenset(
     [
         "cli",
-        "phoenix",
         "observe",
         "demo",
         "addons.py",

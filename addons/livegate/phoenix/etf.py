@@ -1,6 +1,6 @@
-"""Reads Erlang's external term format (version 131) from strangers: no atoms are made, everything is bounded.
+"""Decoder of Erlang's external term format (version 131) for untrusted input; used by `tokens`.
 
-Source: the Erlang runtime's documentation of the external term format, OTP 27.
+Follows "External Term Format" of the Erlang run-time system's documentation, OTP 27.
 """
 
 import struct
@@ -8,34 +8,36 @@ import zlib
 from collections.abc import Callable
 
 MAX_BYTES = 64 * 1024
-"""Of a term, inflated."""
+"""Bytes of a term, after inflating; larger ones raise TermError. So do the next two bounds."""
 MAX_DEPTH = 64
+"""Levels of nested terms."""
 MAX_ELEMENTS = 10_000
+"""Terms in a term."""
 _VERSION = 131
 _COMPRESSED = 80
 
 
 class TermError(ValueError):
-    """The bytes are no term, or one that is larger than anybody needs."""
+    """Raised for bytes that are not a term, or exceed a bound."""
 
 
 class Atom(str):
-    """An atom; as text, so that strangers cannot fill a table of atoms."""
+    """Atom as text, so that untrusted input cannot fill a table of atoms."""
 
     __slots__ = ()
 
 
 class Opaque(str):
-    """A pid, a reference, a port or a function: only what it is."""
+    """Placeholder of a pid, a reference, a port or a function."""
 
     __slots__ = ()
 
 
 def read_term(data: bytes) -> object:
-    """Read one term. Raises TermError.
+    """Decode one term. Raises TermError.
 
-    Maps become dicts, lists lists, tuples tuples, binaries bytes; charlists become lists of numbers. Keys that are
-    neither atoms nor binaries are kept by their text.
+    Maps become dicts, lists lists, tuples tuples, binaries bytes, charlists lists of numbers. A key that is neither an
+    atom nor a binary becomes its `repr`.
     """
     if len(data) > MAX_BYTES:
         raise TermError(f"more than {MAX_BYTES} bytes")
@@ -49,19 +51,19 @@ def read_term(data: bytes) -> object:
 
 def _inflated(data: bytes) -> bytes:
     if len(data) < 4 or int.from_bytes(data[:4]) > MAX_BYTES:
-        raise TermError("a compressed term that is cut short or too large")
+        raise TermError("a compressed term is truncated or too large")
     inflater = zlib.decompressobj()
     try:
-        found = inflater.decompress(data[4:], MAX_BYTES)
+        inflated = inflater.decompress(data[4:], MAX_BYTES)
     except zlib.error:
-        raise TermError("a compressed term that cannot be inflated") from None
+        raise TermError("a compressed term cannot be inflated") from None
     if inflater.unconsumed_tail:
-        raise TermError("a compressed term that is too large")
-    return found
+        raise TermError("a compressed term is too large")
+    return inflated
 
 
 class _Reader:
-    """A place in the bytes; each method reads one thing and moves on."""
+    """Cursor in the bytes of a term; each method reads one value and advances."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self._data = data
@@ -70,10 +72,10 @@ class _Reader:
 
     def take(self, count: int) -> bytes:
         if count < 0 or self._at + count > len(self._data):
-            raise TermError("a term that ends too early")
-        found = self._data[self._at : self._at + count]
+            raise TermError("a term is truncated")
+        data = self._data[self._at : self._at + count]
         self._at += count
-        return found
+        return data
 
     def number(self, size: int) -> int:
         return int.from_bytes(self.take(size))
@@ -81,7 +83,7 @@ class _Reader:
     def read(self, depth: int) -> object:  # noqa: PLR0911 - one for each kind
         self._elements += 1
         if depth > MAX_DEPTH or self._elements > MAX_ELEMENTS:
-            raise TermError("a term that is nested too deeply or has too many parts")
+            raise TermError("a term is nested too deeply or has too many elements")
         tag = self.number(1)
         if tag in _SCALARS:
             return _SCALARS[tag](self)
@@ -89,7 +91,7 @@ class _Reader:
             return self._placeholder(tag, depth)
         match tag:
             case 112:
-                self.take(self.number(4) - 4)  # the length counts itself
+                self.take(self.number(4) - 4)  # the length includes itself
                 return Opaque("#function")
             case 104:
                 return self._tuple(self.number(1), depth)
@@ -101,31 +103,31 @@ class _Reader:
                 return self._list(self.number(4), depth)
             case 116:
                 return self._map(self.number(4), depth)
-        raise TermError(f"a term with the unknown tag {tag}")
+        raise TermError(f"a term has the unknown tag {tag}")
 
-    def _room_for(self, count: int) -> None:
-        """Each part takes a byte at least: nothing is allocated for those that cannot be there."""
+    def _check_count(self, count: int) -> None:
+        """Raise TermError for more elements than bytes, before anything is allocated for them."""
         if count > len(self._data) - self._at:
-            raise TermError("a term that says to have more parts than bytes")
+            raise TermError("a term claims more elements than it has bytes")
 
     def _tuple(self, count: int, depth: int) -> tuple[object, ...]:
-        self._room_for(count)
+        self._check_count(count)
         return tuple(self.read(depth + 1) for _ in range(count))
 
     def _list(self, count: int, depth: int) -> list[object]:
-        self._room_for(count)
-        found = [self.read(depth + 1) for _ in range(count)]
+        self._check_count(count)
+        elements = [self.read(depth + 1) for _ in range(count)]
         tail = self.read(depth + 1)
-        return found if tail == [] else [*found, tail]
+        return elements if tail == [] else [*elements, tail]
 
     def _map(self, count: int, depth: int) -> dict[object, object]:
-        self._room_for(2 * count)
-        found: dict[object, object] = {}
+        self._check_count(2 * count)
+        pairs: dict[object, object] = {}
         for _ in range(count):
             key, value = self.read(depth + 1), self.read(depth + 1)
-            # Only the hashes of texts and bytes are secret: of numbers, many that collide could be sent.
-            found[key if isinstance(key, str | bytes) else repr(key)] = value
-        return found
+            # Python randomizes the hashes of str and bytes only; numbers could be chosen to collide.
+            pairs[key if isinstance(key, str | bytes) else repr(key)] = value
+        return pairs
 
     def _placeholder(self, tag: int, depth: int) -> Opaque:
         name, terms, fixed = _PLACEHOLDERS[tag]
@@ -141,11 +143,11 @@ class _Reader:
         try:
             return float(text)
         except ValueError:
-            raise TermError("a float that is none") from None
+            raise TermError("a float is malformed") from None
 
     def big(self, size: int) -> int:
         if size > MAX_BYTES // 8:
-            raise TermError("a number of too many digits")
+            raise TermError("a number has too many digits")
         sign = self.number(1)
         value = int.from_bytes(self.take(size), "little")
         return -value if sign else value
@@ -186,6 +188,6 @@ _PLACEHOLDERS = {
     101: ("reference", 1, 5),
     113: ("function", 3, 0),
 }
-"""By tag: what it is, how many terms it begins with, and how many bytes follow."""
+"""By tag: name, number of terms at the beginning, number of bytes after them."""
 _COUNTED = frozenset({90, 114})
-"""References that begin with how many ids they have, of four bytes each."""
+"""Tags of references that begin with the number of their ids, of four bytes each."""

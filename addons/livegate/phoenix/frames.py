@@ -1,6 +1,6 @@
-"""Channel frames of Phoenix's serializers V1 and V2, text and binary, both directions, exact to the byte.
+"""Codec of channel frames: serializers V1 and V2, text and binary, both directions, exact to the byte.
 
-Sources: Phoenix.Socket.V1.JSONSerializer, Phoenix.Socket.V2.JSONSerializer and phoenix.js's serializer, 1.7 and 1.8.
+Follows Phoenix.Socket.V1.JSONSerializer, Phoenix.Socket.V2.JSONSerializer and serializer.js of phoenix.js, 1.7 and 1.8.
 """
 
 import json
@@ -15,13 +15,13 @@ from livegate.lenient_json import json_bytes
 type Vsn = Literal["1", "2"]
 
 MAX_NAME_BYTES = 255
-"""Of each name in a binary frame: its length is one byte."""
+"""Bytes of each name in a binary frame, because its length is one byte; `encode` raises ValueError beyond."""
 _PUSH, _REPLY, _BROADCAST = 0, 1, 2
 _SEMVER = re.compile(r"(1|2)\.0\.(0|[1-9]\d{0,9})(-[0-9A-Za-z.-]{1,100})?(\+[0-9A-Za-z.-]{1,100})?")
 
 
 class Frame(Struct, frozen=True, gc=False):
-    """One message on a channel."""
+    """One message of a channel (Phoenix.Socket.Message, .Reply and .Broadcast)."""
 
     join_ref: str | None
     ref: str | None
@@ -32,13 +32,13 @@ class Frame(Struct, frozen=True, gc=False):
 
 
 class NotPhoenix(Struct, frozen=True, gc=False):
-    """What is no frame, and why."""
+    """Result for input that is not a frame, with the reason for people."""
 
     reason: str
 
 
 def parse_vsn(value: str | None) -> Vsn | None:
-    """The serializer for the `vsn` of a socket's URL (none is 1.0.0); None for what Phoenix answers with 403."""
+    """Return the serializer for the `vsn` of a socket's URL (1.0.0 if absent); None if Phoenix refuses it with 403."""
     if value is None:
         return "1"
     match = _SEMVER.fullmatch(value)
@@ -48,24 +48,24 @@ def parse_vsn(value: str | None) -> Vsn | None:
 
 
 def decode(data: bytes, *, text: bool, from_client: bool, vsn: Vsn) -> Frame | NotPhoenix:
-    """Read one frame; costs O(len(data)) and never raises."""
+    """Decode one frame. O(len(data)); never raises."""
     if not text:
-        return _binary(data, from_client) if vsn == "2" else NotPhoenix("a binary frame, which serializer V1 has not")
+        return _decode_binary(data, from_client) if vsn == "2" else NotPhoenix("serializer V1 has no binary frames")
     try:
         value = read_json(data)
     except RecursionError:
-        return NotPhoenix("JSON that is nested too deeply")
-    except ValueError:  # also for bytes that are no UTF-8, and for numbers of thousands of digits
+        return NotPhoenix("JSON is nested too deeply")
+    except ValueError:  # also for invalid UTF-8, and for numbers of thousands of digits
         return NotPhoenix("not JSON")
     if vsn == "2":
-        return _of_list(value)
-    return _of_object(value, from_client)
+        return _from_list(value)
+    return _from_object(value, from_client)
 
 
 def read_json(data: bytes) -> Any:
-    """Read JSON; what orjson does not take, such as half of a surrogate pair, the slower reader may.
+    """Decode JSON. Input that orjson refuses, such as a lone surrogate, goes to the slower `json`.
 
-    Raises ValueError, and RecursionError for what is nested too deeply.
+    Raises ValueError, and RecursionError if it is nested too deeply.
     """
     try:
         return orjson.loads(data)
@@ -77,21 +77,21 @@ def _no_constant(name: str) -> object:
     raise ValueError(name)
 
 
-def _of_list(value: object) -> Frame | NotPhoenix:
+def _from_list(value: object) -> Frame | NotPhoenix:
     if not isinstance(value, list) or len(value) < 5:
         return NotPhoenix("not a list of join_ref, ref, topic, event and payload")
-    return _checked(value[0], value[1], value[2], value[3], value[4])
+    return _frame(value[0], value[1], value[2], value[3], value[4])
 
 
-def _of_object(value: object, from_client: bool) -> Frame | NotPhoenix:
+def _from_object(value: object, from_client: bool) -> Frame | NotPhoenix:
     needed = ("topic", "event", "payload", "ref")
     if not isinstance(value, dict) or any(key not in value for key in needed):
         return NotPhoenix("not an object with topic, event, payload and ref")
     join_ref = value.get("join_ref") if from_client else None
-    return _checked(join_ref, value["ref"], value["topic"], value["event"], value["payload"])
+    return _frame(join_ref, value["ref"], value["topic"], value["event"], value["payload"])
 
 
-def _checked(join_ref: object, ref: object, topic: object, event: object, payload: object) -> Frame | NotPhoenix:
+def _frame(join_ref: object, ref: object, topic: object, event: object, payload: object) -> Frame | NotPhoenix:
     if not isinstance(topic, str) or not isinstance(event, str):
         return NotPhoenix("topic and event are not both text")
     if not _is_ref(join_ref) or not _is_ref(ref):
@@ -100,7 +100,7 @@ def _checked(join_ref: object, ref: object, topic: object, event: object, payloa
 
 
 def _is_ref(value: object) -> bool:
-    """Phoenix's own clients send text; others send numbers, and Phoenix gives back what it got."""
+    """Return whether a value is a ref. Phoenix's own clients send text, others numbers; Phoenix returns either."""
     return value is None or isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
 
 
@@ -108,49 +108,49 @@ def _ref(value: object) -> str | None:
     return value if isinstance(value, str) else None if value is None else str(value)
 
 
-def _binary(data: bytes, from_client: bool) -> Frame | NotPhoenix:  # noqa: PLR0911 - one for each layout
+def _decode_binary(data: bytes, from_client: bool) -> Frame | NotPhoenix:  # noqa: PLR0911 - one for each layout
     kind = data[0] if data else None
     if kind == _PUSH:
         names = _names(data, 4 if from_client else 3)
         if isinstance(names, NotPhoenix):
             return names
         ref = (names.pop(1) or None) if from_client else None
-        return Frame(names[0] or None, ref, names[1], names[2], data[_end(data, 4 if from_client else 3) :])
+        return Frame(names[0] or None, ref, names[1], names[2], data[_payload_start(data, 4 if from_client else 3) :])
     if kind == _REPLY and not from_client:
         names = _names(data, 4)
         if isinstance(names, NotPhoenix):
             return names
-        payload = {"status": names[3], "response": data[_end(data, 4) :]}
+        payload = {"status": names[3], "response": data[_payload_start(data, 4) :]}
         return Frame(names[0] or None, names[1] or None, names[2], "phx_reply", payload)
     if kind == _BROADCAST and not from_client:
         names = _names(data, 2)
         if isinstance(names, NotPhoenix):
             return names
-        return Frame(None, None, names[0], names[1], data[_end(data, 2) :])
-    return NotPhoenix("a binary frame of no known kind" if data else "an empty binary frame")
+        return Frame(None, None, names[0], names[1], data[_payload_start(data, 2) :])
+    return NotPhoenix("a binary frame of an unknown kind" if data else "an empty binary frame")
 
 
-def _end(data: bytes, count: int) -> int:
-    """Where the names end and the payload begins."""
+def _payload_start(data: bytes, count: int) -> int:
+    """Return the offset of the payload."""
     return 1 + count + sum(data[1 : 1 + count])
 
 
 def _names(data: bytes, count: int) -> list[str] | NotPhoenix:
-    if len(data) < 1 + count or len(data) < _end(data, count):
-        return NotPhoenix("a binary frame that ends within its names")
+    if len(data) < 1 + count or len(data) < _payload_start(data, count):
+        return NotPhoenix("a binary frame ends within its names")
     names, at = [], 1 + count
     try:
         for size in data[1 : 1 + count]:
             names.append(data[at : at + size].decode())
             at += size
     except UnicodeDecodeError:
-        return NotPhoenix("a binary frame whose names are not UTF-8")
+        return NotPhoenix("the names of a binary frame are not UTF-8")
     return names
 
 
 def encode(frame: Frame, *, from_client: bool, vsn: Vsn) -> bytes:
-    """Write a frame as Phoenix (or phoenix.js, `from_client`) does. Raises ValueError for what cannot be said."""
-    binary = _binary_content(frame, from_client)
+    """Encode a frame as Phoenix does, or phoenix.js if `from_client`. Raises ValueError if it cannot be encoded."""
+    binary = _encode_binary(frame, from_client)
     if binary is not None:
         if vsn == "1":
             raise ValueError("serializer V1 has no binary frames")
@@ -163,23 +163,23 @@ def encode(frame: Frame, *, from_client: bool, vsn: Vsn) -> bytes:
     return _json({key: value[key] for key in ("event", "payload", "ref", "topic")})
 
 
-def _binary_content(frame: Frame, from_client: bool) -> bytes | None:
-    """The binary layout of a frame that has one; None for a frame that is text."""
+def _encode_binary(frame: Frame, from_client: bool) -> bytes | None:
+    """Return a frame in binary layout; None for a text frame."""
     payload = frame.payload
     if isinstance(payload, bytes):
         if from_client:
-            return _packed(_PUSH, (frame.join_ref or "", frame.ref or "", frame.topic, frame.event), payload)
+            return _pack(_PUSH, (frame.join_ref or "", frame.ref or "", frame.topic, frame.event), payload)
         if frame.join_ref is None and frame.ref is None:
-            return _packed(_BROADCAST, (frame.topic, frame.event), payload)
-        return _packed(_PUSH, (frame.join_ref or "", frame.topic, frame.event), payload)
+            return _pack(_BROADCAST, (frame.topic, frame.event), payload)
+        return _pack(_PUSH, (frame.join_ref or "", frame.topic, frame.event), payload)
     if not from_client and frame.event == "phx_reply" and isinstance(payload, dict):
         response, status = payload.get("response"), payload.get("status")
         if isinstance(response, bytes) and isinstance(status, str):
-            return _packed(_REPLY, (frame.join_ref or "", frame.ref or "", frame.topic, status), response)
+            return _pack(_REPLY, (frame.join_ref or "", frame.ref or "", frame.topic, status), response)
     return None
 
 
-def _packed(kind: int, names: tuple[str, ...], payload: bytes) -> bytes:
+def _pack(kind: int, names: tuple[str, ...], payload: bytes) -> bytes:
     encoded = [name.encode() for name in names]
     for name in encoded:
         if len(name) > MAX_NAME_BYTES:
@@ -188,7 +188,7 @@ def _packed(kind: int, names: tuple[str, ...], payload: bytes) -> bytes:
 
 
 def json_size(value: object) -> int:
-    """Bytes of a JSON value as Phoenix writes it; 0 for one that is nested too deeply to be written."""
+    """Return the bytes of a JSON value as Phoenix encodes it; 0 if it is nested too deeply."""
     try:
         return len(json_bytes(value))
     except ValueError:

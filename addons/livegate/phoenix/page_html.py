@@ -1,4 +1,7 @@
-"""What the HTTP side tells of LiveView: the views that a page asks for, and the URL that a socket was opened with."""
+"""Reads LiveView's traces in HTTP: the LiveViews in a page's HTML, and the parameters in a socket's URL.
+
+Follows Phoenix.LiveView.Static and the connection parameters of phoenix.js and phoenix_live_view.js, 0.18 to 1.2.
+"""
 
 import html as html_text
 import re
@@ -10,9 +13,10 @@ from livegate.phoenix.frames import Vsn, parse_vsn
 from livegate.phoenix.topics import LIVE_TOPIC
 
 type ClientGeneration = Literal["", "1.0", "1.2"]
-"""Of LiveView's JavaScript: unknown, 1.0 or 1.1, 1.2 or later."""
+"""LiveView's JavaScript: unknown, 1.0 or 1.1, 1.2 or later."""
 
 MAX_VIEWS = 100
+"""LiveViews read per page; further ones are ignored."""
 _TAG = re.compile(r"<[a-zA-Z][^<>]{0,65536}\bdata-phx-session=[^<>]*>")
 _ID = re.compile(r"""\sid=["']?([^"'\s>]{1,200})""")
 _SESSION = re.compile(r"""\bdata-phx-session=["']?([^"'\s>]{1,65536})""")
@@ -20,23 +24,25 @@ _META = re.compile(r"<meta\s[^<>]{0,4096}>", re.IGNORECASE)
 _CSRF_NAME = re.compile(r"""\sname=["']?csrf-token["'\s>/]""")
 _CONTENT = re.compile(r"""\scontent=(?:"([^"]{1,1024})"|'([^']{1,1024})'|([^"'\s>]{1,1024}))""")
 MAX_METAS = 200
+"""`<meta>` tags searched per page for the CSRF token."""
 MAX_QUERY_FIELDS = 200
+"""Query fields of a URL; one with more counts as without a query."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageMarkup:
-    """What the HTML of a page says of its LiveViews."""
+    """LiveViews in the HTML of a page."""
 
     topics: tuple[str, ...] = ()
-    """In the order of the page; nested views that were rendered with it as well."""
+    """Topics in the order of the page, nested views included."""
     tokens: tuple[str, ...] = ()
-    """The `session` that each of them joins with."""
+    """Signed `session` of each."""
     csrf: str = ""
-    """The CSRF token that the page's JavaScript opens its socket with (`<meta name="csrf-token">`); empty for none."""
+    """CSRF token that the page's JavaScript opens its socket with (`<meta name="csrf-token">`); empty for none."""
 
 
 def read_page(html: str) -> PageMarkup:
-    """Read the LiveViews of a page; at most MAX_VIEWS. O(len(html))."""
+    """Return the LiveViews of a page, at most MAX_VIEWS. O(len(html))."""
     topics, tokens = [], []
     for match in _TAG.finditer(html):
         tag = match.group()
@@ -60,27 +66,22 @@ def _csrf(html: str) -> str:
     return ""
 
 
-def topics_of(html: str) -> tuple[str, ...]:
-    """The topics of the LiveViews in a page, in its order; the first is that of the page itself."""
-    return read_page(html).topics
-
-
 def vsn_of_url(url: str) -> Vsn | None:
-    """The serializer that a socket's URL asks for; None for one that Phoenix would refuse."""
+    """Return the serializer that a socket's URL requests; None if Phoenix would refuse it."""
     query = _query(url)
     return parse_vsn(query["vsn"][0] if "vsn" in query else None) if query is not None else None
 
 
 def csrf_of_url(url: str) -> str:
-    """The CSRF token of a socket's URL, without which Phoenix does not look for the user's session; empty for none."""
+    """Return the CSRF token of a socket's URL, which Phoenix requires to read the user's session; empty for none."""
     return next(filter(None, (_query(url) or {}).get("_csrf_token", ())), "")
 
 
 def client_of_url(url: str) -> ClientGeneration:
-    """Which LiveView client has opened a socket, by the parameters that it adds.
+    """Return the generation of the LiveView client that opened a socket; empty for any other client.
 
-    `_mount_attempts` comes with 1.0; `_live_referer` is there without a value up to 1.1 and is left out from 1.2 on
-    (phoenix_live_view.js, `params`). Empty for any other client.
+    `_mount_attempts` is sent from 1.0 on; `_live_referer` is sent even without a value up to 1.1, and omitted from 1.2
+    on (phoenix_live_view.js, `params`).
     """
     query = _query(url) or {}
     if "_mount_attempts" not in query:
@@ -89,7 +90,7 @@ def client_of_url(url: str) -> ClientGeneration:
 
 
 def is_socket_url(url: str) -> bool:
-    """Whether phoenix.js asks for a WebSocket at this URL: it always tells the `vsn`."""
+    """Return whether phoenix.js opens a WebSocket at this URL: it always sends `vsn`."""
     return url.partition("?")[0].endswith("/websocket") and "vsn" in (_query(url) or {})
 
 
@@ -101,7 +102,7 @@ def _query(url: str) -> dict[str, list[str]] | None:
 
 
 def place_of(url: object) -> str | None:
-    """The path of a URL with its query, for a sentence whose secrets are taken out before it is shown."""
+    """Return the path of a URL with its query, for a text that is redacted before it is shown."""
     path = path_of(url)
     if path is None or not isinstance(url, str):
         return None
@@ -110,7 +111,7 @@ def place_of(url: object) -> str | None:
 
 
 def path_of(url: object) -> str | None:
-    """The path of a URL or of a reference to one; its query may hold anything, and stays out."""
+    """Return the path of a URL or relative reference. The query is left out, because it may contain secrets."""
     if not isinstance(url, str):
         return None
     try:

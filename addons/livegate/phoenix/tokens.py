@@ -1,7 +1,7 @@
-"""What Phoenix's signed tokens and cookies say. They are signed, not encrypted: no key is needed to read them.
+"""Reads Phoenix's signed tokens and cookies. They are signed, not encrypted, so that no key is needed.
 
-Neither a signature nor any value of a session is kept. Sources: Phoenix.Token, Plug.Crypto.MessageVerifier (`SFMyNTY`
-is HS256 in base64), Phoenix.LiveView.Static 0.18 to 1.2.
+Returns names only, neither signatures nor values of a session. Follows Phoenix.Token, Plug.Crypto.MessageVerifier
+(`SFMyNTY` is HS256 in base64) and Phoenix.LiveView.Static 0.18 to 1.2.
 """
 
 import base64
@@ -12,28 +12,29 @@ from livegate.phoenix.etf import TermError, read_term
 
 PREFIX = "SFMyNTY."
 MAX_TOKEN_CHARACTERS = 64 * 1024
+"""Characters of a token; longer ones are not read."""
 _ELIXIR = "Elixir."
 
 
 @dataclass(frozen=True, slots=True)
 class SessionToken:
-    """The `session` of a join: which LiveView it is."""
+    """`session` token of a join, which identifies the LiveView."""
 
     id: str | None
     view: str | None
-    """Module, without `Elixir.`; so are the router and the root view."""
+    """Module without the prefix `Elixir.`; so are the router and the root view."""
     router: str | None
     live_session: str | None
     root_view: str | None
     is_child: bool
     session_keys: tuple[str, ...]
     signed_at: float | None
-    """Seconds since 1970."""
+    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class StaticToken:
-    """The `static` of a join."""
+    """`static` token of a join."""
 
     id: str | None
     flash_keys: tuple[str, ...]
@@ -42,19 +43,19 @@ class StaticToken:
 
 @dataclass(frozen=True, slots=True)
 class UploadToken:
-    """The token that an upload's channel is joined with."""
+    """Token that the client joins an upload's channel with."""
 
     ref: str | None
     cid: int | None
 
 
 def is_signed(token: str) -> bool:
-    """Whether a token is one of Phoenix's, which says when it was signed: no two page loads have the same."""
+    """Return whether a token is one of Phoenix's. It contains its signing time, so that page loads never share one."""
     return token.startswith(PREFIX) and len(token) <= MAX_TOKEN_CHARACTERS
 
 
 def read_session(token: str) -> SessionToken | None:
-    """Read the `session` of a join; None when it is not one of Phoenix's."""
+    """Read the `session` of a join; None if it is not one of Phoenix's."""
     found = _signed(token)
     if found is None:
         return None
@@ -73,7 +74,7 @@ def read_session(token: str) -> SessionToken | None:
 
 
 def read_static(token: str) -> StaticToken | None:
-    """Read the `static` of a join."""
+    """Read the `static` of a join; None if it is not one of Phoenix's."""
     found = _signed(token)
     if found is None:
         return None
@@ -84,31 +85,31 @@ def read_static(token: str) -> StaticToken | None:
 
 
 def read_upload(token: str) -> UploadToken | None:
-    """Read the token of an upload's channel."""
+    """Read the token of an upload's channel; None if it is not one of Phoenix's."""
     found = _signed(token)
     if found is None:
         return None
     value, _ = found
     ref, cid = value.get("ref"), value.get("cid")
-    if isinstance(ref, tuple):  # the upload's and the entry's
+    if isinstance(ref, tuple):  # refs of the upload and of its entry
         ref = ref[-1] if ref else None
     return UploadToken(_text(ref), cid if isinstance(cid, int) else None)
 
 
 def read_cookie(value: str) -> tuple[str, ...] | None:
-    """The keys of a session cookie; None when it is encrypted, or not one of Plug's."""
+    """Return the keys of a session cookie; None if it is encrypted, or not one of Plug's."""
     term = _payload(value)
     return _keys(term) if isinstance(term, dict) else None
 
 
 def _signed(token: str) -> tuple[dict[str, object], float | None] | None:
-    """The map that Phoenix.Token has signed, by text, and when it was (in seconds)."""
+    """Return the map that Phoenix.Token signed, with keys as text, and the time of signing in seconds."""
     term = _payload(token)
     if not isinstance(term, tuple) or len(term) < 2:
         return None
     value, signed_at = term[0], term[1]
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict):
-        value = value[1]  # LiveView puts a version number before it
+        value = value[1]  # after LiveView's version number of the format
     if not isinstance(value, dict):
         return None
     fields = {_text(key) or "": found for key, found in value.items()}
@@ -126,7 +127,7 @@ def _payload(token: str) -> object:
 
 
 def _text(value: object) -> str | None:
-    """A name, whether it is an atom or a binary."""
+    """Return an atom or a binary as text; None for any other value."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return str(value) if isinstance(value, str) else None

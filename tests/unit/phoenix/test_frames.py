@@ -86,8 +86,8 @@ def test_a_frame_is_read_and_written_byte_for_byte(from_client: bool, vsn, data:
         (b"\0\0\0\x01\x01\xffe", False, True, "2", "not UTF-8"),
         (b"\x01\x01\0\0\0\xff", False, False, "2", "not UTF-8"),
         (b"\x02\x01\0\xff", False, False, "2", "not UTF-8"),
-        (b"\x01\0\0\0\0", False, True, "2", "no known kind"),
-        (b"\x07abc", False, False, "2", "no known kind"),
+        (b"\x01\0\0\0\0", False, True, "2", "unknown kind"),
+        (b"\x07abc", False, False, "2", "unknown kind"),
     ],
 )
 def test_what_is_no_frame_says_why(data: bytes, text: bool, from_client: bool, vsn, reason: str) -> None:

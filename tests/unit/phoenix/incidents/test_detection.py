@@ -156,7 +156,10 @@ def test_unauthorized_speaks_of_a_navigation_only_after_one() -> None:
     tab = Tab()
     tab.join()
     tab.answer(tab.ask(redirect="http://h/admin", url=None), "error", {"reason": "unauthorized"})
-    assert tab.only.why == "LiveView refused a live navigation as `unauthorized`, as it does for one into another `live_session`."
+    assert (
+        tab.only.why
+        == "LiveView refused a live navigation as `unauthorized`, as it does for one into another `live_session`."
+    )
 
 
 def test_a_page_that_is_loaded_again_heals_what_refused_the_one_before() -> None:

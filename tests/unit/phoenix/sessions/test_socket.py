@@ -10,7 +10,7 @@ import pytest
 
 from livegate.phoenix.formatting import seconds_text, shortened, size_text
 from livegate.phoenix.model import MAX_ROUND_TRIPS, HttpExchange, PageLoad, Session, SessionLimits, View, percentile
-from livegate.phoenix.page_html import path_of, topics_of, vsn_of_url
+from livegate.phoenix.page_html import path_of, read_page, vsn_of_url
 from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.phoenix.sessions.socket import SocketTracker
 from livegate.phoenix.sessions.store import MAX_SOCKETS
@@ -309,7 +309,7 @@ def test_nesting_of_any_depth_raises_nothing(depth: int, around: str) -> None:
 def test_what_is_not_phoenix_is_shown_as_that() -> None:
     tab = Tab()
     note = tab.up(b"\xff\xff")
-    assert note.summary == "not a Phoenix frame: a binary frame of no known kind"
+    assert note.summary == "not a Phoenix frame: a binary frame of an unknown kind"
     assert note.session is None
     tab.down("4", "4", TOPIC, "phx_error", {})
     tab.down("4", "4", TOPIC, "phx_close", {})
@@ -332,13 +332,11 @@ def test_a_page_load_is_the_beginning_of_its_session() -> None:
 
 
 def test_the_views_of_a_page() -> None:
-    assert topics_of("<div data-phx-session=\"x\" id=a></div><b id=\"n\"><i id='b' data-phx-session=''>") == (
-        "lv:a",
-        "lv:b",
-    )
-    assert topics_of("<p data-phx-session='x'>") == ()
-    assert len(topics_of('<p id="a" data-phx-session="">' * 500)) == 100
-    assert topics_of("<" * 100_000 + "data-phx-session=") == ()
+    two = read_page("<div data-phx-session=\"x\" id=a></div><b id=\"n\"><i id='b' data-phx-session=''>")
+    assert two.topics == ("lv:a", "lv:b")
+    assert read_page("<p data-phx-session='x'>").topics == ()
+    assert len(read_page('<p id="a" data-phx-session="">' * 500).topics) == 100
+    assert read_page("<" * 100_000 + "data-phx-session=").topics == ()
 
 
 @pytest.mark.parametrize(
