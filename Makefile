@@ -77,6 +77,7 @@ fuzz: install
 
 docs: install
 	$(BIN)/python scripts/settings_reference.py
+	$(BIN)/typer livegate.cli.app utils docs --name livegate --title "Command line" --output docs/reference/cli.md
 	$(BIN)/python scripts/api_reference.py
 
 format: install

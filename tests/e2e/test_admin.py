@@ -264,7 +264,7 @@ def test_top_shows_it_in_a_terminal(staging: Staging) -> None:
     ):
         assert fragment in shown.stdout, fragment
     assert CANARY not in shown.stdout
-    for token, says in (("", "wants a token"), ("wrong" * 5, "does not know this token")):
+    for token, says in (("", "requires a token"), ("wrong" * 5, "rejects this token")):
         refused = top("--url", url, token=token)
         assert (refused.returncode, refused.stdout) == (1, "")
         assert says in refused.stderr and "Traceback" not in refused.stderr

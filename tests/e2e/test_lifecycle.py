@@ -384,7 +384,7 @@ def test_livegate_check_prints_routes_or_problems(tmp_path: Path) -> None:
     bad.write_text("services: {app.test: 1, b.test: 2}\n")
     checked = subprocess.run([LIVEGATE, "check", good], capture_output=True, text=True, check=False)
     assert checked.returncode == 0
-    assert checked.stdout.splitlines()[0] == f"{good}: good, listens on 127.0.0.1:8080"
+    assert checked.stdout.splitlines()[0] == f"{good}: valid, listens on 127.0.0.1:8080"
     assert "app.test" in checked.stdout
     assert "http://127.0.0.1:4001" in checked.stdout
     checked = subprocess.run([LIVEGATE, "check", bad], capture_output=True, text=True, check=False)

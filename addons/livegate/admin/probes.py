@@ -1,13 +1,13 @@
 """Probes of the backends, to learn which accept connections."""
 
 import asyncio
-import os
 import time
 from collections.abc import Container
 
 from livegate.admin.bodies import Backend
 from livegate.admin.loop_bridge import LoopBridge
 from livegate.observe.metrics.addon import Metrics
+from livegate.os_errors import error_text
 from livegate.settings import CurrentSettings
 
 PROBE_TIMEOUT_S = 2.0
@@ -79,6 +79,5 @@ async def _connection_problem(host: str, port: int) -> str:
     except TimeoutError:
         return f"no connection within {PROBE_TIMEOUT_S:g} s"
     except (OSError, UnicodeError) as error:
-        number = getattr(error, "errno", None) or 0
-        return (os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)).lower()
+        return error_text(error)
     return ""

@@ -1,4 +1,4 @@
-"""The `livegate` command: run the gateway, check its settings, try it with a demo."""
+"""Command line `livegate`: options and help of each subcommand. docs/reference/cli.md is generated from it."""
 
 import json
 import os
@@ -32,11 +32,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 MIN_EVERY_S = 0.2
+UI_HELP = "`dump`: log lines; `web`: mitmweb in the browser; `console`: mitmproxy in the terminal."
+TOKEN_VARIABLE = "LIVEGATE_ADMIN_TOKEN"  # noqa: S105 - a name
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Ui(StrEnum):
-    """Which of mitmproxy's tools to run."""
+    """User interface: one of mitmproxy's tools."""
 
     dump = "dump"
     web = "web"
@@ -66,39 +68,37 @@ def run(
         typer.Option(
             "--config",
             "-c",
-            help="Settings file (else GATEWAY_CONFIG_FILE, else configs/gateway.yaml).",
+            help="Settings file; default: `GATEWAY_CONFIG_FILE`, then `configs/gateway.yaml`.",
             metavar="FILE",
         ),
     ] = None,
-    ui: Annotated[
-        Ui, typer.Option(help="`dump`: log lines. `web`: mitmweb in the browser. `console`: mitmproxy.")
-    ] = Ui.dump,
+    ui: Annotated[Ui, typer.Option(help=UI_HELP)] = Ui.dump,
     mitmproxy_arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- MITMPROXY ARGS...]", help="Passed on to mitmproxy's tool."),
+        typer.Argument(metavar="-- MITMPROXY_ARGS", help="Arguments for mitmproxy's tool."),
     ] = None,
 ) -> None:
     """Run the gateway."""
     path, settings = _settings_or_exit(config)
-    from livegate.cli import run as tools
+    from livegate.cli import run as runner
 
-    raise typer.Exit(tools.run(ui.value, path, settings, mitmproxy_arguments or []))
+    raise typer.Exit(runner.run(ui.value, path, settings, mitmproxy_arguments or []))
 
 
 @app.command()
 def check(
-    config: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Settings file to check.")] = None,
+    config: Annotated[Path | None, typer.Argument(metavar="FILE", help="Settings file; default as in `run`.")] = None,
     *,
     schema: Annotated[
-        bool, typer.Option("--schema", help="Write the JSON Schema of the settings, for editors.")
+        bool, typer.Option("--schema", help="Print the JSON Schema of the settings, for editors.")
     ] = False,
 ) -> None:
-    """Check a settings file: every problem at once and status 1, or the route table and status 0."""
+    """Check a settings file. Prints the route table, or every problem and exits with status 1."""
     if schema:
         typer.echo(json.dumps(json_schema(), indent=2))
         return
     path, settings = _settings_or_exit(config)
-    typer.echo(f"{path or 'environment'}: good, listens on {settings.listen}")
+    typer.echo(f"{path or 'environment'}: valid, listens on {settings.listen}")
     table = Table(box=None)
     for heading in ("Host", "Backend", "Remarks"):
         table.add_column(heading, overflow="fold")
@@ -109,18 +109,18 @@ def check(
 
 @app.command()
 def demo(
-    ui: Annotated[Ui, typer.Option(help="How to watch the traffic.")] = Ui.web,
+    ui: Annotated[Ui, typer.Option(help=UI_HELP)] = Ui.web,
     mitmproxy_arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- MITMPROXY ARGS...]", help="Passed on to mitmproxy's tool."),
+        typer.Argument(metavar="-- MITMPROXY_ARGS", help="Arguments for mitmproxy's tool."),
     ] = None,
 ) -> None:
-    """Start a LiveView app and an echo app on this machine, and the gateway in front of both."""
-    from livegate.cli import run as tools
+    """Run the demo. Starts a LiveView app, an echo app, and the gateway in front of both."""
+    from livegate.cli import run as runner
     from livegate.demo import DemoUnavailableError
 
     try:
-        raise typer.Exit(tools.run_demo(ui.value, mitmproxy_arguments or []))
+        raise typer.Exit(runner.run_demo(ui.value, mitmproxy_arguments or []))
     except DemoUnavailableError as problem:
         errors.print(f"livegate demo: {problem}", markup=False)
         raise typer.Exit(1) from None
@@ -145,20 +145,22 @@ def read(
     log: Annotated[
         Path,
         typer.Argument(
-            help="A frame log, a flow file of mitmproxy, or a HAR file of a browser; `-` is standard input.",
+            help="Frame log, mitmproxy flow file, or HAR file; `-` reads standard input.",
             metavar="FILE",
         ),
     ],
     *,
-    session: Annotated[int | None, typer.Option(help="Only this session.", metavar="N")] = None,
-    event: Annotated[str | None, typer.Option(help="Only this event.", metavar="NAME")] = None,
-    slow: Annotated[str | None, typer.Option(help="Only answers that took at least so long, such as 200ms.")] = None,
-    payload: Annotated[bool, typer.Option("--payload", help="With each frame: what changed, and its content.")] = False,
+    session: Annotated[int | None, typer.Option(help="Only frames of this session.", metavar="N")] = None,
+    event: Annotated[str | None, typer.Option(help="Only frames of this event.", metavar="NAME")] = None,
+    slow: Annotated[
+        str | None, typer.Option(help="Only replies at least this slow, such as `200ms`.", metavar="DURATION")
+    ] = None,
+    payload: Annotated[bool, typer.Option("--payload", help="Also print each frame's changes and content.")] = False,
     frame: Annotated[int | None, typer.Option(help="Only this line, with its payload.", metavar="N")] = None,
-    html: Annotated[int | None, typer.Option(help="Print the page as it was at this line.", metavar="N")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the frame log grows.")] = False,
+    html: Annotated[int | None, typer.Option(help="Print the page at this line, as HTML.", metavar="N")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing while the frame log grows.")] = False,
 ) -> None:
-    """Read recorded traffic: what was said, by whom, how long it took, and the page at any moment."""
+    """Print recorded traffic. Shows each frame, how long its reply took, and the page at any frame."""
     from livegate.cli import read as reader
 
     options = reader.ReadOptions(log, session, event, slow, payload=payload, frame=frame, html=html, follow=follow)
@@ -168,14 +170,15 @@ def read(
 @app.command(epilog="Example: `livegate top`, `livegate top --url http://gateway.internal:9091 --every 5s`")
 def top(
     *,
-    url: Annotated[str, typer.Option(help="Where the gateway's admin listener is.")] = "http://127.0.0.1:9091",
+    url: Annotated[str, typer.Option(help="Address of the admin listener.", metavar="URL")] = "http://127.0.0.1:9091",
     token: Annotated[
-        str | None, typer.Option(envvar="LIVEGATE_ADMIN_TOKEN", help="Its token, best in the environment.")
+        str | None,
+        typer.Option(envvar=TOKEN_VARIABLE, help="Its `admin.token`; prefer the variable.", metavar="TOKEN"),
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Print it once and end.")] = False,
-    every: Annotated[str, typer.Option(help="How often to ask, such as 2s.")] = "2s",
+    once: Annotated[bool, typer.Option("--once", help="Print one screen and exit.")] = False,
+    every: Annotated[str, typer.Option(help="Refresh interval.", metavar="DURATION")] = "2s",
 ) -> None:
-    """Watch a gateway: who is connected, what is slow, what was refused. `s` sorts, `q` ends."""
+    """Watch a gateway in the terminal. Shows sessions, slow events and incidents; `s` sorts, `q` quits."""
     from livegate.cli.top import main as screen
     from livegate.cli.top.client import Client
 

@@ -1,4 +1,4 @@
-"""`livegate read`: prints recorded traffic; called by the `livegate` command."""
+"""`livegate read`: prints recorded traffic. Called by `cli.app`."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ MAX_SESSIONS_NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What the command line asks for."""
+    """Options of the command."""
 
     path: Path
     session: int | None = None
@@ -32,10 +32,10 @@ class ReadOptions:
 
 
 def run(options: ReadOptions) -> int:
-    """Print what is asked for; returns the process's exit status: 1 when it cannot be read, or nothing fits."""
+    """Print the lines that match; return the exit status: 1 if the file cannot be read, or nothing matches."""
     out = sys.stdout
     if isinstance(out, io.TextIOWrapper):
-        out.reconfigure(errors="backslashreplace")  # whatever a terminal's encoding, text from outside stays readable
+        out.reconfigure(errors="backslashreplace")  # because traffic may hold what the terminal's encoding lacks
     contents = Contents()
     try:
         shown = _print(options, contents)
@@ -48,7 +48,7 @@ def run(options: ReadOptions) -> int:
         return 1
     except BrokenPipeError:
         _discard_output()
-        return 0  # whoever reads has seen enough
+        return 0  # the reader, such as `head`, closed the pipe
     except OSError as problem:
         _discard_output()
         _report(f"standard output: {problem.strerror or problem}")
@@ -64,11 +64,11 @@ def run(options: ReadOptions) -> int:
 
 
 def _print(options: ReadOptions, contents: Contents) -> int:
-    """Print what is asked for; returns how many lines were."""
+    """Print the lines or the page; return the number of lines printed."""
     wanted = LineFilter(options.session, options.event, _slow_ms(options.slow))
     for name, number in (("--session", options.session), ("--frame", options.frame), ("--html", options.html)):
         if number is not None and number < 1:
-            raise ReadError(f"{name} {number}: numbers begin at 1")
+            raise ReadError(f"{name} {number}: numbers start at 1")
     lines = reader.read_lines(options.path, follow=options.follow and options.html is None, contents=contents)
     if options.html is not None:
         _write(html_document(f"{options.path.name}, line {options.html}", reader.page_at(lines, options.html)))
@@ -116,17 +116,17 @@ def _is_filtered(options: ReadOptions) -> bool:
 
 
 def _no_match(options: ReadOptions, contents: Contents) -> str:
-    """Why nothing was printed."""
+    """Return why nothing was printed."""
     if not _is_filtered(options):
         return contents.summary()
     filters = (("session", options.session), ("event", options.event), ("slow", options.slow), ("frame", options.frame))
     given = " ".join(f"--{name} {value}" for name, value in filters if value is not None)
     numbers = sorted(contents.sessions)
     named = ", ".join(map(str, numbers[:MAX_SESSIONS_NAMED])) + (" …" if len(numbers) > MAX_SESSIONS_NAMED else "")
-    return f"no line fits {given}; it has the sessions {named or 'none'} ({contents.summary()})"
+    return f"no line matches {given}; sessions in it: {named or 'none'} ({contents.summary()})"
 
 
 def _discard_output() -> None:
-    """Let what could not be written be, also when the interpreter ends."""
+    """Redirect standard output to the null device, so that the interpreter's flush at exit does not fail."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

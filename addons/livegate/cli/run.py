@@ -1,4 +1,4 @@
-"""Starts mitmproxy's own tools in this process with the gateway's addons in them; called by the `livegate` command."""
+"""`livegate run` and `demo`: mitmproxy's own tools in this process, with the gateway's addons. Called by `cli.app`."""
 
 import argparse
 import asyncio
@@ -25,7 +25,7 @@ from livegate.settings import Admin, Listen, Settings, find_settings_file, load_
 
 
 class GatewayAddons:
-    """All of the gateway as one entry of mitmproxy's addon chain."""
+    """Container that makes the gateway one entry of mitmproxy's addon chain."""
 
     name = "livegate"
 
@@ -33,16 +33,16 @@ class GatewayAddons:
         self.addons = gateway_addons()
 
     def take_over_streams(self) -> None:
-        """Write what the process prints in a thread, before the first line about traffic; see `Logs`."""
+        """Start the thread that writes the process's output, before the first line about traffic; see `Logs`."""
         for addon in self.addons:
             if isinstance(addon, Logs):
                 addon.take_over_streams()
 
 
 def gateway_master(tool: type[Master]) -> type[Master]:
-    """Make a master of one of mitmproxy's tools with the gateway where scripts would be.
+    """Return a subclass of a tool's master with the gateway in place of scripts.
 
-    That is before the proxy core's own addons that choose layers and certificates.
+    That is before mitmproxy's own addons that choose layers and certificates.
     """
 
     class GatewayMaster(tool):  # type: ignore[misc, valid-type]  # the base is chosen at run time
@@ -61,7 +61,7 @@ def gateway_master(tool: type[Master]) -> type[Master]:
 
 
 def run(ui: str, path: Path | None, settings: Settings, arguments: Sequence[str]) -> int:
-    """Run a tool until it ends; returns the process's exit status."""
+    """Run a tool until it ends; return the process's exit status."""
     open_missing_descriptors()
     use_uvloop()
     mode = mode_spec(_listen_address(arguments, settings.listen))
@@ -77,9 +77,9 @@ def run(ui: str, path: Path | None, settings: Settings, arguments: Sequence[str]
 
 
 def run_demo(ui: str, arguments: Sequence[str]) -> int:
-    """Run the demo's apps and the gateway in front of them until the user ends it.
+    """Run the demo apps and the gateway in front of them until the user stops it.
 
-    Raises DemoUnavailableError when the apps' libraries are not installed or one of the apps does not start.
+    Raises DemoUnavailableError if a library is missing or an app does not start.
     """
     from livegate.demo import require
     from livegate.demo.processes import DemoProcesses
@@ -94,13 +94,13 @@ def run_demo(ui: str, arguments: Sequence[str]) -> int:
 
 
 def _demo_ports() -> tuple[int, int]:
-    """Ports of the two apps: 4000 and 4001, or `LIVEGATE_DEMO_PORTS=4100,4101` where these are taken."""
+    """Return the ports of the two apps: 4000 and 4001, or those in `LIVEGATE_DEMO_PORTS=4100,4101`."""
     live, _, echo = os.environ.get("LIVEGATE_DEMO_PORTS", "4000,4001").partition(",")
     return int(live), int(echo)
 
 
 def _listen_address(arguments: Sequence[str], configured: Listen) -> Listen:
-    """Where to listen: as configured, but for what the user gave mitmproxy's tool (`-p`, `--listen-host`)."""
+    """Return the configured address, with the port and host of mitmproxy's own options (`-p`, `--listen-host`)."""
     listen = configured
     for argument, following in pairwise([*arguments, ""]):
         name, _, value = argument.partition("=")
@@ -115,12 +115,12 @@ def _listen_address(arguments: Sequence[str], configured: Listen) -> Listen:
 def _print_addresses(port: int, admin: Admin | None) -> None:
     console = Console(highlight=False)
     console.print()
-    console.print("[bold]livegate demo[/bold]  open these, and watch the traffic:")
+    console.print("[bold]livegate demo[/bold]  open one of these and watch the traffic:")
     console.print(f"  LiveView app   [cyan]http://live.localhost:{port}/[/cyan]")
     console.print(f"  echo app       [cyan]http://echo.localhost:{port}/[/cyan]")
     if admin is not None:
         console.print(f"  sessions, why sockets closed, the page at any frame:  [cyan]http://{admin.listen}/[/cyan]")
-    console.print("  Ctrl-C ends everything.")
+    console.print("  Ctrl-C stops everything.")
     console.print()
 
 
@@ -143,20 +143,20 @@ def _tool(
 
 
 def _dump_filter(arguments: argparse.Namespace) -> dict[str, str]:
-    """What `mitmdump FILTER` means: only these flows are printed, saved and read."""
+    """Return the options that `mitmdump FILTER` sets: only these flows are printed, saved and read."""
     words = " ".join(arguments.filter_args)
     return dict.fromkeys(("save_stream_filter", "readfile_filter", "dumper_filter"), words) if words else {}
 
 
 def use_uvloop() -> bool:
-    """Run on uvloop when it is installed; returns whether it is."""
+    """Run on uvloop if it is installed; return whether it is."""
     if importlib.util.find_spec("uvloop") is None or sys.platform == "win32":
         return False
     import uvloop
 
     class GatewayLoop(uvloop.Loop):
         def set_task_factory(self, factory: Any) -> None:
-            """Accept asyncio's eager task factory, which before CPython 3.13.3 does not take what uvloop passes it."""
+            """Wrap asyncio's eager task factory, which before CPython 3.13.3 rejects an argument that uvloop passes."""
             if factory is None:
                 super().set_task_factory(None)
                 return

@@ -101,6 +101,7 @@ def test_a_listener_is_a_mode_of_mitmproxy(listen: Listen, end: str) -> None:
     assert (mode.listen_host(), mode.listen_port()) == (listen.host, listen.port)
 
 
+@pytest.mark.process  # mitmproxy's console looks for a clipboard program as it is imported
 @pytest.mark.parametrize(
     ("raised", "status"),
     [(SystemExit(3), 3), (SystemExit("text"), 1), (SystemExit(None), 0), (KeyboardInterrupt(), 130), (None, 0)],

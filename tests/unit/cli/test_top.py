@@ -134,7 +134,7 @@ def test_without_a_connection_the_last_is_shown_with_the_reason() -> None:
     assert "no connection, trying again (connection refused)" in text and "View1" in text
     text = "\n".join(drawn(State("http://h:1", NOW, None, "connection refused")))
     assert "Start the gateway" in text
-    assert "asking" in drawn(State("http://h:1", NOW))[0]
+    assert "connecting" in drawn(State("http://h:1", NOW))[0]
     assert "draining" in drawn(State("http://h:1", NOW, snapshot(draining=True)))[0]
 
 
@@ -199,7 +199,7 @@ def answers() -> Iterator[HTTPServer]:
 @pytest.mark.parametrize(
     ("status", "body", "error", "says"),
     [
-        (401, b"{}", RejectedError, "does not know this token"),
+        (401, b"{}", RejectedError, "rejects this token"),
         (
             403,
             b'{"error": "this listener is not called x; add the name to admin.hosts"}',
@@ -227,7 +227,7 @@ def test_what_is_wrong_is_told_apart(
 
 def test_without_a_token_one_is_asked_for(answers: HTTPServer) -> None:
     Answers.status = 401
-    with pytest.raises(RejectedError, match=r"wants a token.*LIVEGATE_ADMIN_TOKEN"):
+    with pytest.raises(RejectedError, match=r"requires a token.*LIVEGATE_ADMIN_TOKEN"):
         Client(f"http://127.0.0.1:{answers.server_port}/", None).fetch()
     assert "Authorization" not in Answers.seen
 

@@ -1,1 +1,1 @@
-"""`livegate top`: the gateway at a glance in a terminal."""
+"""`livegate top`: client, layout, and the loop that reads keys."""

@@ -1,4 +1,4 @@
-"""Asks a gateway's admin listener for what `livegate top` shows."""
+"""HTTP client of a gateway's admin listener, for `livegate top`."""
 
 import http.client
 import json
@@ -8,48 +8,50 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from livegate.os_errors import error_text
+
 TIMEOUT_S = 5.0
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 MAX_PAGES = 20
-"""Of sessions; a gateway keeps fewer."""
+"""Pages of sessions per snapshot; a gateway keeps fewer."""
 TOKEN_VARIABLE = "LIVEGATE_ADMIN_TOKEN"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a gateway has told; the shapes are those of page/openapi.json."""
+    """State of a gateway at one moment, in the shapes of admin/page/openapi.json."""
 
     version: str
     overview: dict[str, Any]
     sessions: list[dict[str, Any]]
     incidents: list[dict[str, Any]]
-    """The last ones, oldest first."""
+    """The latest ones, oldest first."""
 
 
 class UnavailableError(Exception):
-    """Nobody answers at the moment; it may be well to ask again."""
+    """No response at the moment; a retry may succeed."""
 
 
 class RejectedError(Exception):
-    """The gateway does not answer this question, however often it is asked. Says what to do."""
+    """A retry cannot succeed. The message says what to do."""
 
 
 class Client:
-    """One gateway."""
+    """Client of one gateway."""
 
     def __init__(self, url: str, token: str | None) -> None:
-        """Raises ValueError for a URL that is none."""
+        """Raise ValueError for an invalid URL or token."""
         self.url = url if "://" in url else f"http://{url}"
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise ValueError(f"{url!r} is no URL of an admin listener, such as http://127.0.0.1:9091")
+            raise ValueError(f"{url!r} is not the URL of an admin listener, such as http://127.0.0.1:9091")
         if token is not None and not (token.isascii() and token.isprintable()):
-            raise ValueError("the token has to be visible ASCII characters, as admin.token of the settings")
+            raise ValueError("the token must be visible ASCII characters, like `admin.token` in the settings")
         self._parts, self._port = parts, parts.port
         self._headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def fetch(self) -> Snapshot:
-        """Ask for everything. Blocks for some seconds at most. Raises GoneError and TurnedAwayError."""
+        """Fetch everything; each request blocks for at most TIMEOUT_S. Raises UnavailableError and RejectedError."""
         conn = self._connection()
         try:
             overview = self._get(conn, "/api/v1/overview")
@@ -57,7 +59,7 @@ class Client:
             version = self._get(conn, "/version")["livegate"]
             return Snapshot(version, overview, self._sessions(conn), incidents)
         except (OSError, http.client.HTTPException) as error:
-            raise UnavailableError(_why(error)) from None
+            raise UnavailableError(_error_text(error)) from None
         except (KeyError, TypeError, AttributeError):
             raise RejectedError(self._not_livegate) from None
         finally:
@@ -81,7 +83,7 @@ class Client:
 
     @property
     def _not_livegate(self) -> str:
-        return f"what answers at {self.url} is not livegate's admin listener (see `admin.listen` of its settings)"
+        return f"{self.url} is not livegate's admin listener (see `admin.listen` in its settings)"
 
     def _get(self, conn: http.client.HTTPConnection, path: str) -> Any:
         conn.request("GET", path, headers=self._headers)
@@ -90,8 +92,8 @@ class Client:
         if response.status == HTTPStatus.UNAUTHORIZED:
             known = "Authorization" in self._headers
             raise RejectedError(
-                f"{self.url} {'does not know this token' if known else 'wants a token'}: it is admin.token of the "
-                f"gateway's settings; give it by --token or {TOKEN_VARIABLE}"
+                f"{self.url} {'rejects this token' if known else 'requires a token'}: pass `admin.token` of the "
+                f"gateway's settings in {TOKEN_VARIABLE} or with --token"
             )
         try:
             value = json.loads(body)
@@ -107,7 +109,5 @@ class Client:
         raise RejectedError(self._not_livegate)
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer within {TIMEOUT_S:g} s"
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+def _error_text(error: Exception) -> str:
+    return f"no response within {TIMEOUT_S:g} s" if isinstance(error, TimeoutError) else error_text(error)

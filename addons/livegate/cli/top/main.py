@@ -1,4 +1,4 @@
-"""`livegate top`: the gateway at a glance in a terminal, again and again. Called by the `livegate` command."""
+"""`livegate top`: polls a gateway and redraws the screen. Called by `cli.app`."""
 
 import contextlib
 import os
@@ -17,28 +17,28 @@ from livegate.cli.top.client import Client, RejectedError, Snapshot, Unavailable
 from livegate.cli.top.view import SORTS, State, screen
 
 REFRESH_S = 0.2
-"""How soon a new size of the terminal is seen."""
+"""Interval in which keys and the size of the terminal are read."""
 
 
 class Poller:
-    """Asks in a thread, so that keys are answered while a gateway is not."""
+    """Thread that fetches snapshots, so that keys work while a gateway does not respond."""
 
     def __init__(self, fetch: Callable[[], Snapshot], every_s: float) -> None:
         self.snapshot: Snapshot | None = None
         self.problem = ""
         self.rejected: RejectedError | None = None
-        """Set when there is no use in asking again."""
+        """Set when a retry cannot succeed; the thread has then ended."""
         self._fetch = fetch
         self._every_s = every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="livegate top", daemon=True)
 
     def start(self) -> None:
-        """Begin to ask."""
+        """Start to fetch."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask no more; what is under way is not waited for."""
+        """Stop after the current request, without waiting for it."""
         self._stop.set()
 
     def _run(self) -> None:
@@ -46,7 +46,7 @@ class Poller:
             try:
                 self.snapshot, self.problem = self._fetch(), ""
             except UnavailableError as error:
-                self.problem = str(error) or "no answer"
+                self.problem = str(error) or "no response"
             except RejectedError as error:
                 self.rejected = error
                 return
@@ -54,13 +54,13 @@ class Poller:
 
 
 def once(client: Client, console: Console) -> None:
-    """Print the screen, as long as it takes. Raises GoneError and TurnedAwayError."""
+    """Print the screen at full length. Raises UnavailableError and RejectedError."""
     state = State(client.url, time.time(), client.fetch(), keys=False)
     console.print(screen(state, console.width, None))
 
 
 def watch(client: Client, console: Console, every_s: float, keyboard: TextIO) -> None:
-    """Show the screen until a person ends it with q or Ctrl-C. Raises TurnedAwayError."""
+    """Show the screen until q or Ctrl-C. Raises RejectedError."""
     poller = Poller(client.fetch, every_s)
     poller.start()
     try:
@@ -92,7 +92,7 @@ def _show(poller: Poller, state: State, pressed: Callable[[float], str], live: L
 
 @contextlib.contextmanager
 def key_reader(keyboard: TextIO) -> Iterator[Callable[[float], str]]:
-    """A function that waits some seconds for a key; without a terminal, or without its control, it only waits."""
+    """Yield a function that waits for a key for some seconds; without a terminal it only waits."""
     if sys.platform == "win32":
         yield _sleep
         return
@@ -109,7 +109,7 @@ def key_reader(keyboard: TextIO) -> Iterator[Callable[[float], str]]:
     def pressed(seconds: float) -> str:
         if not select.select([descriptor], [], [], seconds)[0]:
             return ""
-        return os.read(descriptor, 1).decode("latin-1") or "q"  # the terminal has gone
+        return os.read(descriptor, 1).decode("latin-1") or "q"  # end of file: the terminal was closed
 
     tty.setcbreak(descriptor)
     try:
@@ -124,7 +124,7 @@ def _sleep(seconds: float) -> str:
 
 
 def run(client: Client, *, only_once: bool, every_s: float) -> str:
-    """Run the command; returns what went wrong, or nothing."""
+    """Run the command; return an error message, or an empty string."""
     console = Console(highlight=False)
     try:
         if only_once or not console.is_terminal:

@@ -1,4 +1,4 @@
-"""The screen of `livegate top`: what a gateway has told, as a picture for a terminal of some size. No terminal here."""
+"""Layout of `livegate top`: a snapshot in, renderables for a terminal of some size out. No I/O."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from livegate.redaction.printable import printable
 type Sort = Literal["slowest", "busiest", "newest", "largest"]
 SORTS: tuple[Sort, ...] = ("slowest", "busiest", "newest", "largest")
 _SORTED_BY: dict[Sort, str] = {"slowest": "p95", "busiest": "events", "newest": "age", "largest": "KiB"}
-"""Which column."""
+"""Column that shows the sort key."""
 _KEYS: dict[Sort, Callable[[dict[str, Any]], Any]] = {
     "slowest": lambda row: (row["p95"] or 0, row["events"]),
     "busiest": lambda row: row["events"],
@@ -28,40 +28,40 @@ NOTHING = "-"
 SLOW_MS, VERY_SLOW_MS = 200, 1000
 LATE_MS, VERY_LATE_MS = 20, 100
 WIDE = 110
-"""Columns from which on there is room for what is good to know."""
+"""Columns of a terminal from which optional details are shown."""
 HEADING = "bold cyan"
 FIXED_LINES = 12
-"""Title, numbers, three headings, the footer, and the lines between."""
+"""Title, numbers, three headings, footer, and blank lines."""
 MAX_PRINTED = 50
-"""Sessions, where there is no height."""
+"""Sessions with `--once`, which has no height."""
 STATES = {"live": "green", "crashed": "bold red", "refused": "bold red", "closed": "dim"}
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that is on the screen."""
+    """Content of the screen."""
 
     url: str
     now: float
     """Seconds since 1970."""
     snapshot: Snapshot | None = None
-    """What was told last."""
+    """The last snapshot."""
     problem: str = ""
-    """Why that is old, or there is nothing; empty when all is well."""
+    """Why the snapshot is stale or missing; empty when it is current."""
     sort: Sort = "slowest"
     keys: bool = True
-    """Whether keys are listened to."""
+    """Whether keys are read."""
 
 
 def screen(state: State, width: int, height: int | None) -> RenderableType:
-    """The whole screen; with a height of None as long as it takes."""
+    """Return the whole screen; with a height of None, at full length."""
     parts: list[RenderableType] = [_title(state, width)]
     snapshot = state.snapshot
     if snapshot is not None:
         parts += [Text(""), _numbers(snapshot, width), Text("")]
         parts += _lower_tables(state, snapshot, width, height)
     elif state.problem:
-        parts += [Text(""), Text("Start the gateway with `admin` in its settings, or say --url where it listens.")]
+        parts += [Text(""), Text("Start the gateway with `admin` in its settings, or pass its address with --url.")]
     if state.keys:
         parts.append(_footer(state))
     return Group(*parts)
@@ -74,7 +74,7 @@ def _title(state: State, width: int) -> Text:
     if state.problem:
         text.append(f"  ● no connection, trying again ({printable(state.problem, 60)})", "bold red")
     elif snapshot is None:
-        text.append("  asking", "dim")
+        text.append("  connecting", "dim")
     elif snapshot.overview["draining"]:
         text.append("  ● draining", "bold yellow")
     else:
@@ -122,7 +122,7 @@ def _numbers(snapshot: Snapshot, width: int) -> Table:
 
 
 def _lower_tables(state: State, snapshot: Snapshot, width: int, height: int | None) -> list[RenderableType]:
-    """Services, sessions, incidents: sessions get the most room, and what they do not need goes to the incidents."""
+    """Return services, sessions and incidents. Sessions get the most lines; incidents get what they leave."""
     services, sessions, incidents = (
         max(1, len(all_)) for all_ in (snapshot.overview["backends"], snapshot.sessions, snapshot.incidents)
     )
@@ -150,7 +150,7 @@ def _lower_tables(state: State, snapshot: Snapshot, width: int, height: int | No
 def _services(snapshot: Snapshot, most: int, width: int) -> Table:
     steps = snapshot.overview["steps"]
     last = steps[-1] if steps else {"requests": {}, "sockets": {}}
-    backends = sorted(snapshot.overview["backends"], key=lambda each: each["up"])  # what is down is seen first
+    backends = sorted(snapshot.overview["backends"], key=lambda each: each["up"])  # down first
     table = _table(width)
     _column(table, _heading("Services", len(backends), most), ratio=3)
     _column(table, "backend", ratio=3)
@@ -241,7 +241,7 @@ def _heading(name: str, count: int, most: int) -> str:
 
 
 def _text(value: str) -> Text:
-    """A text from outside: nothing in it moves the cursor or changes colours."""
+    """Return text from outside, in which nothing moves the cursor or changes colours."""
     return Text(printable(value, 200), no_wrap=True, overflow="ellipsis")
 
 
@@ -250,7 +250,7 @@ def _plain(value: object) -> Text:
 
 
 def _latest(steps: Sequence[dict[str, Any]], name: str, high: float, very_high: float) -> Text:
-    """The last value that there is, coloured when it is high."""
+    """Return the last value, coloured if it is high."""
     value = next((step[name] for step in reversed(steps) if step[name] is not None), None)
     return _ms(value, high, very_high, usual="bold")
 
@@ -259,7 +259,7 @@ def _ms(value: float | None, high: float = SLOW_MS, very_high: float = VERY_SLOW
     if value is None:
         return Text(NOTHING, "dim")
     style = "bold red" if value >= very_high else "yellow" if value >= high else usual
-    if value < 10:  # noqa: PLR2004 - where one more digit tells something
+    if value < 10:  # noqa: PLR2004 - below it, a decimal is significant
         return Text(f"{value:.1f} ms", style)
     return Text(f"{value:.0f} ms" if value < 10_000 else f"{value / 1000:.0f} s", style)  # noqa: PLR2004 - likewise
 
@@ -269,7 +269,7 @@ def _rate(value: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """A time in two or three digits and one unit."""
+    """Return a duration in two or three digits and one unit."""
     for unit, size, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48)):
         if seconds < size * most:
             return f"{max(0, int(seconds / size))} {unit}"
@@ -277,7 +277,7 @@ def age(seconds: float) -> str:
 
 
 def spark(values: Sequence[float | None], width: int) -> str:
-    """The last values as bars; a blank where there is none."""
+    """Return the last values as bars, with a blank for a missing one."""
     shown = values[-width:]
     most = max((value for value in shown if value is not None), default=0) or 1
     return "".join(" " if value is None else BARS[min(7, int(value / most * 7.999))] for value in shown)

@@ -213,7 +213,7 @@ def test_a_recording_without_frames_is_summarized(tmp_path: Path, capsys: pytest
     status, out, error = asked(capsys, tmp_path, flow_file(others=True), session=9)
     assert (status, out) == (1, "")
     assert error == (
-        "recording: no line fits --session 9; it has the sessions 1 "
+        "recording: no line matches --session 9; sessions in it: 1 "
         "(flow file: 1 HTTP exchange, 1 socket, 5 frames, 3 flows of other protocols)\n"
     )
 
@@ -241,10 +241,10 @@ def test_lines_are_chosen(
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"session": 9}, "log: no line fits --session 9; it has the sessions 7 (frame log: 0 HTTP exchanges, 1 socket"),
-        ({"event": "none", "slow": "1s"}, "log: no line fits --event none --slow 1s;"),
+        ({"session": 9}, "log: no line matches --session 9; sessions in it: 7 (frame log: 0 HTTP exchanges, 1 socket"),
+        ({"event": "none", "slow": "1s"}, "log: no line matches --event none --slow 1s;"),
         ({"slow": "soon"}, "--slow soon: expected a duration with its unit, such as 500ms"),
-        ({"frame": 0}, "--frame 0: numbers begin at 1"),
+        ({"frame": 0}, "--frame 0: numbers start at 1"),
         ({"html": 99}, "there is no line 99"),
         ({"html": 1}, "the page at line 1 is unknown"),
     ],
