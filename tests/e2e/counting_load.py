@@ -313,7 +313,7 @@ class Sockets:
         client = await self.connect(route, path)
         await client.send("hello")
         self.books.message(route, "down", await client.recv())
-        return client, await asyncio.wait_for(self._at_server[path], 10)
+        return client, await asyncio.wait_for(self._at_server[path], 60)
 
     async def end_by_each_fault(self, route: str, faults: Iterable[str]) -> None:
         for fault in faults:

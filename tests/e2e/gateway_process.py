@@ -20,8 +20,10 @@ from ports import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MITMDUMP = Path(sys.executable).with_name("mitmdump")
-START_TIMEOUT_S = 30
-TIMEOUT_S = 20
+START_TIMEOUT_S = 60
+TIMEOUT_S = 60
+"""Of what should come at once, on a machine that does much else."""
+STOP_TIMEOUT_S = 20
 
 
 class Output:
@@ -157,7 +159,7 @@ class Gateway:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(TIMEOUT_S)
+                self.process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
         if self.process:

@@ -81,7 +81,7 @@ class Mitmweb:
 
     def flow(self, path: str, *, until: Callable[[dict[str, Any]], object] = lambda flow: flow.get("response")) -> Any:
         """The newest flow whose path starts so, once it is as wished."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             found = [flow for flow in self.flows() if flow.get("request", {}).get("path", "").startswith(path)]
             if found and until(found[-1]):
@@ -101,7 +101,7 @@ class Mitmweb:
 async def told(socket: ClientConnection, kind: str) -> list[str]:
     """Everything that a page is told until a message of this kind."""
     found: list[str] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not found or json.loads(found[-1])["type"] != kind:
             found.append(str(await socket.recv()))
     return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway_process import Gateway, free_port
+from gateway_process import TIMEOUT_S, Gateway, free_port
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -112,14 +112,14 @@ async def inside(gateway: Gateway, action: str, query: str = "") -> Any:
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
     try:
         writer.write(f"GET /{action}?{query} HTTP/1.1\r\nHost: inside.test\r\nConnection: close\r\n\r\n".encode())
-        answer = await asyncio.wait_for(reader.read(), 20)
+        answer = await asyncio.wait_for(reader.read(), TIMEOUT_S)
     finally:
         writer.close()
     assert answer.startswith(b"HTTP/1.1 200 "), (answer, gateway.output.text)
     return json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = 20) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = TIMEOUT_S) -> None:
     """Wait for a condition, looking again and again."""
     async with asyncio.timeout(seconds):
         while not await condition():
@@ -152,7 +152,7 @@ async def break_off(connection: Connection, fault: str) -> None:
         is_client = isinstance(connection, ClientConnection)
         connection.transport.write(frame(8, masked=is_client))
         with contextlib.suppress(ConnectionClosed):
-            await asyncio.wait_for(connection.recv(), 10)
+            await asyncio.wait_for(connection.recv(), TIMEOUT_S)
     elif fault == "rst":
         raw = connection.transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -164,7 +164,7 @@ async def break_off(connection: Connection, fault: str) -> None:
 
 async def seen(connection: Connection) -> tuple[int | None, str | None]:
     """The close code and reason that an end has seen, once it is closed."""
-    await asyncio.wait_for(connection.wait_closed(), 15)
+    await asyncio.wait_for(connection.wait_closed(), TIMEOUT_S)
     received = connection.protocol.close_rcvd
     if received is None:
         return 1006, None

@@ -64,7 +64,7 @@ def test_a_restarted_gateway_costs_no_page_load_and_one_pause_of_the_client(
         assert gateway.process
         gateway.process.send_signal(signal.SIGTERM)
         page.wait_for_selector("[data-phx-main]:not(.phx-connected)")
-        assert gateway.process.wait(20) == 0
+        assert gateway.process.wait(60) == 0
         assert "close_code=1012" in gateway.output.text
         gateway.start().ready()
         back = page.evaluate("performance.now()")

@@ -38,8 +38,8 @@ async def end_by(lab: Lab, url: str, who: str, fault: str) -> dict[str, object]:
         client = await lab.connect(url)
         for text in ("one", "two", "three"):
             await client.send(text)
-            assert await asyncio.wait_for(client.recv(), 10) == text
-        server = await asyncio.wait_for(at_server.get(), 10)
+            assert await asyncio.wait_for(client.recv(), 60) == text
+        server = await asyncio.wait_for(at_server.get(), 60)
         if who == "client":
             await break_off(client, fault)
         result = {"client": await seen(client), "server": await seen(server)}

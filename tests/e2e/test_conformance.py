@@ -110,11 +110,11 @@ async def run(lab: Lab, url: str, case: Case, *, at_once: bool = False) -> Outco
     outcome = Outcome([])
     try:
         writer.write(HANDSHAKE.format(host=f"{host}:{port}").encode() + (case.sent if at_once else b""))
-        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
         assert answer.startswith(b"HTTP/1.1 101 "), answer
         sending = asyncio.create_task(send(writer, replace(case, sent=b"") if at_once else case))
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            await asyncio.wait_for(read_until_closed(reader, writer, case, outcome), 20)
+            await asyncio.wait_for(read_until_closed(reader, writer, case, outcome), 60)
         await sending
     finally:
         writer.close()
@@ -179,7 +179,7 @@ async def test_compression_is_what_it_is_without_a_gateway(lab: Lab, way: str, s
                         fragments = [message[at : at + 1000] for at in range(0, len(message), 1000)]
                         for sent in (message, fragments) * 5:
                             await client.send(sent)
-                            assert await asyncio.wait_for(client.recv(), 20) == message
+                            assert await asyncio.wait_for(client.recv(), 60) == message
     assert agreed[0] == agreed[1]
 
 

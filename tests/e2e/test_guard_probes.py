@@ -181,7 +181,7 @@ def test_405_and_426_name_what_is_allowed(gateway: Gateway) -> None:
 
 def test_a_head_slower_than_its_time_is_408_and_no_backend_sees_it(gateway: Gateway, canary: Canary) -> None:
     before = canary.connections
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as conn:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as conn:
         started = time.monotonic()
         conn.sendall(b"GET / HTTP/1.1\r\nHost: app.test\r\nX-Slow: ")
         answer = receive_all(conn)
@@ -226,7 +226,7 @@ def test_a_bare_lf_and_empty_lines_before_a_request_are_understood(gateway: Gate
 
 
 def test_a_head_that_comes_byte_by_byte_is_understood(gateway: Gateway) -> None:
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as conn:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as conn:
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in b"GET / HTTP/1.1\r\nHost: unmapped.test\r\nConnection: close\r\n\r\n":
             conn.sendall(bytes([byte]))

@@ -281,7 +281,7 @@ def test_the_gateways_own_answer_to_head_has_no_body(tmp_path: Path, host: str, 
 def test_a_body_past_the_limit_is_413_before_it_is_sent(gateway: Gateway, backend: Backend) -> None:
     before = len(backend.requests)
     request = b"POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 3145729\r\nExpect: 100-continue\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=15) as conn:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as conn:
         conn.sendall(request)
         answer = conn.recv(65536)
     assert status_of(answer) == 413
@@ -291,7 +291,7 @@ def test_a_body_past_the_limit_is_413_before_it_is_sent(gateway: Gateway, backen
 
 def test_a_chunked_body_past_the_limit_is_413_when_it_gets_there(gateway: Gateway) -> None:
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=15) as conn:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as conn:
         conn.sendall(b"POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(60):
             try:
@@ -311,7 +311,7 @@ def test_a_chunked_body_with_trailers_arrives(gateway: Gateway) -> None:
 
 
 def test_a_client_that_expects_100_continue_gets_it(gateway: Gateway) -> None:
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=15) as conn:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as conn:
         conn.sendall(
             b"POST / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n"
             b"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n"
@@ -335,7 +335,7 @@ def test_an_http_1_0_client_gets_no_chunks(gateway: Gateway) -> None:
 
 
 def test_what_a_backend_sends_slowly_is_passed_on_at_once(gateway: Gateway) -> None:
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=15) as conn:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as conn:
         conn.sendall(b"GET /trickle?s=30 HTTP/1.1\r\nHost: app.test\r\n\r\n")
         received = b""
         while b"first" not in received:
@@ -479,9 +479,9 @@ async def test_a_websocket_is_routed_counted_and_carries_session_and_subprotocol
             assert ws._response.headers["Set-Cookie"] == "seen=1"
             assert "RateLimit" in ws._response.headers
             await ws.send_str("at once")
-            assert await ws.receive_str(timeout=10) == "at once"
+            assert await ws.receive_str(timeout=60) == "at once"
             await ws.send_bytes(b"\x00\xff")
-            assert await ws.receive_bytes(timeout=10) == b"\x00\xff"
+            assert await ws.receive_bytes(timeout=60) == b"\x00\xff"
     got = {name.lower(): value for name, value in backend.requests[-1]["headers"]}
     assert backend.requests[-1]["path"] == "/ws?vsn=2.0.0"
     assert got["host"] == f"127.0.0.1:{backend.port}"
@@ -530,7 +530,7 @@ async def test_a_backend_lost_without_a_close_frame_is_lost_for_the_client_too(g
     async with aiohttp.ClientSession() as session:
         async with session.ws_connect(f"{gateway.url}/ws", headers={"Host": "app.test"}) as ws:
             await ws.send_str("drop")
-            message = await ws.receive(timeout=10)
+            message = await ws.receive(timeout=60)
             assert message.type is aiohttp.WSMsgType.CLOSED
             assert ws.close_code == 1006
     line = gateway.output.wait_for("close_code=1006", since=mark)
@@ -543,7 +543,7 @@ async def test_a_close_code_of_the_backend_reaches_the_client(gateway: Gateway, 
     async with aiohttp.ClientSession() as session:
         async with session.ws_connect(f"{gateway.url}/ws", headers={"Host": "app.test"}) as ws:
             await ws.send_str(f"close {code}")
-            message = await ws.receive(timeout=10)
+            message = await ws.receive(timeout=60)
             assert (message.type, message.data, message.extra) == (aiohttp.WSMsgType.CLOSE, code, "as asked")
 
 
@@ -553,7 +553,7 @@ async def test_a_close_code_of_the_client_reaches_the_backend(gateway: Gateway, 
         ws = await session.ws_connect(f"{gateway.url}/ws", headers={"Host": "app.test"})
         await ws.close(code=4321, message=b"bye")
     gateway.output.wait_for("close_code=4321", since=mark)
-    while backend.closes.get(timeout=10) != 4321:
+    while backend.closes.get(timeout=60) != 4321:
         pass
 
 
@@ -566,7 +566,7 @@ def test_tls_and_plain_share_the_port_and_only_http_1_1_is_offered(gateway: Gate
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2", "http/1.1"])
     with (
-        socket.create_connection(("127.0.0.1", gateway.port), timeout=15) as plain,
+        socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname="app.test") as conn,
     ):
         assert conn.selected_alpn_protocol() == "http/1.1"
@@ -621,7 +621,7 @@ def test_frames_that_are_sent_with_the_upgrade_arrive_first(gateway: Gateway) ->
         b"GET /ws HTTP/1.1\r\nHost: app.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=15) as conn:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as conn:
         conn.sendall(upgrade + frame)
         received = b""
         while payload not in received and (data := conn.recv(65536)):
@@ -633,7 +633,7 @@ def test_frames_that_are_sent_with_the_upgrade_arrive_first(gateway: Gateway) ->
 async def test_an_upgrade_that_is_refused_without_a_body_is_answered_at_once(gateway: Gateway) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await asyncio.wait_for(session.ws_connect(f"{gateway.url}/refuse-empty", headers={"Host": "app.test"}), 5)
+            await asyncio.wait_for(session.ws_connect(f"{gateway.url}/refuse-empty", headers={"Host": "app.test"}), 60)
     assert refused.value.status == 403
 
 
@@ -648,7 +648,7 @@ async def test_sockets_to_the_backend_are_gone_when_the_clients_are(gateway: Gat
             else:
                 assert ws._response.connection
                 ws._response.connection.transport.abort()  # type: ignore[union-attr]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while backend.open_sockets != before:
                 await asyncio.sleep(0.02)
 
@@ -660,7 +660,7 @@ def test_a_rate_limited_upgrade_is_429(gateway: Gateway) -> None:
     request = ["GET /ws HTTP/1.1", "Host: once.test", "Connection: Upgrade", *upgrade, "", ""]
     statuses = []
     for _ in range(2):
-        with socket.create_connection(("127.0.0.1", gateway.port), timeout=15) as conn:
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as conn:
             conn.sendall("\r\n".join(request).encode())
             statuses.append(status_of(conn.recv(65536)))
     assert statuses == [101, 429]

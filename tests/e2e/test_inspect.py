@@ -179,7 +179,7 @@ async def talk(port: int, ws_port: int) -> list[str]:
         ) as client:
             for frame in FRAMES:
                 await client.send(json.dumps(frame))
-                await asyncio.wait_for(client.recv(), 10)
+                await asyncio.wait_for(client.recv(), 60)
     return received
 
 
@@ -197,7 +197,7 @@ def ask(port: int) -> None:
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}{path}", body or None, {"Host": "app.test", **headers}
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             answer.read()
 
 

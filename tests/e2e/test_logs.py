@@ -166,7 +166,7 @@ class Told:
         assert ask(f"/odd{query}", f"Bad Field: {CANARY}21") == 400
         assert status_of(self.gateway.raw(f"GET /slow{query} HTTP/1.1\r\n{COOKIE}\r\n".encode())) == 408
         assert status_of(self.gateway.raw(f"{CANARY}22 /{query} HTTP/9\r\n{COOKIE}\r\n\r\n".encode())) in (400, 505)
-        with socket.create_connection(("127.0.0.1", self.gateway.port), timeout=15) as conn:
+        with socket.create_connection(("127.0.0.1", self.gateway.port), timeout=60) as conn:
             conn.sendall(f"GET /first HTTP/1.1\r\nHost: app.test\r\n{COOKIE}\r\n\r\n".encode())
             while PAGE.encode() not in conn.recv(65536):
                 pass
@@ -369,7 +369,7 @@ def test_a_flood_of_one_kind_is_held_back_and_counted_in_the_terminal_and_in_mit
     gateway, web_port = flooded
     summary = gateway.output.wait_for("20 more like this in ", timeout=30)
     assert re.search(r"20 more like this in 10\.\d s: 502 backend-unreachable: .*service dead\.test", summary)
-    with urllib.request.urlopen(f"http://127.0.0.1:{web_port}/events?token=secret", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{web_port}/events?token=secret", timeout=60) as answer:
         events = [entry["message"] for entry in json.load(answer)]
     for lines in (gateway.output.lines, events):
         failed = [line for line in lines if "502 backend-unreachable" in line and "more like" not in line]

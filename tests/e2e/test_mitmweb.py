@@ -51,7 +51,7 @@ def ask(mitmweb: Mitmweb, path: str) -> None:
     body = json.dumps({"password": f"{CANARY}05", "name": "zed"}).encode()
     headers = {"Cookie": COOKIE, "X-Api-Key": f"{CANARY}06", "X-Plain": "plain", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{mitmweb.gateway.url}{path}", body, headers)
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         answer.read()
 
 

@@ -38,7 +38,7 @@ async def test_an_exchange_leaves_nothing_for_the_collector(lab: Lab) -> None:
         await inside(lab.gateway, "collect_nothing")
         for host in ("app.test", "nobody.test") * TIMES:  # one is answered by the app, one is refused
             writer.write(f"GET /page HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
             size = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
             await reader.readexactly(int(size.partition(b":")[2]))
         found = await inside(lab.gateway, "cycles")
@@ -67,7 +67,7 @@ async def test_a_socket_leaves_nothing_for_the_collector(lab: Lab, way: str, who
         for _ in range(TIMES):
             client = await lab.connect(lab.url(way))
             await client.send("hello")
-            assert await asyncio.wait_for(client.recv(), 10) == "hello"
+            assert await asyncio.wait_for(client.recv(), 60) == "hello"
             if who == "client":
                 await break_off(client, fault)
             await client.wait_closed()

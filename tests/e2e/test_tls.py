@@ -54,7 +54,7 @@ def until_it_listens(port: int) -> None:
 
 def tls_get(gateway: Gateway, context: ssl.SSLContext, host: str, path: str = "/healthz") -> bytes:
     with (
-        socket.create_connection(("127.0.0.1", gateway.port), timeout=15) as plain,
+        socket.create_connection(("127.0.0.1", gateway.port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname=host) as conn,
     ):
         conn.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
@@ -131,7 +131,7 @@ def test_a_tls_backend_is_reached_with_its_own_ca_and_server_name(
                 async with session.ws_connect(f"{gateway.url}/live/websocket", params=params) as ws:
                     join = {"url": "http://good.test/count", "params": params, "session": tree, "static": ""}
                     await ws.send_json(["4", "4", f"lv:{topic}", "phx_join", join])
-                    return await ws.receive_json(timeout=10)
+                    return await ws.receive_json(timeout=60)
 
         reply = asyncio.run(secure_socket())
         assert reply[3] == "phx_reply"

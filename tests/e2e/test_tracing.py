@@ -91,7 +91,7 @@ class Client:
     async def say(self, ref: str, event: str, payload: Any, topic: str = TOPIC, *, answers: int = 1) -> None:
         await self.ws.send(json.dumps(["4", ref, topic, event, payload]))
         for _ in range(answers):
-            await asyncio.wait_for(self.ws.recv(), 20)
+            await asyncio.wait_for(self.ws.recv(), 60)
 
     async def join(self, gateway: Gateway, topic: str = TOPIC) -> None:
         await self.say(

@@ -31,7 +31,7 @@ async def echo(server: ServerConnection) -> None:
 async def said(client: ClientConnection, *texts: str | bytes) -> list[str | bytes]:
     for text in texts:
         await client.send(text)
-    return [await asyncio.wait_for(client.recv(), 10) for _ in texts]
+    return [await asyncio.wait_for(client.recv(), 60) for _ in texts]
 
 
 async def settled(lab: Lab, way: str) -> None:
@@ -75,10 +75,10 @@ async def test_an_async_hook_holds_back_only_its_own_direction_and_keeps_the_ord
     async with lab.serving(handler):
         async with await lab.connect(lab.url(way)) as client:
             await client.send("go")
-            await asyncio.wait_for(sent.wait(), 10)
+            await asyncio.wait_for(sent.wait(), 60)
             for text in ("later:first", "second", "later:third", "nothing:", "fifth"):
                 await client.send(text)
-            received = [await asyncio.wait_for(client.recv(), 10) for _ in range(6)]
+            received = [await asyncio.wait_for(client.recv(), 60) for _ in range(6)]
             assert received == ["from server", "first", "second", "third", "nothing:", "fifth"]
 
 
@@ -96,8 +96,8 @@ async def test_a_message_is_held_in_one_direction_while_the_other_goes_on(lab: L
             server = await servers.get()
             await client.send("later:held back")
             await server.send("meanwhile")
-            assert await asyncio.wait_for(client.recv(), 10) == "meanwhile"
-            assert await asyncio.wait_for(client.recv(), 10) == "held back"
+            assert await asyncio.wait_for(client.recv(), 60) == "meanwhile"
+            assert await asyncio.wait_for(client.recv(), 60) == "held back"
             await client.send("intercept:me")
 
             async def intercepted() -> bool:
@@ -105,9 +105,9 @@ async def test_a_message_is_held_in_one_direction_while_the_other_goes_on(lab: L
 
             await until(intercepted)
             await server.send("still going")
-            assert await asyncio.wait_for(client.recv(), 10) == "still going"
+            assert await asyncio.wait_for(client.recv(), 60) == "still going"
             await inside(gateway, "resume", "path=/held")
-            assert await asyncio.wait_for(client.recv(), 10) == "intercept:me"
+            assert await asyncio.wait_for(client.recv(), 60) == "intercept:me"
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -143,11 +143,11 @@ async def test_messages_are_injected_both_ways_between_whole_messages(lab: Lab, 
             # Half a message is under way in the same direction.
             client.transport.write(frame(1, b"half ", masked=True, fin=False))
             await inside(gateway, "inject", "path=/inject&to_client=0&text=to-server")
-            assert await asyncio.wait_for(client.recv(), 10) == "to-server"
+            assert await asyncio.wait_for(client.recv(), 60) == "to-server"
             client.transport.write(frame(0, b"and half", masked=True))
-            assert await asyncio.wait_for(client.recv(), 10) == "half and half"
+            assert await asyncio.wait_for(client.recv(), 60) == "half and half"
             await inside(gateway, "inject", "path=/inject&to_client=1&text=to-client")
-            assert await asyncio.wait_for(client.recv(), 10) == "to-client"
+            assert await asyncio.wait_for(client.recv(), 60) == "to-client"
     events = await inside(gateway, "seen")
     assert "client to-server injected" in events
     assert "server to-client injected" in events
@@ -180,7 +180,7 @@ async def test_pings_keep_their_payload_and_an_addon_sees_them(lab: Lab, way: st
     async with lab.serving(echo):
         async with await lab.connect(lab.url(way)) as client:
             pong = await client.ping(f"hello-{way}".encode())
-            await asyncio.wait_for(pong, 10)
+            await asyncio.wait_for(pong, 60)
     events = await inside(lab.gateway_of(way), "seen")
     assert f"ping from client hello-{way}" in events
     assert f"pong from server hello-{way}" in events
@@ -242,7 +242,7 @@ async def test_fragments_and_masks_arrive_as_they_came(lab: Lab, way: str) -> No
         for place in range(0, len(sent), 1000):
             client.transport.write(sent[place : place + 1000])
             await asyncio.sleep(0)
-        assert await asyncio.wait_for(received.get(), 10) == expected
+        assert await asyncio.wait_for(received.get(), 60) == expected
         await client.wait_closed()
 
 
