@@ -143,6 +143,14 @@ async def test_no_body_makes_a_command_fail(api: AdminClient, kind: str) -> None
                 assert (await api("POST", path, "", body, kind)).status in (400, 404, 415), (path, body)
 
 
+@pytest.mark.parametrize("body", [b"", b"{}"])
+async def test_a_command_with_another_content_type_is_refused_since_forms_can_send_it(
+    api: AdminClient, body: bytes
+) -> None:
+    for path in (CLOSE, "/api/v1/drain"):
+        assert (await api("POST", path, "", body, "text/plain")).status == 415
+
+
 async def test_a_drain_with_arguments_is_refused(api: AdminClient) -> None:
     assert (await api("POST", "/api/v1/drain", "", b'{"now": true}', JSON)).status == 400
 
