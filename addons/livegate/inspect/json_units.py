@@ -1,4 +1,4 @@
-"""Types of numbers in JSON bodies, with their units."""
+"""Types of values in JSON bodies, with their units."""
 
 from typing import Annotated
 
@@ -9,6 +9,8 @@ type Bytes = Annotated[int, Meta(ge=0, description="Bytes.")]
 type Timestamp = Annotated[float, Meta(ge=0, description="Seconds since 1970.")]
 type Seconds = Annotated[float, Meta(ge=0, description="Seconds.")]
 type Milliseconds = Annotated[float, Meta(ge=0, description="Milliseconds.")]
+
+type Side = Annotated[str, Meta(extra_json_schema={"enum": ["client", "backend", "gateway", ""]})]
 
 
 class Body(Struct, forbid_unknown_fields=True):

@@ -3,7 +3,11 @@
 The functions copy what they read, so that the result can leave the event loop. Texts are not redacted yet.
 """
 
-from livegate.inspect.json_units import Body, Bytes, Count, Milliseconds, Timestamp, copied, milliseconds
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from livegate.inspect.json_units import Body, Bytes, Count, Milliseconds, Side, Timestamp, copied, milliseconds
 from livegate.phoenix import model
 from livegate.phoenix.model import percentile
 
@@ -33,8 +37,8 @@ class Connection(Body):
     closed_at: Timestamp | None
     close_code: Count | None
     close_reason: str
-    closed_by: str
-    """client, backend, gateway, or empty."""
+    closed_by: Side
+    """Empty while it is open."""
     refused_status: Count | None
     """Long-poll: status of the app's response when it refuses what the client sends, such as 403."""
     events: Count
@@ -116,8 +120,8 @@ class SessionRow(Body):
     path: str
     version: str | None
     """LiveView's version on the server."""
-    transport: str
-    """websocket or longpoll, of the last connection; else empty."""
+    transport: model.Transport | Literal[""]
+    """Transport of the last connection, or empty."""
     sockets: Count
     """Connections so far."""
     opened: Timestamp
@@ -141,8 +145,7 @@ class SessionRow(Body):
     """Pushes without a reply."""
     incident_count: Count
     """Incidents so far."""
-    state: str
-    """live, closed, crashed or refused."""
+    state: Annotated[str, Meta(extra_json_schema={"enum": ["live", "closed", "crashed", "refused"]})]
 
 
 def session_row(session: model.Session, service: str) -> SessionRow:

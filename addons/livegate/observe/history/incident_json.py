@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from livegate.inspect.json_units import Body, Count, Seconds, Timestamp, copied
+from livegate.inspect.json_units import Body, Count, Seconds, Side, Timestamp, copied
 from livegate.phoenix import model
 
 
@@ -95,8 +95,7 @@ class Closed(Entry, tag_field="kind", tag="closed"):
 
     code: Count
     """Close code; 1006 without a close frame."""
-    by: str
-    """client, backend or gateway."""
+    by: Side
     reason: str
     """Reason in the close frame."""
     session: Count | None
