@@ -1,4 +1,4 @@
-"""Python's garbage collector goes through everything at quiet moments, and not too seldom."""
+"""The schedule of garbage collection: full collections while idle, and often enough under load."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ from livegate.garbage_collection import (
 
 
 @pytest.mark.parametrize(
-    ("since_s", "quiet_s", "growth", "patience", "due"),
+    ("since_s", "idle_s", "growth", "backoff", "due"),
     [
         (30, IDLE_FOR_S, 1.0, 1, True),
         (9, IDLE_FOR_S, 2.0, 1, False),
@@ -31,42 +31,42 @@ from livegate.garbage_collection import (
         (60 * MAX_BACKOFF, 0, 2.0, MAX_BACKOFF, True),
     ],
 )
-def test_all_is_looked_at_when_it_is_quiet_or_when_there_is_more_of_it(
-    since_s: float, quiet_s: float, growth: float, patience: int, due: bool
+def test_a_full_collection_is_due_when_idle_or_after_memory_has_grown(
+    since_s: float, idle_s: float, growth: float, backoff: int, due: bool
 ) -> None:
-    assert is_due(since_s, quiet_s, growth, patience) is due
+    assert is_due(since_s, idle_s, growth, backoff) is due
 
 
-def test_what_finds_little_is_done_more_and_more_seldom_and_what_finds_much_as_usual() -> None:
-    patience = 1
+def test_collections_that_free_little_back_off() -> None:
+    backoff = 1
     for _ in range(10):
-        patience = next_backoff(WORTHWHILE_OBJECTS - 1, patience)
-    assert patience == MAX_BACKOFF
-    assert next_backoff(WORTHWHILE_OBJECTS, patience) == 1
+        backoff = next_backoff(WORTHWHILE_OBJECTS - 1, backoff)
+    assert backoff == MAX_BACKOFF
+    assert next_backoff(WORTHWHILE_OBJECTS, backoff) == 1
 
 
-class Knot:
+class Cycle:
     def __init__(self) -> None:
-        self.me = self
+        self.itself = self
 
 
-async def until_gone(gone: "weakref.ref[Knot]") -> None:
+async def until_freed(freed: "weakref.ref[Cycle]") -> None:
     async with asyncio.timeout(10):
-        while gone() is not None:
+        while freed() is not None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("quiet", [True, False])
+@pytest.mark.parametrize("idle", [True, False])
 @pytest.mark.parametrize("age", [0, 1, 2])
-async def test_garbage_of_every_age_goes_and_the_end_leaves_no_trace(
-    monkeypatch: pytest.MonkeyPatch, age: int, quiet: bool
+async def test_every_generation_is_collected_and_the_thresholds_are_restored(
+    monkeypatch: pytest.MonkeyPatch, age: int, idle: bool
 ) -> None:
     monkeypatch.setattr(garbage_collection, "YOUNG_INTERVAL_S", 0.01)
     monkeypatch.setattr(garbage_collection, "MIDDLE_INTERVAL_S", 1e9 if age == 0 else 0.02)
-    monkeypatch.setattr(garbage_collection, "IDLE_FULL_INTERVAL_S", 0.03 if age == 2 and quiet else 1e9)
-    monkeypatch.setattr(garbage_collection, "BUSY_FULL_INTERVAL_S", 0.03 if age == 2 and not quiet else 1e9)
+    monkeypatch.setattr(garbage_collection, "IDLE_FULL_INTERVAL_S", 0.03 if age == 2 and idle else 1e9)
+    monkeypatch.setattr(garbage_collection, "BUSY_FULL_INTERVAL_S", 0.03 if age == 2 and not idle else 1e9)
     monkeypatch.setattr(garbage_collection, "GROWTH_TRIGGER", 0.01)
-    monkeypatch.setattr(garbage_collection, "IDLE_CPU_SHARE", 1e9 if quiet else -1)
+    monkeypatch.setattr(garbage_collection, "IDLE_CPU_SHARE", 1e9 if idle else -1)
     monkeypatch.setattr(garbage_collection, "IDLE_FOR_S", 0.03)
     before = gc.get_threshold()
     collection = GarbageCollection()
@@ -77,20 +77,20 @@ async def test_garbage_of_every_age_goes_and_the_end_leaves_no_trace(
             garbage_collection.DISABLED,
             garbage_collection.DISABLED,
         )
-        knot = Knot()
+        cycle = Cycle()
         for generation in range(age):
             gc.collect(generation)
-        gone = weakref.ref(knot)
-        del knot
-        assert gone() is not None
-        await until_gone(gone)
+        freed = weakref.ref(cycle)
+        del cycle
+        assert freed() is not None
+        await until_freed(freed)
     finally:
         collection.done()
         gc.unfreeze()
     assert gc.get_threshold() == before
 
 
-def test_an_end_before_the_beginning_changes_nothing() -> None:
+def test_stopping_before_the_start_changes_nothing() -> None:
     before = gc.get_threshold()
     GarbageCollection().done()
     assert gc.get_threshold() == before

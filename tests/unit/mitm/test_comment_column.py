@@ -18,7 +18,7 @@ def test_this_mitmproxy_has_one_stylesheet_that_sets_the_columns_width() -> None
     assert len(comment_column.stylesheets(STATIC)) == 1
 
 
-async def test_the_stylesheet_is_mitmwebs_with_a_wider_column_and_other_files_are_as_they_were() -> None:
+async def test_the_stylesheet_has_a_wider_column_and_other_files_are_unchanged() -> None:
     master = WebMaster(options.Options(), with_termlog=False)
     comment_column.widen(master)
     socket, port = bind_unused_port()

@@ -32,13 +32,13 @@ def test_a_part_that_is_missing_or_changed_is_named() -> None:
     ]
 
 
-def test_the_words_for_a_connection_closed_before_an_answer_are_mitmproxys() -> None:
+def test_the_message_for_a_connection_closed_before_a_response_is_mitmproxys() -> None:
     import inspect
 
     assert f'"{CLOSED_BEFORE_RESPONSE}"' in inspect.getsource(_http1.Http1Client.read_headers)
 
 
-def test_a_client_that_is_gone_is_closed_without_fuss() -> None:
+def test_closing_a_client_that_has_disconnected_does_nothing() -> None:
     with taddons.context(Proxyserver()):
         close_client(tflow.tclient_conn())
 
@@ -71,7 +71,7 @@ def test_the_certificate_store_is_ready_before_anybody_connects(tmp_path) -> Non
         prepare_certificate_store()
 
 
-def test_a_socket_that_mitmproxy_forgot_is_closed() -> None:
+def test_a_socket_that_mitmproxy_leaked_is_closed() -> None:
     closed: list[str] = []
     server = Proxyserver()
     with taddons.context(server):

@@ -56,7 +56,7 @@ def _shown(flow: http.HTTPFlow, view: str = "auto") -> contentviews.ContentviewR
 
 
 @pytest.mark.parametrize("coding", PACKERS)
-def test_a_bomb_is_not_decoded_by_whatever_looks_at_it(coding: str) -> None:
+def test_a_decompression_bomb_is_not_decoded_by_any_view(coding: str) -> None:
     flow = _response(PACKERS[coding](ZEROS), content_encoding=coding, content_type="application/json")
     assert flow.response
     tracemalloc.start()
@@ -137,7 +137,7 @@ TOO_MUCH = {
 
 
 @pytest.mark.parametrize("name", TOO_MUCH)
-def test_what_unfolds_is_shown_as_it_is(name: str) -> None:
+def test_bodies_that_would_expand_are_shown_raw(name: str) -> None:
     content, kind = TOO_MUCH[name]
     flow = _response(content, content_type=kind, grpc_encoding="gzip")
     view = name.partition(",")[0]
@@ -152,11 +152,11 @@ def test_what_unfolds_is_shown_as_it_is(name: str) -> None:
         tracemalloc.stop()
 
 
-def test_a_body_of_many_megabytes_is_said_to_be_one() -> None:
+def test_a_body_of_many_megabytes_is_shown_by_its_size() -> None:
     assert "too many to show" in _shown(_response(b"x" * (9 << 20), content_type="text/plain")).text
 
 
-def test_what_is_usual_is_parsed() -> None:
+def test_usual_bodies_are_parsed() -> None:
     assert "1: 1" in _shown(_response(_protobuf(20), content_type="application/x-protobuf")).text
     both = _grpc(_protobuf(3), packed=False) + _grpc(gzip.compress(_protobuf(3)), packed=True)
     assert _shown(_response(both, content_type="application/grpc", grpc_encoding="gzip")).view_name == "gRPC"
@@ -175,7 +175,7 @@ def test_bytes_that_are_no_protobuf_are_left_to_the_view(data: bytes) -> None:
         decoding_limits.check_protobuf(_protobuf(51))
 
 
-def test_mitmproxy_is_as_it_was_afterwards() -> None:
+def test_uninstalling_restores_mitmproxy() -> None:
     decoding_limits.uninstall()
     assert encoding.decode.__module__ == encoding.__name__
     assert encoding.custom_decode["gzip"] is encoding.decode_gzip

@@ -68,7 +68,7 @@ def test_the_consoles_views(hidden: None) -> None:
     assert CANARY in _details(flow.request)
 
 
-def test_what_is_cut_out_of_a_flow(hidden: None) -> None:
+def test_a_cut_is_redacted(hidden: None) -> None:
     flow = _flow()
     for what in ("request.path", "request.header[cookie]", "request.url"):
         assert CANARY not in str(cut.extract(what, flow))
@@ -79,7 +79,7 @@ def test_what_is_cut_out_of_a_flow(hidden: None) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "tool"), [(app, "flow_to_json", "mitmweb"), (flowview.FlowDetails, "conn_text", "the console")]
 )
-def test_a_tool_that_is_not_known_is_left_alone_with_a_warning(
+def test_an_unknown_tool_is_left_unchanged_with_a_warning(
     owner: Any, name: str, tool: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def other(one: object, two: object, three: object) -> None:

@@ -14,7 +14,7 @@ FIELDS = st.lists(st.tuples(NAMES, st.binary(max_size=5)), max_size=6)
 
 
 @given(FIELDS, ASKED)
-def test_every_question_has_the_same_answer(fields: list[tuple[bytes, bytes]], name: str | bytes) -> None:
+def test_every_look_up_has_the_same_result(fields: list[tuple[bytes, bytes]], name: str | bytes) -> None:
     quick, stock = make_fast_headers(fields), http.Headers(fields)
     assert (name in quick) == (name in stock)
     assert quick.get(name) == stock.get(name)
@@ -42,14 +42,14 @@ def test_every_change_has_the_same_outcome(fields: list[tuple[bytes, bytes]], na
     assert copy == quick
 
 
-def test_what_is_no_name_is_not_in_them() -> None:
+def test_other_types_than_names_are_not_in_the_headers() -> None:
     with pytest.raises(TypeError):
         _ = 1 in http.Headers()
     with pytest.raises(TypeError):
         _ = 1 in make_fast_headers([])
 
 
-def test_a_message_that_was_quickened_is_saved_and_loaded_as_any_other() -> None:
+def test_a_message_with_fast_headers_is_saved_and_loaded_as_any_other() -> None:
     request = tutils.treq()
     fields = request.headers.fields
     use_fast_headers(request)

@@ -18,7 +18,7 @@ def checked(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("checked")
-def test_what_has_the_right_types_passes() -> None:
+def test_right_types_pass() -> None:
     class OwnHeaders(http.Headers):
         pass
 
@@ -42,7 +42,7 @@ def test_what_has_the_right_types_passes() -> None:
         (tutils.tresp, {"trailers": {}}),
     ],
 )
-def test_what_has_not_is_refused(make: object, fields: dict[str, object]) -> None:
+def test_wrong_types_are_refused(make: object, fields: dict[str, object]) -> None:
     kind = http.RequestData if make is tutils.treq else http.ResponseData
     good = tutils.treq().data if make is tutils.treq else tutils.tresp().data
     with pytest.raises((AssertionError, TypeError, ValueError)):

@@ -131,7 +131,7 @@ async def test_an_options_error_reaches_the_caller(master: Master, kind) -> None
         await request(master)
 
 
-async def test_addons_that_come_and_go_are_seen_at_once(master: Master) -> None:
+async def test_added_and_removed_addons_take_effect_at_once(master: Master) -> None:
     log: list[str] = []
     first, second = Recorder("a", log), Recorder("b", log)
     master.addons.add(first)
@@ -172,7 +172,7 @@ async def test_modules_of_an_events_name_are_no_hooks_and_other_things_are_error
     assert "not callable" in caplog.text
 
 
-async def test_lifecycle_tells_the_user_interfaces_of_flows_and_of_nothing_else(master: Master) -> None:
+async def test_lifecycle_updates_the_user_interfaces_for_flows_only(master: Master) -> None:
     told: list[Any] = []
     master.addons.add(types.SimpleNamespace(name="ui", update=told.extend))
     flow = tflow.tflow()
@@ -182,7 +182,7 @@ async def test_lifecycle_tells_the_user_interfaces_of_flows_and_of_nothing_else(
     assert told == [flow]
 
 
-async def test_lifecycle_waits_for_async_hooks_before_it_tells(master: Master) -> None:
+async def test_lifecycle_awaits_async_hooks_before_the_update(master: Master) -> None:
     log: list[Any] = []
     master.addons.add(Slow("a", log), types.SimpleNamespace(name="ui", update=lambda flows: log.append("update")))
     await master.addons.handle_lifecycle(HttpRequestHook(tflow.tflow()))
@@ -253,14 +253,14 @@ async def test_an_async_update_hook_is_run_as_well(table) -> None:
     assert told == [flow]
 
 
-async def test_nobody_is_told_when_nobody_wants_to_know(table) -> None:
+async def test_nothing_is_updated_without_a_user_interface(table) -> None:
     _, installed = table
     installed.update(tflow.tflow())
     assert not installed._rate_limited
     assert not installed.has_ui
 
 
-async def test_addons_of_mitmproxys_own_that_have_nothing_to_do_are_left_out_until_they_have(table) -> None:
+async def test_mitmproxys_addons_are_skipped_while_their_options_are_empty(table) -> None:
     master, installed = table
     local, dump = maplocal.MapLocal(), dumper.Dumper()
     master.addons.add(local, dump)
@@ -290,7 +290,7 @@ def test_the_manager_can_be_changed_before_any_loop_runs() -> None:
     assert isinstance(addonmanager.traverse([]), types.GeneratorType)
 
 
-async def test_an_addon_of_ours_that_is_idle_has_no_hook_until_it_is_not(table) -> None:
+async def test_a_skippable_addon_has_no_flow_hooks_while_it_is_skipped(table) -> None:
     class Sleeper(hook_table.SkippableAddon):
         skip = True
 
@@ -317,7 +317,9 @@ class Onlooker:
         raise ValueError("has seen too much")
 
 
-async def test_a_hook_that_only_looks_on_ends_nobody_elses(master: Master, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_exception_of_an_observer_hook_does_not_stop_later_addons(
+    master: Master, caplog: pytest.LogCaptureFixture
+) -> None:
     log: list[str] = []
     master.addons.add(Recorder("a", log, Onlooker(), Recorder("b", log)))
     before = hook_table.hook_errors["request"]
@@ -329,7 +331,7 @@ async def test_a_hook_that_only_looks_on_ends_nobody_elses(master: Master, caplo
     assert isinstance(vars(record)[FLOW], HTTPFlow)
 
 
-async def test_log_lines_become_events_only_for_who_wants_them() -> None:
+async def test_log_lines_become_events_only_when_an_addon_handles_them() -> None:
     woken: list[str] = []
 
     class Listener:
@@ -355,7 +357,7 @@ async def test_log_lines_become_events_only_for_who_wants_them() -> None:
         assert events.filter(record)
 
 
-def test_mitmproxys_hooks_for_what_a_gateway_does_itself_are_left_out_and_its_tls_hooks_are_not() -> None:
+def test_mitmproxys_hooks_that_the_gateway_replaces_are_skipped_except_those_for_tls() -> None:
     needless = (disable_h2c.DisableH2C(), update_alt_svc.UpdateAltSvc(), tlsconfig.TlsConfig())
     with taddons.context(*needless) as context:
         table = hook_table.install(context.master.addons)

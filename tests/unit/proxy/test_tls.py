@@ -42,22 +42,20 @@ def test_a_connection_that_another_addon_has_made_is_kept(tmp_path: Path) -> Non
         assert data.ssl_conn is taken
 
 
-def test_before_settings_are_loaded_nothing_is_handed_out() -> None:
+def test_without_settings_no_certificate_is_used() -> None:
     data = starting(tflow.tclient_conn())
     Certificates(CurrentSettings()).tls_start_client(data)
     assert data.ssl_conn is None
 
 
 @pytest.mark.parametrize("name", ["api.internal", "127.0.0.1", "::1"])
-def test_a_backend_is_asked_for_its_name_or_address(tmp_path: Path, name: str) -> None:
+def test_a_backends_certificate_is_checked_for_its_name_or_address(tmp_path: Path, name: str) -> None:
     (tmp_path / "ca.pem").write_bytes(Authority().pem)
     conn = openssl.connect(name, tmp_path / "ca.pem", verify=True)
     assert (conn.get_servername() or b"").decode() in (name, "")
 
 
-def test_a_ca_file_that_has_gone_fails_the_connection_and_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_missing_ca_file_fails_the_connection_and_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     server = Server(address=("127.0.0.1", 1))
     upstream_of[server] = Upstream("127.0.0.1", 1, tls=True, ca_file=tmp_path / "gone.pem")
     data = starting(server)

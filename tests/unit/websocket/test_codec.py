@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "fuzz"))
 import streams
 
 
-def lane(*, masked: bool = False, max_message: int = 1000, inflater: Inflater | None = None) -> MessageCodec:
+def make_codec(*, masked: bool = False, max_message: int = 1000, inflater: Inflater | None = None) -> MessageCodec:
     return MessageCodec(masked=masked, max_message=max_message, inflater=inflater)
 
 
@@ -41,27 +41,27 @@ def test_generated_streams_read_as_another_implementation_reads_them() -> None:
 
 @settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=300), st.booleans(), st.integers(1, 64))
-def test_any_bytes_whatsoever_give_events_or_a_violation(data: bytes, masked: bool, size: int) -> None:
+def test_any_bytes_give_events_or_a_violation(data: bytes, masked: bool, size: int) -> None:
     pieces = [data[place : place + size] for place in range(0, len(data), size)]
     at_once, in_pieces = streams.ours([data], masked=masked), streams.ours(pieces, masked=masked)
     assert at_once == in_pieces
 
 
 @given(st.binary(min_size=4, max_size=4), st.binary(max_size=1000))
-def test_masking_twice_gives_the_data_back_by_either_means(key: bytes, data: bytes) -> None:
+def test_masking_twice_restores_the_data_in_both_implementations(key: bytes, data: bytes) -> None:
     assert frames.xor_mask(key, data) == frames.apply_mask(key, data)
     assert frames.xor_mask(key, frames.xor_mask(key, data)) == data
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 70000])
 @pytest.mark.parametrize("masked", [True, False])
-def test_what_is_encoded_reads_back(size: int, masked: bool) -> None:
+def test_encoded_frames_decode_to_the_same_payload(size: int, masked: bool) -> None:
     data = frames.encode(frames.BINARY, b"x" * size, masked=masked)
-    (event,) = events(lane(masked=masked, max_message=100_000), data)
+    (event,) = events(make_codec(masked=masked, max_message=100_000), data)
     assert isinstance(event, Message)
     assert (event.opcode, event.payload, event.wire) == (frames.BINARY, b"x" * size, data)
     if size <= 65535:
-        assert lane(masked=masked, max_message=100_000).decode_single_frame(data) == b"x" * size
+        assert make_codec(masked=masked, max_message=100_000).decode_single_frame(data) == b"x" * size
 
 
 @pytest.mark.parametrize(
@@ -92,19 +92,19 @@ def test_what_is_encoded_reads_back(size: int, masked: bool) -> None:
 def test_a_server_that_breaks_the_protocol_is_refused_with_its_code(data: bytes, code: int) -> None:
     for pieces in ([data], [data[place : place + 1] for place in range(len(data))]):
         with pytest.raises(ViolationError) as refused:
-            events(lane(), *pieces)
+            events(make_codec(), *pieces)
         assert refused.value.code == code
 
 
 def test_too_many_tiny_fragments_are_too_big_as_well() -> None:
-    reader = lane(max_message=10)
+    reader = make_codec(max_message=10)
     with pytest.raises(ViolationError) as refused:
         events(reader, raw(0x02), *[raw(0x00) * 1000] * 40)
     assert refused.value.code == 1009
 
 
 def test_control_frames_between_fragments_come_at_once_and_the_message_keeps_its_frames() -> None:
-    reader = lane()
+    reader = make_codec()
     first, ping, last = raw(0x01, "hé".encode()[:2]), raw(0x89, b"p"), raw(0x80, "hé".encode()[2:])
     assert events(reader, first + ping) == [Control(frames.PING, b"p", ping)]
     assert reader.buffered == len(first)
@@ -112,9 +112,9 @@ def test_control_frames_between_fragments_come_at_once_and_the_message_keeps_its
     assert reader.buffered == 0
 
 
-def test_a_large_frame_is_gathered_without_being_read_again_and_again() -> None:
+def test_a_large_frame_is_buffered_in_linear_time() -> None:
     data = frames.encode(frames.BINARY, b"x" * 50_000, masked=True)
-    reader = lane(masked=True, max_message=50_000)
+    reader = make_codec(masked=True, max_message=50_000)
     assert events(reader, *[data[place : place + 999] for place in range(0, len(data) - 1, 999)][:-1]) == []
     assert reader.buffered > 40_000
     rest = len(data) - reader.buffered
@@ -123,9 +123,9 @@ def test_a_large_frame_is_gathered_without_being_read_again_and_again() -> None:
     assert event.wire == data
 
 
-def test_the_quick_way_leaves_everything_unusual_to_the_other() -> None:
+def test_the_fast_path_leaves_everything_unusual_to_the_general_one() -> None:
     text = frames.encode(frames.TEXT, b"hello", masked=True)
-    reader = lane(masked=True)
+    reader = make_codec(masked=True)
     assert reader.decode_single_frame(text) == b"hello"
     for unusual in (text[:-1], text + b"\x81", text[:1], b"", b"\x01" + text[1:], b"\x81\x05hello", b"\x89" + text[1:]):
         assert reader.decode_single_frame(unusual) is None
@@ -133,7 +133,7 @@ def test_the_quick_way_leaves_everything_unusual_to_the_other() -> None:
     assert reader.decode_single_frame(frames.encode(frames.BINARY, b"x" * 1001, masked=True)) is None
     assert reader.decode_single_frame(b"\x82\xff" + (70000).to_bytes(8)) is None
     assert reader.decode_single_frame(b"\x82\xfe\x00\x01abcdx") is None
-    assert lane().decode_single_frame(text) is None
+    assert make_codec().decode_single_frame(text) is None
     reader.feed(text[:3])
     assert reader.decode_single_frame(text) is None
 
@@ -152,4 +152,4 @@ def test_close_payloads() -> None:
         3000,
         4999,
     ]
-    assert events(lane(), raw(0x88)) == [Close(1005, "", raw(0x88))]
+    assert events(make_codec(), raw(0x88)) == [Close(1005, "", raw(0x88))]

@@ -62,7 +62,7 @@ def read(lane: MessageCodec, data: bytes) -> Message:
         (["foo"], None),
     ],
 )
-def test_the_offer_that_goes_on_is_what_the_gateway_can_read(values: list[str], expected: str | None) -> None:
+def test_only_offers_that_the_gateway_can_inflate_are_forwarded(values: list[str], expected: str | None) -> None:
     assert filter_offer(values) == expected
 
 
@@ -89,19 +89,19 @@ def test_the_offer_that_goes_on_is_what_the_gateway_can_read(values: list[str], 
         (["permessage-deflate"], ["permessage-deflate; server_no_context_takeover"], False),
     ],
 )
-def test_a_backend_may_agree_only_to_what_was_offered(answer: list[str], offered: list[str], good: bool) -> None:
+def test_a_backend_may_accept_only_what_was_offered(answer: list[str], offered: list[str], good: bool) -> None:
     _, problem = agreed_parameters(answer, offered)
     assert (problem is None) is good
 
 
-def test_parameters_are_read_as_they_are_meant() -> None:
+def test_extension_parameters_are_parsed() -> None:
     assert parse(["permessage-deflate; client_max_window_bits; server_max_window_bits=9"]) == [
         Parameters(client_max_window_bits=0, server_max_window_bits=9)
     ]
 
 
 @pytest.mark.parametrize("takeover", [True, False])
-def test_messages_are_inflated_and_pass_on_as_they_came(takeover: bool) -> None:
+def test_messages_are_inflated_for_hooks_and_forwarded_unchanged(takeover: bool) -> None:
     deflate = Deflater(takeover=takeover)
     lane = MessageCodec(masked=False, max_message=10_000, inflater=Inflater(takeover=takeover))
     for text in (b"hello hello hello", b"hello again hello", b"", b"plain"):
@@ -140,7 +140,7 @@ def test_a_fragmented_compressed_message_is_one_message() -> None:
     assert (event.payload, event.wire) == ("grüße ".encode() * 5, data)
 
 
-def test_a_final_block_is_borne_and_what_follows_starts_anew() -> None:
+def test_after_a_final_block_inflating_starts_with_a_new_state() -> None:
     engine = zlib.compressobj(9, zlib.DEFLATED, -15)
     final = engine.compress(b"final") + engine.flush(zlib.Z_FINISH)
     lane = MessageCodec(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
@@ -164,7 +164,7 @@ def test_a_message_may_have_many_final_blocks_and_what_follows_each_starts_anew(
 
 
 @pytest.mark.parametrize("block", [b"\x03\x00", b"\x01\x00\x00\xff\xff"])
-def test_final_blocks_without_end_are_refused(block: bytes) -> None:
+def test_too_many_final_blocks_are_refused(block: bytes) -> None:
     with pytest.raises(ViolationError) as refused:
         Inflater(takeover=True).inflate(block * (4 << 20), 64 << 20)
     assert refused.value.code == 1009
@@ -211,7 +211,7 @@ def test_a_compressed_message_may_come_in_fragments_of_one_byte() -> None:
     ("payload", "code"),
     [(Deflater()(b"x" * 20_000), 1009), (b"\xff\xff\xff", 1007), (Deflater()(b"\xff\xfe"), 1007)],
 )
-def test_bombs_and_nonsense_are_refused(payload: bytes, code: int) -> None:
+def test_decompression_bombs_and_invalid_data_are_refused(payload: bytes, code: int) -> None:
     lane = MessageCodec(masked=False, max_message=10_000, inflater=Inflater(takeover=True))
     with pytest.raises(ViolationError) as refused:
         read(lane, frame(payload))
@@ -225,7 +225,7 @@ def test_continuations_and_control_frames_may_not_be_marked_as_compressed() -> N
             read(lane, frame(b"x", first=first))
 
 
-def test_text_that_a_hook_made_invalid_is_mended() -> None:
+def test_invalid_utf8_from_a_hook_is_replaced() -> None:
     lane = MessageCodec(masked=False, max_message=10_000)
     event = read(lane, frame(b"good", first=0x81))
     sent = lane.encode_forwarded(event, b"bad \xff")

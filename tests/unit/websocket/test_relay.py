@@ -40,7 +40,7 @@ async def until(condition: object) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_messages_pass_as_they_came_and_are_counted() -> None:
+async def test_messages_are_forwarded_unchanged_and_counted() -> None:
     lab = Lab()
     sent = lab.from_client(TEXT, b"one") + lab.from_client(BINARY, b"") + lab.from_client(TEXT, "drei ü".encode())
     back = lab.from_backend(TEXT, b"reply")
@@ -50,7 +50,7 @@ async def test_messages_pass_as_they_came_and_are_counted() -> None:
     assert lab.hooks.updates >= 4
 
 
-async def test_many_frames_in_one_piece_are_written_in_one() -> None:
+async def test_many_frames_in_one_read_are_forwarded_in_one_write() -> None:
     writes: list[bytes] = []
     lab = Lab()
     lab.backend.write = writes.append  # type: ignore[method-assign]
@@ -77,7 +77,7 @@ async def test_hooks_change_and_drop() -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_an_async_hook_holds_back_what_follows_and_lets_the_other_direction_go(at_once: bool) -> None:
+async def test_an_async_hook_holds_back_its_own_direction_only(at_once: bool) -> None:
     gate = asyncio.Event()
 
     def hook(flow):
@@ -121,7 +121,7 @@ async def test_an_intercepted_message_waits_and_one_of_the_other_direction_does_
     assert lab.client.sent.endswith(encode(TEXT, b"hold", masked=False))
 
 
-async def test_a_hook_whose_message_cannot_be_sent_closes_the_socket_and_says_so(caplog) -> None:
+async def test_a_hook_whose_message_cannot_be_sent_closes_the_socket_and_is_logged(caplog) -> None:
     def hook(flow):
         flow.websocket.messages[-1].content = 17
 
@@ -132,7 +132,7 @@ async def test_a_hook_whose_message_cannot_be_sent_closes_the_socket_and_says_so
     assert "a WebSocket is closed because the gateway failed" in caplog.text
 
 
-async def test_the_same_when_it_was_held_back(caplog) -> None:
+async def test_a_held_message_that_cannot_be_sent_closes_the_socket_too(caplog) -> None:
     async def hook(flow):
         await asyncio.sleep(0)
         flow.websocket.messages[-1].content = 17
@@ -144,7 +144,7 @@ async def test_the_same_when_it_was_held_back(caplog) -> None:
     assert "the gateway failed" in caplog.text
 
 
-async def test_injected_messages_go_between_whole_ones_and_through_the_hooks() -> None:
+async def test_injected_messages_are_sent_between_whole_ones_and_run_the_hooks() -> None:
     lab = Lab()
     half = encode(TEXT, b"ha", masked=False)
     lab.relay.backend.data_received(bytes([TEXT]) + half[1:])
@@ -180,7 +180,7 @@ async def test_nothing_is_injected_into_a_closing_socket(caplog) -> None:
 
 @pytest.mark.parametrize("by_client", [True, False])
 @pytest.mark.parametrize("payload", [b"", close_payload(1001, "bye"), close_payload(4004, "ü")])
-async def test_a_close_handshake_passes_as_it_is_and_ends_once(by_client: bool, payload: bytes) -> None:
+async def test_a_close_handshake_is_forwarded_unchanged_and_ends_once(by_client: bool, payload: bytes) -> None:
     lab = Lab()
     ends = [lab.from_client, lab.from_backend]
     one, other = ends if by_client else reversed(ends)
@@ -208,7 +208,7 @@ async def test_data_still_reaches_the_end_that_has_asked_to_close() -> None:
     assert lab.client.sent == last
 
 
-async def test_an_end_that_goes_silently_after_its_close_frame_still_gets_the_answer() -> None:
+async def test_an_end_that_closes_after_its_close_frame_still_gets_the_reply() -> None:
     lab = Lab()
     lab.from_client(CLOSE)
     lab.relay.client.eof_received()
@@ -219,7 +219,7 @@ async def test_an_end_that_goes_silently_after_its_close_frame_still_gets_the_an
 
 
 @pytest.mark.parametrize("by_client", [True, False])
-async def test_a_lost_connection_is_lost_for_the_other_end_without_a_close_frame(by_client: bool) -> None:
+async def test_a_lost_connection_ends_the_other_one_without_a_close_frame(by_client: bool) -> None:
     lab = Lab()
     gone = lab.relay.client if by_client else lab.relay.backend
     gone.connection_lost()
@@ -230,7 +230,7 @@ async def test_a_lost_connection_is_lost_for_the_other_end_without_a_close_frame
     assert lab.hooks.called.count("websocket_end") == 1
 
 
-async def test_an_unanswered_close_is_cut_in_time() -> None:
+async def test_a_close_without_a_reply_is_aborted_after_its_timeout() -> None:
     with quick():
         lab = Lab()
         lab.from_client(CLOSE, close_payload(1000, ""))
@@ -239,7 +239,7 @@ async def test_an_unanswered_close_is_cut_in_time() -> None:
         assert lab.flow.websocket.close_code == 1000
 
 
-async def test_a_violation_is_answered_and_the_other_end_is_told() -> None:
+async def test_a_violation_closes_both_ends_with_its_code() -> None:
     lab = Lab()
     good = encode(TEXT, b"good", masked=True)
     lab.relay.client.data_received(good + b"\x83\x80abcd")
@@ -280,13 +280,13 @@ async def test_kill_ends_both_and_a_second_kill_is_refused() -> None:
         lab.flow.kill()
 
 
-async def test_a_message_whose_hook_killed_the_flow_goes_nowhere() -> None:
+async def test_a_message_whose_hook_killed_the_flow_is_not_forwarded() -> None:
     lab = Lab(websocket_message=lambda flow: flow.kill())
     lab.from_client(TEXT, b"x")
     assert lab.backend.sent == b""
 
 
-async def test_pings_and_pongs_pass_and_are_shown() -> None:
+async def test_pings_and_pongs_are_forwarded_and_run_the_hook() -> None:
     shown = []
     lab = Lab(websocket_control=lambda flow, frame: shown.append((frame.from_client, frame.is_ping, frame.payload)))
     ping, pong = lab.from_client(PING, b"a"), lab.from_backend(PONG, b"a")
@@ -316,7 +316,7 @@ async def test_the_gateways_pings_and_a_missing_pong() -> None:
         assert lab.ended[0].close_info.reason == "no pong"
 
 
-async def test_idle_and_age_and_a_held_message_is_not_idle(caplog: pytest.LogCaptureFixture) -> None:
+async def test_idle_timeout_and_maximum_age_while_a_held_message_is_not_idle(caplog: pytest.LogCaptureFixture) -> None:
     gate = asyncio.Event()
     lab = Lab(WebSocketLimits(idle="50ms"), websocket_message=lambda flow: gate.wait())
     lab.from_client(TEXT, b"x")
@@ -360,7 +360,7 @@ async def test_an_async_start_holds_back_both_directions() -> None:
     await until(lambda: lab.client.sent and lab.backend.sent)
 
 
-async def test_an_async_end_is_awaited_before_the_flow_is_over() -> None:
+async def test_an_async_websocket_end_hook_is_awaited_before_the_flow_ends() -> None:
     gate = asyncio.Event()
     lab = Lab(websocket_end=lambda flow: gate.wait())
     lab.lose()
@@ -370,7 +370,7 @@ async def test_an_async_end_is_awaited_before_the_flow_is_over() -> None:
     await until(lambda: not lab.flow.live)
 
 
-async def test_an_end_that_does_not_read_stops_the_reading_from_the_other() -> None:
+async def test_a_full_write_buffer_pauses_reading_from_the_other_end() -> None:
     lab = Lab()
     lab.relay.client.pause_writing()
     assert (lab.client.done, lab.backend.done) == ([], ["pause"])
@@ -378,7 +378,7 @@ async def test_an_end_that_does_not_read_stops_the_reading_from_the_other() -> N
     assert lab.backend.done == ["pause", "resume"]
 
 
-async def test_the_history_is_bounded_and_stays_when_the_socket_has_ended() -> None:
+async def test_the_history_is_bounded_and_remains_after_the_close() -> None:
     lab = Lab(WebSocketLimits(history=MessageHistoryLimits(messages=32, bytes="1000B")))
     for index in range(100):
         lab.from_client(TEXT, b"%d" % index)
@@ -391,7 +391,7 @@ async def test_the_history_is_bounded_and_stays_when_the_socket_has_ended() -> N
     assert [message.content for message in lab.flow.websocket.messages] == kept
 
 
-async def test_without_anybody_who_could_ask_nothing_is_kept_of_a_socket_that_has_ended() -> None:
+async def test_without_a_reader_no_message_is_kept_after_the_close() -> None:
     lab = Lab(keep=MessageHistoryLimits.model_construct(messages=0, bytes=0))
     lab.from_client(TEXT, b"x" * 2000)
     lab.lose()
@@ -404,7 +404,7 @@ def upload_chunk(size: int) -> bytes:
     return bytes((0, 1, 2, 5, 5)) + b"412lvu:0chunk" + b"x" * size
 
 
-async def test_an_upload_does_not_push_out_the_events_before_it() -> None:
+async def test_an_upload_does_not_evict_the_events_before_it() -> None:
     lab = Lab(WebSocketLimits(history=MessageHistoryLimits(messages=1000, bytes="64000B")))
     for index in range(200):
         lab.from_client(TEXT, b"event %d" % index)
@@ -432,7 +432,7 @@ async def test_large_messages_go_before_small_ones_and_the_comment_counts_all() 
     assert lab.flow.comment == f"1 upload chunks, {large} earlier messages not kept"
 
 
-async def test_all_sockets_together_keep_only_so_much_each_its_share() -> None:
+async def test_the_shared_budget_trims_every_socket_to_an_equal_share() -> None:
     budget = HistoryBudget(100 * MESSAGE_OVERHEAD_BYTES)
     quiet, busy = Lab(budget=budget), Lab(budget=budget)
     quiet.from_client(TEXT, b"early")
@@ -446,7 +446,7 @@ async def test_all_sockets_together_keep_only_so_much_each_its_share() -> None:
     assert [message.content for message in quiet.flow.websocket.messages] == [b"early"]
 
 
-async def test_a_socket_that_has_ended_leaves_its_share_to_the_others() -> None:
+async def test_a_closed_socket_leaves_its_share_of_the_budget_to_the_others() -> None:
     budget = HistoryBudget(100 * MESSAGE_OVERHEAD_BYTES)
     ended, other = Lab(budget=budget), Lab(budget=budget)
     for lab in (ended, other):
@@ -458,7 +458,7 @@ async def test_a_socket_that_has_ended_leaves_its_share_to_the_others() -> None:
     assert len(ended.flow.websocket.messages) == 30, "whoever keeps the flow has its messages"
 
 
-async def test_messages_that_an_addon_took_out_itself_confuse_nobody() -> None:
+async def test_messages_that_an_addon_removed_do_not_break_the_history() -> None:
     lab = Lab(WebSocketLimits(history=MessageHistoryLimits(messages=10, bytes="100B")))
     for _ in range(8):
         lab.from_client(TEXT, b"x" * 10)
@@ -468,7 +468,7 @@ async def test_messages_that_an_addon_took_out_itself_confuse_nobody() -> None:
     assert 0 < len(lab.flow.websocket.messages) <= 10
 
 
-async def test_a_flow_that_is_no_websocket_has_no_session() -> None:
+async def test_a_flow_without_a_websocket_cannot_be_relayed() -> None:
     flow = make_flow()
     flow.websocket = None
     with pytest.raises(ValueError, match="the flow has no WebSocket"):

@@ -76,7 +76,7 @@ async def test_bytes_go_both_ways(pair: Pair) -> None:
     await eventually(lambda: pair.peer.received == b"from it")
 
 
-async def test_what_the_socket_does_not_take_is_sent_later_and_in_order(pair: Pair) -> None:
+async def test_data_that_the_socket_does_not_take_is_sent_later_in_order(pair: Pair) -> None:
     data = [bytes([number]) * 300_000 for number in range(10)]
     for piece in data:
         pair.ours.write(piece)
@@ -110,7 +110,7 @@ async def test_an_end_of_the_stream_leaves_time_for_what_is_to_be_sent(pair: Pai
     await eventually(lambda: pair.peer.events == ["end", "lost"])
 
 
-async def test_an_aborted_leg_says_nothing_more(pair: Pair) -> None:
+async def test_an_aborted_transport_reports_only_the_lost_connection(pair: Pair) -> None:
     pair.ours.abort()
     for late in (pair.ours.pause_reading, pair.ours.resume_reading, pair.ours.write_eof):
         late()
@@ -119,7 +119,7 @@ async def test_an_aborted_leg_says_nothing_more(pair: Pair) -> None:
     assert pair.reader.at_eof()
 
 
-async def test_reading_can_wait(pair: Pair) -> None:
+async def test_reading_can_be_paused(pair: Pair) -> None:
     pair.ours.pause_reading()
     pair.other.send(b"held back")
     await asyncio.sleep(0.05)
@@ -129,7 +129,7 @@ async def test_reading_can_wait(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("call", ["write", "write_eof"])
-async def test_a_reset_that_nobody_has_noticed_yet_is_no_exception(call: str) -> None:
+async def test_writing_to_a_connection_that_was_reset_raises_nothing(call: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         reader, writer = await asyncio.open_connection(*server.getsockname())
         other, _ = server.accept()
@@ -144,7 +144,7 @@ async def test_a_reset_that_nobody_has_noticed_yet_is_no_exception(call: str) ->
     await eventually(lambda: reader.at_eof() or reader.exception() is not None)
 
 
-async def test_only_a_reader_that_waits_with_nothing_in_hand_is_taken_over() -> None:
+async def test_only_a_waiting_connection_with_an_empty_reader_can_be_detached() -> None:
     ours, other = socket.socketpair()
     reader, writer = await asyncio.open_connection(sock=ours)
     connection = object()

@@ -92,7 +92,7 @@ async def test_pieces_of_one_event_leave_together(monkeypatch: pytest.MonkeyPatc
         assert written == [b"ABC"]
 
 
-async def test_what_was_sent_before_a_close_arrives() -> None:
+async def test_data_sent_before_a_close_arrives() -> None:
     def once(event: events.Event) -> Iterator[commands.Command]:
         if isinstance(event, events.DataReceived):
             yield commands.SendData(event.connection, b"last words")
@@ -108,7 +108,7 @@ async def test_what_was_sent_before_a_close_arrives() -> None:
         await served.task
 
 
-async def test_what_comes_after_the_end_is_ignored_and_the_layers_are_free() -> None:
+async def test_events_after_the_end_are_ignored_and_the_layers_are_freed() -> None:
     async with serving(upper) as served:
         served.writer.write(b"abc")
         assert await served.reader.readexactly(3) == b"ABC"
@@ -120,7 +120,7 @@ async def test_what_comes_after_the_end_is_ignored_and_the_layers_are_free() -> 
         await served.handler.timeout_watchdog.callback()
 
 
-async def test_a_hook_that_is_not_through_when_the_connection_has_ended_is_waited_for() -> None:
+async def test_a_hook_still_pending_when_the_connection_closes_is_awaited() -> None:
     gate, seen = asyncio.Event(), []
     flow = tflow.tflow()
 
@@ -224,7 +224,7 @@ async def test_a_blocking_hook_holds_its_layer_and_nothing_else() -> None:
     assert slow.log == ["1", "begins", "ends", "sync", "2", "begins", "ends", "sync"]
 
 
-async def test_a_hook_that_does_not_block_is_waited_for_by_nobody() -> None:
+async def test_a_hook_that_does_not_block_delays_nothing() -> None:
     slow = Slow()
     hook = HttpRequestHook(tflow.tflow())
     hook.blocking = False  # type: ignore[misc]
@@ -245,7 +245,7 @@ async def test_a_hook_that_does_not_block_is_waited_for_by_nobody() -> None:
             await asyncio.sleep(0)
 
 
-async def test_an_intercepted_flow_waits_for_whoever_looks_at_it() -> None:
+async def test_an_intercepted_flow_waits_until_it_is_resumed() -> None:
     flow = tflow.tflow()
 
     class Intercepting:
@@ -267,7 +267,7 @@ async def test_an_intercepted_flow_waits_for_whoever_looks_at_it() -> None:
         assert await served.reader.readexactly(7) == b"resumed"
 
 
-async def test_a_wake_up_comes_and_one_that_is_pending_ends_with_the_connection() -> None:
+async def test_a_wake_up_arrives_and_a_pending_one_is_cancelled_with_the_connection() -> None:
     woken: list[events.Event] = []
 
     def step(event: events.Event) -> Iterator[commands.Command]:
@@ -287,7 +287,7 @@ async def test_a_wake_up_comes_and_one_that_is_pending_ends_with_the_connection(
     assert pending[0].cancelled()
 
 
-async def test_a_layer_that_fails_is_logged_and_the_handler_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_exception_of_a_layer_is_logged_and_the_handler_continues(caplog: pytest.LogCaptureFixture) -> None:
     class Nonsense(commands.Command):
         pass
 
