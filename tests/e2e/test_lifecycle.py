@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -51,23 +52,22 @@ def test_a_bad_file_ends_the_start_with_every_problem_and_no_traceback(tmp_path:
     assert "Traceback" not in gateway.output.text
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        "validate_inbound_headers=false",
-        "connection_strategy=eager",
-        "http2=true",
-        *(["emudhra=true", "emudhra_old=true"] if version.VERSION >= "12.3" else []),
-        "mode=regular",
-        "mode=reverse:http://127.0.0.1:80",
-        "mode=upstream:http://127.0.0.1:80",
-    ],
-)
+UNSAFE = ["validate_inbound_headers=false", "connection_strategy=eager", "http2=true"]
+UNSAFE += ["emudhra=true", "emudhra_old=true"] if version.VERSION >= "12.3" else []
+
+
 @pytest.mark.usefixtures("default_port")
-def test_an_unsafe_option_that_the_user_chose_ends_the_start(tmp_path: Path, backend: Backend, option: str) -> None:
-    gateway = Gateway(tmp_path, {"services": {"app.test": backend.url}}, "--set", option, bare=True).start()
+@pytest.mark.parametrize("mode", ["regular", "reverse:http://127.0.0.1:80", "upstream:http://127.0.0.1:80"])
+def test_each_unsafe_option_that_the_user_chose_is_named_and_ends_the_start(
+    tmp_path: Path, backend: Backend, mode: str
+) -> None:
+    others = UNSAFE if mode == "regular" else []
+    options = [word for option in [f"mode={mode}", *others] for word in ("--set", option)]
+    gateway = Gateway(tmp_path, {"services": {"app.test": backend.url}}, *options, bare=True).start()
     assert gateway.ended() == 1
-    assert option.partition("=")[0] in gateway.output.text
+    assert f"mode {mode} is not the gateway's" in gateway.output.text
+    for option in others:
+        assert re.search(rf"option {option.partition('=')[0]}=.* is unsafe", gateway.output.text), option
     assert "Traceback" not in gateway.output.text
 
 
