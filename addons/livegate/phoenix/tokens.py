@@ -1,4 +1,4 @@
-"""Reads Phoenix's signed tokens and cookies. They are signed, not encrypted, so that no key is needed.
+"""Reads the signed `session` token of a LiveView. It is signed, not encrypted, so that no key is needed.
 
 Returns names only, neither signatures nor values of a session. Follows Phoenix.Token, Plug.Crypto.MessageVerifier
 (`SFMyNTY` is HS256 in base64) and Phoenix.LiveView.Static 0.18 to 1.2.
@@ -32,23 +32,6 @@ class SessionToken:
     """Seconds since the epoch."""
 
 
-@dataclass(frozen=True, slots=True)
-class StaticToken:
-    """`static` token of a join."""
-
-    id: str | None
-    flash_keys: tuple[str, ...]
-    assign_new: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class UploadToken:
-    """Token that the client joins an upload's channel with."""
-
-    ref: str | None
-    cid: int | None
-
-
 def is_signed(token: str) -> bool:
     """Return whether a token is one of Phoenix's. It contains its signing time, so that page loads never share one."""
     return token.startswith(PREFIX) and len(token) <= MAX_TOKEN_CHARACTERS
@@ -71,35 +54,6 @@ def read_session(token: str) -> SessionToken | None:
         session_keys=_keys(session),
         signed_at=signed_at,
     )
-
-
-def read_static(token: str) -> StaticToken | None:
-    """Read the `static` of a join; None if it is not one of Phoenix's."""
-    found = _signed(token)
-    if found is None:
-        return None
-    value, _ = found
-    assign_new = value.get("assign_new")
-    names = tuple(str(name) for name in assign_new) if isinstance(assign_new, list) else ()
-    return StaticToken(_text(value.get("id")), _keys(value.get("flash")), names)
-
-
-def read_upload(token: str) -> UploadToken | None:
-    """Read the token of an upload's channel; None if it is not one of Phoenix's."""
-    found = _signed(token)
-    if found is None:
-        return None
-    value, _ = found
-    ref, cid = value.get("ref"), value.get("cid")
-    if isinstance(ref, tuple):  # refs of the upload and of its entry
-        ref = ref[-1] if ref else None
-    return UploadToken(_text(ref), cid if isinstance(cid, int) else None)
-
-
-def read_cookie(value: str) -> tuple[str, ...] | None:
-    """Return the keys of a session cookie; None if it is encrypted, or not one of Plug's."""
-    term = _payload(value)
-    return _keys(term) if isinstance(term, dict) else None
 
 
 def _signed(token: str) -> tuple[dict[str, object], float | None] | None:

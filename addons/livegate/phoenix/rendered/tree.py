@@ -104,15 +104,8 @@ class Tree(Struct, gc=False):
 
         Raises TreeError if the page cannot be rendered.
         """
-        return self._rendered(self.root, streams=streams)
-
-    def component_html(self, cid: int, *, streams: bool = True) -> str:
-        """Return the HTML of one component. Raises TreeError."""
-        return self._rendered(cid, streams=streams)
-
-    def _rendered(self, value: object, *, streams: bool) -> str:
         try:
-            return Renderer(self.components, self.generation, streams=streams).html(value)
+            return Renderer(self.components, self.generation, streams=streams).html(self.root)
         except RecursionError:
             raise TreeError("nested too deeply") from None
 
