@@ -141,18 +141,18 @@ class Server:
         entries = [[id_, self.word()] for id_ in ids]
         places: Any = [[name, at, -5] for name in names]
         if self.version == "lv018":
-            told: list[Any] = [dict.fromkeys(names, at), deletes]
+            wire: list[Any] = [dict.fromkeys(names, at), deletes]
         elif self.version == "lv020":
-            told = [stream.ref, {name: [at, -5] for name in names}, deletes]
+            wire = [stream.ref, {name: [at, -5] for name in names}, deletes]
         else:
-            told = [stream.ref, [[*place, False] for place in places] if self.keyed else places, deletes]
+            wire = [stream.ref, [[*place, False] for place in places] if self.keyed else places, deletes]
         if self.version != "lv018" and not fresh and self.random.random() < 0.2:
-            told.append(True)
+            wire.append(True)
         statics = self.shared(stream.statics, table) if self.keyed and fresh else {"s": stream.statics} if fresh else {}
         if self.keyed:
             keyed = {str(number): self.dynamics(entry, None) for number, entry in enumerate(entries)}
-            return {"k": keyed | {"kc": len(entries)}, "stream": told} | statics
-        return {"d": entries, "stream": told} | statics
+            return {"k": keyed | {"kc": len(entries)}, "stream": wire} | statics
+        return {"d": entries, "stream": wire} | statics
 
     def join(self) -> dict[str, Any]:
         table: dict[str, list[str]] | None = {} if self.keyed else None

@@ -90,7 +90,7 @@ def test_a_frame_is_read_and_written_byte_for_byte(from_client: bool, vsn, data:
         (b"\x07abc", False, False, "2", "unknown kind"),
     ],
 )
-def test_what_is_no_frame_says_why(data: bytes, text: bool, from_client: bool, vsn, reason: str) -> None:
+def test_input_that_is_not_a_frame_has_a_reason(data: bytes, text: bool, from_client: bool, vsn, reason: str) -> None:
     found = decode(data, text=text, from_client=from_client, vsn=vsn)
     assert isinstance(found, NotPhoenix)
     assert reason in found.reason
@@ -114,7 +114,7 @@ def test_further_items_are_let_pass_as_the_server_does() -> None:
         (Frame("0", "1", "t", "e", float("nan")), True, "2", "JSON"),
     ],
 )
-def test_what_cannot_be_said_is_an_error(frame: Frame, from_client: bool, vsn, reason: str) -> None:
+def test_a_frame_that_cannot_be_encoded_is_an_error(frame: Frame, from_client: bool, vsn, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         encode(frame, from_client=from_client, vsn=vsn)
 

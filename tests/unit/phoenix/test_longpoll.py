@@ -54,7 +54,7 @@ def test_a_query_of_too_many_fields_is_none_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "answer"),
+    ("body", "response"),
     [
         ({"messages": [], "status": 410, "token": "SFMy.x"}, PollResponse(410, "SFMy.x")),
         (
@@ -65,11 +65,11 @@ def test_a_query_of_too_many_fields_is_none_of_it() -> None:
         ({"status": 200, "messages": "x"}, PollResponse(200, None)),
     ],
 )
-def test_an_answer_has_its_status_in_its_body(body: object, answer: PollResponse) -> None:
-    assert parse_response(json.dumps(body).encode()) == answer
+def test_a_response_has_its_status_in_its_body(body: object, response: PollResponse) -> None:
+    assert parse_response(json.dumps(body).encode()) == response
 
 
-def test_half_a_surrogate_in_an_answer_is_no_exception() -> None:
+def test_a_lone_surrogate_in_a_response_is_no_exception() -> None:
     found = parse_response(b'{"status":200,"messages":["\\ud800"]}')
     assert isinstance(found, PollResponse)
     assert isinstance(found.frames[0].frame, NotPhoenix)

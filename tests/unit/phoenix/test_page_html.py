@@ -21,5 +21,5 @@ LONG = "&".join(f"a{n}=1" for n in range(300))
         ("//[/websocket?vsn=2.0.0", False, False, None),
     ],
 )
-def test_what_the_url_of_a_socket_tells(url: str, *, socket: bool, csrf: bool, vsn: str | None) -> None:
+def test_the_parameters_of_a_socket_url(url: str, *, socket: bool, csrf: bool, vsn: str | None) -> None:
     assert (is_socket_url(url), bool(csrf_of_url(url)), vsn_of_url(url)) == (socket, csrf, vsn)

@@ -24,12 +24,12 @@ def replayed() -> Tracker:
             sockets[line["flow"]].close(line["code"], line["reason"], line["by"], line["at"])
         elif line["kind"] == "frame":
             data = base64.b64decode(line["data"]) if line.get("base64") else line["data"].encode()
-            note = sockets[line["flow"]].read_frame(
+            info = sockets[line["flow"]].read_frame(
                 data, text=not line.get("base64"), from_client=line["dir"] == "up", at=line["at"]
             )
-            assert note.kind == line["what"]
-            assert note.view is None or note.view.tree_problem is None
-            assert note.summary.split(" after ")[0] == line["text"].split(" after ")[0]
+            assert info.kind == line["what"]
+            assert info.view is None or info.view.tree_problem is None
+            assert info.summary.split(" after ")[0] == line["text"].split(" after ")[0]
     return tracker
 
 

@@ -39,10 +39,10 @@ class Tab:
 
     def join(self, topic: str = TOPIC) -> str:
         ref = self.ask(topic)
-        self.answer(ref, "ok", OK, topic)
+        self.reply(ref, "ok", OK, topic)
         return ref
 
-    def answer(self, ref: str, status: str, response: Any, topic: str = TOPIC) -> None:
+    def reply(self, ref: str, status: str, response: Any, topic: str = TOPIC) -> None:
         self.send(ref, ref, topic, "phx_reply", {"status": status, "response": response}, up=False)
 
     def click(self, join_ref: str, name: str, topic: str = TOPIC) -> None:
@@ -63,62 +63,72 @@ class Tab:
         return incident
 
 
-def test_a_crash_says_which_view_what_was_lost_and_how_long_the_user_waited() -> None:
+def test_a_crash_names_its_view_the_lost_events_and_how_long_the_user_waited() -> None:
     tab = Tab()
     ref = tab.join()
     tab.session.views[TOPIC].module = "DemoWeb.CartLive"
     tab.click(ref, "save")
     tab.crash(ref)
-    told = tab.only
-    assert (told.slug, told.at, told.session, told.socket) == ("view-crashed", 1000.0, tab.session.number, "flow-1")
-    assert (told.view, told.module, told.path, told.topic) == ("CartLive", "DemoWeb.CartLive", "/cart", TOPIC)
-    assert (told.events, told.parent, told.healed, told.cost_s) == (("save",), "", "", None)
-    assert told.why == (
+    incident = tab.only
+    assert (incident.slug, incident.at, incident.session, incident.socket) == (
+        "view-crashed",
+        1000.0,
+        tab.session.number,
+        "flow-1",
+    )
+    assert (incident.view, incident.module, incident.path, incident.topic) == (
+        "CartLive",
+        "DemoWeb.CartLive",
+        "/cart",
+        TOPIC,
+    )
+    assert (incident.events, incident.parent, incident.healed, incident.cost_s) == (("save",), "", "", None)
+    assert incident.why == (
         'The process of CartLive ended abnormally (`phx_error`). State kept only in assigns is lost. There was no reply to "save".'
     )
-    assert told.text == f"LiveView crashed · CartLive: {told.why}"
+    assert incident.text == f"LiveView crashed · CartLive: {incident.why}"
     tab.now += 1.25
     tab.join()
-    assert (told.healed, told.healed_at, told.cost_s) == ("rejoined", 1001.25, 1.25)
+    assert (incident.healed, incident.healed_at, incident.cost_s) == ("rejoined", 1001.25, 1.25)
     assert len(tab.session.incidents) == 1
 
 
-def test_a_crash_without_an_event_says_that_none_was_waiting() -> None:
+def test_a_crash_without_pending_events_states_that_none_was_pending() -> None:
     tab = Tab()
     tab.crash(tab.join())
     assert tab.only.why.endswith("No event was pending.")
 
 
-def test_a_nested_view_is_told_with_its_parent_and_its_own_rejoin_heals_it() -> None:
+def test_a_nested_view_is_reported_with_its_parent_and_healed_by_its_own_rejoin() -> None:
     tab = Tab()
     tab.join()
     ref = tab.join("lv:clock")
     tab.click(ref, "tick", "lv:clock")
     tab.crash(ref, "lv:clock")
-    told = tab.only
-    assert (told.view, told.parent, told.events) == ("lv:clock", "/cart", ("tick",))
-    assert "The process of lv:clock, a nested LiveView of /cart, ended abnormally" in told.why
+    incident = tab.only
+    assert (incident.view, incident.parent, incident.events) == ("lv:clock", "/cart", ("tick",))
+    assert "The process of lv:clock, a nested LiveView of /cart, ended abnormally" in incident.why
     tab.join("lv:other")
-    assert told.healed == "", "another view's join is not its own"
+    assert incident.healed == "", "another view's join is not its own"
     tab.join("lv:clock")
-    assert told.healed == "rejoined"
+    assert incident.healed == "rejoined"
 
 
-def test_a_plain_channel_is_told_in_its_own_words() -> None:
+def test_a_plain_channel_is_reported_with_the_reason_that_it_gave() -> None:
     tab = Tab()
     tab.channels = tab.tracker.open("/socket/websocket?vsn=2.0.0", tab.now)
     ref = tab.ask("room:a")
-    tab.answer(ref, "error", {"reason": "unauthorized"}, "room:a")
+    tab.reply(ref, "error", {"reason": "unauthorized"}, "room:a")
     assert (tab.only.slug, tab.only.why) == (
         "channel-refused",
         "The channel `room:a` refused the join: `unauthorized`.",
     )
-    tab.answer(tab.ask("room:a"), "ok", {}, "room:a")
+    tab.reply(tab.ask("room:a"), "ok", {}, "room:a")
     assert tab.only.healed == "rejoined"
     tab.crash(str(tab.ref), "room:a")
-    told = tab.session.incidents[-1]
-    assert (told.slug, told.events) == ("channel-crashed", ())
-    assert "LiveView" not in told.why + told.todo + told.title
+    incident = tab.session.incidents[-1]
+    assert (incident.slug, incident.events) == ("channel-crashed", ())
+    assert "LiveView" not in incident.why + incident.todo + incident.title
 
 
 def test_a_join_that_is_refused_again_and_again_is_one_incident_that_counts() -> None:
@@ -126,16 +136,16 @@ def test_a_join_that_is_refused_again_and_again_is_one_incident_that_counts() ->
     changed: list[Incident] = []
     tab.tracker.incidents.on_changed.append(lambda incident, _: changed.append(incident))
     for count in range(3):
-        tab.answer(tab.ask("lv:child"), "error", {"reason": "join crashed"}, "lv:child")
+        tab.reply(tab.ask("lv:child"), "error", {"reason": "join crashed"}, "lv:child")
         assert tab.only.times == count + 1
     tab.join("lv:child")
     assert (tab.only.healed, len(changed)) == ("rejoined", 3)
-    tab.answer(tab.ask("lv:child"), "error", {"reason": "join crashed"}, "lv:child")
+    tab.reply(tab.ask("lv:child"), "error", {"reason": "join crashed"}, "lv:child")
     assert len(tab.session.incidents) == 2, "after it had healed it is another one"
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("reason", "quoted"),
     [
         ({"reason": "reload", "status": 404}, "HTTP status 404"),
         ({"reason": "reload"}, "an HTTP status"),
@@ -143,19 +153,19 @@ def test_a_join_that_is_refused_again_and_again_is_one_incident_that_counts() ->
         ({"reason": "od`d"}, "`od'd`"),
     ],
 )
-def test_a_refusal_says_what_the_app_said_and_no_more(reason: dict[str, Any], said: str) -> None:
+def test_a_refusal_quotes_the_reason_of_the_app_and_nothing_else(reason: dict[str, Any], quoted: str) -> None:
     tab = Tab()
-    tab.answer(tab.ask(), "error", reason)
-    assert said in tab.only.why
+    tab.reply(tab.ask(), "error", reason)
+    assert quoted in tab.only.why
 
 
 def test_unauthorized_speaks_of_a_navigation_only_after_one() -> None:
     tab = Tab()
-    tab.answer(tab.ask(), "error", {"reason": "unauthorized"})
+    tab.reply(tab.ask(), "error", {"reason": "unauthorized"})
     assert "navigat" not in tab.only.why
     tab = Tab()
     tab.join()
-    tab.answer(tab.ask(redirect="http://h/admin", url=None), "error", {"reason": "unauthorized"})
+    tab.reply(tab.ask(redirect="http://h/admin", url=None), "error", {"reason": "unauthorized"})
     assert (
         tab.only.why
         == "LiveView refused a live navigation as `unauthorized`, as it does for one into another `live_session`."
@@ -164,8 +174,8 @@ def test_unauthorized_speaks_of_a_navigation_only_after_one() -> None:
 
 def test_a_page_that_is_loaded_again_heals_what_refused_the_one_before() -> None:
     tab = Tab()
-    tab.answer(tab.ask(), "error", {"reason": "stale"})
-    told, before = tab.only, tab.session
+    tab.reply(tab.ask(), "error", {"reason": "stale"})
+    incident, before = tab.only, tab.session
     tab.channels.close(1001, "", "client", tab.now)
     tab.now += 5
     load = PageLoad("/cart", 200, tab.now, 0.1)
@@ -173,8 +183,8 @@ def test_a_page_that_is_loaded_again_heals_what_refused_the_one_before() -> None
     tab.open("flow-2")
     tab.ask("lv:phx-2", url="http://h/cart")
     tab.session.page_load = load
-    tab.answer(str(tab.ref), "ok", OK, "lv:phx-2")
-    assert (told.healed, told.cost_s) == ("page reloaded", 5.0)
+    tab.reply(str(tab.ref), "ok", OK, "lv:phx-2")
+    assert (incident.healed, incident.cost_s) == ("page reloaded", 5.0)
     assert load.earlier_sessions == ()
 
 
@@ -182,14 +192,14 @@ def test_another_tab_that_loads_the_page_heals_nothing() -> None:
     tab = Tab()
     ref = tab.join()
     tab.crash(ref)
-    told, before = tab.only, tab.session
+    incident, before = tab.only, tab.session
     load = PageLoad("/cart", 200, tab.now, 0.1)
     load.earlier_sessions = (before,)
     tab.open("flow-2")
     tab.ask("lv:phx-2", url="http://h/cart")
     tab.session.page_load = load
-    tab.answer(str(tab.ref), "ok", OK, "lv:phx-2")
-    assert told.healed == ""
+    tab.reply(str(tab.ref), "ok", OK, "lv:phx-2")
+    assert incident.healed == ""
 
 
 def test_what_comes_much_later_is_no_recovery() -> None:
@@ -248,7 +258,7 @@ def test_a_crash_of_an_earlier_join_is_dropped_as_the_client_does() -> None:
     assert not tab.session.incidents
 
 
-def test_an_event_that_waits_too_long_is_told_once() -> None:
+def test_an_event_with_a_late_reply_is_reported_once() -> None:
     tab = Tab()
     ref = tab.join()
     tab.click(ref, "report")
@@ -272,7 +282,7 @@ def test_posts_without_an_origin_are_not_put_down_to_check_origin() -> None:
 def test_a_session_that_is_found_to_be_part_of_another_brings_its_incidents() -> None:
     tab = Tab()
     ref = tab.ask("room:a")
-    tab.answer(ref, "error", {"reason": "no"}, "room:a")
+    tab.reply(ref, "error", {"reason": "no"}, "room:a")
     guessed = tab.session
     tab.join()
     assert tab.session is not guessed
@@ -285,7 +295,7 @@ def test_a_page_load_heals_only_what_it_can_have_been_made_for() -> None:
     tab.crash(ref)
     tab.now += 300
     tab.click(ref, "report")
-    tab.answer(tab.ask("lv:child"), "error", {"reason": "odd"}, "lv:child")
+    tab.reply(tab.ask("lv:child"), "error", {"reason": "odd"}, "lv:child")
     long_ago, just_now = tab.session.incidents
     before = tab.session
     tab.channels.close(1001, "", "client", tab.now)
@@ -295,7 +305,7 @@ def test_a_page_load_heals_only_what_it_can_have_been_made_for() -> None:
     tab.open("flow-2")
     tab.ask("lv:phx-2", url="http://h/cart")
     tab.session.page_load = load
-    tab.answer(str(tab.ref), "ok", OK, "lv:phx-2")
+    tab.reply(str(tab.ref), "ok", OK, "lv:phx-2")
     assert (long_ago.healed, just_now.healed) == ("", "page reloaded")
 
 
@@ -314,14 +324,14 @@ def test_a_client_that_gives_a_join_up_does_so_a_little_before_ten_seconds_as_se
     tab = Tab()
     ref = tab.ask()
     tab.now += 9.8
-    tab.answer(ref, "ok", OK)
+    tab.reply(ref, "ok", OK)
     assert list(tab.session.incidents) == []
 
 
 def test_a_view_that_is_left_after_its_join_was_refused_stays_refused() -> None:
     tab = Tab()
     ref = tab.ask()
-    tab.answer(ref, "error", {"reason": "stale"})
+    tab.reply(ref, "error", {"reason": "stale"})
     tab.ref += 1
     tab.send(ref, str(tab.ref), TOPIC, "phx_leave", {}, up=True)
     tab.send(ref, ref, TOPIC, "phx_close", {}, up=False)

@@ -16,7 +16,7 @@ def places(changes: Changes) -> list[str]:
     return [change.path_text for change in changes.paths]
 
 
-def test_a_diff_changes_what_it_names_and_says_what_it_was() -> None:
+def test_a_diff_changes_the_paths_it_names_and_lists_their_old_values() -> None:
     tree = Tree.join(PAGE)
     before = tree.snapshot()
     changes = tree.merge({"0": "b", "1": {"0": "y"}})
@@ -297,7 +297,7 @@ parts = st.recursive(
 
 @settings(max_examples=400)
 @given(parts, st.lists(parts, max_size=4))
-def test_whatever_is_sent_nothing_else_is_raised(rendered: object, diffs: list[object]) -> None:
+def test_no_input_raises_anything_but_a_tree_error(rendered: object, diffs: list[object]) -> None:
     tree = Tree.join(PAGE)
     for diff in [rendered, *diffs]:
         with contextlib.suppress(TreeError):

@@ -32,7 +32,7 @@ class Socket:
         self.channels: SocketTracker = tracker.open(f"{path}?{query}", 10.0, host=host)
         self.ref = 0
 
-    def say(self, topic: str, event: str, payload: Any, join_ref: str | None = None, *, up: bool = True) -> FrameInfo:
+    def send(self, topic: str, event: str, payload: Any, join_ref: str | None = None, *, up: bool = True) -> FrameInfo:
         self.ref += 1
         frame = [join_ref or str(self.ref), str(self.ref), topic, event, payload]
         return self.channels.read_frame(json.dumps(frame).encode(), text=True, from_client=up, at=10.0 + self.ref)
@@ -40,7 +40,7 @@ class Socket:
     def join(self, topic: str, token: str = "", *, mounts: int | None = None, how: str = "url") -> Session:
         params = {} if mounts is None else {"_mounts": mounts}
         payload = {how: "http://a.test/s1", "params": params, "session": token}
-        self.say(topic, "phx_join", payload)
+        self.send(topic, "phx_join", payload)
         ref = str(self.ref)
         frame = [ref, ref, topic, "phx_reply", {"status": "ok", "response": {"rendered": RENDERED}}]
         self.channels.read_frame(json.dumps(frame).encode(), text=True, from_client=False, at=10.0 + self.ref)
@@ -179,19 +179,19 @@ def test_the_end_of_an_upload_is_of_the_tab_whose_csrf_token_the_socket_has() ->
     session = first.join("lv:phx-1", "SFMyNTY.a")
     first.close()
     again = Socket(tracker, "c")
-    assert again.say("lvu:0", "phx_leave", {}, "9").session is session
+    assert again.send("lvu:0", "phx_leave", {}, "9").session is session
     assert again.join("lv:phx-1", "SFMyNTY.a", mounts=1) is session
     assert (len(tracker.sessions), len(session.sockets)) == (1, 2)
     nobody = Socket(tracker)
-    assert nobody.say("lvu:0", "phx_leave", {}, "9").session is None
+    assert nobody.send("lvu:0", "phx_leave", {}, "9").session is None
 
 
-def test_a_random_topic_says_more_than_the_csrf_token_of_the_socket() -> None:
+def test_a_random_topic_is_better_evidence_than_the_csrf_token_of_the_socket() -> None:
     """A socket that was opened for one tab and then carries another's view, as no client does, is the view's."""
     tracker = Tracker()
     loads = [page(tracker, (f"phx-{tab}", f"SFMyNTY.{tab}"), csrf=f"csrf{tab}") for tab in "AB"]
     first = Socket(tracker, "csrfA")
-    first.say("lvu:0", "phx_leave", {}, "9")
+    first.send("lvu:0", "phx_leave", {}, "9")
     assert first.join("lv:phx-B", "SFMyNTY.B").number == loads[1].number
     assert [len(session.sockets) for session in tracker.sessions.values()] == [1]
 
@@ -201,18 +201,18 @@ def test_a_wrong_guess_leaves_a_tab_that_has_other_sockets_as_it_was() -> None:
     loads = [page(tracker, (f"phx-{tab}", f"SFMyNTY.{tab}"), csrf=f"csrf{tab}") for tab in "AB"]
     right = Socket(tracker, "csrfA").join("lv:phx-A", "SFMyNTY.A")
     wrong = Socket(tracker, "csrfA")
-    wrong.say("lvu:0", "phx_leave", {}, "9")
+    wrong.send("lvu:0", "phx_leave", {}, "9")
     assert wrong.join("lv:phx-B", "SFMyNTY.B").number == loads[1].number
     assert right in tracker.sessions.values()
     assert [len(session.sockets) for session in tracker.sessions.values()] == [1, 1]
 
 
-def test_a_session_whose_joins_were_not_seen_is_begun_by_what_is_said() -> None:
+def test_a_session_without_a_seen_join_begins_with_its_first_frame() -> None:
     tracker = Tracker()
     socket = Socket(tracker)
-    note = socket.say("lv:phx-1", "event", {"type": "click", "event": "inc"}, "4")
-    assert note.session is not None
-    assert (note.session.kind, note.view is not None and note.view.state) == ("tab", "up")
+    info = socket.send("lv:phx-1", "event", {"type": "click", "event": "inc"}, "4")
+    assert info.session is not None
+    assert (info.session.kind, info.view is not None and info.view.state) == ("tab", "up")
 
 
 def test_what_a_forgotten_session_has_shown_is_free_again() -> None:

@@ -42,8 +42,8 @@ def test_the_late_end_of_the_view_before_is_not_that_of_the_view_that_is_there()
 )
 def test_what_the_client_drops_changes_nothing_and_is_shown_as_dropped(event: str, payload: Any) -> None:
     tab = navigated()
-    note = tab.down("4", None, TOPIC, event, payload)
-    assert (note.kind, note.summary) == (
+    info = tab.down("4", None, TOPIC, event, payload)
+    assert (info.kind, info.summary) == (
         "outdated",
         f'"{event}" of an earlier join of /count (join_ref 4): the client drops it',
     )
@@ -53,22 +53,22 @@ def test_what_the_client_drops_changes_nothing_and_is_shown_as_dropped(event: st
     assert tab.session.main.path == "/feed"
 
 
-def test_a_late_answer_to_the_view_before_does_not_change_the_page() -> None:
+def test_a_late_reply_to_the_previous_view_does_not_change_the_page() -> None:
     tab = Tab()
     tab.join(params={"_mounts": 0})
     tab.click("12")
     tab.up("4", "13", TOPIC, "phx_leave", {})
     tab.up("14", "14", TOPIC, "phx_join", {"redirect": "http://h/feed", "params": {"_mounts": 0}})
     tab.reply("14", "14", {"rendered": RENDERED})
-    note = tab.reply("4", "12", {"diff": {"0": "wrong"}})
-    assert note.summary.endswith("of an earlier join: the client drops it")
+    info = tab.reply("4", "12", {"diff": {"0": "wrong"}})
+    assert info.summary.endswith("of an earlier join: the client drops it")
     assert html(tab) == "<p>0</p>"
     assert tab.reply("4", "99", {"diff": {"0": "wrong"}}).summary == (
         "reply of an earlier join of /count (join_ref 4): the client drops it"
     )
 
 
-def test_the_answer_to_a_join_that_was_repeated_is_dropped() -> None:
+def test_the_reply_to_an_earlier_join_is_dropped() -> None:
     tab = Tab()
     for ref in ("4", "9"):
         tab.up(ref, ref, TOPIC, "phx_join", {"url": "http://h/count", "params": {"_mounts": 0}})
@@ -92,8 +92,8 @@ def test_a_refusal_of_an_earlier_join_is_not_one_of_the_view_that_is_there() -> 
 
 def test_what_the_client_sends_for_an_earlier_join_the_server_drops() -> None:
     tab = navigated()
-    note = tab.up("4", "20", TOPIC, "event", {"type": "click", "event": "inc"})
-    assert note.summary == '"event" of an earlier join of /count (join_ref 4): the server drops it'
+    info = tab.up("4", "20", TOPIC, "event", {"type": "click", "event": "inc"})
+    assert info.summary == '"event" of an earlier join of /count (join_ref 4): the server drops it'
     tab.channels.close(1001, "", "client", tab.now)
     assert tab.session.unanswered == 0
     assert tab.session.event_count == 0
@@ -114,7 +114,7 @@ def test_a_rejoin_by_the_clients_own_count_of_mounts() -> None:
     assert tab.session.rejoins == 1
 
 
-def test_a_form_that_is_sent_again_after_a_rejoin_is_told_as_recovered() -> None:
+def test_a_form_sent_again_after_a_rejoin_is_a_form_recovery() -> None:
     tab = Tab()
     tab.join(params={"_mounts": 0})
     form = {"type": "form", "event": "validate", "value": "name=x"}
@@ -138,7 +138,7 @@ def channel() -> Tab:
     return tab
 
 
-def test_pushes_of_a_channel_that_wants_no_answer_are_not_unanswered() -> None:
+def test_pushes_of_a_channel_that_never_replies_are_not_unanswered() -> None:
     tab = channel()
     events = [tab.up("3", str(10 + number), "room:a", "shout", {}).push for number in range(5)]
     tab.channels.close(1001, "", "client", tab.now)
@@ -146,7 +146,7 @@ def test_pushes_of_a_channel_that_wants_no_answer_are_not_unanswered() -> None:
     assert tab.session.unanswered == 0
 
 
-def test_a_push_of_a_kind_that_is_answered_elsewhere_is_missed() -> None:
+def test_a_push_of_a_kind_that_gets_replies_elsewhere_is_unanswered() -> None:
     tab = channel()
     tab.up("3", "10", "room:a", "save", {})
     tab.reply("3", "10", {}, topic="room:a")
@@ -156,7 +156,7 @@ def test_a_push_of_a_kind_that_is_answered_elsewhere_is_missed() -> None:
     assert (tab.session.unanswered, tab.channels.info.unanswered) == (1, 1)
 
 
-def test_a_push_before_one_that_is_answered_was_handled() -> None:
+def test_a_push_before_one_with_a_reply_needs_none() -> None:
     tab = channel()
     shout = tab.up("3", "10", "room:a", "shout", {}).push
     tab.up("3", "11", "room:a", "save", {})
@@ -175,7 +175,7 @@ def test_the_crash_of_a_channel_names_the_last_push_alone() -> None:
     assert tab.session.unanswered == 1
 
 
-def test_a_heartbeat_that_waits_behind_a_join_tells_no_time_of_the_way() -> None:
+def test_a_heartbeat_behind_a_join_is_no_round_trip_of_the_transport() -> None:
     tab = Tab()
     tab.up("4", "4", TOPIC, "phx_join", {"url": "http://h/count"})
     tab.up(None, "5", "phoenix", "heartbeat", {})
@@ -202,18 +202,18 @@ def test_a_heartbeat_that_waits_behind_a_join_tells_no_time_of_the_way() -> None
         ("presence_state", {f"u{number}": {} for number in range(7)}, "7 present: u0, u1, u2, u3, u4, and 2 more"),
     ],
 )
-def test_presence_says_who(event: str, payload: Any, sentence: str) -> None:
+def test_presence_is_summarized_by_key(event: str, payload: Any, sentence: str) -> None:
     tab = channel()
     assert tab.down("3", None, "room:a", event, payload).summary == f'server pushes "{event}" on room:a: {sentence}'
 
 
-def test_a_patch_says_the_whole_place_and_is_counted_by_its_path() -> None:
+def test_a_patch_shows_path_and_query_and_is_counted_by_its_path() -> None:
     tab = Tab()
     tab.join()
-    note = tab.up("4", "5", TOPIC, "live_patch", {"url": "http://h/count?c=40"})
-    assert note.summary == 'patch "/count?c=40" on /count (#5)'
-    assert note.push is not None
-    assert note.push.name == "/count"
+    info = tab.up("4", "5", TOPIC, "live_patch", {"url": "http://h/count?c=40"})
+    assert info.summary == 'patch "/count?c=40" on /count (#5)'
+    assert info.push is not None
+    assert info.push.name == "/count"
 
 
 def test_the_channel_of_an_upload_is_called_after_its_file() -> None:
@@ -231,7 +231,7 @@ def test_the_channel_of_an_upload_is_called_after_its_file() -> None:
     assert tab.down("6", "6", "lvu:0", "phx_close", {}).summary == "upload of größe.txt closed"
 
 
-def test_what_becomes_of_a_stream_is_told_as_it_is() -> None:
+def test_a_summary_counts_what_a_diff_did_to_a_stream() -> None:
     def stream(*inserts: Any, deletes: Any = (), reset: bool = False) -> dict[str, Any]:
         rows = {str(at): {"0": f' id="{insert[0]}"'} for at, insert in enumerate(inserts)}
         return {"0": {"k": {**rows, "kc": len(rows)}, "stream": ["0", [*map(list, inserts)], [*deletes], reset]}}
@@ -241,11 +241,11 @@ def test_what_becomes_of_a_stream_is_told_as_it_is() -> None:
     empty = {"s": ["<ul>", "</ul>"], "0": {"s": ["<li", "></li>"], **stream()["0"]}}
     tab.reply("4", "4", {"rendered": empty})
 
-    def said(diff: dict[str, Any]) -> str:
+    def summary_of(diff: dict[str, Any]) -> str:
         return tab.down("4", None, TOPIC, "diff", diff).summary.partition(": ")[2]
 
-    assert said(stream(("a", -1, None, False), ("b", -1, None, False))) == "stream: 2 inserted"
-    assert said(stream(("a", -1, None, True), ("x", -1, None, True))) == "stream: 1 updated"
-    assert said(stream(("c", 0, 2, False))) == "stream: 1 inserted, 1 dropped by a limit"
-    assert said(stream(deletes=["a", "gone"])) == "stream: 1 deleted"
-    assert said(stream(("d", -1, None, False), reset=True)) == "stream: 1 inserted, stream reset"
+    assert summary_of(stream(("a", -1, None, False), ("b", -1, None, False))) == "stream: 2 inserted"
+    assert summary_of(stream(("a", -1, None, True), ("x", -1, None, True))) == "stream: 1 updated"
+    assert summary_of(stream(("c", 0, 2, False))) == "stream: 1 inserted, 1 dropped by a limit"
+    assert summary_of(stream(deletes=["a", "gone"])) == "stream: 1 deleted"
+    assert summary_of(stream(("d", -1, None, False), reset=True)) == "stream: 1 inserted, stream reset"

@@ -61,7 +61,7 @@ def test_little_text_or_too_many_nodes_name_nothing() -> None:
     assert statics_key(entries) == statics_key({"s": LONG, "k": {"kc": 0}}), "entries come and go"
 
 
-def test_what_is_learnt_is_bounded() -> None:
+def test_the_index_of_modules_is_bounded() -> None:
     modules = ModuleIndex()
     for number in range(MAX_REMEMBERED + 1):
         modules.remember_module("h", f"/p{number}x", "M")
@@ -81,10 +81,10 @@ def test_a_view_that_was_navigated_to_is_named_by_its_statics_wherever_it_turns_
         topic = f"lv:phx-{host}{path}"
         join = ["4", "4", topic, "phx_join", {how: f"http://{host}{path}", "params": {"_mounts": 0}, "session": "t"}]
         channels.read_frame(json.dumps(join).encode(), text=True, from_client=True, at=1.0)
-        answer = ["4", "4", topic, "phx_reply", {"status": "ok", "response": {"rendered": rendered}}]
-        note = channels.read_frame(json.dumps(answer).encode(), text=True, from_client=False, at=1.1)
-        assert note.view is not None
-        return note.view.label
+        reply = ["4", "4", topic, "phx_reply", {"status": "ok", "response": {"rendered": rendered}}]
+        info = channels.read_frame(json.dumps(reply).encode(), text=True, from_client=False, at=1.1)
+        assert info.view is not None
+        return info.view.label
 
     assert joined("/", "shop.test", "url", "Shop.CartLive") == "CartLive"
     assert joined("/elsewhere", "other.test", "redirect", "") == "CartLive"

@@ -34,8 +34,8 @@ class Tab:
         ref = str(next(self.refs))
         self.frame(ref, ref, topic, "phx_join", payload, up=True)
         rendered = {"s": list(statics), **{str(at): "0" for at in range(len(statics) - 1)}}
-        answer = {"status": "ok", "response": {"rendered": rendered}}
-        self.frame(ref, ref, topic, "phx_reply", answer, up=False)
+        reply = {"status": "ok", "response": {"rendered": rendered}}
+        self.frame(ref, ref, topic, "phx_reply", reply, up=False)
         return ref
 
     def diff(self, ref: str, topic: str, diff: dict[str, Any]) -> None:
@@ -241,7 +241,7 @@ def test_what_pages_hold_is_counted_as_it_comes_and_goes() -> None:
     assert 100_000 < tab.tracker.tree_bytes < 170_000
 
 
-def test_pages_of_the_sessions_that_are_idle_longest_go_and_say_why() -> None:
+def test_pages_of_the_longest_idle_sessions_are_evicted_with_a_reason() -> None:
     tracker = Tracker(SessionLimits(tree_bytes=10_500))
     tabs = [Tab(tracker) for _ in range(4)]
     refs = [tab.join(f"lv:phx-{number}", "<p>", "</p>", url="http://a.test/") for number, tab in enumerate(tabs)]

@@ -43,16 +43,16 @@ class Tab:
     def __init__(self) -> None:
         self.channels = Tracker().open("/live/websocket?vsn=2.0.0", 1.0)
 
-    def say(self, frame: Any, *, up: bool = False, ahead: bool = True, late: Any = None) -> str:
+    def send(self, frame: Any, *, up: bool = False, ahead: bool = True, late: Any = None) -> str:
         data = json.dumps(frame).encode()
         found = prepare_frame(data, "2", self.channels.tree_snapshots()) if ahead and not up else None
         if late is not None:
-            self.say(late, ahead=False)
+            self.send(late, ahead=False)
         return self.channels.read_frame(data, text=True, from_client=up, at=2.0, prepared=found).summary
 
     def join(self, rendered: Any = RENDERED) -> None:
-        self.say(["4", "4", TOPIC, "phx_join", {"url": "http://h/", "params": {}}], up=True)
-        self.say(["4", "4", TOPIC, "phx_reply", {"status": "ok", "response": {"rendered": rendered}}])
+        self.send(["4", "4", TOPIC, "phx_join", {"url": "http://h/", "params": {}}], up=True)
+        self.send(["4", "4", TOPIC, "phx_reply", {"status": "ok", "response": {"rendered": rendered}}])
 
     @property
     def view(self) -> Any:
@@ -66,7 +66,7 @@ def test_what_is_no_tree_has_the_same_problem() -> None:
     assert tab.view.tree is None
     assert tab.view.tree_problem == "the template 5 is not in the table"
     tab.join()
-    tab.say(["4", None, TOPIC, "diff", {"0": [1]}])
+    tab.send(["4", None, TOPIC, "diff", {"0": [1]}])
     assert tab.view.tree is None
     assert "a list instead of" in tab.view.tree_problem
 
@@ -74,7 +74,7 @@ def test_what_is_no_tree_has_the_same_problem() -> None:
 def test_a_tree_that_has_changed_since_is_merged_at_its_turn() -> None:
     tab = Tab()
     tab.join({"s": ["", " ", ""], "0": "a", "1": "b"})
-    tab.say(["4", None, TOPIC, "diff", {"0": "A"}], late=["4", None, TOPIC, "diff", {"1": "B"}])
+    tab.send(["4", None, TOPIC, "diff", {"0": "A"}], late=["4", None, TOPIC, "diff", {"1": "B"}])
     assert tab.view.tree.html() == "A B"
 
 
@@ -93,15 +93,15 @@ def test_a_frame_without_a_tree_of_its_own_is_only_decoded(frame: Any) -> None:
     assert (ahead.tree, ahead.changes, ahead.problem) == (None, None, "")
 
 
-def test_what_is_not_phoenix_is_told_as_that() -> None:
+def test_a_frame_that_is_not_phoenix_is_prepared_as_such() -> None:
     assert prepare_frame(b"no JSON", "2", {}) == PreparedFrame(NotPhoenix("not JSON"))
 
 
 def test_a_frame_that_is_passed_over_makes_the_pages_unknown() -> None:
     tab = Tab()
     tab.join()
-    note = tab.channels.skip_frame(1000, from_client=False, at=3.0)
-    assert (note.kind, note.summary) == ("other", "not read: 1000 B, too large or too much at once")
+    info = tab.channels.skip_frame(1000, from_client=False, at=3.0)
+    assert (info.kind, info.summary) == ("other", "not read: 1000 B, too large or too much at once")
     assert (
         tab.view.tree_problem == "a frame was skipped because it or its burst was too large; the next join restores it"
     )

@@ -64,15 +64,15 @@ class Tab:
         return self.channels.session
 
 
-def test_an_event_is_paired_with_its_answer() -> None:
+def test_an_event_is_paired_with_its_reply() -> None:
     tab = Tab()
     joined = tab.join()
     assert joined.summary == "joined /count, LiveView 1.1.0, 142 B after 10.0 ms"
     clicked = tab.click("12")
     assert clicked.summary == 'click "inc" on /count (#12)'
-    answered = tab.reply("4", "12", {"diff": {"0": "1"}}, after=0.0031)
-    assert answered.summary == "reply ok to #12 after 3.1 ms, diff 9 B: 1 path"
-    event = answered.push
+    reply = tab.reply("4", "12", {"diff": {"0": "1"}}, after=0.0031)
+    assert reply.summary == "reply ok to #12 after 3.1 ms, diff 9 B: 1 path"
+    event = reply.push
     assert event is clicked.push
     assert event is not None
     assert (event.outcome, event.diff_size, event.paths, event.view) == ("ok", 9, 1, "/count")
@@ -85,7 +85,7 @@ def test_an_event_is_paired_with_its_answer() -> None:
     assert tab.session.bytes_in > 0 < tab.session.bytes_out
 
 
-def test_heartbeats_tell_the_time_of_the_way() -> None:
+def test_heartbeats_measure_the_round_trip_of_the_transport() -> None:
     tab = Tab()
     assert tab.up(None, "1", "phoenix", "heartbeat", {}).summary == "heartbeat"
     first = tab.down(None, "1", "phoenix", "phx_reply", {"status": "ok", "response": {}}, after=0.002)
@@ -97,7 +97,7 @@ def test_heartbeats_tell_the_time_of_the_way() -> None:
     assert all(event.kind != "heartbeat" for event in tab.session.pushes)
 
 
-def test_a_crash_leaves_its_events_without_an_answer_and_the_rejoin_is_the_same_session() -> None:
+def test_a_crash_leaves_its_events_without_a_reply_and_the_rejoin_is_the_same_session() -> None:
     tab = Tab()
     tab.join()
     clicked = tab.click("12", "crash")
@@ -134,8 +134,8 @@ def test_navigation_is_another_view_and_no_rejoin() -> None:
     tab = Tab()
     tab.join()
     tab.click("12", "nav")
-    answer = tab.reply("4", "12", {"live_redirect": {"kind": "push", "to": "/feed?x=1", "flash": "SFMy"}})
-    assert answer.summary.endswith("live_redirect to /feed?x=1 with flash")
+    reply = tab.reply("4", "12", {"live_redirect": {"kind": "push", "to": "/feed?x=1", "flash": "SFMy"}})
+    assert reply.summary.endswith("live_redirect to /feed?x=1 with flash")
     assert tab.up("4", "13", TOPIC, "phx_leave", {}).summary == "leaves /count (#13)"
     joined = tab.up("14", "14", TOPIC, "phx_join", {"redirect": "http://h/feed", "params": {}})
     assert joined.summary == "join /feed (#14)"
@@ -183,11 +183,11 @@ def test_patches_pushes_and_diffs_of_the_server() -> None:
     ("response", "reason"),
     [({"reason": "stale"}, "stale"), ({}, "without a reason")],
 )
-def test_a_refused_join_says_why(response: dict[str, Any], reason: str) -> None:
+def test_a_refused_join_has_its_reason(response: dict[str, Any], reason: str) -> None:
     tab = Tab()
     tab.up("4", "4", TOPIC, "phx_join", {"url": "http://h/count"})
-    note = tab.reply("4", "4", response, status="error")
-    assert note.summary == f"join of /count refused: {reason}"
+    info = tab.reply("4", "4", response, status="error")
+    assert info.summary == f"join of /count refused: {reason}"
     assert dict(tab.session.refusals) == {reason: 1}
     assert tab.session.state == "refused"
 
@@ -196,12 +196,12 @@ def test_a_refused_join_says_why(response: dict[str, Any], reason: str) -> None:
 def test_a_redirect_in_mount_is_normal_traffic(kind: str) -> None:
     tab = Tab()
     tab.up("4", "4", TOPIC, "phx_join", {"url": "http://h/count"})
-    note = tab.reply("4", "4", {kind: {"to": "/login", "flash": "SFMyNTY"}}, status="error")
-    assert (note.kind, note.summary) == ("redirected", f"join of /count got a {kind} to /login")
+    info = tab.reply("4", "4", {kind: {"to": "/login", "flash": "SFMyNTY"}}, status="error")
+    assert (info.kind, info.summary) == ("redirected", f"join of /count got a {kind} to /login")
     assert (dict(tab.session.refusals), len(tab.session.incidents), tab.session.state) == ({}, 0, "live")
 
 
-def test_an_error_on_an_event_says_why() -> None:
+def test_an_error_reply_to_an_event_has_its_reason() -> None:
     tab = Tab()
     tab.join()
     tab.click("12")
@@ -275,7 +275,7 @@ def test_components_that_are_gone_are_forgotten() -> None:
     assert view.tree.components == {}
 
 
-def test_a_page_that_cannot_be_followed_is_said_so_and_the_rest_goes_on() -> None:
+def test_a_page_that_cannot_be_merged_has_a_reason_and_the_session_continues() -> None:
     tab = Tab()
     tab.up("4", "4", TOPIC, "phx_join", {"url": "http://h/"})
     tab.reply("4", "4", {"rendered": {"s": 5}})
@@ -308,9 +308,9 @@ def test_nesting_of_any_depth_raises_nothing(depth: int, around: str) -> None:
 
 def test_what_is_not_phoenix_is_shown_as_that() -> None:
     tab = Tab()
-    note = tab.up(b"\xff\xff")
-    assert note.summary == "not a Phoenix frame: a binary frame of an unknown kind"
-    assert note.session is None
+    info = tab.up(b"\xff\xff")
+    assert info.summary == "not a Phoenix frame: a binary frame of an unknown kind"
+    assert info.session is None
     tab.down("4", "4", TOPIC, "phx_error", {})
     tab.down("4", "4", TOPIC, "phx_close", {})
     tab.down("4", None, TOPIC, "diff", {"0": 1})
@@ -462,11 +462,11 @@ def test_numbers_for_people() -> None:
 def test_a_note_that_was_shortened_keeps_its_sentence() -> None:
     tab = Tab()
     tab.join()
-    note = tab.click("12")
+    info = tab.click("12")
     tab.session.views[TOPIC].path = "/elsewhere"
-    note.drop_details()
-    assert note.frame is None
-    assert note.summary == 'click "inc" on /count (#12)'
+    info.drop_details()
+    assert info.frame is None
+    assert info.summary == 'click "inc" on /count (#12)'
 
 
 GOLDEN = {
@@ -493,14 +493,14 @@ def test_recordings_of_genuine_sessions_are_read_without_a_gap(name: str) -> Non
             sockets[entry["conn"]].close(1006, "", "server", entry["t"])
         else:
             data = base64.b64decode(entry["data"]) if entry["op"] == 2 else entry["data"].encode()
-            note = sockets[entry["conn"]].read_frame(
+            info = sockets[entry["conn"]].read_frame(
                 data, text=entry["op"] == 1, from_client=entry["dir"] == "c2s", at=entry["t"]
             )
-            assert note.kind not in ("broken", "other"), note
-            assert "without a pending" not in note.summary
-            if note.view is not None and note.view.path:
-                views.add(note.view.label)
-                assert note.view.tree_problem is None
+            assert info.kind not in ("broken", "other"), info
+            assert "without a pending" not in info.summary
+            if info.view is not None and info.view.path:
+                views.add(info.view.label)
+                assert info.view.tree_problem is None
     sessions, seen = GOLDEN[name]
     found = [
         (each.state, len(each.pushes), each.crashes, each.rejoins, each.unanswered, len(each.uploads))

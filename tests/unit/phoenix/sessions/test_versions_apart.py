@@ -1,4 +1,4 @@
-"""Client and server of LiveView of versions that do not fit: told only with evidence of both, and of what breaks."""
+"""Client and server of LiveView of versions that do not fit: reported only with evidence of both, and of what breaks."""
 
 import json
 from typing import Any
@@ -17,18 +17,18 @@ MOVES = {"0": {"k": {"0": 1, "1": 0, "kc": 2}}}
 MARKED = {"0": {"k": {"0": 1, "1": 0, "kc": 2, "km": True}}}
 
 
-def told(url: str, version: str, diff: Any = None) -> list[tuple[str, str]]:
+def reported(url: str, version: str, diff: Any = None) -> list[tuple[str, str]]:
     channels = Tracker().open(url, 1.0)
 
-    def say(*frame: Any, up: bool = False) -> None:
+    def send(*frame: Any, up: bool = False) -> None:
         channels.read_frame(json.dumps(frame).encode(), text=True, from_client=up, at=2.0)
 
-    say("4", "4", TOPIC, "phx_join", {"url": "http://h/", "params": {"_mounts": 0, "_mount_attempts": 0}}, up=True)
+    send("4", "4", TOPIC, "phx_join", {"url": "http://h/", "params": {"_mounts": 0, "_mount_attempts": 0}}, up=True)
     joined = {"rendered": LIST, "liveview_version": version}
-    say("4", "4", TOPIC, "phx_reply", {"status": "ok", "response": joined})
+    send("4", "4", TOPIC, "phx_reply", {"status": "ok", "response": joined})
     for _ in range(2):
         if diff is not None:
-            say("4", None, TOPIC, "diff", diff)
+            send("4", None, TOPIC, "diff", diff)
     assert channels.session is not None
     return [(incident.slug, incident.why) for incident in channels.session.incidents]
 
@@ -42,7 +42,7 @@ def test_the_generation_of_a_client_by_the_parameters_of_its_socket(url: str, cl
 
 
 def test_moves_without_their_mark_break_the_renderer_of_a_later_client() -> None:
-    ((slug, why),) = told(CLIENT_1_2, "1.1.33", MOVES)
+    ((slug, why),) = reported(CLIENT_1_2, "1.1.33", MOVES)
     assert slug == "versions-apart"
     assert why == (
         "The page's JavaScript is LiveView 1.2 or later, and the server (LiveView 1.1.33) has moved entries of a list "
@@ -51,7 +51,7 @@ def test_moves_without_their_mark_break_the_renderer_of_a_later_client() -> None
 
 
 def test_lists_of_a_server_of_1_0_are_not_read_by_a_later_client() -> None:
-    ((slug, why),) = told(CLIENT_1_2, "1.0.18")
+    ((slug, why),) = reported(CLIENT_1_2, "1.0.18")
     assert slug == "versions-apart"
     assert why.endswith("and shows `undefined` instead.")
 
@@ -68,5 +68,5 @@ def test_lists_of_a_server_of_1_0_are_not_read_by_a_later_client() -> None:
         (NATIVE, "1.0.18", None),
     ],
 )
-def test_without_evidence_of_what_breaks_nothing_is_told(url: str, version: str, diff: Any) -> None:
-    assert told(url, version, diff) == []
+def test_without_evidence_of_a_break_nothing_is_reported(url: str, version: str, diff: Any) -> None:
+    assert reported(url, version, diff) == []

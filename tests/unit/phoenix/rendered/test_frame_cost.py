@@ -139,7 +139,7 @@ def test_a_small_frame_costs_little_however_long_the_list_is(made: Any, diff: An
     assert kept[0].html() != kept[1].html()
 
 
-def test_a_part_of_a_tree_is_told_as_the_wire_has_it() -> None:
+def test_a_part_of_a_tree_is_serialized_as_on_the_wire() -> None:
     tree = Tree.join({"s": ["<ul>", "</ul>", ""], "0": "", "1": ""})
     rows_of = {"s": ["<li>", "</li>"], "k": {"0": {"0": "a"}, "kc": 1}}
     streamed_of = {"s": ["<li", ">", "</li>"], **stream(("i0", -1, None, False))}
