@@ -14,6 +14,7 @@ from gateway_parts import Parts, session
 from msgspec import to_builtins
 from secret_session import CANARY, session_with_secrets
 
+from certificates import Authority
 from livegate.admin.session_export import asset
 from livegate.phoenix.model import Session
 
@@ -42,7 +43,7 @@ async def test_ready_means_that_one_backend_is_up_or_all_when_asked_so(parts: Pa
     assert len(parts.state.probes._results) == 1, "results of removed backends are dropped"
 
 
-def test_settings_are_told_as_they_stand_in_the_file_without_keys_and_tokens(parts: Parts) -> None:
+def test_settings_have_no_keys_and_tokens(parts: Parts) -> None:
     token = "sixteen-characters-of-secret"
     parts.current.value = parts.settings(
         admin={"listen": "127.0.0.1:9", "token": token}, trusted_proxies=["10.0.0.0/8"], rate_limit={"ip": None}
@@ -67,10 +68,12 @@ def test_settings_are_told_as_they_stand_in_the_file_without_keys_and_tokens(par
             "tracing": {"endpoint": "http://10.0.0.2:4318", "headers": {"X-Key": "sixteen-characters"}},
             "inspect": {"frame_log": {"path": "frames.jsonl"}, "redact_fields": ["pet"]},
             "websocket": {"allowed_origins": ["https://a.test"], "max_age": "1h", "idle": None},
+            "tls": {"certificates": {"a.test": "a.pem"}},
         },
     ],
 )
-def test_settings_are_told_as_the_openapi_document_says(parts: Parts, sections: dict[str, Any]) -> None:
+def test_settings_match_the_openapi_document(parts: Parts, sections: dict[str, Any]) -> None:
+    Authority().write(parts.folder / "a.pem", "a.test")
     parts.current.value = parts.settings(**sections)
     values = parts.state.settings_json()
     assert "sixteen-characters" not in str(values)
