@@ -26,7 +26,7 @@ class DisplayRedactor(mitmweb.WebRedactor, Protocol):
     """Redacts what mitmproxy stores and displays."""
 
     def state(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Redact a flow's state, in place."""
+        """Redact a flow's state in place, and return it."""
         ...
 
     def message(self, message: http.Message) -> http.Message:

@@ -25,7 +25,7 @@ class WebRedactor(Protocol):
     """Redacts what mitmweb's handlers send."""
 
     def flow_json(self, flow_json: dict[str, Any]) -> dict[str, Any]:
-        """Redact a flow's JSON for mitmweb, in place."""
+        """Redact a flow's JSON for mitmweb in place, and return it."""
         ...
 
     def download(self, message: http.Message) -> bytes:
