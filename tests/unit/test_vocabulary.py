@@ -58,9 +58,6 @@ OLD = frozenset(
 """Words of everyday speech for which the field has a term."""
 PENDING = frozenset(
     [
-        "cli",
-        "observe",
-        "demo",
         "addons.py",
     ]
 )

@@ -1,4 +1,7 @@
-"""A LiveView app and an echo app for trying the gateway, each a process of its own; started by `livegate demo`."""
+"""Demo apps for trying the gateway: a LiveView app and an echo app, each in its own process; imports no other package.
+
+Started by `livegate demo`. To add a page, add its view to `views` and its template to `pages`.
+"""
 
 import importlib.util
 
@@ -6,7 +9,7 @@ REQUIRED = ("pyview", "uvicorn", "websockets")
 
 
 class DemoUnavailableError(Exception):
-    """The demo cannot run; the message says what happened and what to do."""
+    """The demo cannot run. The message says why, and what to do."""
 
 
 def require() -> None:

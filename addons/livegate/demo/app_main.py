@@ -1,4 +1,4 @@
-"""The start of the demo's two apps: their command line, their listening socket, and their end with the parent."""
+"""Command line, listening socket and exit with the parent, for both demo apps."""
 
 import argparse
 import os
@@ -8,13 +8,13 @@ import sys
 import threading
 
 GRACE_S = 2.0
-"""Between SIGTERM and the end by force, once the parent is gone."""
+"""Seconds between SIGTERM and a forced exit, after the parent has ended."""
 READY = "listening on port "
-"""How an app tells the process that started it where it is; the number follows."""
+"""Prefix of the line with which an app reports its port to its parent."""
 
 
 def parser(description: str | None, port: int) -> argparse.ArgumentParser:
-    """Options of both apps; `port` is the default."""
+    """Return the parser of both apps; `port` is the default."""
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     made.add_argument("--port", type=int, default=port, help="0 is any free port (default: %(default)s)")
@@ -23,9 +23,9 @@ def parser(description: str | None, port: int) -> argparse.ArgumentParser:
 
 
 def listen(arguments: argparse.Namespace) -> socket.socket:
-    """Bind the socket, print READY and its port; exits with status 1 and a message when the port cannot be had.
+    """Bind the socket, and print READY and its port. Exit with status 1 and a message if the port is not available.
 
-    Connections wait in the socket's queue until the app accepts them, so nobody who read the line is refused.
+    Connections wait in the socket's backlog until the app accepts them, so none is refused after the line was printed.
     """
     if arguments.exit_with_parent:
         exit_with_parent()
@@ -40,9 +40,9 @@ def listen(arguments: argparse.Namespace) -> socket.socket:
 
 
 def exit_with_parent() -> None:
-    """Watch standard input, a pipe that the parent holds open, and end this process when it is closed.
+    """End this process when standard input, a pipe to the parent, is closed.
 
-    The kernel closes the pipe even when the parent is killed. The process gets SIGTERM, and GRACE_S later it is ended.
+    The kernel closes the pipe even if the parent is killed. The process gets SIGTERM, and GRACE_S later it exits.
     """
     threading.Thread(target=_wait_for_eof, name="wait for parent", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Phoenix's channels for the demo's socket: several views at a time, which crash, are refused and join again.
+"""Phoenix channels for the demo's socket: several views at a time, with crashes, refused joins and rejoins.
 
 PyView serves one view on a WebSocket, and an exception in the view ends both. Phoenix has a process for each view, and
 the socket outlives them all. So each view gets a PyView handler of its own on a stand-in for the WebSocket; what
@@ -19,9 +19,9 @@ from pyview.ws_handler import LiveSocketHandler
 from livegate.demo import views
 
 MAX_PENDING_FRAMES = 100
-"""Of one view; the socket is read no further while so many wait."""
+"""Frames per view; the socket is not read while so many are pending."""
 MAX_CHANNELS = 100
-"""Of one socket, as in Phoenix 1.8.9."""
+"""Channels per socket; further joins are refused, as in Phoenix 1.8.9."""
 
 type Frame = list[Any]
 """join_ref, ref, topic, event, payload."""
@@ -29,20 +29,20 @@ type Send = Callable[[Frame], Awaitable[None]]
 
 
 class Channel:
-    """One view that is joined or about to be; to PyView it is the WebSocket, and has the methods of one."""
+    """Channel of one view; PyView uses it as its WebSocket."""
 
     def __init__(self, topic: str, join_ref: str, send: Send) -> None:
         self.topic, self.join_ref = topic, join_ref
         self.joined = False
-        """Whether its join was answered."""
+        """Whether the view has replied to its join."""
         self.refusal: dict[str, Any] | None = None
-        """What the view has to say to its join when it does not want it."""
+        """Response with which the view refuses its join."""
         self.task: asyncio.Task[None] | None = None
         self._send = send
         self._pending: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MAX_PENDING_FRAMES)
 
     async def put(self, message: dict[str, Any]) -> None:
-        """Give the view a frame; waits while too many wait already."""
+        """Queue a frame for the view; wait while the queue is full."""
         await self._pending.put(message)
 
     async def end(self) -> None:
@@ -52,38 +52,38 @@ class Channel:
             await asyncio.wait({self.task})
 
     async def accept(self) -> None:
-        """The socket is open long since."""
+        """Do nothing, because the socket is already open."""
 
     async def receive(self) -> dict[str, Any]:
-        """Return the next message, as ASGI has it."""
+        """Return the next ASGI message."""
         return await self._pending.get()
 
     async def receive_text(self) -> str:
-        """Return the first message; PyView takes it for the join."""
+        """Return the first message, which PyView treats as the join."""
         text: str = (await self._pending.get())["text"]
         return text
 
     async def send_text(self, text: str) -> None:
-        """Send a frame of PyView's, whose pushes lack the join_ref that Phoenix gives them."""
+        """Send a frame from PyView, and add the join_ref that its pushes lack."""
         join_ref, ref, topic, event, payload = json.loads(text)
         self.joined = True
         await self._send([join_ref or self.join_ref, ref, topic, event, payload])
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
-        """PyView refuses a view by closing; here the join is answered with an error, and the socket stays."""
+        """Do nothing: PyView refuses a view by closing, but `_run` replies with an error and keeps the socket."""
 
 
 class PhoenixSocket:
-    """The channels of one browser tab's socket, whatever transport it has."""
+    """Channels of one browser tab's socket, over any transport."""
 
     def __init__(self, handler: LiveSocketHandler, send: Send) -> None:
         self._handler, self._send = handler, send
         self._channels: dict[str, Channel] = {}
-        """By topic; an upload's leads to that of its view."""
+        """Channels by topic; an upload's topic maps to the channel of its view."""
         self._live_sessions: dict[str, str] = {}
 
     async def receive(self, message: dict[str, Any]) -> None:
-        """Take a message, as ASGI has it. Raises ValueError for one that is no frame; that ends a socket."""
+        """Process an ASGI message. Raises ValueError for an invalid frame, which closes the socket."""
         join_ref, ref, topic, event, payload = parse_message(message)
         channel = self._channels.get(topic)
         if topic == "phoenix":
@@ -100,7 +100,7 @@ class PhoenixSocket:
             await channel.put(message)
 
     async def close(self) -> None:
-        """The transport has ended; so do all views."""
+        """Stop all views, because the transport was closed."""
         for channel in list(self._channels.values()):
             await channel.end()
         self._channels.clear()
@@ -127,14 +127,14 @@ class PhoenixSocket:
         channel.task = asyncio.create_task(self._run(channel, ref))
 
     def _same_live_session(self, topic: str, payload: dict[str, Any]) -> bool:
-        """Whether a page may be navigated to on the socket: only within one live_session."""
+        """Return whether a join stays within the live_session of the socket; other pages must be loaded."""
         path = urlsplit(str(payload.get("redirect") or payload.get("url") or "")).path
         wanted = views.live_session_at(path)
         known = self._live_sessions.setdefault(topic, wanted)
         return "redirect" not in payload or known == wanted
 
     async def _run(self, channel: Channel, ref: str) -> None:
-        """Serve a view until it ends, and say how it ended."""
+        """Serve a view until it ends, and report how it ended."""
         crashed = False
         try:
             await self._handler.handle(channel)
@@ -149,7 +149,7 @@ class PhoenixSocket:
             await self._send([join_ref, join_ref, topic, "phx_error", {"reason": "channel_crash"}])
 
     async def _leave(self, join_ref: str, ref: str, topic: str) -> None:
-        """End a view, which says `phx_close` before the reply, or an upload, which says it after."""
+        """Stop a view, which sends `phx_close` before the reply, or an upload, which sends it after."""
         channel = self._channels.pop(topic, None)
         closing = [join_ref, join_ref, topic, "phx_close", {}]
         if channel is not None and channel.topic == topic:
@@ -164,15 +164,15 @@ class PhoenixSocket:
         self._remove(channel)
 
     def _remove(self, channel: Channel) -> None:
-        """A view has ended, and with it the uploads beside it."""
+        """Remove a channel and its uploads."""
         for topic in [topic for topic, each in self._channels.items() if each is channel]:
             del self._channels[topic]
 
 
 def _child_join(topic: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """The join of a nested or sticky view as PyView wants it: with an address, and with a CSRF token of its own.
+    """Return the join payload of a nested or sticky view with the URL and the CSRF token that PyView requires.
 
-    Its signed session, which PyView checks, was in the page or came on this socket: so no foreign page can have it.
+    PyView checks the signed session, which only this page or this socket can have received.
     """
     path = views.CHILDREN.get(topic.removeprefix("lv:"))
     if path is None:

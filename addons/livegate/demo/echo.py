@@ -1,4 +1,4 @@
-"""The demo's echo app, a plain WebSocket that can be told to misbehave: `python -m livegate.demo.echo --port 4001`."""
+"""Echo app: a plain WebSocket with commands for faults. Run as `python -m livegate.demo.echo --port 4001`."""
 
 import asyncio
 import re
@@ -34,7 +34,7 @@ FILES = {
 
 
 async def echo(connection: ServerConnection) -> None:
-    """Send every message back as it came, unless it is a command."""
+    """Echo every message that is not a command."""
     try:
         async for message in connection:
             if not isinstance(message, str) or not await _run_command(connection, message):
@@ -44,9 +44,9 @@ async def echo(connection: ServerConnection) -> None:
 
 
 async def _run_command(connection: ServerConnection, text: str) -> bool:
-    """Do what a command says; False for text that is none, or asks for what the protocol forbids.
+    """Run a command; return False for other text, and for a close that the protocol forbids.
 
-    `close CODE [REASON]` closes, `drop` cuts TCP without a close frame, `burst N SIZE` sends N messages of SIZE bytes.
+    `close CODE [REASON]` closes, `drop` aborts TCP without a close frame, `burst N SIZE` sends N messages of SIZE.
     """
     if text == "drop":
         connection.transport.abort()
@@ -68,17 +68,17 @@ async def _run_command(connection: ServerConnection, text: str) -> bool:
 
 
 def _sendable(code: int) -> bool:
-    """Whether a close frame may carry this code (RFC 6455 section 7.4, and IANA's registry up to 1014)."""
+    """Return whether a close frame may carry this code (RFC 6455 section 7.4, and IANA's registry up to 1014)."""
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999  # noqa: PLR2004 - the RFC's own ranges
 
 
 def choose_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """`echo.v1` when the client offers it, else none: a client that offers nothing is welcome, too."""
+    """Return `echo.v1` if the client offers it, otherwise none."""
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
 def respond(connection: ServerConnection, request: Request) -> Response | None:
-    """Serve the page that talks to the echo; None lets `/ws` become a WebSocket."""
+    """Serve the echo page; return None for `/ws`, which becomes a WebSocket."""
     path = request.path.partition("?")[0]
     if path == "/ws":
         return None

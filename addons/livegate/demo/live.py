@@ -1,6 +1,6 @@
-"""The demo's LiveView app: `python -m livegate.demo.live --port 4000`.
+"""LiveView app of the demo. Run as `python -m livegate.demo.live --port 4000`.
 
-Sessions outlive a restart when PYVIEW_SECRET is set, as DemoProcesses does.
+Sessions survive a restart if PYVIEW_SECRET is set, as DemoProcesses does.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SHUTDOWN_S = 1
 
 
 def application() -> Starlette:
-    """Make the app. The plain routes stand outside of PyView, which would compress their answers."""
+    """Create the app. Plain routes are outside of PyView, which would compress their responses."""
     live = PyView()
     live.rootTemplate = pages.root
     for path, view in views.ROUTES:
@@ -71,7 +71,7 @@ async def serve(websocket: WebSocket, handler: LiveSocketHandler) -> None:
 
 
 def main() -> None:
-    """Serve the app until told to end."""
+    """Serve the app until SIGTERM or SIGINT."""
     options = parser(__doc__, 4000)
     options.add_argument("--tls", metavar="PEM", help="serve https with this certificate and key")
     arguments: argparse.Namespace = options.parse_args()

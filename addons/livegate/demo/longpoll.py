@@ -1,6 +1,6 @@
-"""Phoenix's long-poll transport for the demo: what the client asks and gets when there is no WebSocket.
+"""Phoenix's long-poll transport for the demo, for clients without a WebSocket.
 
-Every answer is 200 with the real status in its JSON; 410 with a token begins a session (`Phoenix.Transports.LongPoll`
+Every response is 200 with the real status in its JSON; 410 with a token starts a session (`Phoenix.Transports.LongPoll`
 of Phoenix 1.8).
 """
 
@@ -20,24 +20,24 @@ from starlette.routing import Route
 from livegate.demo.channels import Frame, PhoenixSocket
 
 WINDOW_S = 10.0
-"""How long a poll waits for something to tell."""
+"""Seconds that a poll waits for a frame."""
 LIFETIME_S = 1.5 * WINDOW_S
-"""Without a poll, then the session is over."""
+"""Seconds without a poll after which a session ends."""
 MAX_SESSIONS = 200
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_LINES = 100
-"""Of one POST."""
+"""Frames per POST; further ones are ignored."""
 MAX_PENDING_FRAMES = 1000
-"""That nobody polls for; then the session is over."""
+"""Unpolled frames per session; beyond it the session ends."""
 
 
 class Session:
-    """What one client has not polled yet, and its channels."""
+    """Session of one client: its channels, and the frames that it has not polled."""
 
     def __init__(self, handler: LiveSocketHandler) -> None:
         self.socket = PhoenixSocket(handler, self._send)
         self.overflowed = False
-        """Whether more waited for the client than it fetched."""
+        """Whether the client left too many frames unpolled."""
         self.expiry: asyncio.TimerHandle | None = None
         self._pending: deque[str] = deque()
         self._has_frames = asyncio.Event()
@@ -50,7 +50,7 @@ class Session:
         self._has_frames.set()
 
     async def poll(self) -> list[str]:
-        """Return what waits, at the latest after the window; then it may be nothing."""
+        """Return the pending frames, at the latest after WINDOW_S; then possibly none."""
         try:
             async with asyncio.timeout(WINDOW_S):
                 await self._has_frames.wait()
@@ -63,7 +63,7 @@ class Session:
 
 
 class LongPoll:
-    """The sessions of all clients, by token."""
+    """Sessions of all clients, by token."""
 
     def __init__(self, handler: LiveSocketHandler) -> None:
         self._handler = handler
@@ -111,7 +111,7 @@ class LongPoll:
         return JSONResponse({"status": HTTPStatus.OK})
 
     def _renew(self, token: str, session: Session) -> None:
-        """A client is there: its session goes on for a while."""
+        """Renew the lifetime of a session."""
         if session.expiry is not None:
             session.expiry.cancel()
         session.expiry = asyncio.get_running_loop().call_later(LIFETIME_S, self._end_session, token)
@@ -128,7 +128,7 @@ class LongPoll:
 
 
 def _message(line: str) -> dict[str, object]:
-    """A line of a POST as ASGI has messages: text, or the base64 of a binary frame."""
+    """Convert a line of a POST to an ASGI message: text, or the base64 of a binary frame."""
     if line.startswith("["):
         return {"type": "websocket.receive", "text": line}
     return {"type": "websocket.receive", "bytes": base64.b64decode(line, validate=True)}

@@ -1,4 +1,4 @@
-"""What the demo's pages look like: the document around every view, and one template a view; read by `views` and `live`.
+"""Templates of the demo: the document around every view, and one template per view. Used by `views` and `live`.
 
 Templates are PyView's: `{{ }}` is escaped. Every control has an id, which tests hold on to.
 """
@@ -24,7 +24,7 @@ NAVIGATION = (
 
 
 def root(context: Any) -> str:
-    """The document around a view; PyView gives title, content, tokens and the view's id. All addresses are local."""
+    """Return the document around a view; PyView supplies title, content, tokens and the view's id. All URLs are local."""
     title = escape(context["title"] or "LiveView")
     return f"""<!doctype html>
 <html lang="en">
@@ -48,9 +48,9 @@ def root(context: Any) -> str:
 
 
 def view(path: str) -> str:
-    """The template of the view at a path: header, navigation with this page marked, and what the view shows.
+    """Return the template of the view at a path: header, navigation with this page marked, and content.
 
-    Of a view that stands inside of a page it is only what it shows.
+    The template of a child view is its content alone.
     """
     if path in _CHILDREN:
         return _CHILDREN[path]

@@ -1,4 +1,4 @@
-"""Starts the demo's apps as processes, waits until they answer, and leaves none behind; used by `livegate demo`."""
+"""Processes of the demo apps: start, health check, restart and stop. Used by `livegate demo` and the tests."""
 
 import http.client
 import os
@@ -25,12 +25,12 @@ PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 
 
 class Output:
-    """Reads what an app prints as long as it lives, so that it never blocks on a full pipe; keeps the last lines."""
+    """Thread that reads an app's output, so that the app never blocks on a full pipe; keeps the last lines."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.port = 0
         self.port_known = threading.Event()
-        """Set when the app has said its port, or ended without."""
+        """Set when the app has reported its port, or ended without."""
         self._last: deque[str] = deque(maxlen=MAX_LINES)
         self._stream = stream
         self._thread = threading.Thread(target=self._read, name="demo output", daemon=True)
@@ -48,15 +48,15 @@ class Output:
         self.port_known.set()
 
     def text(self) -> str:
-        """The last lines of an app that has ended."""
+        """Return the last lines of an app that has ended."""
         self._thread.join(STOP_TIMEOUT_S)
         return "\n".join(self._last).strip()
 
 
 class App:
-    """One app in a process of its own, which ends when this process does, even when that is killed.
+    """App in its own process, which ends with this process, even if that is killed.
 
-    Port 0 is any free one, which is kept when the app is started again.
+    Port 0 is any free port, which a restart keeps.
     """
 
     def __init__(self, module: str, port: int, *arguments: str) -> None:
@@ -70,7 +70,7 @@ class App:
 
     @property
     def port(self) -> int:
-        """Where it listens. For port 0 this waits until a started app has said it; 0 when it never did."""
+        """Return the port. For port 0, wait until the app has reported it; 0 if it never did."""
         if not self._port and self._output is not None:
             self._output.port_known.wait(START_TIMEOUT_S)
             self._port = self._output.port
@@ -78,11 +78,11 @@ class App:
 
     @property
     def pid(self) -> int:
-        """The process's number, 0 when it is not started."""
+        """Return the process id; 0 if it is not started."""
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Start it, if it is not; `wait` says when it answers."""
+        """Start the app unless it runs; `wait` returns when it responds."""
         if self._process is not None:
             return
         path = os.pathsep.join(filter(None, (str(PACKAGE_FOLDER), os.environ.get("PYTHONPATH"))))
@@ -98,7 +98,7 @@ class App:
         self._output = Output(self._process.stdout)
 
     def wait(self) -> None:
-        """Wait until it answers. Raises DemoUnavailableError when it ends first or takes more than START_TIMEOUT_S."""
+        """Wait until the app responds. Raises DemoUnavailableError if it ends first, or after START_TIMEOUT_S."""
         if self._process is None or self._output is None:
             msg = f"{self._module} was not started"
             raise DemoUnavailableError(msg)
@@ -116,13 +116,13 @@ class App:
         raise DemoUnavailableError(msg)
 
     def kill(self) -> None:
-        """End it at once (SIGKILL): its connections break without a close frame."""
+        """Kill the app (SIGKILL); its connections are lost without a close frame."""
         if self._process is not None:
             self._process.kill()
             self._reap()
 
     def stop(self) -> None:
-        """End it politely (SIGTERM), and after STOP_TIMEOUT_S at once."""
+        """Stop the app (SIGTERM), and kill it after STOP_TIMEOUT_S."""
         if self._process is None:
             return
         self._process.terminate()
@@ -156,9 +156,9 @@ class App:
 
 
 class DemoProcesses:
-    """Both apps, as a context: they answer inside it, and are gone after it. Port 0 is any free one.
+    """Context manager that runs both apps. Port 0 is any free port.
 
-    Entering raises DemoUnavailableError when a library is missing or an app does not start; neither is then left.
+    Entering raises DemoUnavailableError if a library is missing or an app does not start; then neither runs.
     """
 
     def __init__(self, live_port: int = 4000, echo_port: int = 4001) -> None:
@@ -167,20 +167,20 @@ class DemoProcesses:
 
     @property
     def live_url(self) -> str:
-        """Where the LiveView app is."""
+        """Return the URL of the LiveView app."""
         return f"http://{HOST}:{self.live.port}"
 
     @property
     def echo_url(self) -> str:
-        """Where the echo app is."""
+        """Return the URL of the echo app."""
         return f"http://{HOST}:{self.echo.port}"
 
     def kill_live(self) -> None:
-        """Kill the LiveView app (SIGKILL), as a crash of the whole backend would."""
+        """Kill the LiveView app (SIGKILL), like a crash of the whole backend."""
         self.live.kill()
 
     def restart_live(self) -> None:
-        """End the LiveView app if it runs, start it again on its port, and wait until it answers."""
+        """Restart the LiveView app on its port, and wait until it responds."""
         self.live.stop()
         self.live.start()
         self.live.wait()

@@ -1,4 +1,4 @@
-"""Plain HTTP routes of the demo's LiveView app, for trying what a gateway does to requests and answers."""
+"""Plain HTTP routes of the demo's LiveView app, for trying what a gateway does to requests and responses."""
 
 import asyncio
 import hashlib
@@ -20,12 +20,12 @@ MAX_NAME_LETTERS = 40
 
 
 async def headers(request: Request) -> Response:
-    """The request's header fields in the order they came, as pairs; names in lower case, as ASGI has them."""
+    """Return the request's header fields in order, as pairs; names in lower case, as in ASGI."""
     return JSONResponse([[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers.raw])
 
 
 async def cookies(_: Request) -> Response:
-    """Two Set-Cookie fields; a gateway that joins them or drops one breaks logins."""
+    """Set two cookies; a gateway that joins the Set-Cookie fields or drops one breaks logins."""
     response = PlainTextResponse("two cookies\n")
     response.set_cookie("first", "1")
     response.set_cookie("second", "2")
@@ -33,7 +33,7 @@ async def cookies(_: Request) -> Response:
 
 
 async def sse(request: Request) -> Response:
-    """Server-Sent Events: `n` of them, `every` seconds apart, the first at once."""
+    """Send `n` Server-Sent Events, `every` seconds apart, the first at once."""
     count = int(_number(request, "n", 5, MAX_EVENTS))
     every_s = _number(request, "every", 1, MAX_WAIT_S)
 
@@ -47,14 +47,14 @@ async def sse(request: Request) -> Response:
 
 
 async def poll(request: Request) -> Response:
-    """A long-poll: answered after `wait` seconds."""
+    """Respond after `wait` seconds."""
     wait_s = _number(request, "wait", 10, MAX_WAIT_S)
     await asyncio.sleep(wait_s)
     return JSONResponse({"waited": wait_s})
 
 
 async def download(request: Request) -> Response:
-    """`n` bytes, 0 to 255 over and over, sent as a stream with a Content-Length."""
+    """Stream `n` bytes, 0 to 255 repeatedly, with a Content-Length."""
     size = int(_number(request, "n", 0, MAX_BODY_BYTES))
 
     async def blocks() -> AsyncIterator[bytes]:
@@ -65,7 +65,7 @@ async def download(request: Request) -> Response:
 
 
 async def upload_sink(request: Request) -> Response:
-    """Read a body as it comes, keeping nothing; answer its length and digest."""
+    """Read a body as a stream; return its length and digest."""
     size, digest = 0, hashlib.sha256()
     async for chunk in request.stream():
         size += len(chunk)
@@ -74,12 +74,12 @@ async def upload_sink(request: Request) -> Response:
 
 
 async def healthz(_: Request) -> Response:
-    """Whether the app is up."""
+    """Return 200 when the app is up."""
     return PlainTextResponse("ok\n")
 
 
 async def log_in(request: Request) -> Response:
-    """Put the form's `user` into the session, which is a signed cookie; 413 for a form that is too long."""
+    """Store the form's `user` in the session, a signed cookie; 413 for a form that is too long."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -94,13 +94,13 @@ async def log_in(request: Request) -> Response:
 
 
 async def log_out(request: Request) -> Response:
-    """Empty the session."""
+    """Clear the session."""
     request.session.clear()
     return RedirectResponse("/login", status_code=HTTPStatus.SEE_OTHER)
 
 
 async def home(_: Request) -> Response:
-    """The counter is the first page."""
+    """Redirect to the counter, which is the first page."""
     return RedirectResponse("/count")
 
 
@@ -119,7 +119,7 @@ ROUTES = (
 
 
 def _number(request: Request, name: str, default: float, most: float) -> float:
-    """A number from 0 to `most` of the query; anything else is answered 400."""
+    """Return a number from 0 to `most` from the query; raise 400 for anything else."""
     text = request.query_params.get(name, str(default))
     try:
         number = float(text)

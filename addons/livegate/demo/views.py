@@ -1,4 +1,4 @@
-"""The demo's LiveViews; each shows one thing that a gateway must not break."""
+"""LiveViews of the demo; each shows one thing that a gateway must not break."""
 
 import asyncio
 import hashlib
@@ -27,15 +27,15 @@ STEP_KEYS = {"ArrowUp": 1, "ArrowDown": -1}
 
 
 class View(LiveView):  # type: ignore[misc]  # pyview carries no types
-    """A view that is rendered from the template of its path in `pages`.
+    """View that is rendered from the template of its path in `pages`.
 
-    PyView fills a callback's parameters by name, so each declares only those that it reads.
+    PyView passes a callback's parameters by name, so each declares only those that it reads.
     """
 
     path: ClassVar[str]
     title: ClassVar[str]
     live_session: ClassVar[str] = "default"
-    """Pages of another one are loaded, not navigated to."""
+    """Name of its live_session; pages of another one are loaded, not navigated to."""
     template: ClassVar[LiveTemplate]
 
     def __init_subclass__(cls) -> None:
@@ -46,7 +46,7 @@ class View(LiveView):  # type: ignore[misc]  # pyview carries no types
         socket.context = self.first()
 
     def first(self) -> dict[str, Any]:
-        """What the template shows at first."""
+        """Return the initial context of the template."""
         return {}
 
     async def render(self, assigns: Any, meta: Any) -> Any:
@@ -54,7 +54,7 @@ class View(LiveView):  # type: ignore[misc]  # pyview carries no types
 
 
 class CountLive(View):
-    """A counter: clicks, arrow keys, a start value from the URL, and a server that counts by itself."""
+    """Counter with clicks, arrow keys, a start value from the URL, and ticks from the server."""
 
     path, title = "/count", "Counter"
 
@@ -90,7 +90,7 @@ class CountLive(View):
 
 
 class FormLive(View):
-    """A form that is checked while it is typed."""
+    """Form that is validated while the user types."""
 
     path, title = "/form", "Form"
 
@@ -113,7 +113,7 @@ class FormLive(View):
 
 
 class StreamLive(View):
-    """A list that the server does not keep."""
+    """Stream: a list that the server does not keep."""
 
     path, title = "/stream", "Stream"
 
@@ -134,7 +134,7 @@ class StreamLive(View):
 
 
 class NavigateLive(View):
-    """Patches of the URL, which keep the view, and navigation, which mounts another one on the same socket."""
+    """Patches of the URL, which keep the view, and navigation, which mounts another view on the same socket."""
 
     path, title = "/navigate", "Navigate"
 
@@ -154,7 +154,7 @@ class NavigateLive(View):
 
 
 class UploadLive(View):
-    """An upload through the WebSocket, in chunks."""
+    """Upload through the WebSocket, in chunks."""
 
     path, title = "/upload", "Upload"
 
@@ -176,7 +176,7 @@ class UploadLive(View):
 
 
 class SlowLive(View):
-    """An event that takes its time, and one that crashes the view."""
+    """Slow event, and an event that crashes the view."""
 
     path, title = "/slow", "Slow and crash"
 
@@ -202,7 +202,7 @@ class LoginLive(View):
 
 
 class PrivateLive(View):
-    """A page for those who are logged in; all others are sent to the login, on the socket as well."""
+    """Page for logged-in users; others are redirected to the login, over the socket as well."""
 
     path, title = "/private", "Private"
 
@@ -217,13 +217,13 @@ class PrivateLive(View):
 
 
 class AdminLive(View):
-    """A page of another live_session: to navigate there is refused, and the browser loads it."""
+    """Page of another live_session: navigation to it is refused, and the browser loads it."""
 
     path, title, live_session = "/admin", "Admin", "admin"
 
 
 class NestedLive(View):
-    """A page with two views inside: one that is nested, and one that is sticky, which navigation does not end."""
+    """Page with two child views: one nested, and one sticky, which survives navigation."""
 
     path, title = "/nested", "Nested"
 
@@ -239,13 +239,13 @@ class NestedLive(View):
 
 
 class SecondLive(NestedLive):
-    """Another page with the same sticky view."""
+    """Second page with the same sticky view."""
 
     path, title = "/nested/second", "Nested, second page"
 
 
 class ClockLive(View):
-    """The nested view: it counts, and it can crash alone."""
+    """Nested view, which can crash without its parent."""
 
     path, title = "/-/clock", ""
 
@@ -260,7 +260,7 @@ class ClockLive(View):
 
 
 class PlayerLive(View):
-    """The sticky view: what it counts lives on when the page changes."""
+    """Sticky view, whose count survives navigation."""
 
     path, title = "/-/player", ""
 
@@ -287,13 +287,13 @@ _PAGES: tuple[type[View], ...] = (
 )
 ROUTES: tuple[tuple[str, type[View]], ...] = tuple((view.path, view) for view in _PAGES)
 CHILDREN: dict[str, str] = {"clock": ClockLive.path, "player": PlayerLive.path}
-"""Addresses of the views inside of pages, by their element's id; only the socket knows them."""
+"""Paths of the child views by the id of their element; only the socket uses them."""
 CHILD_ROUTES: tuple[tuple[str, type[View]], ...] = ((ClockLive.path, ClockLive), (PlayerLive.path, PlayerLive))
 _LIVE_SESSIONS = {view.path: view.live_session for view in _PAGES}
 
 
 def live_session_at(path: str) -> str:
-    """The live_session of a page's path."""
+    """Return the live_session of a page's path."""
     return _LIVE_SESSIONS.get(path, View.live_session)
 
 
@@ -308,7 +308,7 @@ def _item(number: int) -> dict[str, Any]:
 
 
 def _whole(text: str, otherwise: int) -> int:
-    """A whole number of at most nine digits that came from outside."""
+    """Return an integer of at most nine digits from outside, or a default."""
     digits = text.removeprefix("-")
     return int(text) if digits.isascii() and digits.isdigit() and len(digits) < 10 else otherwise  # noqa: PLR2004 - nine digits
 

@@ -214,7 +214,7 @@ def test_the_third_refused_load_of_a_page_in_a_row_is_a_loop(tmp_path: Path) -> 
     once = "page /cart; socket; deny page stale; close 1001 client; wait 6; "
     played = Script(tmp_path).play(once * 4 + OPEN)
     assert played.slugs == ["stale", "stale", "reload-loop", "reload-loop"]
-    assert "at the 2 loads of the page by this browser just before" in played.reported[2].why
+    assert "after the 2 previous loads of the page by this browser" in played.reported[2].why
     assert {each.healed for each in played.reported} == {"page reloaded"}
 
 

@@ -1,1 +1,4 @@
-"""Sessions, recorded frames, incidents and stylesheets, kept for a while for operators."""
+"""History for operators: sessions, recorded frames, incidents, stylesheets and a time series, each bounded.
+
+`addon` fills it on the event loop; `admin` reads it.
+"""

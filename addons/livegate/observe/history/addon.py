@@ -1,4 +1,4 @@
-"""Notices, on the event loop, what operators are told later: who is there, what was refused, what closed and why."""
+"""Addon that keeps the history for operators: sessions and their frames, refused requests, closed sockets, causes."""
 
 import itertools
 from collections import OrderedDict
@@ -25,21 +25,21 @@ from livegate.redaction.redactor import Redactor
 
 MAX_RECORDED_BYTES = 64 * 1024 * 1024
 _TIMED = frozenset({"event", "patch"})
-"""Kinds of events whose round trips people wait for."""
+"""Kinds of pushes whose round trips users wait for."""
 
 
 class History:
-    """A mitmproxy addon; all that it has is for the event loop only."""
+    """Addon that owns the history. For the event loop only."""
 
     def __init__(self, recorder: Recorder, redactor: Redactor) -> None:
         self.recordings = RecordingStore(MAX_RECORDED_BYTES)
         self.active = False
-        """Whether anybody could look; frames are only kept then."""
+        """Whether there is an admin page; frames are recorded only then."""
         self.time_series = TimeSeries()
         self.stylesheets = StylesheetCache()
         self.feed = IncidentFeed(recorder, redactor, self.time_series)
         self.version = 0
-        """Counts news of sessions."""
+        """Number of changes of sessions so far."""
         self._changed_at: OrderedDict[int, int] = OrderedDict()
         self._redactor = redactor
         self._tracker = recorder.tracker
@@ -54,7 +54,7 @@ class History:
     # Sessions
 
     def on_frame(self, seen: ObservedFrame) -> None:
-        """A frame was understood."""
+        """Record a decoded frame."""
         note = seen.info
         session = note.session
         if session is None or not self.active:
@@ -69,7 +69,7 @@ class History:
         self._record(session, seen)
 
     def _sessions_merged(self, guessed: Session, found: Session) -> None:
-        """A session turned out to be part of another one: so are its frames."""
+        """Move the frames of a session that turned out to be part of another one."""
         known = self._sessions.pop(guessed.number, None)
         if known is None:
             return
@@ -79,13 +79,13 @@ class History:
         self._changed(found.number)
 
     def _socket_ended(self, channels: SocketTracker) -> None:
-        """A long-poll socket has ended without a word."""
+        """Note that a long-poll socket stopped polling."""
         session = channels.session
         if session is not None and session.number in self._sessions:
             self._changed(session.number)
 
     def _record(self, session: Session, seen: ObservedFrame) -> None:
-        """Keep a frame, and the page at it; most frames leave the page as it was."""
+        """Record a frame and the page after it; most frames do not change the page."""
         note = seen.info
         recording = self.recordings.get_or_create(session.number)
         page = recording.page
@@ -99,7 +99,7 @@ class History:
         self.recordings.add_bytes(recording.add(kept))
 
     def on_exchange(self, seen: ObservedExchange) -> None:
-        """An HTTP exchange of a tab went by."""
+        """Record an HTTP exchange of a tab."""
         polled = seen.longpoll.replaced if seen.longpoll is not None else None
         exchange = exchange_of(seen.flow)
         if polled is not None and exchange is not None:
@@ -112,7 +112,7 @@ class History:
             self._changed(seen.session)
 
     def _add_page(self, number: int, flow: http.HTTPFlow) -> None:
-        """Note how the page of a session looks."""
+        """Add a session's page to the stylesheet cache."""
         exchange, response = exchange_of(flow), flow.response
         if exchange is not None and response is not None:
             html = decoded_body(response, MAX_PAGE_BYTES) or b""
@@ -129,7 +129,7 @@ class History:
                 self._changed_at.popitem(last=False)
 
     def _incident_changed(self, incident: Incident, session: Session | None) -> None:
-        """An incident happened in a session, or has changed."""
+        """Note that a session has a new or changed incident."""
         del incident
         if session is not None and session.number in self._sessions:
             self._changed(session.number)
@@ -140,17 +140,17 @@ class History:
         self._changed_at.move_to_end(number)
 
     def changed_since(self, serial: int, limit: int) -> tuple[list[int], int]:
-        """Up to `limit` sessions with news since then, the oldest news first, and up to which news that is."""
+        """Return up to `limit` sessions changed since a version, the oldest change first, and the version reached."""
         found = list(itertools.takewhile(lambda number: self._changed_at[number] > serial, reversed(self._changed_at)))
         chosen = found[::-1][:limit]
         return chosen, self._changed_at[chosen[-1]] if chosen else self.version
 
     def session_numbers(self) -> list[int]:
-        """All sessions, the newest last."""
+        """Return the numbers of all sessions, the newest last."""
         return list(self._sessions)
 
     def session(self, number: int) -> tuple[Session, str] | None:
-        """A session and its service."""
+        """Return a session and its service."""
         return self._sessions.get(number)
 
     # What went wrong
@@ -184,7 +184,7 @@ class History:
         self.feed.refused(flow, exchange, status, refused)
 
     def refused_before_flow(self, client: str, refusal: Refusal) -> None:
-        """A request that never became a flow."""
+        """Record a request that was refused before it became a flow."""
         self.time_series.current.refused[refusal.reason] += 1
         self.feed.refused_before_flow(client, refusal)
 
@@ -200,7 +200,7 @@ class History:
     def _record_close(
         self, flow: http.HTTPFlow, exchange: Exchange, channels: SocketTracker | None, end: tuple[int, str, str]
     ) -> None:
-        """Judge the end of a socket by what is known of this socket."""
+        """Record the close of a socket and its causes, by the evidence about this socket."""
         code, by, reason = end
         session = channels.session if channels is not None else None
         name = exchange.service.name if exchange.service is not None else ""
@@ -216,6 +216,6 @@ class History:
 
 
 def _previous_socket(session: Session, socket: SocketInfo) -> SocketInfo | None:
-    """The socket of a session that had ended last when another one was opened."""
+    """Return the socket of a session that was closed last before this one was opened."""
     ended = [each for each in session.sockets if each.closed_at is not None and each.closed_at <= socket.opened_at]
     return max(ended, key=lambda each: each.closed_at or 0.0, default=None)

@@ -27,7 +27,7 @@ class Incident(Body):
     """Counts up over the process."""
     at: Timestamp
     kind: Literal["liveview", "closed", "refused"]
-    """Where it was found: in frames, at the end of a socket, or at a refused request."""
+    """Place of the evidence: in frames, at the end of a socket, or at a refused request."""
     slug: str
     """Stable name; see docs/reference/causes.md."""
     title: str

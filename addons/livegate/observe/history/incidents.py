@@ -1,7 +1,7 @@
-"""What went wrong, for operators: refused requests, sockets that ended, incidents found in frames; with their causes.
+"""Feed of what went wrong: refused requests, closed sockets, and incidents found in frames, with their causes.
 
-Every incident is reported to the recorder's listeners once, from here or from the frames; so the log, the metrics, the
-session and this feed say the same. Entries without a cause are how sockets end when all is well.
+Each incident is reported to the recorder's listeners once, from here or from the frames, so that log, metrics, session
+and this feed agree. Entries without a cause are sockets that closed normally.
 """
 
 import itertools
@@ -24,9 +24,9 @@ from livegate.redaction.printable import printable
 from livegate.redaction.redactor import Redactor
 
 MAX_ENTRIES = 500
-"""Of each kind: who floods the gateway with what it refuses does not push out why sockets closed."""
+"""Entries per kind; beyond it the oldest is evicted. A flood of refused requests evicts no closed sockets."""
 OUTAGE_S = 60.0
-"""Requests that meet the same within this time of the one before met one outage."""
+"""Seconds; a request that fails in the same way within this time of the previous one belongs to the same outage."""
 _OUTAGE_SLUGS = ("backend-unreachable", "timeout-connect")
 KINDS = ("refused", "closed", "liveview")
 _NAMED_KINDS = frozenset({"event", "patch"})
@@ -35,7 +35,7 @@ type Facts = dict[str, Any]
 
 
 class IncidentFeed:
-    """The last entries of each kind; for the event loop only."""
+    """Feed of the latest entries of each kind. For the event loop only."""
 
     def __init__(self, recorder: Recorder, redactor: Redactor, time_series: TimeSeries) -> None:
         self._recorder = recorder
@@ -45,22 +45,22 @@ class IncidentFeed:
         self._last_id = 0
         self._changes = 0
         self._outages: dict[tuple[str, str], Incident] = {}
-        """By service, as the settings name it, and slug."""
+        """Current outages by service name and slug."""
         recorder.on_incident.append(self._on_incident)
         recorder.tracker.incidents.on_changed.append(self._on_changed)
 
     @property
     def entries(self) -> list[IncidentEntry]:
-        """All entries, in the order of their coming."""
+        """Return all entries, oldest first."""
         return sorted(itertools.chain(*self._entries.values()), key=operator.attrgetter("id"))
 
     @property
     def evicted(self) -> int:
-        """How many entries are no longer kept."""
+        """Return the number of evicted entries."""
         return self._last_id - sum(map(len, self._entries.values()))
 
     def refused(self, flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> None:
-        """A request got no answer, or not the one that was wanted."""
+        """Add a request that was refused or failed."""
         slug = refused or f"upgrade-{status}"
         if slug in _OUTAGE_SLUGS and self._repeats_outage(exchange, slug):
             return
@@ -68,7 +68,7 @@ class IncidentFeed:
         self._diagnose("refused", _refused_case(flow, exchange, status, refused), facts, None, flow)
 
     def _repeats_outage(self, exchange: Exchange, slug: str) -> bool:
-        """Count a request that met the same outage as the one before; return whether there is one."""
+        """Count a request of a current outage; return whether there is one."""
         service = exchange.service.name if exchange.service is not None else ""
         incident = self._outages.get((service, slug))
         if incident is None or incident.healed or time.time() - incident.last_at > OUTAGE_S:
@@ -78,20 +78,20 @@ class IncidentFeed:
         return True
 
     def backend_reached(self, service: str) -> None:
-        """A service's backend has answered: what kept it from that is over."""
+        """Heal the outage of a service whose backend responded."""
         for slug in _OUTAGE_SLUGS if self._outages else ():
             incident = self._outages.pop((service, slug), None)
             if incident is not None:
                 self._recorder.tracker.incidents.heal(incident, None, time.time(), "reachable again")
 
     def refused_before_flow(self, client: str, refusal: Refusal) -> None:
-        """A request that never became a flow was refused."""
+        """Add a request that was refused before it became a flow."""
         facts: Facts = {"service": "", "host": "-", "path": "-", "client": client, "request": ""}
         facts |= {"reason": refusal.reason, "status": refusal.status}
         self._diagnose("refused", Case(refusal_reason=refusal.reason), facts, None, None)
 
     def closed(self, flow: http.HTTPFlow, exchange: Exchange, case: Case, session: Session | None) -> None:
-        """A socket has ended; the case has what is known of it."""
+        """Add a closed socket with its evidence."""
         facts = _flow_facts(flow, exchange) | {"code": case.code, "by": case.by, "reason": printable(case.reason, 123)}
         facts["session"] = session.number if session is not None else None
         self._diagnose("closed", case, facts, session, flow)
@@ -99,7 +99,7 @@ class IncidentFeed:
     def _diagnose(
         self, kind: Kind, case: Case, facts: Facts, session: Session | None, flow: http.HTTPFlow | None
     ) -> None:
-        """Find the causes, make an incident of each, and keep an entry."""
+        """Find the causes, report an incident for each, and add an entry."""
         found = []
         for each in causes_of(case):
             at = case.socket.closed_at if case.socket is not None and case.socket.closed_at is not None else time.time()
@@ -152,7 +152,7 @@ class IncidentFeed:
 
 
 def unanswered_of(lost: list[Push]) -> tuple[Push, ...]:
-    """Return of the pushes that a socket's end left those that are always answered: joins, and LiveView's events."""
+    """Return the lost pushes that always get a reply: joins, and LiveView's events and patches."""
     return tuple(
         each for each in lost if each.kind == "join" or (each.kind in _NAMED_KINDS and each.topic.startswith("lv:"))
     )
@@ -169,7 +169,7 @@ def _flow_facts(flow: http.HTTPFlow, exchange: Exchange) -> Facts:
 
 
 def _refused_case(flow: http.HTTPFlow, exchange: Exchange, status: int, refused: str) -> Case:
-    """What is known of a request that got no answer, or not the one that was wanted."""
+    """Return the evidence about a request that was refused or failed."""
     service, request = exchange.service, flow.request
     return Case(
         service=service.name if service is not None else "",

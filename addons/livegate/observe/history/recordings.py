@@ -1,7 +1,7 @@
-"""The frames of LiveView sessions and the page at each, kept for a while, so that a person can go back to any of them.
+"""Recorded frames of LiveView sessions and the page after each, for the timeline of the admin page.
 
-Frames are kept as they came, as mitmproxy keeps them on its flows; whoever shows one takes its secrets out. A page
-costs next to nothing: trees are never changed, a diff makes a new one that shares all but what it touched.
+Frames are kept unredacted, as mitmproxy keeps them on its flows; the admin API redacts them. A page costs little,
+because trees are persistent: a diff makes a new tree that shares all but the changed nodes.
 """
 
 from collections import OrderedDict, deque
@@ -17,26 +17,26 @@ from livegate.phoenix.sessions.frame_info import FrameInfo
 from livegate.phoenix.sessions.page import Page
 
 MAX_FRAMES = 2000
-"""Of one session."""
+"""Frames per session; when exceeded, the oldest is evicted."""
 MAX_SESSION_BYTES = 8 * 1024 * 1024
 MAX_EVICTED = 10_000
-"""Sessions without a frame left of which it is known how many they had."""
+"""Sessions whose frames were all evicted and whose next frame number is remembered."""
 OVERHEAD_BYTES = 2500
-"""What a frame takes besides its data, about: its note, what it changed, and its part of the page."""
+"""Estimated bytes per frame besides its data: its info, its changes, and its part of the page."""
 
 
 class RecordedFrame(Struct, gc=False):
-    """A frame. Its line is made when somebody asks for it: of most frames nobody ever does."""
+    """Recorded frame. Its line is made on request, because most frames are never looked at."""
 
     note: FrameInfo
     outcome: Outcome | None
-    """Of the note's event when the frame had come; later it may have another."""
+    """Outcome of the push when the frame was recorded; it may change later."""
     view: str | None
-    """What the note's view was called then."""
+    """Label of the view when the frame was recorded."""
     changes: Changes | None
-    """What it changed on the page of its view."""
+    """Changes to the page of its view."""
     page: Page | None
-    """The page of the session when the frame had come."""
+    """Page of the session after the frame."""
     data: bytes
     text: bool
     flow: str
@@ -44,7 +44,7 @@ class RecordedFrame(Struct, gc=False):
 
     @property
     def line(self) -> dict[str, Any]:
-        """As in the frame log, with the id of the frame's socket and the kind of push that it is or answers."""
+        """Return the line of the frame log, with the id of the socket and the kind of the push."""
         line = frame_line(self.note, self.flow)
         if self.note.from_client:
             line["ms"] = None
@@ -54,25 +54,25 @@ class RecordedFrame(Struct, gc=False):
 
 @dataclass(slots=True)
 class Recording:
-    """The last frames of a session."""
+    """Latest frames of a session."""
 
     frames: deque[RecordedFrame] = field(default_factory=deque)
     first: int = 0
-    """The number of the first that is kept; frames are numbered from 0 in the order of their coming."""
+    """Number of the oldest frame; frames are numbered from 0."""
     size: int = 0
 
     @property
     def next_number(self) -> int:
-        """The number that the next frame will have."""
+        """Number of the next frame."""
         return self.first + len(self.frames)
 
     @property
     def page(self) -> Page | None:
-        """The page after the last frame."""
+        """Page after the last frame."""
         return self.frames[-1].page if self.frames else None
 
     def add(self, kept: RecordedFrame) -> int:
-        """Keep a frame; the oldest go. Returns by how many bytes it grew."""
+        """Add a frame and evict the oldest beyond the limits. Return the change in bytes."""
         before, frames = self.size, self.frames
         frames.append(kept)
         self.size += len(kept.data) + OVERHEAD_BYTES
@@ -81,37 +81,37 @@ class Recording:
         return self.size - before
 
     def evict_oldest(self) -> int:
-        """Forget the oldest frame. Returns how many bytes it took."""
+        """Evict the oldest frame. Return its size in bytes."""
         size = len(self.frames.popleft().data) + OVERHEAD_BYTES
         self.size -= size
         self.first += 1
         return size
 
     def frame(self, number: int) -> RecordedFrame | None:
-        """A frame by its number; None when it is no longer kept, or not yet there."""
+        """Return a frame by its number; None if it was evicted or does not exist yet."""
         index = number - self.first
         return self.frames[index] if 0 <= index < len(self.frames) else None
 
     def line(self, number: int) -> dict[str, Any] | None:
-        """What is told of a frame; None as with `at`."""
+        """Return the line of a frame, with its number; None as with `frame`."""
         kept = self.frame(number)
         return {**kept.line, "n": number} if kept is not None else None
 
 
 class RecordingStore:
-    """Of all sessions; the frames of those that were quiet longest go first, from their oldest on."""
+    """Frames of all sessions within a memory budget. The least recently active session loses its oldest first."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.evicted = 0
-        """Sessions whose last frame had to go."""
+        """Sessions whose frames were all evicted."""
         self._sessions: OrderedDict[int, Recording] = OrderedDict()
         self._next_numbers: OrderedDict[int, int] = OrderedDict()
-        """Of sessions whose frames had to go: a number that a frame has had, no other frame gets."""
+        """Next frame number of sessions whose frames were all evicted. Frame numbers are never reused."""
         self._size = 0
 
     def get_or_create(self, number: int) -> Recording:
-        """The frames of a session that has one more now."""
+        """Return the recording of a session as the most recently active one; create it if needed."""
         recording = self._sessions.get(number)
         if recording is None:
             recording = self._sessions[number] = Recording(first=self._next_numbers.pop(number, 0))
@@ -120,7 +120,7 @@ class RecordingStore:
         return recording
 
     def move(self, number: int, to: int) -> None:
-        """Add the frames of one session to those of another."""
+        """Append the frames of one session to those of another."""
         moved = self._sessions.pop(number, None)
         if moved is None:
             return
@@ -131,7 +131,7 @@ class RecordingStore:
             self.add_bytes(recording.add(kept))
 
     def add_bytes(self, size: int) -> None:
-        """One of them takes so many bytes more; when all take too much, frames go."""
+        """Add to the total size; evict frames beyond the budget."""
         self._size += size
         while self._size > self.max_bytes and self._sessions:
             number, quietest = next(iter(self._sessions.items()))
@@ -144,11 +144,11 @@ class RecordingStore:
                     self._next_numbers.popitem(last=False)
 
     def get(self, number: int) -> Recording | None:
-        """The frames of a session."""
+        """Return the recording of a session."""
         return self._sessions.get(number)
 
     def frame_range(self, number: int) -> tuple[int, int]:
-        """The number of a session's first kept frame, and that of its next one; the same when none is kept."""
+        """Return the numbers of a session's oldest frame and of its next one; equal if there is no frame."""
         recording = self._sessions.get(number)
         if recording is not None:
             return recording.first, recording.next_number

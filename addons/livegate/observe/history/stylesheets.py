@@ -1,4 +1,4 @@
-"""How an app's pages look: its stylesheets, as they went by, so that a page of the past can be shown in them."""
+"""Cache of an app's stylesheets, so that the admin page can show past pages in their style."""
 
 import re
 from collections import OrderedDict
@@ -11,26 +11,26 @@ from livegate.phoenix.page_html import path_of
 from livegate.redaction.content_coding import decoded_body
 
 MAX_SHEET_BYTES = 512 * 1024
-"""Of one stylesheet as it is sent, and again as it is shown."""
+"""Bytes per stylesheet, as sent and as decoded; larger ones are not kept."""
 MAX_SHEETS_BYTES = 8 * 1024 * 1024
 MAX_PAGES = 5000
 MAX_LINKS = 10
 HEAD_BYTES = 64 * 1024
-"""Where a page's links and opening tags are looked for."""
+"""Bytes at the start of a page that are searched for links and opening tags."""
 
 _LINK = re.compile(rb"<link\b[^>]{0,1000}>", re.IGNORECASE)
 _OPENING = {name: re.compile(rb"<%b\b([^>]{0,2000})>" % name.encode(), re.IGNORECASE) for name in ("html", "body")}
 _ATTRIBUTE = re.compile(rb"""([\w-]{1,40})\s*=\s*(?:"([^"]{0,500})"|'([^']{0,500})')""")
 _STYLE_ATTRIBUTES = frozenset({"class", "data-theme", "dir", "lang", "style"})
-"""Attributes of a page's outermost elements that stylesheets go by."""
+"""Attributes of a page's html and body elements that stylesheets select by."""
 
 type Attributes = dict[str, str]
 type Key = tuple[str, str]
-"""Service, and path without its query."""
+"""Service, and path without query."""
 
 
 class StylesheetCache:
-    """Stylesheets by where they are, and which of them a session's page has. For the event loop, but for `dressed`."""
+    """Stylesheets by address, and the links of each session's page. For the event loop only."""
 
     def __init__(self) -> None:
         self._sheets: OrderedDict[Key, http.Response] = OrderedDict()
@@ -38,7 +38,7 @@ class StylesheetCache:
         self._pages: OrderedDict[int, tuple[tuple[Key, ...], Attributes, Attributes]] = OrderedDict()
 
     def add_stylesheet(self, service: str, path: str, response: http.Response) -> None:
-        """A stylesheet went by; kept as it was sent, the oldest go."""
+        """Keep a stylesheet as it was sent; evict the oldest beyond the budget."""
         raw = response.raw_content
         if not raw or len(raw) > MAX_SHEET_BYTES:
             return
@@ -50,7 +50,7 @@ class StylesheetCache:
             self._evict(next(iter(self._sheets)))
 
     def add_page(self, number: int, service: str, url: str, html: bytes) -> None:
-        """A session's page was loaded from a URL."""
+        """Keep the stylesheet links and the root attributes of a session's page."""
         head = html[:HEAD_BYTES]
         links = []
         for tag in _LINK.findall(head):
@@ -69,7 +69,7 @@ class StylesheetCache:
             self._pages.popitem(last=False)
 
     def get(self, number: int) -> tuple[list[http.Response], Attributes, Attributes]:
-        """The stylesheets of a session's page that are known, and the attributes of its html and body elements."""
+        """Return the known stylesheets of a session's page, and the attributes of its html and body elements."""
         links, html, body = self._pages.get(number, ((), {}, {}))
         return [self._sheets[key] for key in links if key in self._sheets], html, body
 
@@ -80,7 +80,7 @@ class StylesheetCache:
 
 
 def page_style(sheets: list[http.Response], html: Attributes, body: Attributes) -> dict[str, Any]:
-    """The same as plain values; takes as long as inflating the sheets takes."""
+    """Decode the result of `StylesheetCache.get`; for a thread, because inflating takes time."""
     texts = [decoded_body(sheet, MAX_SHEET_BYTES) or b"" for sheet in sheets]
     return {"css": b"\n".join(texts).decode("utf-8", "replace"), "html": html, "body": body}
 

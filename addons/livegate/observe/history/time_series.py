@@ -1,4 +1,4 @@
-"""The last quarter of an hour in small steps: what the page draws."""
+"""Time series of the last 15 minutes in intervals of 5 s, for the admin page and `livegate top`."""
 
 import time
 from collections import Counter, deque
@@ -10,27 +10,27 @@ from livegate.phoenix.model import percentile
 INTERVAL_S = 5.0
 MAX_INTERVALS = 180
 MAX_CLOSE_KINDS = 50
-"""Of one step."""
+"""Close codes per interval; further ones are counted as `other`."""
 MAX_ROUND_TRIPS = 2000
-"""Round trips of one step that its percentiles are taken from."""
+"""Round trips per interval for its percentiles; further ones are ignored."""
 
 
 @dataclass(slots=True)
 class Interval:
-    """What happened in one step."""
+    """Counters of the current interval."""
 
     requests: Counter[str] = field(default_factory=Counter)
-    """By service."""
+    """Requests by service."""
     refused: Counter[str] = field(default_factory=Counter)
-    """By reason."""
+    """Refused and failed requests by reason."""
     closes: Counter[str] = field(default_factory=Counter)
-    """By code and side, as `1006 backend`; what is too many is `other`, as apps may use a thousand codes."""
+    """Closed WebSockets by code and side, such as `1006 backend`; beyond MAX_CLOSE_KINDS `other`."""
     causes: Counter[str] = field(default_factory=Counter)
-    """By cause, of what was closed or refused."""
+    """Incidents by cause."""
     round_trips: list[float] = field(default_factory=list)
-    """Seconds, of LiveView events."""
+    """Round trips of LiveView events in seconds."""
     max_lag: float = 0.0
-    """Seconds that the event loop was late, at worst."""
+    """Maximum lag of the event loop in seconds."""
 
 
 class IntervalSummary(Body):
@@ -60,24 +60,24 @@ class IntervalSummary(Body):
 
 
 class TimeSeries:
-    """Steps that are over, and the one that is filled now."""
+    """Past intervals, and the current one."""
 
     def __init__(self) -> None:
         self.current = Interval()
         self.intervals: deque[IntervalSummary] = deque(maxlen=MAX_INTERVALS)
 
     def add_round_trip(self, seconds: float) -> None:
-        """An event was answered."""
+        """Record the round trip of an event."""
         if len(self.current.round_trips) < MAX_ROUND_TRIPS:
             self.current.round_trips.append(seconds)
 
     def add_close(self, code: int, by: str) -> None:
-        """A WebSocket has ended."""
+        """Count a closed WebSocket."""
         closes, kind = self.current.closes, f"{code} {by}"
         closes[kind if kind in closes or len(closes) < MAX_CLOSE_KINDS else f"other {by}"] += 1
 
     def add_lag(self, seconds: float) -> None:
-        """Record a lag of the event loop; an interval keeps its worst."""
+        """Record a lag of the event loop; an interval keeps the maximum."""
         self.current.max_lag = max(self.current.max_lag, seconds)
 
     def end_interval(self, sockets: dict[str, int], sessions: int) -> IntervalSummary:

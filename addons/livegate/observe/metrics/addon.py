@@ -1,4 +1,4 @@
-"""Counts and times what goes through the gateway, for Prometheus; docs/metrics.md tells what each metric means."""
+"""Addon that counts and times requests, WebSockets and LiveView events; docs/reference/metrics.md has each metric."""
 
 import time
 from collections import Counter
@@ -42,19 +42,19 @@ from livegate.websocket.registry import SocketRegistry
 from livegate.websocket.relay import WebSocketRelay
 
 MAX_EVENT_LABELS = 500
-"""Combinations of route, view and event; each is about twenty lines for Prometheus to read."""
+"""Combinations of route, view and event; further ones are counted as `_other`, because each is about twenty lines."""
 MAX_EVENTS_PER_VIEW = 50
 
 _TIMED = frozenset({"event", "patch", "join"})
 _UNREACHABLE = frozenset({"backend-unreachable", "timeout-connect"})
-"""Failures that mean that the backend took no connection."""
+"""Failures in which the backend accepted no connection."""
 type TrafficDelta = Counter[tuple[str, str, str]]
 """Traffic since the last count, by route, direction, and `message`, `control` or `bytes`."""
 _INCIDENTS = ("crash", "refused")
 
 
 class Metrics:
-    """A mitmproxy addon; everything but `text` is for the event loop only."""
+    """Addon that owns the metrics. Everything but `text` is for the event loop only."""
 
     def __init__(self, current: CurrentSettings, sockets: SocketRegistry, tracker: Tracker) -> None:
         instruments = Instruments()
@@ -67,9 +67,9 @@ class Metrics:
         self._sockets = sockets
         self._tracker = tracker
         self._in_flight: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
-        """Requests by flow id. Weak: one whose end no hook has told of is not counted for ever."""
+        """Requests by flow id; weak, so that a request whose end no hook reported is not counted forever."""
         self._open_sockets: WeakValueDictionary[str, http.HTTPFlow] = WeakValueDictionary()
-        """WebSockets, likewise."""
+        """WebSockets by flow id; weak for the same reason."""
         self._events = LabelSets(MAX_EVENT_LABELS, MAX_EVENTS_PER_VIEW)
         self._services: frozenset[str] = frozenset()
         self._unreachable: set[str] = set()
@@ -82,7 +82,10 @@ class Metrics:
         self._initialize_series()
 
     def _initialize_series(self) -> None:
-        """Show what alerts watch before it happens first: of a counter that begins with 1 Prometheus sees no rise."""
+        """Create the series that alerts use with value 0.
+
+        `rate()` does not see an increase when a series first appears at 1.
+        """
         self._own.last_reload_success.set(1)
         for result in ("success", "failure"):
             self._child(self._own.reloads, result)
@@ -90,7 +93,7 @@ class Metrics:
             self._child(self._own.hook_errors, hook)
 
     def count_drops(self, drops: Mapping[str, Callable[[], int]]) -> None:
-        """Tell of what others cannot keep: for each name a function that returns how often it has happened."""
+        """Add sources of `gateway_dropped_total`: functions that return how much was dropped so far, by name."""
         self._drops.update(drops)
         for what in drops:
             self._child(self._own.dropped, what)
@@ -147,7 +150,7 @@ class Metrics:
             self.record_reachability(route, reached=False)
 
     def refused_before_flow(self, refusal: Refusal, size: int) -> None:
-        """A request that never became a flow; its answer had a body of so many bytes."""
+        """Count a request that was refused before it became a flow; `size` is that of the response body."""
         self._child(self._http.requests, UNMAPPED, "other", status_label(refusal.status)).inc()
         self._child(self._http.rejected, UNMAPPED, reason_label(refusal.reason)).inc()
         self._child(self._http.bytes, UNMAPPED, "down").inc(size)
@@ -165,7 +168,7 @@ class Metrics:
             self._initialize_socket_series(route)
 
     def _initialize_socket_series(self, route: str) -> None:
-        """As `_begin_at_zero`, for a route that has WebSockets now."""
+        """Create the series of a route's WebSockets with value 0; see `_initialize_series`."""
         self._socket_routes.add(route)
         for by in ("client", "backend"):
             self._child(self._ws.closes, route, "1006", by)
@@ -195,7 +198,7 @@ class Metrics:
     # LiveView
 
     def on_frame(self, seen: ObservedFrame) -> None:
-        """A frame of a LiveView session was understood."""
+        """Count a decoded frame of a LiveView session."""
         note, event = seen.info, seen.info.push
         if note.kind in _INCIDENTS:
             self._child(self._liveview.incidents, _route(seen.flow), note.kind).inc()
@@ -212,7 +215,7 @@ class Metrics:
         self._child(self._liveview.diff_bytes, *labels).inc(event.diff_size)
 
     def on_incident(self, seen: ObservedIncident) -> None:
-        """An incident was reported."""
+        """Count an incident."""
         route = _route(seen.flow) if seen.flow is not None else UNMAPPED
         self._child(self._liveview.causes, route, reason_label(seen.incident.slug)).inc()
 
@@ -227,22 +230,25 @@ class Metrics:
     # What others tell
 
     def on_reload(self, good: bool) -> None:
-        """The settings were read again."""
+        """Count a reload of the settings."""
         self._child(self._own.reloads, "success" if good else "failure").inc()
         self._own.last_reload_success.set(int(good))
 
     def unreachable(self) -> frozenset[str]:
-        """The services whose backends could not be reached the last time that was tried."""
+        """Return the services whose backends were unreachable at the last attempt."""
         return frozenset(self._unreachable)
 
     def record_reachability(self, route: str, *, reached: bool) -> None:
-        """A service's backend was reached, or not."""
+        """Record whether a service's backend was reachable."""
         if route in self._services:  # else it is gone, and nobody would ever try again
             self._child(self._http.upstream_up, route).set(int(reached))
             (self._unreachable.discard if reached else self._unreachable.add)(route)
 
     def _settings_changed(self, settings: Settings) -> None:
-        """Forget the services that are gone since the last but one change: the last has sockets that still end."""
+        """Remove the series of services that neither these settings nor the previous ones have.
+
+        Sockets of a removed service still close after the reload.
+        """
         services = frozenset(service.name for service in settings.services)
         routes = services | self._services | {UNMAPPED}
         self._instruments.keep_routes(routes)
@@ -261,7 +267,7 @@ class Metrics:
     # For whoever reads them
 
     def refresh(self) -> None:
-        """Bring up to date what is counted elsewhere; takes a few µs for each open socket."""
+        """Update what is counted elsewhere, before a scrape; takes about 3 µs per open socket."""
         delta: TrafficDelta = Counter()
         for session, _ in self._sockets.open_sockets():
             exchange = exchange_of(session.flow)
@@ -287,7 +293,7 @@ class Metrics:
             self._dropped[what] = count
 
     def text(self) -> bytes:
-        """Everything in Prometheus' text format 0.0.4. Safe in any thread: each metric locks its table of children."""
+        """Return all metrics in Prometheus' text format 0.0.4. Thread-safe, because each metric locks its children."""
         return generate_latest(self.registry)
 
     def _set_gauge(self, gauge: object, flows: Mapping[str, http.HTTPFlow]) -> None:
@@ -299,7 +305,7 @@ class Metrics:
 
 
 def route_of(exchange: Exchange) -> str:
-    """The service of a request, as the settings name it, whether or not it came as far as the router."""
+    """Return the name of a request's service, or `_unmapped`; also for a request that never reached the router."""
     service = service_for(exchange) if exchange.authority else None
     return service.name if service is not None else UNMAPPED
 
@@ -310,7 +316,7 @@ def _route(flow: http.HTTPFlow) -> str:
 
 
 def _add_delta(delta: TrafficDelta, route: str, exchange: Exchange, now: TrafficCounters) -> None:
-    """Add the traffic of a socket since it was last counted."""
+    """Add the traffic of a socket since the last count."""
     before = exchange.traffic_counted
     if now == before:
         return

@@ -1,6 +1,6 @@
-"""All metrics that there are, with their names, help texts, labels and buckets; docs/metrics.md lists them.
+"""All metrics: names, help texts, labels and buckets. Used by `observe.metrics.addon`.
 
-Made by `observe.metrics`, which counts with them. A test holds the document against this registry.
+A test compares docs/reference/metrics.md with this registry.
 """
 
 import platform
@@ -26,11 +26,11 @@ SOCKET_BUCKETS = (1.0, 10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 ROUTE = "route"
-"""Label: the service, as the settings name it, or `_unmapped`. Always the first one."""
+"""Label, always the first: the service's name in the settings, or `_unmapped`."""
 
 
 class HttpInstruments:
-    """Of requests and their answers, upgrades among them."""
+    """Metrics of requests and responses, upgrades included."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
@@ -72,7 +72,7 @@ class HttpInstruments:
 
 
 class SocketInstruments:
-    """Of WebSockets."""
+    """Metrics of WebSockets."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.open = Gauge("gateway_ws_connections", "Open WebSockets.", [ROUTE], registry=registry)
@@ -101,7 +101,7 @@ class SocketInstruments:
 
 
 class LiveViewInstruments:
-    """Of LiveView sessions."""
+    """Metrics of LiveView sessions."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.event_durations = Histogram(
@@ -138,7 +138,7 @@ class LiveViewInstruments:
 
 
 class OwnInstruments:
-    """Of the gateway itself."""
+    """Metrics of the gateway itself."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.connections = Gauge("gateway_connections", "Open connections of clients.", registry=registry)
@@ -163,7 +163,7 @@ class OwnInstruments:
 
 
 class Instruments:
-    """The registry, and quick access to the children of metrics."""
+    """Registry with a cache of the metrics' children."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of all lines, and nobody asks for them
@@ -178,7 +178,7 @@ class Instruments:
         self._children: dict[tuple[Any, ...], Any] = {}
 
     def child(self, metric: Any, *labels: str) -> Any:
-        """A metric's child; prometheus-client's own look-up takes three times as long."""
+        """Return a metric's child; prometheus-client's own look-up takes three times as long."""
         key = (metric, *labels)
         child = self._children.get(key)
         if child is None:
@@ -186,16 +186,16 @@ class Instruments:
         return child
 
     def remove(self, metric: Any, *labels: str) -> None:
-        """Let a child go, so that it is shown no longer."""
+        """Remove a child, so that it is no longer exported."""
         if self._children.pop((metric, *labels), None) is not None:
             metric.remove(*labels)
 
     def labels_of(self, metric: Any) -> list[tuple[str, ...]]:
-        """The label values of a metric's children."""
+        """Return the label values of a metric's children."""
         return [tuple(labels) for each, *labels in self._children if each is metric]
 
     def keep_routes(self, routes: Container[str]) -> None:
-        """Let go of all that was counted for other routes."""
+        """Remove the children of all other routes."""
         without_route = {self.http.decisions, self.liveview.sessions, *vars(self.own).values()}
         for metric, *labels in list(self._children):
             if metric not in without_route and labels[0] not in routes:

@@ -1,6 +1,6 @@
-"""OpenTelemetry as the settings say: gives requests their trace context, tells of requests, sessions, joins and events.
+"""Addons that give requests their trace context, and export spans of requests, sessions, joins and events.
 
-With `tracing` unset, or a sample of 0, nothing here is in mitmproxy's way: no hook, no listener, no thread.
+With `tracing` unset, or a sample of 0, there is no hook, no listener and no thread.
 """
 
 import asyncio
@@ -28,24 +28,24 @@ _PARENT, _STATE = b"traceparent", b"tracestate"
 _NAMES = frozenset({_PARENT, _STATE})
 _LENGTHS = frozenset(map(len, _NAMES))
 _FLOW_TRACE = "livegate_trace"
-"""Attribute of a flow: its Traced."""
+"""Attribute of a flow: its `FlowTrace`."""
 
 
 class FlowTrace:
-    """What tracing knows of a flow."""
+    """Trace of a flow."""
 
     __slots__ = ("is_page", "request", "session")
 
     def __init__(self, request: RequestTrace) -> None:
         self.request = request
         self.session: int | None = None
-        """Of the session that it is of."""
+        """Number of the session that the request belongs to."""
         self.is_page = False
-        """Whether that session began with it."""
+        """Whether the request loaded the page that started the session."""
 
 
 class TraceContext(SkippableAddon):
-    """Gives each request that goes to a backend its place in a trace; stands before Headers, which passes it on."""
+    """Addon that gives each forwarded request its span context, in front of `Headers`, which writes the fields."""
 
     def __init__(self) -> None:
         self.sampler: Sampler | None = None
@@ -69,7 +69,7 @@ class TraceContext(SkippableAddon):
 
     @staticmethod
     def start_trace(flow: http.HTTPFlow, exchange: Exchange, sampler: Sampler) -> FlowTrace:
-        """The flow's place in a trace, by what its client sent."""
+        """Start a flow's trace, or continue the one that its client sent."""
         parents: list[str] = []
         states: list[str] = []
         for name, value in flow.request.headers.fields:
@@ -81,7 +81,7 @@ class TraceContext(SkippableAddon):
 
 
 class Tracing(SkippableAddon):
-    """Tells the collector of what has ended; stands after the inspector, which finds out what it was."""
+    """Addon that exports spans; it runs after the inspector, which finds the session of a flow."""
 
     def __init__(self, current: CurrentSettings, recorder: Recorder, redactor: Redactor) -> None:
         self.context = TraceContext()
@@ -100,7 +100,7 @@ class Tracing(SkippableAddon):
 
     @property
     def dropped(self) -> int:
-        """Spans that did not reach a collector, since the start."""
+        """Spans that reached no collector, since the start."""
         return self._dropped_before + (self._export.dropped if self._export is not None else 0)
 
     # Life
@@ -134,7 +134,7 @@ class Tracing(SkippableAddon):
         table_of(ctx.master.addons).invalidate()
 
     def _reconfigure(self, spans: Spans, export: SpanExport, settings: TracingSettings) -> None:
-        """What is under way goes on, to another collector if need be; another sample is for what begins from now on."""
+        """Apply new settings. Pending spans go to the new collector; the new sample applies to new traces."""
         spans.sampler.ratio = settings.sample
         if export.settings.model_copy(update={"sample": settings.sample}) != settings:
             self._export = SpanExport(settings)
@@ -142,7 +142,7 @@ class Tracing(SkippableAddon):
             self._stop_in_background(export)
 
     def _disable(self) -> SpanExport | None:
-        """Tell of all that is under way; returns what sends that."""
+        """End all pending spans; return their exporter, which the caller stops."""
         spans, export = self._spans, self._export
         if spans is None or self._sweeping is None:
             return None
@@ -155,7 +155,7 @@ class Tracing(SkippableAddon):
         return export
 
     def _stop_in_background(self, export: SpanExport | None) -> None:
-        """Let it send what it has, and the event loop go on meanwhile."""
+        """Let an exporter send its queue without blocking the event loop."""
         if export is not None:
             retain(asyncio.ensure_future(self._stop(export)))
 

@@ -1,7 +1,7 @@
-"""Turns what the gateway saw into spans: one trace a LiveView session, a span each request; fed by observe.tracing.
+"""Spans of requests, sessions, sockets and pushes: one trace per LiveView session. Fed by `observe.tracing.addon`.
 
-Values in, values out: no clock, no IO, nothing of OpenTelemetry. Times are seconds since 1970 as they come with frames
-and flows; whatever holds something is bounded. What each span is, and when it is told, stands in docs/tracing.md.
+Sans-I/O: no clock, and nothing of OpenTelemetry. Times are seconds since 1970, as they come with frames and flows.
+Every table is bounded. docs/reference/tracing.md describes each span and when it ends.
 """
 
 from collections import OrderedDict, deque
@@ -19,15 +19,15 @@ from livegate.redaction.redactor import Redactor
 MAX_SESSIONS = 10_000
 MAX_SOCKETS = 20_000
 MAX_OPEN_PUSHES = 500
-"""Of one socket, as the tracker bounds them."""
+"""Pushes per socket; when exceeded, the oldest span ends. The tracker has the same limit."""
 MAX_DIFFS = 32
-"""Of one socket: the last diffs that came unasked."""
+"""Span events per socket: the latest diffs that are no reply."""
 MAX_TEXT = 2048
-"""Characters of a text from outside that are looked at."""
+"""Characters of a text from outside that are redacted; the rest is cut off."""
 LINGER_S = 60.0
-"""How long a session may be without a socket before its root span is told; a browser reconnects within 10 s."""
+"""Seconds without a socket after which a session's root span ends; a browser reconnects within 10 s."""
 LONG_POLL_QUIET_S = 90.0
-"""A long-poll socket without a frame for so long has gone; phoenix.js sends a heartbeat every 30 s."""
+"""Seconds without a frame after which a long-poll socket counts as closed; phoenix.js sends a heartbeat every 30 s."""
 
 type Value = str | bool | int | float
 type Kind = Literal["internal", "server"]
@@ -35,7 +35,7 @@ type Kind = Literal["internal", "server"]
 
 @dataclass(frozen=True, slots=True)
 class SpanEvent:
-    """Something that happened within a span."""
+    """Event of a span, as OpenTelemetry defines it."""
 
     name: str
     at_ns: int
@@ -44,27 +44,27 @@ class SpanEvent:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A span that has ended. Times in nanoseconds since 1970."""
+    """Ended span. Times in nanoseconds since 1970."""
 
     name: str
     context: SpanContext
     parent: str | None
-    """The span id of its parent, in the same trace."""
+    """Span id of the parent, in the same trace."""
     start_ns: int
     end_ns: int
     attributes: Mapping[str, Value]
     kind: Kind = "internal"
     error: str | None = None
-    """Why it failed; None when it did not."""
+    """Description of the error; None without one."""
     remote_parent: bool = False
-    """Whether another process told of the parent."""
+    """Whether the parent is a span of another process."""
     events: tuple[SpanEvent, ...] = ()
     links: tuple[SpanContext, ...] = ()
 
 
 @dataclass(slots=True)
 class _Trace:
-    """Of one session: its root span to be."""
+    """Pending root span of a session."""
 
     root: SpanContext
     session: int
@@ -96,21 +96,21 @@ class _OpenSocket:
     last_activity: float
     upgrade: SpanContext | None
     pushes: OrderedDict[int, _OpenPush] = field(default_factory=OrderedDict)
-    """By the identity of their events."""
+    """Pending pushes by identity."""
     diffs: deque[SpanEvent] = field(default_factory=lambda: deque(maxlen=MAX_DIFFS))
     diff_count: int = 0
     diff_bytes: int = 0
 
 
 class Spans:
-    """All traces that are under way; hands each span to `tell` when it has ended."""
+    """Pending traces; each span is passed to `export` when it ends."""
 
     def __init__(self, sampler: Sampler, redactor: Redactor, export: Callable[[Span], None]) -> None:
         self.sampler = sampler
         self._redactor = redactor
         self._export = export
         self._traces: OrderedDict[int, _Trace] = OrderedDict()
-        """By the session's number, the one that began or had a socket opened last at the end."""
+        """Traces by session number, the one that started or opened a socket last at the end."""
         self._sockets: OrderedDict[str, _OpenSocket] = OrderedDict()
 
     # HTTP
@@ -118,7 +118,7 @@ class Spans:
     def start_session(
         self, request: RequestTrace, number: int, service: str, path: str, *, began: float, ended: float
     ) -> None:
-        """A request has brought a page that a session begins with: its trace becomes the session's."""
+        """Start a session's trace with the request that loaded its page."""
         root = SpanContext(request.context.trace_id, self.sampler.span_id(), request.context.flags)
         trace = _Trace(root, number, service, began, ended, request.parent, path=self.text(path))
         self._add_trace(trace)
@@ -135,7 +135,7 @@ class Spans:
         number: int | None = None,
         is_page: bool = False,
     ) -> None:
-        """A request is over; `number` is that of the session it is of, and `is_page` whether that began with it."""
+        """Export the span of a request; `number` is its session, and `is_page` whether it loaded the session's page."""
         if not request.recorded:
             return
         trace = self._traces.get(number) if number is not None else None
@@ -153,7 +153,7 @@ class Spans:
     # Frames
 
     def on_frame(self, note: FrameInfo, seen: SocketInfo, service: str, upgrade: SpanContext | None) -> None:
-        """A frame of a socket was understood; `upgrade` is the span of the request that opened the socket."""
+        """Record a decoded frame; `upgrade` is the span of the request that opened the socket."""
         session, view = note.session, note.view
         socket = self._sockets.get(seen.id)
         if socket is not None:
@@ -182,12 +182,12 @@ class Spans:
             socket.trace.counts["diff_bytes"] += note.diff_size
         elif note.kind in ("crash", "close"):
             socket.trace.counts["crashes"] += note.kind == "crash"
-            self._end_settled(socket, note.at)
+            self._end_finished_pushes(socket, note.at)
         elif event is not None and (push := socket.pushes.pop(id(event), None)) is not None:
             self._end_push(socket, push, note.at, event.outcome)
 
     def _start_trace(self, number: int, service: str, at: float) -> _Trace:
-        """A session whose page load did not go by, or long ago."""
+        """Start a trace for a session whose page load was not seen, or long ago."""
         trace = _Trace(self.sampler.new_trace(), number, service, at, at)
         self._add_trace(trace)
         return trace
@@ -215,8 +215,8 @@ class Spans:
             _, oldest = socket.pushes.popitem(last=False)
             self._end_push(socket, oldest, event.sent_at, "forgotten")
 
-    def _end_settled(self, socket: _OpenSocket, at: float) -> None:
-        """Pushes that the tracker does not wait for any more."""
+    def _end_finished_pushes(self, socket: _OpenSocket, at: float) -> None:
+        """End the spans of pushes that the tracker no longer waits for."""
         for key, push in list(socket.pushes.items()):
             if push.event.outcome != "pending":
                 del socket.pushes[key]
@@ -249,13 +249,13 @@ class Spans:
     # Ends
 
     def end_socket(self, socket_id: str, at: float, attributes: dict[str, Value]) -> None:
-        """A socket has ended; what the attributes tell of that is added to its span."""
+        """End a socket's span, with these attributes in addition."""
         socket = self._sockets.pop(socket_id, None)
         if socket is not None:
             self._end_socket(socket, at, attributes)
 
     def sweep(self, now: float) -> None:
-        """Tell of what has ended without a word. Called every few seconds, takes about 1 µs a socket or session."""
+        """End the spans of closed sockets and sessions. Called every few seconds; takes about 1 µs for each."""
         for id_, socket in list(self._sockets.items()):
             seen = socket.info
             if seen.closed_at is not None:
@@ -267,7 +267,7 @@ class Spans:
                 self._end_root(trace)
 
     def end_all(self, now: float) -> None:
-        """Tell of everything that is under way, as it is: the process ends, or tracing is switched off."""
+        """End all pending spans, because the process ends or tracing was disabled."""
         for id_ in list(self._sockets):
             self.end_socket(id_, now, {"livegate.close.by": "still open"})
         for trace in self._traces.values():
@@ -276,7 +276,7 @@ class Spans:
 
     def _end_socket(self, socket: _OpenSocket, at: float, attributes: dict[str, Value]) -> None:
         trace, seen = socket.trace, socket.info
-        self._end_settled(socket, at)
+        self._end_finished_pushes(socket, at)
         for push in socket.pushes.values():
             self._end_push(socket, push, at, "pending")
         trace.open_sockets -= 1
@@ -296,7 +296,7 @@ class Spans:
         self._export(Span("liveview.socket", socket.context, parent, *period, values, events=events, links=links))
 
     def _end_root(self, trace: _Trace) -> None:
-        """Tell of a session, once: sockets that come later are still of its trace."""
+        """Export a session's root span, once; later sockets still belong to its trace."""
         if trace.ended or not trace.root.sampled:
             return
         trace.ended = True
@@ -315,14 +315,14 @@ class Spans:
     # Words
 
     def text(self, text: str) -> str:
-        """A text from outside: without secrets, short, printable."""
+        """Return a text from outside: redacted, short, printable."""
         return shortened(self._redactor.string(text[:MAX_TEXT])) if text else ""
 
     def _view(self, view: View) -> str:
         return self.text(view.module or view.label)
 
     def _span_name(self, event: Push, view: str) -> str:
-        """What a span is called: never more than a word that fits for a label."""
+        """Return a span's name, which contains at most one label value, so that names are bounded."""
         word = event_label(event.kind, self.text(event.name)) if event.kind == "event" else view_label(view)
         if event.kind not in ("event", "join") or word == OTHER:
             return f"liveview.{event.kind}"
@@ -341,5 +341,5 @@ def _ns(seconds: float) -> int:
 
 
 def _period(began: float, ended: float) -> tuple[int, int]:
-    """Start and end in nanoseconds; a clock that was set back makes no span of less than nothing."""
+    """Return start and end in nanoseconds; the end is never before the start, even if the clock was set back."""
     return _ns(began), _ns(max(began, ended))
