@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -21,16 +21,32 @@ TIMEOUT_MS = 45_000
 
 
 @contextmanager
-def browser_page(chromium: str, arguments: Sequence[str] = (), **context: Any) -> Iterator[Page]:
+def chromium_browser(chromium: str, arguments: Sequence[str] = ()) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=[*CHROMIUM_ARGUMENTS, *arguments])
-        page = browser.new_context(**context).new_page()
-        page.set_default_timeout(TIMEOUT_MS)
-        expect.set_options(timeout=TIMEOUT_MS)
         try:
-            yield page
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def new_page(browser: Browser, **options: Any) -> Iterator[Page]:
+    """A page in a context of its own, so that it shares nothing with the pages before."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    expect.set_options(timeout=TIMEOUT_MS)
+    try:
+        yield page
+    finally:
+        context.close()
+
+
+@contextmanager
+def browser_page(chromium: str, arguments: Sequence[str] = (), **options: Any) -> Iterator[Page]:
+    with chromium_browser(chromium, arguments) as browser, new_page(browser, **options) as page:
+        yield page
 
 
 def connected(page: Page) -> None:

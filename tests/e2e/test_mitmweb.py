@@ -228,7 +228,7 @@ def test_an_intercepted_request_is_edited_and_resumed(mitmweb: Mitmweb, backend:
     fields = [*flow["request"]["headers"], ["X-Added", "by hand"]]
     assert mitmweb.ask("PUT", where, {"request": {"headers": fields}, "comment": "held"}).status == 200
     assert mitmweb.ask("POST", f"{where}/resume", b"").status == 200
-    asking.join(20)
+    asking.join(60)
     assert not asking.is_alive()
     told = json.dumps(backend.requests[-1])
     assert "by hand" in told
@@ -270,7 +270,7 @@ def test_a_person_edits_in_the_browser(chromium: str, mitmweb: Mitmweb, backend:
         mitmweb.flow("/page/person", until=lambda flow: ["X-Plain", "by a person"] in flow["request"]["headers"])
         seen.append(page.content())
         page.get_by_role("button", name="Resume").click()
-        asking.join(20)
+        asking.join(60)
         assert not asking.is_alive()
         page.locator(".flow-detail nav").get_by_text("Comment", exact=True).click()
         comment = page.locator(".flow-detail .inline-input")

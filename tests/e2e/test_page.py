@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from browser import browser_page, connected
+from browser import chromium_browser, connected, new_page
 from gateway_process import MITMDUMP, Gateway, free_port
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from tabs import Crowd
 from test_inspect import DOM
 from websockets.exceptions import InvalidStatus
@@ -75,12 +75,18 @@ def home(demo: DemoProcesses, tmp_path_factory: pytest.TempPathFactory) -> Itera
         assert crowd.events > 20
 
 
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with chromium_browser(chromium) as made:
+        yield made
+
+
 @pytest.fixture
-def page(chromium: str, home: Home) -> Iterator[Page]:
+def page(browser: Browser, home: Home) -> Iterator[Page]:
     home.complaints.clear()
     home.refused.clear()
     home.hosts.clear()
-    with browser_page(chromium, viewport={"width": 1360, "height": 900}) as made:
+    with new_page(browser, viewport={"width": 1360, "height": 900}) as made:
         yield home.watch(made)
     assert home.complaints == [], home.refused
 
@@ -313,12 +319,12 @@ def test_causes_say_why_and_what_to_do(home: Home, page: Page) -> None:
 
 
 def test_the_page_comes_back_by_itself_when_the_gateway_does(
-    chromium: str, demo: DemoProcesses, tmp_path: Path
+    browser: Browser, demo: DemoProcesses, tmp_path: Path
 ) -> None:
     admin = free_port()
     settings = {"services": {"live.localhost": demo.live_url}, "admin": {"listen": f"127.0.0.1:{admin}"}}
     gateway = Gateway(tmp_path, settings)
-    with browser_page(chromium) as page:
+    with new_page(browser) as page:
         with gateway:
             gateway.output.wait_for("admin listener on")
             page.goto(f"http://127.0.0.1:{admin}/#/sessions")
@@ -333,7 +339,7 @@ def test_the_page_comes_back_by_itself_when_the_gateway_does(
 
 
 def test_a_person_types_the_token_once_and_the_cookie_is_no_use_elsewhere(
-    chromium: str, demo: DemoProcesses, npm_packages: Path, tmp_path: Path
+    browser: Browser, demo: DemoProcesses, npm_packages: Path, tmp_path: Path
 ) -> None:
     admin, token = free_port(), "correct horse battery".replace(" ", "-")
     settings = {
@@ -341,7 +347,7 @@ def test_a_person_types_the_token_once_and_the_cookie_is_no_use_elsewhere(
         "admin": {"listen": f"127.0.0.1:{admin}", "token": token},
     }
     gateway = Gateway(tmp_path, settings)
-    with gateway, browser_page(chromium, bypass_csp=True) as page:
+    with gateway, new_page(browser, bypass_csp=True) as page:
         gateway.output.wait_for("admin listener on")
         page.goto(f"http://127.0.0.1:{admin}/#/sessions")
         page.evaluate((npm_packages / "axe-core" / "axe.min.js").read_text())
@@ -385,8 +391,8 @@ def test_the_page_is_inside_mitmweb_behind_its_login(home: Home, page: Page) -> 
     assert home.hosts == {urlsplit(home.mitmweb).netloc}
 
 
-def test_the_essence_of_a_sockets_comment_is_not_cut_in_mitmweb(home: Home, chromium: str) -> None:
-    with browser_page(chromium, viewport={"width": 1400, "height": 900}) as page:
+def test_the_essence_of_a_sockets_comment_is_not_cut_in_mitmweb(home: Home, browser: Browser) -> None:
+    with new_page(browser, viewport={"width": 1400, "height": 900}) as page:
         page.goto(home.mitmweb.replace("/livegate?", "?"))
         comment = page.locator("td.col-comment", has_text=re.compile(r"^(\S )?\d{4} · \d+ ev · p95")).first
         expect(comment).to_be_visible()
@@ -406,9 +412,9 @@ SHAPES = [(1360, "light"), (1360, "dark"), (420, "dark"), (420, "light")]
 
 
 @pytest.mark.parametrize(("width", "scheme"), SHAPES)
-def test_axe_finds_nothing_serious(home: Home, chromium: str, npm_packages: Path, width: int, scheme: str) -> None:
+def test_axe_finds_nothing_serious(home: Home, browser: Browser, npm_packages: Path, width: int, scheme: str) -> None:
     code = (npm_packages / "axe-core" / "axe.min.js").read_text()
-    with browser_page(chromium, viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True) as page:
+    with new_page(browser, viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True) as page:
         page.goto(f"{home.admin}#/sessions")
         expect(page.locator(".row a").first).to_be_visible()
         number = page.locator(".row a").first.inner_text()
