@@ -4,7 +4,7 @@
 - `rendered`: the tree of one LiveView.
 - `model`, `incidents`, `sessions`: what the frames of a browser tab mean; `sessions.tracker` is the entry.
 
-Imports nothing of livegate but `redaction.printable` (through `formatting`), and neither mitmproxy nor asyncio. Every
-input is untrusted: nothing raises because of it but where a docstring says so, and every table has a bound.
+May import `redaction.printable` and `lenient_json`; neither mitmproxy nor asyncio. Every input is untrusted: functions
+raise because of it only where their docstring says so, and every table has a bound.
 To add a frame type: its kind in `sessions.pushes` or `sessions.socket`, its summary in `sessions.frame_info`.
 """

@@ -200,5 +200,5 @@ def _json(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, RecursionError) as error:
         raise ValueError(f"no JSON: {error}") from None
-    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can only say escaped
+    except UnicodeEncodeError:  # a lone surrogate, which must be escaped
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()

@@ -79,7 +79,7 @@ def diff_text(info: FrameInfo) -> str:
 def presence_text(event: str, payload: dict[str, object]) -> str:
     """Return a summary of presences by the keys that the app tracks them under (Phoenix.Presence)."""
     if event == "presence_state":
-        return f"{len(payload)} present{_who(payload)}"
+        return f"{len(payload)} present{_colon_names(payload)}"
     joins, leaves = (value if isinstance(value := payload.get(key), dict) else {} for key in ("joins", "leaves"))
     updated = joins.keys() & leaves.keys()  # the same key with new metadata, or one of several connections
     came, went = joins.keys() - updated, leaves.keys() - updated
@@ -88,7 +88,7 @@ def presence_text(event: str, payload: dict[str, object]) -> str:
     return ", ".join(parts) or "nobody came or went"
 
 
-def _who(keys: Collection[str]) -> str:
+def _colon_names(keys: Collection[str]) -> str:
     return f": {', '.join(_names(keys))}" if keys else ""
 
 
@@ -109,13 +109,13 @@ def _ref(info: FrameInfo) -> str:
     return f" (#{shortened(info.frame.ref)})" if isinstance(info.frame, Frame) and info.frame.ref else ""
 
 
-def _trip(info: FrameInfo) -> str:
+def _after(info: FrameInfo) -> str:
     trip = info.push.round_trip if info.push is not None else None
     return f" after {seconds_text(trip)}" if trip is not None else ""
 
 
 def _heartbeat(info: FrameInfo) -> str:
-    return "heartbeat" if info.from_client else f"heartbeat reply{_trip(info)}"
+    return "heartbeat" if info.from_client else f"heartbeat reply{_after(info)}"
 
 
 def _join(info: FrameInfo) -> str:
@@ -136,7 +136,7 @@ def _joined(info: FrameInfo) -> str:
     version = f", LiveView {shortened(view.version)}" if view is not None and view.version else ""
     verb = "rejoined" if view is not None and view.rejoins else "joined"
     late = ", of an earlier join: the client drops it" if info.of_earlier_join else ""
-    return f"{verb} {_place(info)}{version}, {size_text(info.size)}{_trip(info)}{late}"
+    return f"{verb} {_place(info)}{version}, {size_text(info.size)}{_after(info)}{late}"
 
 
 def _redirected(info: FrameInfo) -> str:
@@ -189,7 +189,7 @@ def _upload(info: FrameInfo) -> str:
     push = info.push
     what = {"join": "accepted", "chunk": "chunk stored", "leave": "left"}.get(push.kind, "replied to")
     outcome = what if push.outcome == "ok" else f"refused ({shortened(info.detail)})" if info.detail else "refused"
-    return f"upload of {_label(info)}: {outcome}{_trip(info)}"
+    return f"upload of {_label(info)}: {outcome}{_after(info)}"
 
 
 def _leave(info: FrameInfo) -> str:

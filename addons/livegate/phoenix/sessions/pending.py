@@ -24,7 +24,7 @@ class PendingPushes:
         self._info = info
         self._pushes: OrderedDict[Key, Push] = OrderedDict()
         self._behind_join: set[int] = set()
-        """`id()` of heartbeats sent while a join was pending. The app may answer them only after the join."""
+        """`id()` of heartbeats sent while a join was pending. The app may reply to them only after the join."""
 
     def __iter__(self) -> Iterator[Push]:
         return iter(self._pushes.values())
