@@ -34,37 +34,35 @@ class HttpInstruments:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
-            "gateway_requests", "HTTP requests that are over.", [ROUTE, "method", "code"], registry=registry
+            "gateway_requests", "Completed HTTP requests.", [ROUTE, "method", "code"], registry=registry
         )
-        self.in_flight = Gauge(
-            "gateway_requests_in_flight", "HTTP requests that are under way.", [ROUTE], registry=registry
-        )
+        self.in_flight = Gauge("gateway_requests_in_flight", "HTTP requests in flight.", [ROUTE], registry=registry)
         self.durations = Histogram(
             "gateway_request_duration_seconds",
-            "From the head of a request to the end of its answer.",
+            "Time from the request head to the end of the response.",
             [ROUTE],
             buckets=BUCKETS,
             registry=registry,
         )
         self.upstream_durations = Histogram(
             "gateway_upstream_duration_seconds",
-            "From the backend being asked to the head of its answer.",
+            "Time from forwarding a request to the response head of the backend.",
             [ROUTE],
             buckets=BUCKETS,
             registry=registry,
         )
         self.upstream_up = Gauge(
             "gateway_upstream_up",
-            "1 when the backend was reached the last time that was tried, 0 when not.",
+            "1 if the backend was reachable at the last attempt, otherwise 0.",
             [ROUTE],
             registry=registry,
         )
         self.bytes = Counter("gateway_http_bytes", "Bytes of HTTP bodies.", [ROUTE, "direction"], registry=registry)
         self.rejected = Counter(
-            "gateway_rejected", "Requests that the gateway turned down itself.", [ROUTE, "reason"], registry=registry
+            "gateway_rejected", "Requests that the gateway refused.", [ROUTE, "reason"], registry=registry
         )
         self.failures = Counter(
-            "gateway_failures", "Requests that failed on the way.", [ROUTE, "reason"], registry=registry
+            "gateway_failures", "Requests that the gateway could not complete.", [ROUTE, "reason"], registry=registry
         )
         self.decisions = Counter(
             "gateway_ratelimit_decisions", "Decisions of the rate limiter.", ["policy", "decision"], registry=registry
@@ -77,21 +75,19 @@ class SocketInstruments:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.open = Gauge("gateway_ws_connections", "Open WebSockets.", [ROUTE], registry=registry)
         self.upgrades = Counter(
-            "gateway_ws_upgrades", "WebSocket upgrades by what became of them.", [ROUTE, "outcome"], registry=registry
+            "gateway_ws_upgrades", "WebSocket upgrades by outcome.", [ROUTE, "outcome"], registry=registry
         )
-        self.closes = Counter(
-            "gateway_ws_close", "WebSockets that have closed.", [ROUTE, "code", "by"], registry=registry
-        )
+        self.closes = Counter("gateway_ws_close", "Closed WebSockets.", [ROUTE, "code", "by"], registry=registry)
         self.durations = Histogram(
             "gateway_ws_duration_seconds",
-            "How long WebSockets were open.",
+            "Time that WebSockets were open.",
             [ROUTE],
             buckets=SOCKET_BUCKETS,
             registry=registry,
         )
         self.frames = Counter(
             "gateway_ws_frames",
-            "Messages, and control frames (pings and pongs), that were passed on.",
+            "Forwarded messages and control frames (pings and pongs).",
             [ROUTE, "direction", "type"],
             registry=registry,
         )
@@ -113,25 +109,25 @@ class LiveViewInstruments:
         )
         self.diff_bytes = Counter(
             "gateway_liveview_diff_bytes",
-            "Bytes of the diffs in the answers to events.",
+            "Bytes of the diffs in replies to events.",
             [ROUTE, "view", "event"],
             registry=registry,
         )
         self.incidents = Counter(
             "gateway_liveview_incidents",
-            "Crashes of views, joins that were refused, joins after a loss.",
+            "Crashed views, refused joins, and rejoins.",
             [ROUTE, "kind"],
             registry=registry,
         )
         self.causes = Counter(
             "gateway_incidents",
-            "Incidents by cause: crashes, refused joins, lost sockets, refused requests; see docs/causes.md.",
+            "Incidents by cause: crashes, refused joins, lost sockets, refused requests; see docs/reference/causes.md.",
             [ROUTE, "cause"],
             registry=registry,
         )
         self.sessions = Gauge(
             "gateway_liveview_sessions",
-            "LiveView sessions (browser tabs) that are known.",
+            "Known LiveView sessions (browser tabs).",
             ["state"],
             registry=registry,
         )
@@ -145,21 +141,26 @@ class OwnInstruments:
         self.reloads = Counter("gateway_config_reloads", "Reloads of the settings.", ["result"], registry=registry)
         self.last_reload_success = Gauge(
             "gateway_config_last_reload_success",
-            "1 when the settings were good when they were read last, 0 when the ones before stay in force.",
+            "1 if the settings were valid when last read, 0 if the previous ones remain in force.",
             registry=registry,
         )
         self.hook_errors = Counter("gateway_hook_errors", "Exceptions in hooks of addons.", ["hook"], registry=registry)
         self.lag = Histogram(
-            "gateway_event_loop_lag_seconds", "How late the event loop was.", buckets=LAG_BUCKETS, registry=registry
+            "gateway_event_loop_lag_seconds", "Lag of the event loop.", buckets=LAG_BUCKETS, registry=registry
         )
-        self.dropped = Counter("gateway_dropped", "What could not be kept.", ["what"], registry=registry)
+        self.dropped = Counter("gateway_dropped", "Dropped items, by kind.", ["what"], registry=registry)
         self.expiry = Gauge(
             "gateway_certificate_expiry_timestamp_seconds",
-            "When a certificate for clients ends, in seconds since 1970.",
+            "Expiry of a certificate for clients, in seconds since 1970.",
             ["name"],
             registry=registry,
         )
-        self.build = Gauge("gateway_build_info", "1.", ["version", "mitmproxy", "python"], registry=registry)
+        self.build = Gauge(
+            "gateway_build_info",
+            "Always 1; the labels are the versions.",
+            ["version", "mitmproxy", "python"],
+            registry=registry,
+        )
 
 
 class Instruments:
