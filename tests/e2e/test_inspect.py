@@ -109,7 +109,7 @@ def test_a_session_is_understood_from_its_page_to_its_crash(chromium: str, demo:
     lines = web.lines()
     answers = [line for line in lines if line.get("what") == "reply" and line["event"] == "slow"]
     assert len(answers) == 1
-    assert 690 < answers[0]["ms"] < 5000
+    assert 690 < answers[0]["ms"] < 30_000
     print(f"the event of 700 ms took {answers[0]['ms']} ms")
     (crash,) = [line for line in lines if line.get("event") == "crash"]
     assert crash["dir"] == "up", "it has no answer"

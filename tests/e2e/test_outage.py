@@ -12,7 +12,7 @@ from test_clients_come_back import VERSIONS, WITH_FALLBACK, App, Clients, settin
 pytestmark = pytest.mark.unmeasured
 
 DOWN_S = 5.0
-BACK_S = 10.0
+BACK_S = 30.0
 TABS = ("longpoll", "fallback", "websocket")
 """Of LiveView's own client in Chromium; 17 more are Phoenix's in node."""
 

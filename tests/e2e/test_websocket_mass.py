@@ -227,7 +227,7 @@ async def test_thousands_of_sockets_with_heartbeats_lose_none(gateway: Gateway, 
         assert not any(client.closed for client in clients)
         slowest = max(client.slowest for client in clients)
         print(f"{sockets} sockets, {sum(sent)} heartbeats, the slowest answer after {slowest * 1000:.0f} ms")
-        assert slowest < (1 if SOAK else 10)
+        assert slowest < (1 if SOAK else 30)
         for client in clients:
             client.transport.disconnect()
 

@@ -70,7 +70,7 @@ def test_other_fields_of_a_tree_stay_as_they_are() -> None:
     ],
 )
 def test_hostile_markup_takes_time_in_proportion_to_its_size(text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     Redactor().text(text)
     Redactor().frame(json.dumps({"s": [text] * 3, "0": text, "1": text}).encode())
-    assert time.monotonic() - began < 60, "generous: a quadratic search would take minutes"
+    assert time.process_time() - began < 60, "generous: a quadratic search would take minutes"

@@ -221,12 +221,12 @@ def test_a_secret_is_found_at_any_depth(value: object, way: list[object], name: 
     ids=lambda text: text[:12],
 )  # fmt: skip
 def test_hostile_input_takes_no_time_and_raises_nothing(redactor: Redactor, text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     redactor.frame(text.encode())
     redactor.string(text)
     HttpRedactor(redactor).body(text.encode(), "text/html")
     HttpRedactor(redactor).header("Cookie", text)
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_what_is_nested_too_deeply_is_not_shown(redactor: Redactor) -> None:
