@@ -10,6 +10,7 @@ from mitmproxy import ctx, http
 from mitmproxy.net.http import status_codes
 
 from livegate.inspect.recorder import ObservedExchange, ObservedFrame, Recorder, socket_of
+from livegate.logs.context import FlowAttribute
 from livegate.mitm.hook_table import SkippableAddon, table_of
 from livegate.observe.metrics.addon import route_of
 from livegate.observe.metrics.labels import METHODS
@@ -27,8 +28,6 @@ MAX_PATH_CHARACTERS = 500
 _PARENT, _STATE = b"traceparent", b"tracestate"
 _NAMES = frozenset({_PARENT, _STATE})
 _LENGTHS = frozenset(map(len, _NAMES))
-_FLOW_TRACE = "livegate_trace"
-"""Attribute of a flow: its `FlowTrace`."""
 
 
 class FlowTrace:
@@ -42,6 +41,10 @@ class FlowTrace:
         """Number of the session that the request belongs to."""
         self.is_page = False
         """Whether the request loaded the page that started the session."""
+
+
+_FLOW_TRACE = FlowAttribute[FlowTrace]("livegate_trace")
+"""Attribute of a flow: its `FlowTrace`."""
 
 
 class TraceContext(SkippableAddon):
@@ -76,7 +79,7 @@ class TraceContext(SkippableAddon):
             if len(name) in _LENGTHS and (known := name.lower()) in _NAMES:
                 (parents if known == _PARENT else states).append(value.decode("latin-1"))
         traced = FlowTrace(sampler.request(parents, states, trusted=exchange.peer_trusted))
-        setattr(flow, _FLOW_TRACE, traced)
+        _FLOW_TRACE.set(flow, traced)
         return traced
 
 
@@ -175,14 +178,14 @@ class Tracing(SkippableAddon):
     # What the inspector tells
 
     def _on_frame(self, seen: ObservedFrame) -> None:
-        exchange, traced = exchange_of(seen.flow), _trace_of(seen.flow)
+        exchange, traced = exchange_of(seen.flow), _FLOW_TRACE.get(seen.flow)
         if exchange is None or self._spans is None:
             return  # of a file that was loaded
         upgrade = traced.request.context if traced is not None and traced.request.recorded else None
         self._spans.on_frame(seen.info, seen.socket.info, route_of(exchange), upgrade)
 
     def _on_exchange(self, seen: ObservedExchange) -> None:
-        traced = _trace_of(seen.flow)
+        traced = _FLOW_TRACE.get(seen.flow)
         if traced is not None:
             traced.session, traced.is_page = seen.session, seen.page is not None
 
@@ -219,7 +222,7 @@ class Tracing(SkippableAddon):
         spans, sampler = self._spans, self.context.sampler
         if spans is None or sampler is None:
             return
-        traced = _trace_of(flow)
+        traced = _FLOW_TRACE.get(flow)
         if traced is None:
             if exchange.forwarded_at is not None:
                 return  # it went to its backend before tracing was switched on
@@ -263,10 +266,6 @@ class Tracing(SkippableAddon):
         if exchange.forwarded_at is not None and exchange.response_started_at is not None:
             attributes["livegate.backend.seconds"] = round(exchange.response_started_at - exchange.forwarded_at, 6)
         return attributes
-
-
-def _trace_of(flow: http.HTTPFlow) -> FlowTrace | None:
-    return vars(flow).get(_FLOW_TRACE)
 
 
 def _end_time(flow: http.HTTPFlow) -> float:
