@@ -56,12 +56,6 @@ OLD = frozenset(
     ]
 )
 """Words of everyday speech for which the field has a term."""
-PENDING = frozenset(
-    [
-        "addons.py",
-    ]
-)
-"""Packages that are still to be rewritten; whoever rewrites one takes it out of this set."""
 PHRASES = ("let_go", "go_on", "letgo", "goon", "hang_up")
 CLAUSE = re.compile(
     r"(What|Whatever|Whoever|Who|Whom|Whose|How|Where|So (many|much|long)|That which|That (is|are|was)|Those (who|that|which))\b"
@@ -102,9 +96,6 @@ def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
                     yield each.lineno, each.value.value
 
 
-MODULES = [module for module in MODULES if module.relative_to(PACKAGE).parts[0] not in PENDING]
-
-
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_identifiers_are_the_fields_own_words(module: Path) -> None:
     assert not [*words_of(module.stem) & OLD]
@@ -118,7 +109,6 @@ def test_docstrings_begin_with_a_noun_or_a_verb(module: Path) -> None:
     ]
 
 
-@pytest.mark.skipif("admin" in PENDING, reason="admin is still to be rewritten")
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_identifiers_of_the_page_are_the_fields_own_words(script: Path) -> None:
     code = re.sub(r"//[^\n]*|/\*.*?\*/", "", script.read_text(), flags=re.DOTALL)
