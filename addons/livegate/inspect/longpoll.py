@@ -178,7 +178,7 @@ class LongPollTracker:
         socket = self._by_token[self._key(token)] = LongPollSocket(tracker, at)
         if len(self._by_token) > MAX_LONGPOLLS:
             _, oldest = self._by_token.popitem(last=False)
-            oldest.tracker.close(None, "forgotten", "gateway", at)
+            oldest.tracker.close(None, "evicted", "gateway", at)
         return socket
 
     def _key(self, token: str) -> bytes:

@@ -18,11 +18,11 @@ from livegate.phoenix.page_html import is_socket_url
 from livegate.phoenix.sessions.tracker import Tracker
 
 MAX_CLIENTS = 1000
-"""Client keys that are remembered. Beyond, the one whose last page load is oldest is forgotten."""
+"""Client keys that are remembered. Beyond, the one whose last page load is oldest is evicted."""
 MAX_BROWSERS = 50
-"""Browsers per client key. Beyond, the oldest is forgotten."""
+"""Browsers per client key. Beyond, the oldest is evicted."""
 MAX_PAGES = 20
-"""Page loads per browser. Beyond, the oldest is forgotten."""
+"""Page loads per browser. Beyond, the oldest is evicted."""
 MAX_COOKIES = 50
 """Cookies per browser. Further cookies are ignored."""
 MAX_COOKIE_VALUES = 3
