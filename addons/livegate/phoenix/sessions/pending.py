@@ -30,7 +30,7 @@ class PendingPushes:
         return iter(self._pushes.values())
 
     def add(self, push: Push) -> None:
-        """Remember a push; beyond `Limits.pending` the oldest becomes `forgotten`.
+        """Remember a push; beyond `SessionLimits.pending` the oldest becomes `forgotten`.
 
         A push that the gateway sends itself must take its ref from a `reserve_ref()` of the `SocketTracker` (not yet
         written): with a ref that phoenix.js uses as well, its reply would be paired with the browser's push.
@@ -46,7 +46,7 @@ class PendingPushes:
             self._behind_join.discard(id(oldest))
 
     def pop(self, topic: str, ref: str | None) -> Push | None:
-        """Return the push that a reply is for, and remove it; None when none is pending."""
+        """Return the push that a reply is for, and remove it; None if none is pending."""
         return self._pushes.pop((topic, ref), None)
 
     def of_join(self, frame: Frame) -> list[Push]:
