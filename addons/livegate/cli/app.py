@@ -45,8 +45,8 @@ class Ui(StrEnum):
     console = "console"
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"livegate {__version__}")
         raise typer.Exit
 

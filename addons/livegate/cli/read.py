@@ -65,7 +65,7 @@ def run(options: ReadOptions) -> int:
 
 def _print(options: ReadOptions, contents: Contents) -> int:
     """Print the lines or the page; return the number of lines printed."""
-    wanted = LineFilter(options.session, options.event, _slow_ms(options.slow))
+    line_filter = LineFilter(options.session, options.event, _slow_ms(options.slow))
     for name, number in (("--session", options.session), ("--frame", options.frame), ("--html", options.html)):
         if number is not None and number < 1:
             raise ReadError(f"{name} {number}: numbers start at 1")
@@ -73,15 +73,15 @@ def _print(options: ReadOptions, contents: Contents) -> int:
     if options.html is not None:
         _write(html_document(f"{options.path.name}, line {options.html}", reader.page_at(lines, options.html)))
         return 1
-    return _print_lines(lines, options, wanted)
+    return _print_lines(lines, options, line_filter)
 
 
-def _print_lines(lines: Iterator[Line], options: ReadOptions, wanted: LineFilter) -> int:
+def _print_lines(lines: Iterator[Line], options: ReadOptions, line_filter: LineFilter) -> int:
     payloads = PayloadFormatter() if options.payload or options.frame is not None else None
     shown = 0
     for line in lines:
         text = payloads.format(line) if payloads is not None else ""
-        if options.frame not in (None, line["n"]) or not wanted.matches(line):
+        if options.frame not in (None, line["n"]) or not line_filter.matches(line):
             continue
         _write(f"{reader.format_line(line)}\n{text}".rstrip("\n"), at_once=options.follow)
         shown += 1

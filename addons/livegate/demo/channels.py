@@ -94,7 +94,7 @@ class PhoenixSocket:
             await self._leave(join_ref, ref, topic)
         elif channel is None:
             await self._reply(None, ref, topic, {"reason": "unmatched topic"}, "error")
-        elif topic.startswith("lvu:") or channel.join_ref == join_ref:  # any other is of a join that has gone
+        elif topic.startswith("lvu:") or channel.join_ref == join_ref:  # any other belongs to an earlier join
             if event == "allow_upload":
                 self._channels.update(dict.fromkeys((f"lvu:{each['ref']}" for each in payload["entries"]), channel))
             await channel.put(message)
@@ -129,9 +129,9 @@ class PhoenixSocket:
     def _same_live_session(self, topic: str, payload: dict[str, Any]) -> bool:
         """Return whether a join stays within the live_session of the socket; other pages must be loaded."""
         path = urlsplit(str(payload.get("redirect") or payload.get("url") or "")).path
-        wanted = views.live_session_at(path)
-        known = self._live_sessions.setdefault(topic, wanted)
-        return "redirect" not in payload or known == wanted
+        target = views.live_session_at(path)
+        known = self._live_sessions.setdefault(topic, target)
+        return "redirect" not in payload or known == target
 
     async def _run(self, channel: Channel, ref: str) -> None:
         """Serve a view until it ends, and report how it ended."""

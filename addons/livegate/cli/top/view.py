@@ -133,8 +133,8 @@ def _lower_tables(state: State, snapshot: Snapshot, width: int, height: int | No
         room = max(3, height - FIXED_LINES)
         services = min(services, max(1, room // 4))
         room -= services
-        kept = min(incidents, max(1, room // 4))
-        sessions = min(sessions, max(1, room - kept))
+        reserved = min(incidents, max(1, room // 4))
+        sessions = min(sessions, max(1, room - reserved))
         incidents = min(incidents, max(1, room - sessions))
         blank = max(0, room - sessions - incidents)
     return [

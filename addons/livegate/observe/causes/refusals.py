@@ -277,7 +277,7 @@ def killed(case: Case) -> CauseText | None:
         return None
     return (
         "Flow killed",
-        "Somebody killed it in mitmweb or mitmproxy, or an addon did.",
+        "It was killed in mitmweb or mitmproxy, or by an addon.",
         "Nothing, if this was intended.",
     )
 

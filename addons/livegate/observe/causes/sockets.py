@@ -73,7 +73,7 @@ def operator_closed(case: Case) -> CauseText | None:
         return None
     return (
         "Closed by an operator",
-        "Somebody closed this socket through the admin listener.",
+        "It was closed through the admin listener.",
         "Nothing, if this was intended; the client reconnects on its own unless the code was 1000.",
     )
 

@@ -53,20 +53,20 @@ class History:
 
     # Sessions
 
-    def on_frame(self, seen: ObservedFrame) -> None:
+    def on_frame(self, observed: ObservedFrame) -> None:
         """Record a decoded frame."""
-        note = seen.info
+        note = observed.info
         session = note.session
         if session is None or not self.active:
             return
         number = session.number
         if number not in self._sessions:
-            self._track(session, seen.flow)
+            self._track(session, observed.flow)
         self._changed(number)
         event = note.push
         if event is not None and not note.from_client and event.kind in _TIMED and event.round_trip is not None:
             self.time_series.add_round_trip(event.round_trip)
-        self._record(session, seen)
+        self._record(session, observed)
 
     def _sessions_merged(self, guessed: Session, found: Session) -> None:
         """Move the frames of a session that turned out to be part of another one."""
@@ -84,32 +84,40 @@ class History:
         if session is not None and session.number in self._sessions:
             self._changed(session.number)
 
-    def _record(self, session: Session, seen: ObservedFrame) -> None:
+    def _record(self, session: Session, observed: ObservedFrame) -> None:
         """Record a frame and the page after it; most frames do not change the page."""
-        note = seen.info
+        note = observed.info
         recording = self.recordings.get_or_create(session.number)
         page = recording.page
         if page is None or (not note.from_client and note.view is not None):
             page = current_page(session, page)
         outcome = note.push.outcome if note.push is not None else None
         view = note.view.label if note.view is not None else None
-        kept = RecordedFrame(
-            note, outcome, view, note.changes, page, seen.data, seen.text, seen.flow.id, seen.socket.info.id
+        recorded = RecordedFrame(
+            note,
+            outcome,
+            view,
+            note.changes,
+            page,
+            observed.data,
+            observed.text,
+            observed.flow.id,
+            observed.socket.info.id,
         )
-        self.recordings.add_bytes(recording.add(kept))
+        self.recordings.add_bytes(recording.add(recorded))
 
-    def on_exchange(self, seen: ObservedExchange) -> None:
+    def on_exchange(self, observed: ObservedExchange) -> None:
         """Record an HTTP exchange of a tab."""
-        polled = seen.longpoll.replaced if seen.longpoll is not None else None
-        exchange = exchange_of(seen.flow)
+        polled = observed.longpoll.replaced if observed.longpoll is not None else None
+        exchange = exchange_of(observed.flow)
         if polled is not None and exchange is not None:
-            self._record_close(seen.flow, exchange, polled, (polled.info.close_code or 1006, "backend", ""))
-        if not self.active or seen.session is None:
+            self._record_close(observed.flow, exchange, polled, (polled.info.close_code or 1006, "backend", ""))
+        if not self.active or observed.session is None:
             return
-        if seen.page is not None:
-            self._add_page(seen.session, seen.flow)
-        if seen.session in self._sessions:
-            self._changed(seen.session)
+        if observed.page is not None:
+            self._add_page(observed.session, observed.flow)
+        if observed.session in self._sessions:
+            self._changed(observed.session)
 
     def _add_page(self, number: int, flow: http.HTTPFlow) -> None:
         """Add a session's page to the stylesheet cache."""
@@ -124,7 +132,7 @@ class History:
         if len(self._sessions) > self._tracker.limits.sessions:
             for number in [number for number, (each, _) in self._sessions.items() if not each.is_stored]:
                 del self._sessions[number]
-                self._changed(number)  # which tells that it is gone
+                self._changed(number)  # so that pages remove it
             while len(self._changed_at) > 2 * self._tracker.limits.sessions:
                 self._changed_at.popitem(last=False)
 
@@ -177,8 +185,8 @@ class History:
         stripped = status >= status_codes.BAD_REQUEST and is_socket_url(flow.request.path)
         if exchange.response_started_at is not None and not refused:
             self.feed.backend_reached(exchange.service.name if exchange.service is not None else "")
-        left = refused == "client-gone" and not exchange.upgrade  # a tab was closed, a poll or a page given up
-        if left or not (refused or failed_upgrade or stripped):
+        aborted = refused == "client-gone" and not exchange.upgrade  # a tab was closed, a poll or a page given up
+        if aborted or not (refused or failed_upgrade or stripped):
             return
         self.time_series.current.refused[refused or f"upgrade-{status}"] += 1
         self.feed.refused(flow, exchange, status, refused)

@@ -117,16 +117,16 @@ class IncidentFeed:
                 self._outages[case.service, case.refusal_reason] = incident
         self._append(kind, facts, found)
 
-    def _on_incident(self, seen: ObservedIncident) -> None:
-        self._time_series.current.causes[seen.incident.slug] += 1
-        if seen.incident.kind != "liveview":
+    def _on_incident(self, observed: ObservedIncident) -> None:
+        self._time_series.current.causes[observed.incident.slug] += 1
+        if observed.incident.kind != "liveview":
             return
-        exchange = exchange_of(seen.flow) if seen.flow is not None else None
+        exchange = exchange_of(observed.flow) if observed.flow is not None else None
         facts: Facts = {"service": "", "host": "-", "path": "-", "client": "", "request": ""}
-        if seen.flow is not None and exchange is not None:
-            facts = _flow_facts(seen.flow, exchange)
-        session = seen.session.number if seen.session is not None else None
-        self._append("liveview", facts | {"reason": seen.incident.slug, "session": session}, [seen.incident])
+        if observed.flow is not None and exchange is not None:
+            facts = _flow_facts(observed.flow, exchange)
+        session = observed.session.number if observed.session is not None else None
+        self._append("liveview", facts | {"reason": observed.incident.slug, "session": session}, [observed.incident])
 
     def _on_changed(self, incident: Incident, session: Session | None) -> None:
         del session

@@ -71,11 +71,11 @@ class Recording:
         """Page after the last frame."""
         return self.frames[-1].page if self.frames else None
 
-    def add(self, kept: RecordedFrame) -> int:
+    def add(self, recorded: RecordedFrame) -> int:
         """Add a frame and evict the oldest beyond the limits. Return the change in bytes."""
         before, frames = self.size, self.frames
-        frames.append(kept)
-        self.size += len(kept.data) + OVERHEAD_BYTES
+        frames.append(recorded)
+        self.size += len(recorded.data) + OVERHEAD_BYTES
         while len(frames) > MAX_FRAMES or (self.size > MAX_SESSION_BYTES and len(frames) > 1):
             self.evict_oldest()
         return self.size - before
@@ -94,8 +94,8 @@ class Recording:
 
     def line(self, number: int) -> dict[str, Any] | None:
         """Return the line of a frame, with its number; None as with `frame`."""
-        kept = self.frame(number)
-        return {**kept.line, "n": number} if kept is not None else None
+        recorded = self.frame(number)
+        return {**recorded.line, "n": number} if recorded is not None else None
 
 
 class RecordingStore:
@@ -127,8 +127,8 @@ class RecordingStore:
         self._next_numbers[number] = moved.next_number
         self._size -= moved.size
         recording = self.get_or_create(to)
-        for kept in moved.frames:
-            self.add_bytes(recording.add(kept))
+        for recorded in moved.frames:
+            self.add_bytes(recording.add(recorded))
 
     def add_bytes(self, size: int) -> None:
         """Add to the total size; evict frames beyond the budget."""

@@ -74,9 +74,9 @@ class StylesheetCache:
         return [self._sheets[key] for key in links if key in self._sheets], html, body
 
     def _evict(self, key: Key) -> None:
-        gone = self._sheets.pop(key, None)
-        if gone is not None:
-            self._size -= len(gone.raw_content or b"")
+        evicted = self._sheets.pop(key, None)
+        if evicted is not None:
+            self._size -= len(evicted.raw_content or b"")
 
 
 def page_style(sheets: list[http.Response], html: Attributes, body: Attributes) -> dict[str, Any]:

@@ -197,27 +197,30 @@ class Metrics:
 
     # LiveView
 
-    def on_frame(self, seen: ObservedFrame) -> None:
+    def on_frame(self, observed: ObservedFrame) -> None:
         """Count a decoded frame of a LiveView session."""
-        note, event = seen.info, seen.info.push
+        note, event = observed.info, observed.info.push
         if note.kind in _INCIDENTS:
-            self._child(self._liveview.incidents, _route(seen.flow), note.kind).inc()
+            self._child(self._liveview.incidents, _route(observed.flow), note.kind).inc()
         elif note.kind == "joined":
-            self._record_join(_route(seen.flow), again=note.view is not None and note.view.rejoins)
+            self._record_join(_route(observed.flow), again=note.view is not None and note.view.rejoins)
         if event is None or note.from_client or event.kind not in _TIMED or event.replied_at is None:
             return
         module = note.view.module if note.view is not None else None
         # Only what a backend has answered well is a name of its own: anybody can make up views and events.
         labels = self._events.bounded(
-            _route(seen.flow), view_label(module), event_label(event.kind, event.name), may_grow=event.outcome == "ok"
+            _route(observed.flow),
+            view_label(module),
+            event_label(event.kind, event.name),
+            may_grow=event.outcome == "ok",
         )
         self._child(self._liveview.event_durations, *labels).observe(max(0.0, event.replied_at - event.sent_at))
         self._child(self._liveview.diff_bytes, *labels).inc(event.diff_size)
 
-    def on_incident(self, seen: ObservedIncident) -> None:
+    def on_incident(self, observed: ObservedIncident) -> None:
         """Count an incident."""
-        route = _route(seen.flow) if seen.flow is not None else UNMAPPED
-        self._child(self._liveview.causes, route, reason_label(seen.incident.slug)).inc()
+        route = _route(observed.flow) if observed.flow is not None else UNMAPPED
+        self._child(self._liveview.causes, route, reason_label(observed.incident.slug)).inc()
 
     def _record_join(self, route: str, *, again: bool) -> None:
         if route not in self._view_routes:
@@ -227,7 +230,7 @@ class Metrics:
         if again:
             self._child(self._liveview.incidents, route, "rejoin").inc()
 
-    # What others tell
+    # Events of other addons
 
     def on_reload(self, good: bool) -> None:
         """Count a reload of the settings."""
@@ -256,15 +259,15 @@ class Metrics:
         self._socket_routes &= routes
         self._view_routes &= routes
         self._unreachable &= services
-        for gone in self._services - services:
-            self._instruments.remove(self._http.upstream_up, gone)
+        for removed in self._services - services:
+            self._instruments.remove(self._http.upstream_up, removed)
         self._services = services
         for (name,) in self._instruments.labels_of(self._own.expiry):
             self._instruments.remove(self._own.expiry, name)
         for certificate in settings.tls.certificates:
             self._child(self._own.expiry, certificate.pattern).set(certificate.not_after)
 
-    # For whoever reads them
+    # Scrapes
 
     def refresh(self) -> None:
         """Update what is counted elsewhere, before a scrape; takes about 3 µs per open socket."""

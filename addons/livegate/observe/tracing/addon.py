@@ -177,17 +177,17 @@ class Tracing(SkippableAddon):
 
     # What the inspector tells
 
-    def _on_frame(self, seen: ObservedFrame) -> None:
-        exchange, traced = exchange_of(seen.flow), _FLOW_TRACE.get(seen.flow)
+    def _on_frame(self, observed: ObservedFrame) -> None:
+        exchange, traced = exchange_of(observed.flow), _FLOW_TRACE.get(observed.flow)
         if exchange is None or self._spans is None:
             return  # of a file that was loaded
         upgrade = traced.request.context if traced is not None and traced.request.recorded else None
-        self._spans.on_frame(seen.info, seen.socket.info, route_of(exchange), upgrade)
+        self._spans.on_frame(observed.info, observed.socket.info, route_of(exchange), upgrade)
 
-    def _on_exchange(self, seen: ObservedExchange) -> None:
-        traced = _FLOW_TRACE.get(seen.flow)
+    def _on_exchange(self, observed: ObservedExchange) -> None:
+        traced = _FLOW_TRACE.get(observed.flow)
         if traced is not None:
-            traced.session, traced.is_page = seen.session, seen.page is not None
+            traced.session, traced.is_page = observed.session, observed.page is not None
 
     # Hooks
 

@@ -152,10 +152,10 @@ class Spans:
 
     # Frames
 
-    def on_frame(self, note: FrameInfo, seen: SocketInfo, service: str, upgrade: SpanContext | None) -> None:
+    def on_frame(self, note: FrameInfo, info: SocketInfo, service: str, upgrade: SpanContext | None) -> None:
         """Record a decoded frame; `upgrade` is the span of the request that opened the socket."""
         session, view = note.session, note.view
-        socket = self._sockets.get(seen.id)
+        socket = self._sockets.get(info.id)
         if socket is not None:
             socket.last_activity = socket.trace.last_activity = max(socket.last_activity, note.at)
         if session is None or view is None or not view.is_live:
@@ -164,7 +164,7 @@ class Spans:
         if not trace.root.sampled:
             return
         if socket is None:
-            socket = self._open_socket(trace, seen, note.at, upgrade)
+            socket = self._open_socket(trace, info, note.at, upgrade)
         if not trace.view:
             trace.view, trace.path = self._view(view), trace.path or self.text(view.path or "")
         self._record_frame(socket, note, view)
@@ -198,12 +198,12 @@ class Spans:
             _, oldest = self._traces.popitem(last=False)
             self._end_root(oldest)
 
-    def _open_socket(self, trace: _Trace, seen: SocketInfo, at: float, upgrade: SpanContext | None) -> _OpenSocket:
+    def _open_socket(self, trace: _Trace, info: SocketInfo, at: float, upgrade: SpanContext | None) -> _OpenSocket:
         self._traces.move_to_end(trace.session)
         if len(self._sockets) >= MAX_SOCKETS:
             _, oldest = self._sockets.popitem(last=False)
             self._end_socket(oldest, oldest.last_activity, {"livegate.close.by": "forgotten"})
-        socket = self._sockets[seen.id] = _OpenSocket(trace, self._child_context(trace), seen, at, upgrade)
+        socket = self._sockets[info.id] = _OpenSocket(trace, self._child_context(trace), info, at, upgrade)
         trace.open_sockets += 1
         trace.counts["sockets"] += 1
         return socket
@@ -257,10 +257,10 @@ class Spans:
     def sweep(self, now: float) -> None:
         """End the spans of closed sockets and sessions. Called every few seconds; takes about 1 µs for each."""
         for id_, socket in list(self._sockets.items()):
-            seen = socket.info
-            if seen.closed_at is not None:
-                self.end_socket(id_, seen.closed_at, {"livegate.close.by": seen.closed_by})
-            elif seen.transport == "longpoll" and now - socket.last_activity > LONG_POLL_QUIET_S:
+            info = socket.info
+            if info.closed_at is not None:
+                self.end_socket(id_, info.closed_at, {"livegate.close.by": info.closed_by})
+            elif info.transport == "longpoll" and now - socket.last_activity > LONG_POLL_QUIET_S:
                 self.end_socket(id_, socket.last_activity, {"livegate.close.by": "quiet"})
         for trace in self._traces.values():
             if not trace.ended and not trace.open_sockets and now - trace.last_activity > LINGER_S:
@@ -275,7 +275,7 @@ class Spans:
         self._traces.clear()
 
     def _end_socket(self, socket: _OpenSocket, at: float, attributes: dict[str, Value]) -> None:
-        trace, seen = socket.trace, socket.info
+        trace, info = socket.trace, socket.info
         self._end_finished_pushes(socket, at)
         for push in socket.pushes.values():
             self._end_push(socket, push, at, "pending")
@@ -284,13 +284,13 @@ class Spans:
         values: dict[str, Value] = {
             "livegate.service": trace.service,
             "livegate.session": trace.session,
-            "network.protocol.name": seen.transport,
+            "network.protocol.name": info.transport,
             "liveview.diffs": socket.diff_count,
             "liveview.diff_bytes": socket.diff_bytes,
             **attributes,
         }
         links = (socket.upgrade,) if socket.upgrade is not None else ()
-        period = _period(seen.opened_at, at)
+        period = _period(info.opened_at, at)
         events = tuple(socket.diffs)
         parent = trace.root.span_id
         self._export(Span("liveview.socket", socket.context, parent, *period, values, events=events, links=links))
