@@ -25,7 +25,7 @@ WITH_FALLBACK = ["1.7-last", "1.8-first", "1.8-middle", "1.8-last"]
 STATUSES = (404, 429, 503)
 TOO_LARGE = 128 * 1024
 HERE = Path(__file__).parent
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 type Seen = dict[str, dict[str, Any]]
 
 
