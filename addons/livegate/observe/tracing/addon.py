@@ -175,7 +175,7 @@ class Tracing(SkippableAddon):
         if self._export is not None:
             self._export.put(span)
 
-    # What the inspector tells
+    # Listeners of the inspector
 
     def _on_frame(self, observed: ObservedFrame) -> None:
         exchange, traced = exchange_of(observed.flow), _FLOW_TRACE.get(observed.flow)
