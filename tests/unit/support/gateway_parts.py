@@ -1,4 +1,4 @@
-"""A gateway's state without a gateway: its parts are real, nothing listens."""
+"""Gateway state over real parts, without a gateway: nothing listens."""
 
 import asyncio
 import threading
@@ -27,7 +27,7 @@ from livegate.websocket.registry import SocketRegistry
 
 @dataclass
 class Parts:
-    """What the state stands on."""
+    """Gateway state, and the parts that it reads."""
 
     state: GatewayState
     history: History
@@ -36,7 +36,7 @@ class Parts:
     current: CurrentSettings
     folder: Path
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
-    """Where the gateway would run."""
+    """Stands for the event loop of the gateway."""
 
     def settings(self, **sections: Any) -> Settings:
         path = self.folder / "gateway.yaml"
@@ -44,13 +44,13 @@ class Parts:
         return load_settings(path, {})
 
     def know(self, *sessions: Session) -> None:
-        """Have sessions as if their frames had gone by."""
+        """Add sessions, as if frames of them had passed."""
         for each in sessions:
             self.history._sessions[each.number] = (each, "a.test")
             self.history._changed(each.number)
 
     def record(self, number: int, *frames: RecordedFrame) -> None:
-        """Have frames of a session as if they had gone by."""
+        """Record frames of a session, as if they had passed."""
         for each in frames:
             self.history.recordings.add_bytes(self.history.recordings.get_or_create(number).add(each))
 

@@ -20,8 +20,8 @@ function go(hash, replace = false) {
 
 // #/now, #/sessions, #/causes, #/session/9, #/session/9/frame/8?q=…; #/sessions/9 means #/session/9.
 function route() {
-  const [place, query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s)
-  const parts = place.split("/")
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s)
+  const parts = path.split("/")
   if (parts[0] === "sessions" && parts[1]) parts[0] = "session"
   const next = parts[0] in views || parts[0] === "session" ? parts[0] : "now"
   for (const one of document.querySelectorAll("nav a")) {

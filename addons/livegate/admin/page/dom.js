@@ -23,7 +23,7 @@ function fill(element, attributes, children) {
 
 // `names` in backticks as code elements
 export function code(text) {
-  return text.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part))
+  return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part))
 }
 
 export function ms(value) {

@@ -51,7 +51,7 @@ export class Listing {
 
   // Scroll the page as well, if the selected row is outside of the window.
   scrollIntoView() {
-    const current = this.pool.find(element => !element.hidden && element.place === this.at)
+    const current = this.pool.find(element => !element.hidden && element.index === this.at)
     if (current) current.scrollIntoView({ block: "nearest" })
   }
 
@@ -65,21 +65,21 @@ export class Listing {
     const shown = Math.ceil((this.root.clientHeight || 400) / this.height) + 2 * OVERSCAN
     while (this.pool.length < shown) this.pool.push(this.space.appendChild(newLine(this.pool.length)))
     const first = Math.max(0, Math.floor(this.root.scrollTop / this.height) - OVERSCAN), size = this.pool.length
-    for (let place = first; place < first + size; place += 1) this.fill(this.pool[place % size], this.rows[place], place)
-    const current = this.pool.find(element => !element.hidden && element.place === this.at)
+    for (let index = first; index < first + size; index += 1) this.fill(this.pool[index % size], this.rows[index], index)
+    const current = this.pool.find(element => !element.hidden && element.index === this.at)
     if (current) this.root.setAttribute("aria-activedescendant", current.id)
     else this.root.removeAttribute("aria-activedescendant")
   }
 
-  fill(element, row, place) {
+  fill(element, row, index) {
     element.hidden = row === undefined
     if (row === undefined) return
-    const selected = place === this.at
-    element.style.transform = `translateY(${place * this.height}px)`
-    element.place = place
+    const selected = index === this.at
+    element.style.transform = `translateY(${index * this.height}px)`
+    element.index = index
     if (element.row !== row || element.selected !== selected || element.total !== this.rows.length) {
       element.setAttribute("aria-selected", selected)
-      element.setAttribute("aria-posinset", place + 1)
+      element.setAttribute("aria-posinset", index + 1)
       element.setAttribute("aria-setsize", this.rows.length)
       element.className = ["line", row.kind, row.tone, selected ? "selected" : "", row.inside ? "fold" : "", row.nested ? "nested" : ""].filter(Boolean).join(" ")
     }
@@ -98,12 +98,12 @@ export class Listing {
     const element = event.target.closest(".line")
     if (!element) return
     if (element.row.inside && event.target.closest(".mark")) this.toggle(element.row)
-    else this.move(element.place)
+    else this.move(element.index)
   }
 
-  move(place) {
-    this.at = place
-    this.select(this.rows[place])
+  move(index) {
+    this.at = index
+    this.select(this.rows[index])
     this.reveal()
   }
 

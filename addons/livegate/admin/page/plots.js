@@ -12,10 +12,10 @@ function roundUp(value) {
 
 function path(values, steps, x, y) {
   let drawn = "", pen = false
-  values.forEach((value, place) => {
+  values.forEach((value, index) => {
     if (value === null || value === undefined) { pen = false; return }
-    drawn += `${pen ? "L" : "M"}${x(steps[place].at).toFixed(1)} ${y(value).toFixed(1)}`
-    if (!pen && (values[place + 1] === null || values[place + 1] === undefined)) drawn += "h1.5"
+    drawn += `${pen ? "L" : "M"}${x(steps[index].at).toFixed(1)} ${y(value).toFixed(1)}`
+    if (!pen && (values[index + 1] === null || values[index + 1] === undefined)) drawn += "h1.5"
     pen = true
   })
   return drawn
