@@ -33,7 +33,7 @@ export class Now {
     const p95 = maximum("p95"), lag = maximum("lag")
     const tiles = [
       [count(sockets), "open sockets"], [count(this.state.sessions.size), "sessions"], [rate.toFixed(1), "requests/s"],
-      [p95 < 0 ? "–" : ms(p95), "event p95, last minute"], [count(total(steps, "refused")), "refused, last 15 min"], [lag < 0 ? "–" : ms(lag), "max. loop lag, last minute"],
+      [p95 < 0 ? "–" : ms(p95), "event p95, last minute"], [count(total(steps, "refused")), "refused, last 15 min"], [lag < 0 ? "–" : ms(lag), "max. lag, last minute"],
     ]
     return tiles.map(([value, label]) => el("div", { class: "tile" }, el("b", {}, value), el("span", {}, label)))
   }
