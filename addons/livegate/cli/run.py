@@ -19,7 +19,7 @@ from rich.console import Console
 
 from livegate.addons import gateway_addons
 from livegate.logs.addon import Logs
-from livegate.logs.output import open_missing_descriptors
+from livegate.logs.nonblocking_output import open_missing_descriptors
 from livegate.pipeline.reverse_mode import mode_spec
 from livegate.settings import Admin, Listen, Settings, find_settings_file, load_settings
 

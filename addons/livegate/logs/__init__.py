@@ -1,5 +1,5 @@
 """The log: every line is redacted, throttled, formatted and written without blocking. Imports `redaction` only.
 
-`handler.py` sees each line first; `terminal.py` formats it; `output.py` writes it. A new field of JSON lines goes into
-`terminal.JsonLines.line` and docs/reference/logs.md.
+`handler.py` sees each line first; `terminal.py` selects text or JSON, `json_lines.py` formats JSON;
+`nonblocking_output.py` writes. A new field goes into `json_lines.JsonLines.line` and docs/reference/logs.md.
 """

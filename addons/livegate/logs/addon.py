@@ -8,7 +8,7 @@ from mitmproxy.addonmanager import Loader
 
 from livegate.logs import stdout
 from livegate.logs.handler import RedactingHandler, is_about_a_request
-from livegate.logs.output import StandardStreams
+from livegate.logs.nonblocking_output import StandardStreams
 from livegate.logs.terminal import VERBOSITIES, Terminal
 
 

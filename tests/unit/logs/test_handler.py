@@ -20,7 +20,7 @@ from livegate.logs.handler import (
     is_about_a_request,
     log_line_of,
 )
-from livegate.logs.terminal import JsonLines
+from livegate.logs.json_lines import JsonLines
 from livegate.logs.throttle import LINES, WINDOW_S
 
 logger = logging.getLogger("livegate.test.of.the.gate")

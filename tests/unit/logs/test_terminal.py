@@ -16,7 +16,8 @@ from mitmproxy.test import taddons, tflow
 from livegate.logs.addon import Logs
 from livegate.logs.context import EXCHANGE, about
 from livegate.logs.handler import RedactingHandler
-from livegate.logs.terminal import CONNECTION_LOGGER, WATCH_LOGGER, JsonLines, Terminal
+from livegate.logs.json_lines import JsonLines
+from livegate.logs.terminal import CONNECTION_LOGGER, WATCH_LOGGER, Terminal
 from livegate.pipeline import access_log
 from livegate.settings import Log
 

@@ -13,8 +13,8 @@ from typing import Any, TextIO
 
 import pytest
 
-from livegate.logs import output
-from livegate.logs.output import Output, StandardStreams
+from livegate.logs import nonblocking_output
+from livegate.logs.nonblocking_output import Output, StandardStreams
 
 WAIT_S = 20
 
@@ -167,7 +167,7 @@ def test_lost_lines_are_reported_when_a_full_disk_has_room_again(
         room[0] -= written
         return written
 
-    monkeypatch.setattr(output.os, "write", write)
+    monkeypatch.setattr(nonblocking_output.os, "write", write)
     for text in ("half a line\n", "lost\n", "lost as well\n"):
         pipe.output.write(text)
         assert pipe.output.drain(WAIT_S)
@@ -195,7 +195,7 @@ def test_a_line_without_end_is_not_kept_for_ever(pipes: list[Pipe]) -> None:
     pipes.append(pipe)
     for _ in range(10):
         pipe.output.write("x" * 20_000)
-    assert len(pipe.output._partial_line) <= output.MAX_WRITE_BYTES
+    assert len(pipe.output._partial_line) <= nonblocking_output.MAX_WRITE_BYTES
     assert pipe.output.lost > 0
 
 
@@ -270,17 +270,17 @@ def test_replaced_streams_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_streams_that_the_process_was_started_without_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[int] = []
-    monkeypatch.setattr(output, "_closed_descriptors", lambda: iter(opened))
+    monkeypatch.setattr(nonblocking_output, "_closed_descriptors", lambda: iter(opened))
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
         monkeypatch.setattr(sys, f"__{name}__", None)
-    output.open_missing_descriptors()
+    nonblocking_output.open_missing_descriptors()
     assert [stream.fileno() for stream in (sys.stdin, sys.stdout, sys.stderr)] == [0, 1, 2]
     assert sys.stdout is sys.__stdout__
     spare = os.dup(1)
     os.close(spare)
     opened.append(spare)  # as a closed standard descriptor is, it is the lowest free one or another
-    output.open_missing_descriptors()
+    nonblocking_output.open_missing_descriptors()
     assert os.path.samestat(os.fstat(spare), Path(os.devnull).stat())
     os.close(spare)
 
@@ -291,4 +291,4 @@ def test_what_a_thread_cannot_write_to_standard_error_is_dropped(monkeypatch: py
             raise OSError(errno.EPIPE, "Broken pipe")
 
     monkeypatch.setattr(sys, "stderr", Broken())
-    output._report_on_stderr("any reason")
+    nonblocking_output._report_on_stderr("any reason")
