@@ -49,3 +49,14 @@ class PortBlock:
 
 
 free_port = PortBlock().take
+
+
+def is_free(port: int) -> bool:
+    """Return whether a port can be bound; connections of an earlier listener that still linger do not count."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -160,6 +161,7 @@ def test_make_demo_prints_addresses_that_can_be_opened(default_port: None) -> No
     process = subprocess.Popen(
         [str(BIN / "livegate"), "demo", "--ui", "dump"],
         cwd=CHECKOUT,
+        env={**os.environ, "LIVEGATE_DEMO_PORTS": f"{free_port()},{free_port()}"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
