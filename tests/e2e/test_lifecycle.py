@@ -128,7 +128,7 @@ def test_an_edit_is_applied_without_dropping_a_connection(tmp_path: Path, backen
                     mark = len(gateway.output.lines)
                     services = {"new.test": backend.url, "app.test": f"http://127.0.0.1:{free_port()}"}
                     gateway.write({"services": services, "rate_limit": MANY})
-                    gateway.output.wait_for("settings reloaded: 2 service(s)", since=mark)
+                    gateway.output.wait_for("settings reloaded, services: 2", since=mark)
                     assert status_of(ask(gateway, "new.test")) == 200
                     assert status_of(ask(gateway, "app.test")) == 502
                     await ws.send_str("after")

@@ -77,7 +77,7 @@ class JsonHandler(web.RequestHandler):
             self.refuse(ERRORS[type(error)], str(error))
         elif status_code == 405 and self.allow:  # noqa: PLR2004
             self.set_header("Allow", ", ".join(self.allow))
-            self.refuse(status_code, f"only {', '.join(self.allow)} is allowed here")
+            self.refuse(status_code, f"allowed here: {', '.join(self.allow)}")
         else:
             self.refuse(status_code, "internal error, see the gateway's log" if status_code >= 500 else self._reason)  # noqa: PLR2004
 

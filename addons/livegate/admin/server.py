@@ -108,7 +108,7 @@ class PageHandler(AuthenticatedHandler):
             self.redirect("/", status=303)
             return
         if name not in ASSETS:
-            self.refuse(404, "no such page")
+            self.refuse(404, "no such path")
             return
         self.set_header("Content-Type", mimetypes.guess_type(name)[0] or "application/octet-stream")
         self.finish(asset(name))
@@ -120,7 +120,7 @@ class PageHandler(AuthenticatedHandler):
             self.redirect("/", status=303)
             return
         self.set_header("Allow", "GET, HEAD")
-        self.refuse(405, "only GET, HEAD is allowed here")
+        self.refuse(405, "allowed here: GET, HEAD")
 
     @override
     async def unauthenticated(self) -> None:

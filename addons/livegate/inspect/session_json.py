@@ -97,7 +97,7 @@ class HttpExchange(Body):
     status: Count | None
     ms: Milliseconds | None
     size: Bytes
-    """Body of the response. Bytes."""
+    """Body of the response."""
 
 
 class SessionRow(Body):

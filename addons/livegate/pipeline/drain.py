@@ -61,7 +61,7 @@ class Drain:
         polls = _end_polls(within_s=CLOSE_SHARE * seconds)
         count = self._sockets.close_all(SERVICE_RESTART, "the gateway is being stopped", within_s=CLOSE_SHARE * seconds)
         if open_connections():
-            text = "stopping: %d WebSocket(s) to close, %d long-poll(s) to end, at most %gs (signal again to stop now)"
+            text = "stopping: open WebSockets %d, waiting long-polls %d, at most %g s (signal again to stop now)"
             logger.info(text, count, polls, seconds)
         try:
             async with asyncio.timeout(seconds):

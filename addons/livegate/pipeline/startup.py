@@ -127,14 +127,14 @@ class Startup:
             settings = await asyncio.to_thread(load_settings, self._path, os.environ, own_listeners=_own_listeners())
         except SettingsError as error:
             _log_problems(error)
-            logger.error("settings not reloaded: %d problem(s); the old ones stay in force", len(error.problems))
+            logger.error("settings not reloaded, the old ones stay in force; problems: %d", len(error.problems))
             self._notify(success=False)
             return
         if self._stopped.is_set():
             return
         self._apply(settings)
         self._listen(settings)
-        logger.info("settings reloaded: %d service(s)", len(settings.services))
+        logger.info("settings reloaded, services: %d", len(settings.services))
         self._notify(success=True)
 
     def _notify(self, *, success: bool) -> None:

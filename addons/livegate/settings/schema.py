@@ -247,7 +247,7 @@ class Limits(Section):
         "1MiB",
         "Maximum size of a body that is gathered before it is forwarded. Larger bodies are forwarded as they arrive, "
         "in both directions. So are Server-Sent Events, request bodies of unknown length, and responses of unknown "
-        "length that take more than 0.1 s.",
+        "length that take more than 0.1 s. Pages larger than this start no session.",
     )
 
 

@@ -197,7 +197,7 @@ def _sessions(state: State, snapshot: Snapshot, most: int, width: int) -> Table:
 
 def _incidents(state: State, snapshot: Snapshot, most: int, width: int) -> Table:
     table = _table(width)
-    _column(table, _heading("Incidents", len(snapshot.incidents), most), ratio=5)
+    _column(table, _heading("Recent", len(snapshot.incidents), most), ratio=5)
     _column(table, "what", width=12)
     _column(table, "why", ratio=7)
     for each in islice(reversed(snapshot.incidents), most):

@@ -64,7 +64,7 @@ def login_wanted(case: Case) -> CauseText | None:
         return None
     return (
         "The app requires a login for the upgrade",
-        "It responded with 401, usually from a plug for basic authentication; browsers show no password prompt here.",
+        "It responded with 401, usually from `Plug.BasicAuth`; browsers show no password prompt here.",
         "Exempt the socket's path from that plug, and check the session in the socket or in `on_mount`.",
     )
 

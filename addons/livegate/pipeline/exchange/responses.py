@@ -135,7 +135,7 @@ def _page(refusal: Refusal, request_id: str, reload_s: int | None) -> str:
         reload=f" This page reloads in {reload_s} s." if reload_s is not None else "",
         status=refusal.status,
         phrase=html.escape(HTTPStatus(refusal.status).phrase),
-        message=html.escape(refusal.message),
+        message=html.escape(refusal.message.removesuffix(".")) + ".",
         request_id=html.escape(request_id),
     )
 
