@@ -494,7 +494,7 @@ def test_a_service_mapped_to_the_listener_by_a_reload_or_another_name_is_refused
         assert admin("/api/v1/routes").json["routes"][0]["backend"] == backend.url
         # A name that only the resolver knows to be this machine; nobody but it can tell when the settings are read.
         gateway.write({"services": {"a.test": f"http://0x7f000001:{admin.port}"}, **listen})
-        gateway.output.wait_for("settings reloaded: 1 service")
+        gateway.output.wait_for("settings reloaded, services: 1")
         response = gateway.raw(b"GET /metrics HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
         assert status_of(response) == 502
         gateway.output.wait_for("this backend is the gateway's own admin listener")
