@@ -90,7 +90,9 @@ def journey(page: Page, base: str, folder: Path) -> dict[str, Any]:
     content = bytes(range(256)) * 800
     file = folder / "picture.bin"
     file.write_bytes(content)
+    expect(page.locator("h1")).to_have_text("Upload")
     page.set_input_files("#upload-form input[type=file]", str(file))
+    expect(page.locator(".entry")).to_contain_text("picture.bin")
     page.click("#send")
     expect(page.locator("#digest")).to_have_text(hashlib.sha256(content).hexdigest())
     seen["upload"] = page.inner_text("#result")
